@@ -1,1 +1,16 @@
-export {};
+export * from './commands.js';
+export * from './dto/fields.js';
+export * from './dto/internal.dto.js';
+export * from './dto/node.dto.js';
+export * from './dto/operation.dto.js';
+export * from './dto/validation.js';
+export * from './dto/volume.dto.js';
+export * from './error-codes.js';
+export * from './events.js';
+export * from './node.js';
+export * from './nqn.js';
+export * from './operation.js';
+export * from './requests.js';
+export * from './subjects.js';
+export * from './volume-change.js';
+export * from './volume.js';

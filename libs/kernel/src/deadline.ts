@@ -4,7 +4,11 @@ import { LariatError } from './errors.js';
  * The outcome of `work`, or a `timeout` error after `timeoutMs`. The work itself goes on: its outcome is
  * unknown to the caller, as the error's kind says.
  */
-export async function withDeadline<T>(what: string, timeoutMs: number, work: Promise<T>): Promise<T> {
+export async function withDeadline<T>(
+  what: string,
+  timeoutMs: number,
+  work: Promise<T>,
+): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const expiry = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
@@ -45,7 +49,11 @@ export interface Backoff {
 }
 
 /** Delay before attempt `attempt` (1 = first retry): exponential, with full jitter in its upper half. */
-export function backoffMs(backoff: Backoff, attempt: number, random: () => number = Math.random): number {
+export function backoffMs(
+  backoff: Backoff,
+  attempt: number,
+  random: () => number = Math.random,
+): number {
   const ceiling = Math.min(backoff.maxMs, backoff.initialMs * backoff.factor ** (attempt - 1));
   return Math.round(ceiling * (0.5 + random() / 2));
 }

@@ -16,7 +16,13 @@ export type ErrorKind = (typeof ErrorKind)[keyof typeof ErrorKind];
 const ERROR_KINDS: ReadonlySet<string> = new Set(Object.values(ErrorKind));
 
 /** Plain data that may be put into a JSON document. */
-export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json | undefined };
+export type Json =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly Json[]
+  | { readonly [key: string]: Json | undefined };
 
 /** An error as it crosses a process boundary. */
 export interface ErrorRecord {

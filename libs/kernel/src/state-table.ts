@@ -10,7 +10,9 @@ export class IllegalTransition extends Error {
   readonly event: string;
 
   constructor(machine: string, state: string, event: string, allowed: readonly string[]) {
-    super(`${machine}: '${event}' is not allowed in state '${state}' (allowed: ${allowed.join(', ') || 'none'})`);
+    super(
+      `${machine}: '${event}' is not allowed in state '${state}' (allowed: ${allowed.join(', ') || 'none'})`,
+    );
     this.state = state;
     this.event = event;
   }
@@ -34,7 +36,8 @@ export function defineStateMachine<State extends string, Event extends string>(
     can: (state, event) => table[state][event] !== undefined,
     next: (state, event) => {
       const to = table[state][event];
-      if (to === undefined) throw new IllegalTransition(name, state, event, Object.keys(table[state]));
+      if (to === undefined)
+        throw new IllegalTransition(name, state, event, Object.keys(table[state]));
       return to;
     },
   };

@@ -7,7 +7,8 @@ export const TIB = 1024 * GIB;
 export const CLUSTER_SIZE_BYTES = MIB;
 
 /** Sizes in JSON are integers up to 2^53-1; the largest multiple of a cluster below it. */
-export const MAX_VOLUME_SIZE_BYTES = Math.floor(Number.MAX_SAFE_INTEGER / CLUSTER_SIZE_BYTES) * CLUSTER_SIZE_BYTES;
+export const MAX_VOLUME_SIZE_BYTES =
+  Math.floor(Number.MAX_SAFE_INTEGER / CLUSTER_SIZE_BYTES) * CLUSTER_SIZE_BYTES;
 
 export function roundUpToCluster(sizeBytes: number): number {
   return Math.ceil(sizeBytes / CLUSTER_SIZE_BYTES) * CLUSTER_SIZE_BYTES;

@@ -1,0 +1,192 @@
+import type { ErrorRecord } from '@lariat/kernel';
+import type { DiskRecord } from './node.js';
+import type { Frontend, NvmfEndpoint } from './volume.js';
+
+/**
+ * Commands to one node's agent: `lariat.v1.node.<node>.<noun>.<verb>` in the stream LARIAT_COMMANDS.
+ * Each is idempotent and adoptable: what is already there with the same parameters is done; what is already
+ * gone is gone. The agent journals intent before and result after, and answers a redelivery with the
+ * first answer.
+ */
+export interface CommandEnvelope<Name extends CommandName = CommandName> {
+  /** Stable over retries: `<operation>/<step>/<node or replica>`; the agent's journal is keyed by it. */
+  readonly id: string;
+  readonly command: Name;
+  readonly operation: string;
+  readonly step: string;
+  /** The saga's lease number: a command with a lower one than the agent saw for this operation is refused. */
+  readonly fence: number;
+  /** Milliseconds since 1970; after it the agent refuses with COMMAND_EXPIRED and changes nothing. */
+  readonly deadlineAtMs: number;
+  readonly input: CommandMap[Name]['input'];
+}
+
+export type CommandAnswer<Name extends CommandName = CommandName> =
+  | { readonly id: string; readonly data: CommandMap[Name]['output'] }
+  | { readonly id: string; readonly error: ErrorRecord };
+
+/** One member of an engine's raid: the lvol itself when it is local, else its NVMe/TCP endpoint. */
+export interface EngineLeg {
+  readonly replica: string;
+  /** Null: the replica is on the engine's own node. */
+  readonly endpoint: NvmfEndpoint | null;
+}
+
+type Nothing = Readonly<Record<string, never>>;
+
+/** Input and output of each command. Sizes are bytes; times are milliseconds. */
+export interface CommandMap {
+  /** Makes the file when `sizeBytes` is given and it is absent; refuses foreign content; makes or adopts the lvol store. */
+  'disk.add': {
+    input: {
+      disk: string;
+      name: string;
+      path: string;
+      tags: readonly string[];
+      sizeBytes: number | null;
+    };
+    output: DiskRecord;
+  };
+  /** Refused while the disk holds anything that is owned. */
+  'disk.remove': { input: { disk: string }; output: Nothing };
+
+  'replica.create': {
+    input: { replica: string; volume: string; disk: string; sizeBytes: number };
+    output: { lvolUuid: string };
+  };
+  /** Removes all that the ownership records name for this replica: exports, head, snapshots, scratch. */
+  'replica.delete': { input: { replica: string; volume: string }; output: Nothing };
+  /** Exports the head to exactly these hosts; hosts admitted before are cut off. */
+  'replica.export': {
+    input: { replica: string; volume: string; epoch: number; hostNqns: readonly string[] };
+    output: NvmfEndpoint;
+  };
+  'replica.unexport': {
+    input: { replica: string; volume: string; epoch: number };
+    output: Nothing;
+  };
+  'replica.resize': {
+    input: { replica: string; volume: string; sizeBytes: number };
+    output: Nothing;
+  };
+  /** Replaces the head by a new clone of the snapshot; the replica must not be in use. */
+  'replica.revert': {
+    input: { replica: string; volume: string; snapshot: string; sizeBytes: number };
+    output: { lvolUuid: string };
+  };
+  /** SHA-256 over the whole logical content of the head (null) or of a snapshot. */
+  'replica.checksum': {
+    input: { replica: string; volume: string; snapshot: string | null };
+    output: { sha256: string; sizeBytes: number };
+  };
+
+  'snapshot.create': {
+    input: { replica: string; volume: string; snapshot: string };
+    output: { lvolUuid: string };
+  };
+  'snapshot.delete': {
+    input: { replica: string; volume: string; snapshot: string };
+    output: Nothing;
+  };
+
+  /** Connects the legs, makes the raid, exports it. A leg that cannot be reached is reported, not fatal, while one is left. */
+  'engine.start': {
+    input: {
+      volume: string;
+      /** UUID of raid bdev and namespace. */
+      uuid: string;
+      epoch: number;
+      sizeBytes: number;
+      legs: readonly EngineLeg[];
+    };
+    output: {
+      endpoint: NvmfEndpoint;
+      operational: readonly string[];
+      lost: readonly { replica: string; reason: string }[];
+    };
+  };
+  'engine.stop': { input: { volume: string; epoch: number }; output: Nothing };
+  /** Takes a leg out of the raid before its target goes, so that no write waits for it. */
+  'engine.remove-leg': {
+    input: { volume: string; epoch: number; replica: string };
+    output: Nothing;
+  };
+  /** Adds a leg as a member that gets all writes from now on; only while gate `gate` is closed. */
+  'engine.add-leg': {
+    input: { volume: string; epoch: number; gate: string; leg: EngineLeg };
+    output: Nothing;
+  };
+  /** Holds new I/O and waits until what is in flight has drained; opens by itself after `timeoutMs`. */
+  'engine.close-gate': {
+    input: { volume: string; epoch: number; gate: string; timeoutMs: number };
+    output: Nothing;
+  };
+  /** `held` is false when the gate had opened by itself: what was done under it must be abandoned. */
+  'engine.open-gate': {
+    input: { volume: string; epoch: number; gate: string };
+    output: { held: boolean };
+  };
+
+  'frontend.start': {
+    input: { volume: string; epoch: number; frontend: Frontend; endpoint: NvmfEndpoint };
+    /** `nvme+tcp://addr:port/nqn` or `nbd+unix:///?socket=path`. */
+    output: { endpoint: string };
+  };
+  'frontend.stop': { input: { volume: string; epoch: number }; output: Nothing };
+
+  /** Source: exports a snapshot read-only to the destination's node. */
+  'rebuild.export-snapshot': {
+    input: { replica: string; volume: string; snapshot: string; hostNqn: string };
+    output: NvmfEndpoint;
+  };
+  'rebuild.unexport-snapshot': {
+    input: { replica: string; volume: string; snapshot: string };
+    output: Nothing;
+  };
+  /** Destination: attaches the source's snapshot and makes the new head as its clone. */
+  'rebuild.create-head': {
+    input: {
+      replica: string;
+      volume: string;
+      disk: string;
+      sizeBytes: number;
+      source: NvmfEndpoint;
+    };
+    output: { lvolUuid: string };
+  };
+  /** Destination: a thin lvol into which the chain is copied, exported to the source's node. */
+  'rebuild.create-scratch': {
+    input: { replica: string; volume: string; disk: string; sizeBytes: number; hostNqn: string };
+    output: NvmfEndpoint;
+  };
+  /** Source: copies the clusters that `snapshot` itself owns into the scratch lvol. Reports on the progress subject. */
+  'rebuild.copy-snapshot': {
+    input: { replica: string; volume: string; snapshot: string; scratch: NvmfEndpoint };
+    output: { copiedClusters: number };
+  };
+  /** Destination: freezes what was copied as this replica's own `snapshot`; `sizeBytes` grows the scratch for the next one. */
+  'rebuild.freeze-scratch': {
+    input: { replica: string; volume: string; snapshot: string };
+    output: { lvolUuid: string };
+  };
+  /** Destination: puts the new head onto the copied chain, drops the scratch and the attached source. */
+  'rebuild.finish': {
+    input: { replica: string; volume: string; snapshot: string };
+    output: Nothing;
+  };
+  /** Source: detaches the destination's scratch lvol. */
+  'rebuild.detach-scratch': {
+    input: { replica: string; volume: string; scratchNqn: string };
+    output: Nothing;
+  };
+}
+
+export type CommandName = keyof CommandMap;
+
+/** Core NATS message on the progress subject of an operation. */
+export interface ProgressReport {
+  readonly commandId: string;
+  readonly done: number;
+  readonly total: number;
+  readonly unit: 'clusters' | 'bytes';
+}

@@ -1,0 +1,95 @@
+import { CLUSTER_SIZE_BYTES, MAX_VOLUME_SIZE_BYTES, isDnsLabel, isLariatId } from '@lariat/kernel';
+import { ValidateBy, type ValidationOptions } from 'class-validator';
+import type { ErrorCode } from '../error-codes.js';
+
+interface FieldRule {
+  readonly name: string;
+  readonly code: ErrorCode;
+  readonly accepts: (value: unknown) => boolean;
+  /** What is wrong and what to do; `$value` shows the value, as class-validator has it. */
+  readonly message: string;
+}
+
+function field(rule: FieldRule, options: ValidationOptions = {}): PropertyDecorator {
+  return ValidateBy(
+    {
+      name: rule.name,
+      validator: { validate: rule.accepts, defaultMessage: () => rule.message },
+    },
+    { ...options, context: { code: rule.code } },
+  );
+}
+
+const describeName = (what: string): string =>
+  `${what} must be a DNS label: 1 to 63 of a-z, 0-9 and '-', starting and ending with a letter or digit.`;
+
+/** The name of something that is being made. */
+export const IsNewName = (what: string): PropertyDecorator =>
+  field({
+    name: 'isNewName',
+    code: 'NAME_INVALID',
+    // An id as a name would make `{volume: <name or id>}` ambiguous.
+    accepts: (value) => typeof value === 'string' && isDnsLabel(value) && !isLariatId(value),
+    message: describeName(what),
+  });
+
+/** A name or an id of something that should exist. */
+export const IsReference = (what: string): PropertyDecorator =>
+  field({
+    name: 'isReference',
+    code: 'NAME_INVALID',
+    accepts: (value) => typeof value === 'string' && isDnsLabel(value),
+    message: `${describeName(what)} Give its name or its id.`,
+  });
+
+export const IsVolumeSize = (): PropertyDecorator =>
+  field({
+    name: 'isVolumeSize',
+    code: 'SIZE_INVALID',
+    accepts: (value) =>
+      Number.isSafeInteger(value) && Number(value) > 0 && Number(value) <= MAX_VOLUME_SIZE_BYTES,
+    message: `sizeBytes must be a whole number of bytes from 1 to ${MAX_VOLUME_SIZE_BYTES}; it is rounded up to a multiple of ${CLUSTER_SIZE_BYTES}.`,
+  });
+
+/** More than this many copies of the same bytes protects against nothing that five do not. */
+export const MAX_REPLICAS = 5;
+
+export const IsReplicaCount = (): PropertyDecorator =>
+  field({
+    name: 'isReplicaCount',
+    code: 'REPLICAS_INVALID',
+    accepts: (value) =>
+      Number.isInteger(value) && Number(value) >= 1 && Number(value) <= MAX_REPLICAS,
+    message: `replicas must be a whole number from 1 to ${MAX_REPLICAS}.`,
+  });
+
+const FRONTENDS: readonly unknown[] = ['nvmf', 'kernel', 'nbd', 'loop'];
+
+export const IsFrontend = (): PropertyDecorator =>
+  field({
+    name: 'isFrontend',
+    code: 'FRONTEND_INVALID',
+    accepts: (value) => FRONTENDS.includes(value),
+    message: 'frontend must be one of nvmf, kernel, nbd, loop.',
+  });
+
+const MAX_LABELS = 64;
+const MAX_LABEL_LENGTH = 256;
+
+export const IsLabels = (): PropertyDecorator =>
+  field({
+    name: 'isLabels',
+    code: 'REQUEST_INVALID',
+    accepts: (value) =>
+      typeof value === 'object' &&
+      value !== null &&
+      !Array.isArray(value) &&
+      Object.keys(value).length <= MAX_LABELS &&
+      Object.entries(value).every(
+        ([key, text]) =>
+          key.length <= MAX_LABEL_LENGTH &&
+          typeof text === 'string' &&
+          text.length <= MAX_LABEL_LENGTH,
+      ),
+    message: `labels must be an object of at most ${MAX_LABELS} texts of at most ${MAX_LABEL_LENGTH} characters.`,
+  });

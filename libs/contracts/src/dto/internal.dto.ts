@@ -1,0 +1,195 @@
+import { Type } from 'class-transformer';
+import {
+  ArrayMaxSize,
+  IsArray,
+  IsBoolean,
+  IsInt,
+  IsString,
+  Min,
+  ValidateBy,
+  ValidateNested,
+} from 'class-validator';
+import type { VolumeChange, VolumeChangeType } from '../volume-change.js';
+import { IsLabels, IsReference, IsVolumeSize } from './fields.js';
+
+/** Requests between Lariat's own parts, below `lariat.v1.internal.`; not part of the API. */
+
+export class DiskRegistration {
+  @IsReference('id')
+  id!: string;
+
+  @IsReference('name')
+  name!: string;
+
+  @IsString()
+  path!: string;
+
+  @IsArray()
+  @IsString({ each: true })
+  tags!: string[];
+
+  @IsString()
+  lvsUuid!: string;
+
+  @IsInt()
+  @Min(0)
+  capacityBytes!: number;
+
+  @IsInt()
+  @Min(1)
+  clusterSizeBytes!: number;
+}
+
+export class NodeRegistration {
+  @IsReference('name')
+  name!: string;
+
+  @IsString()
+  zone!: string;
+
+  @IsLabels()
+  labels!: Record<string, string>;
+
+  @IsString()
+  traddr!: string;
+
+  @IsString()
+  trsvcid!: string;
+
+  @IsArray()
+  @IsString({ each: true })
+  frontends!: string[];
+
+  @IsString()
+  target!: string;
+
+  @IsString()
+  agentVersion!: string;
+
+  @IsString()
+  agentInstance!: string;
+
+  @IsArray()
+  @ArrayMaxSize(256)
+  @ValidateNested({ each: true })
+  @Type(() => DiskRegistration)
+  disks!: DiskRegistration[];
+}
+
+export class LostLeg {
+  @IsReference('replica')
+  replica!: string;
+
+  @IsString()
+  reason!: string;
+}
+
+export class EngineReportRequest {
+  @IsReference('node')
+  node!: string;
+
+  @IsReference('volume')
+  volume!: string;
+
+  @IsInt()
+  @Min(1)
+  epoch!: number;
+
+  @IsArray()
+  @IsString({ each: true })
+  operational!: string[];
+
+  @IsArray()
+  @ValidateNested({ each: true })
+  @Type(() => LostLeg)
+  lost!: LostLeg[];
+}
+
+const CHANGE_TYPES: readonly VolumeChangeType[] = [
+  'claim',
+  'release',
+  'transition',
+  'resize',
+  'put-replica',
+  'drop-replica',
+  'fault-replica',
+  'sync-replica',
+  'add-snapshot',
+  'drop-snapshot',
+  'revert',
+  'raise-epoch',
+  'set-attachment',
+  'set-clean',
+];
+
+const isVolumeChange = (value: unknown): boolean =>
+  typeof value === 'object' &&
+  value !== null &&
+  CHANGE_TYPES.some((type) => (value as { type?: unknown }).type === type);
+
+export class ChangeVolumeRecordRequest {
+  @IsReference('volume')
+  volume!: string;
+
+  /** The operation that holds the volume; a change by another is refused. */
+  @IsReference('operation')
+  operation!: string;
+
+  /** Applied together, in order, or not at all. */
+  @IsArray()
+  @ArrayMaxSize(64)
+  @ValidateBy(
+    {
+      name: 'isVolumeChange',
+      validator: {
+        validate: isVolumeChange,
+        defaultMessage: () => 'changes must be of known types.',
+      },
+    },
+    { each: true },
+  )
+  changes!: VolumeChange[];
+}
+
+export class ReserveRequest {
+  @IsReference('volume')
+  volume!: string;
+
+  /** One id a replica; placing the same id again gives the same disk. */
+  @IsArray()
+  @ArrayMaxSize(16)
+  @IsString({ each: true })
+  replicas!: string[];
+
+  @IsVolumeSize()
+  sizeBytes!: number;
+
+  /** Nodes that hold a replica of the volume already, and may not get another. */
+  @IsArray()
+  @IsString({ each: true })
+  excludeNodes!: string[];
+}
+
+export class ReserveGrowthRequest {
+  @IsArray()
+  @IsString({ each: true })
+  replicas!: string[];
+
+  @IsVolumeSize()
+  sizeBytes!: number;
+}
+
+export class ReleaseRequest {
+  @IsArray()
+  @IsString({ each: true })
+  replicas!: string[];
+}
+
+export class VolumeRecordRequest {
+  @IsReference('volume')
+  volume!: string;
+
+  /** True: read from JetStream, not from the cache. */
+  @IsBoolean()
+  fresh!: boolean;
+}

@@ -1,0 +1,108 @@
+import { IsBoolean, IsOptional } from 'class-validator';
+import type { Frontend } from '../volume.js';
+import {
+  IsFrontend,
+  IsLabels,
+  IsNewName,
+  IsReference,
+  IsReplicaCount,
+  IsVolumeSize,
+} from './fields.js';
+
+/** Part of every mutating request. */
+export class MutatingRequest {
+  /** False: answer at once with the operation. */
+  @IsOptional()
+  @IsBoolean({ message: 'wait must be true or false.' })
+  wait?: boolean;
+}
+
+export class CreateVolumeRequest extends MutatingRequest {
+  @IsNewName('name')
+  name!: string;
+
+  @IsVolumeSize()
+  sizeBytes!: number;
+
+  @IsOptional()
+  @IsReplicaCount()
+  replicas?: number;
+
+  @IsOptional()
+  @IsLabels()
+  labels?: Record<string, string>;
+}
+
+export class VolumeReference {
+  @IsReference('volume')
+  volume!: string;
+}
+
+export class ListVolumesRequest {}
+
+export class ChangeVolumeRequest extends MutatingRequest {
+  @IsReference('volume')
+  volume!: string;
+}
+
+export class DeleteVolumeRequest extends ChangeVolumeRequest {
+  @IsOptional()
+  @IsBoolean({ message: 'dryRun must be true or false.' })
+  dryRun?: boolean;
+}
+
+export class ExpandVolumeRequest extends ChangeVolumeRequest {
+  @IsVolumeSize()
+  sizeBytes!: number;
+}
+
+export class AttachVolumeRequest extends ChangeVolumeRequest {
+  @IsReference('node')
+  node!: string;
+
+  @IsOptional()
+  @IsFrontend()
+  frontend?: Frontend;
+}
+
+export class SnapshotRequest extends ChangeVolumeRequest {
+  @IsReference('snapshot')
+  snapshot!: string;
+}
+
+export class CreateSnapshotRequest extends ChangeVolumeRequest {
+  @IsNewName('snapshot')
+  snapshot!: string;
+}
+
+export class SnapshotReference extends VolumeReference {
+  @IsReference('snapshot')
+  snapshot!: string;
+}
+
+export class ReplicaRequest extends ChangeVolumeRequest {
+  @IsReference('replica')
+  replica!: string;
+
+  @IsOptional()
+  @IsBoolean({ message: 'acceptDataLoss must be true or false.' })
+  acceptDataLoss?: boolean;
+
+  @IsOptional()
+  @IsBoolean({ message: 'dryRun must be true or false.' })
+  dryRun?: boolean;
+}
+
+export class RebuildRequest extends ChangeVolumeRequest {
+  /** The faulted replica to replace; without it, one that is faulted or missing is chosen. */
+  @IsOptional()
+  @IsReference('replica')
+  replica?: string;
+}
+
+export class ReplicaChecksumRequest extends VolumeReference {
+  /** Without it the heads are compared: the volume must be detached. */
+  @IsOptional()
+  @IsReference('snapshot')
+  snapshot?: string;
+}

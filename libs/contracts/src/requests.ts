@@ -1,0 +1,161 @@
+import type { DtoClass } from './dto/validation.js';
+import {
+  AddDiskRequest,
+  ListDisksRequest,
+  ListNodesRequest,
+  NodeReference,
+  RemoveDiskRequest,
+  RemoveNodeRequest,
+} from './dto/node.dto.js';
+import {
+  ChangeVolumeRecordRequest,
+  EngineReportRequest,
+  NodeRegistration,
+  ReleaseRequest,
+  ReserveGrowthRequest,
+  ReserveRequest,
+  VolumeRecordRequest,
+} from './dto/internal.dto.js';
+import {
+  ListOperationsRequest,
+  OperationReference,
+  WaitOperationRequest,
+} from './dto/operation.dto.js';
+import {
+  AttachVolumeRequest,
+  ChangeVolumeRequest,
+  CreateSnapshotRequest,
+  CreateVolumeRequest,
+  DeleteVolumeRequest,
+  ExpandVolumeRequest,
+  ListVolumesRequest,
+  RebuildRequest,
+  ReplicaChecksumRequest,
+  ReplicaRequest,
+  SnapshotReference,
+  SnapshotRequest,
+  VolumeReference,
+} from './dto/volume.dto.js';
+import type { DiskView, NodeRecord, NodeView } from './node.js';
+import type { OperationView } from './operation.js';
+import type { ReplicaView, SnapshotView, VolumeRecord, VolumeView } from './volume.js';
+
+/** What `"wait": false` is answered with. */
+export interface OperationAccepted {
+  readonly operation: OperationView;
+}
+
+/** What each replica's content hashes to. */
+export interface ReplicaChecksums {
+  readonly volume: string;
+  readonly snapshot: string | null;
+  readonly identical: boolean;
+  readonly replicas: readonly {
+    readonly replica: string;
+    readonly node: string;
+    readonly sha256: string;
+  }[];
+}
+
+export interface DryRun {
+  readonly dryRun: true;
+  /** What would be done, for a person. */
+  readonly would: readonly string[];
+}
+
+/** Where one replica was placed. */
+export interface Placement {
+  readonly replica: string;
+  readonly node: string;
+  readonly disk: string;
+}
+
+/** Request and answer of each verb of the API, by its name below `lariat.v1.`. */
+export interface RequestMap {
+  'node.list': { request: ListNodesRequest; reply: { nodes: readonly NodeView[] } };
+  'node.get': { request: NodeReference; reply: NodeView };
+  'node.cordon': { request: NodeReference; reply: NodeView };
+  'node.uncordon': { request: NodeReference; reply: NodeView };
+  'node.remove': { request: RemoveNodeRequest; reply: NodeView };
+  'disk.list': { request: ListDisksRequest; reply: { disks: readonly DiskView[] } };
+  'disk.add': { request: AddDiskRequest; reply: DiskView };
+  'disk.remove': { request: RemoveDiskRequest; reply: DiskView };
+  'volume.create': { request: CreateVolumeRequest; reply: VolumeView };
+  'volume.get': { request: VolumeReference; reply: VolumeView };
+  'volume.list': { request: ListVolumesRequest; reply: { volumes: readonly VolumeView[] } };
+  'volume.delete': { request: DeleteVolumeRequest; reply: VolumeView | DryRun };
+  'volume.expand': { request: ExpandVolumeRequest; reply: VolumeView };
+  'volume.attach': { request: AttachVolumeRequest; reply: VolumeView };
+  'volume.detach': { request: ChangeVolumeRequest; reply: VolumeView };
+  'snapshot.create': { request: CreateSnapshotRequest; reply: SnapshotView };
+  'snapshot.get': { request: SnapshotReference; reply: SnapshotView };
+  'snapshot.list': { request: VolumeReference; reply: { snapshots: readonly SnapshotView[] } };
+  'snapshot.delete': { request: SnapshotRequest; reply: SnapshotView };
+  'snapshot.revert': { request: SnapshotRequest; reply: VolumeView };
+  'replica.list': { request: VolumeReference; reply: { replicas: readonly ReplicaView[] } };
+  'replica.remove': { request: ReplicaRequest; reply: VolumeView | DryRun };
+  'replica.rebuild': { request: RebuildRequest; reply: VolumeView };
+  'replica.checksum': { request: ReplicaChecksumRequest; reply: ReplicaChecksums };
+  'operation.get': { request: OperationReference; reply: OperationView };
+  'operation.list': {
+    request: ListOperationsRequest;
+    reply: { operations: readonly OperationView[] };
+  };
+  'operation.wait': { request: WaitOperationRequest; reply: OperationView };
+  'internal.node.register': { request: NodeRegistration; reply: NodeRecord };
+  'internal.volume.report-engine': {
+    request: EngineReportRequest;
+    reply: { inSync: readonly string[] };
+  };
+  'internal.volume.record': { request: VolumeRecordRequest; reply: VolumeRecord };
+  'internal.volume.change': { request: ChangeVolumeRecordRequest; reply: VolumeRecord };
+  'internal.placement.reserve': {
+    request: ReserveRequest;
+    reply: { placements: readonly Placement[] };
+  };
+  'internal.placement.grow': {
+    request: ReserveGrowthRequest;
+    reply: Readonly<Record<string, never>>;
+  };
+  'internal.placement.release': { request: ReleaseRequest; reply: Readonly<Record<string, never>> };
+}
+
+export type RequestName = keyof RequestMap;
+
+/** Which DTO class a request's body is checked against. */
+export const REQUEST_DTOS = {
+  'node.list': ListNodesRequest,
+  'node.get': NodeReference,
+  'node.cordon': NodeReference,
+  'node.uncordon': NodeReference,
+  'node.remove': RemoveNodeRequest,
+  'disk.list': ListDisksRequest,
+  'disk.add': AddDiskRequest,
+  'disk.remove': RemoveDiskRequest,
+  'volume.create': CreateVolumeRequest,
+  'volume.get': VolumeReference,
+  'volume.list': ListVolumesRequest,
+  'volume.delete': DeleteVolumeRequest,
+  'volume.expand': ExpandVolumeRequest,
+  'volume.attach': AttachVolumeRequest,
+  'volume.detach': ChangeVolumeRequest,
+  'snapshot.create': CreateSnapshotRequest,
+  'snapshot.get': SnapshotReference,
+  'snapshot.list': VolumeReference,
+  'snapshot.delete': SnapshotRequest,
+  'snapshot.revert': SnapshotRequest,
+  'replica.list': VolumeReference,
+  'replica.remove': ReplicaRequest,
+  'replica.rebuild': RebuildRequest,
+  'replica.checksum': ReplicaChecksumRequest,
+  'operation.get': OperationReference,
+  'operation.list': ListOperationsRequest,
+  'operation.wait': WaitOperationRequest,
+  'internal.node.register': NodeRegistration,
+  'internal.volume.report-engine': EngineReportRequest,
+  'internal.volume.record': VolumeRecordRequest,
+  'internal.volume.change': ChangeVolumeRecordRequest,
+  'internal.placement.reserve': ReserveRequest,
+  'internal.placement.grow': ReserveGrowthRequest,
+  'internal.placement.release': ReleaseRequest,
+} as const satisfies { readonly [Name in RequestName]: DtoClass<RequestMap[Name]['request']> };

@@ -1,0 +1,64 @@
+/** Every subject, stream and bucket name. No subject is spelled anywhere else. */
+export const SUBJECT_PREFIX = 'lariat.v1';
+
+export const requestSubject = (name: string): string => `${SUBJECT_PREFIX}.${name}`;
+export const eventSubject = (kind: string, id: string, type: string): string =>
+  `${SUBJECT_PREFIX}.event.${kind}.${id}.${type}`;
+/** A command to one node's agent, kept in the command stream until the agent has carried it out. */
+export const commandSubject = (node: string, command: string): string =>
+  `${SUBJECT_PREFIX}.node.${node}.${command}`;
+
+/** Core NATS, nothing stored: heartbeats, inventories, progress, replies, spans. */
+export const heartbeatSubject = (node: string): string => `${SUBJECT_PREFIX}.heartbeat.${node}`;
+export const inventorySubject = (node: string): string => `${SUBJECT_PREFIX}.inventory.${node}`;
+export const progressSubject = (operation: string): string =>
+  `${SUBJECT_PREFIX}.progress.${operation}`;
+export const replySubject = (instance: string, token: string): string =>
+  `${SUBJECT_PREFIX}.reply.${instance}.${token}`;
+export const instanceSubject = (instance: string): string =>
+  `${SUBJECT_PREFIX}.instance.${instance}`;
+export const SPANS_SUBJECT = `${SUBJECT_PREFIX}.spans`;
+
+export const STREAMS = {
+  events: {
+    name: 'LARIAT_EVENTS',
+    subjects: [`${SUBJECT_PREFIX}.event.>`],
+  },
+  commands: {
+    name: 'LARIAT_COMMANDS',
+    // Commands have six tokens; `lariat.v1.node.list` and its like have four and are not captured.
+    subjects: [`${SUBJECT_PREFIX}.node.*.*.*`],
+  },
+  deadLetters: {
+    name: 'LARIAT_DEAD_LETTERS',
+    subjects: [`${SUBJECT_PREFIX}.dead-letter.>`],
+  },
+  spans: {
+    name: 'LARIAT_SPANS',
+    subjects: [SPANS_SUBJECT],
+  },
+} as const;
+
+export const deadLetterSubject = (stream: string): string =>
+  `${SUBJECT_PREFIX}.dead-letter.${stream}`;
+
+/** KV buckets: one a kind of record; each has one plugin that writes it. */
+export const BUCKETS = {
+  volumes: 'lariat-volumes',
+  names: 'lariat-names',
+  nodes: 'lariat-nodes',
+  allocations: 'lariat-allocations',
+  operations: 'lariat-operations',
+} as const;
+export type BucketName = (typeof BUCKETS)[keyof typeof BUCKETS];
+
+/** NATS headers. */
+export const HEADERS = {
+  traceparent: 'traceparent',
+  requestId: 'Lariat-Request-Id',
+  actor: 'Lariat-Actor',
+  reply: 'Lariat-Reply',
+  errorCode: 'Nats-Service-Error-Code',
+  error: 'Nats-Service-Error',
+  messageId: 'Nats-Msg-Id',
+} as const;

@@ -1,0 +1,32 @@
+import type { AttachmentRecord, ReplicaRecord, SnapshotRecord, VolumeEvent } from './volume.js';
+
+/**
+ * A change of one volume record: data that a saga of any service sends to volume-svc, which alone writes the
+ * record. Applying the same change twice gives the same record, so that a resumed saga may send it again.
+ */
+export type VolumeChange =
+  /** The operation takes the volume for itself; refused while another holds it. */
+  | { readonly type: 'claim'; readonly operation: string }
+  | { readonly type: 'release'; readonly operation: string }
+  | { readonly type: 'transition'; readonly event: VolumeEvent }
+  | { readonly type: 'resize'; readonly sizeBytes: number }
+  | { readonly type: 'put-replica'; readonly replica: ReplicaRecord }
+  | { readonly type: 'drop-replica'; readonly replica: string }
+  /** Takes it out of the in-sync set; refused for the last member of it. */
+  | {
+      readonly type: 'fault-replica';
+      readonly replica: string;
+      readonly reason: string;
+      readonly atMs: number;
+    }
+  /** Puts it into the in-sync set. */
+  | { readonly type: 'sync-replica'; readonly replica: string }
+  | { readonly type: 'add-snapshot'; readonly snapshot: SnapshotRecord }
+  | { readonly type: 'drop-snapshot'; readonly snapshot: string }
+  /** The head's parent becomes this snapshot. */
+  | { readonly type: 'revert'; readonly snapshot: string }
+  | { readonly type: 'raise-epoch'; readonly epoch: number }
+  | { readonly type: 'set-attachment'; readonly attachment: AttachmentRecord | null }
+  | { readonly type: 'set-clean'; readonly clean: boolean };
+
+export type VolumeChangeType = VolumeChange['type'];

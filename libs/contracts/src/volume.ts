@@ -1,0 +1,234 @@
+import { defineStateMachine, type StateMachine } from '@lariat/kernel';
+
+export const VolumeState = Object.freeze({
+  creating: 'creating',
+  detached: 'detached',
+  attaching: 'attaching',
+  attached: 'attached',
+  detaching: 'detaching',
+  deleting: 'deleting',
+} as const);
+export type VolumeState = (typeof VolumeState)[keyof typeof VolumeState];
+
+export type VolumeEvent =
+  | 'created'
+  | 'attach'
+  | 'attached'
+  | 'attach-undone'
+  | 'detach'
+  | 'detached'
+  | 'delete'
+  | 'deleted';
+
+/** The life of a volume. `deleted` from `creating` is the undoing of a create; the record then goes. */
+export const VOLUME_MACHINE: StateMachine<VolumeState, VolumeEvent> = defineStateMachine<
+  VolumeState,
+  VolumeEvent
+>('volume', {
+  creating: { created: 'detached', delete: 'deleting' },
+  detached: { attach: 'attaching', delete: 'deleting' },
+  attaching: { attached: 'attached', 'attach-undone': 'detached', detach: 'detaching' },
+  attached: { detach: 'detaching' },
+  detaching: { detached: 'detached' },
+  deleting: {},
+});
+
+export const Robustness = Object.freeze({
+  healthy: 'healthy',
+  degraded: 'degraded',
+  faulted: 'faulted',
+  unknown: 'unknown',
+} as const);
+export type Robustness = (typeof Robustness)[keyof typeof Robustness];
+
+/** RW holds all acknowledged writes; WO gets writes while the rest is copied to it; ERR holds none that count. */
+export const ReplicaMode = Object.freeze({ wo: 'WO', rw: 'RW', err: 'ERR' } as const);
+export type ReplicaMode = (typeof ReplicaMode)[keyof typeof ReplicaMode];
+
+export const ReplicaState = Object.freeze({
+  creating: 'creating',
+  ready: 'ready',
+  rebuilding: 'rebuilding',
+  faulted: 'faulted',
+  removing: 'removing',
+} as const);
+export type ReplicaState = (typeof ReplicaState)[keyof typeof ReplicaState];
+
+export const Frontend = Object.freeze({
+  nvmf: 'nvmf',
+  kernel: 'kernel',
+  nbd: 'nbd',
+  loop: 'loop',
+} as const);
+export type Frontend = (typeof Frontend)[keyof typeof Frontend];
+
+/** What decides whether mkfs may ever run (invariant 9). */
+export type VolumeContent =
+  | { readonly state: 'blank' }
+  | { readonly state: 'format-intended'; readonly fsType: string; readonly uuid: string }
+  | { readonly state: 'initialised'; readonly fsType: string; readonly uuid: string }
+  | { readonly state: 'foreign' };
+
+export interface ReplicaRecord {
+  readonly id: string;
+  readonly node: string;
+  readonly disk: string;
+  readonly mode: ReplicaMode;
+  readonly state: ReplicaState;
+  /** Set once the lvol is known to exist. */
+  readonly lvolUuid: string | null;
+  /** Why it is faulted, for a person. */
+  readonly reason: string | null;
+  /** Milliseconds since 1970; null while it is not faulted. */
+  readonly faultedAtMs: number | null;
+}
+
+export interface SnapshotRecord {
+  readonly id: string;
+  readonly name: string;
+  /** The volume's size when it was taken. */
+  readonly sizeBytes: number;
+  readonly createdAt: string;
+  /** The snapshot beneath; null for the oldest. */
+  readonly parent: string | null;
+  /** False for one that a rebuild made for itself. */
+  readonly user: boolean;
+}
+
+/** Where NVMe/TCP hosts find a subsystem. */
+export interface NvmfEndpoint {
+  readonly nqn: string;
+  readonly traddr: string;
+  readonly trsvcid: string;
+  readonly uuid: string;
+}
+
+export interface AttachmentRecord {
+  readonly epoch: number;
+  readonly node: string;
+  readonly frontend: Frontend;
+  /** What a user opens: `nvme+tcp://…` or `nbd+unix:///?socket=…`; null until it is there. */
+  readonly endpoint: string | null;
+  readonly engine: NvmfEndpoint | null;
+  /** Ids of the replicas that hold all acknowledged writes (invariant 4). */
+  readonly inSync: readonly string[];
+}
+
+/** The whole of a volume, one KV entry, changed only by compare-and-set (invariant 6). */
+export interface VolumeRecord {
+  readonly id: string;
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly replicaCount: number;
+  readonly state: VolumeState;
+  readonly content: VolumeContent;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly createdAt: string;
+  /** UUID of the raid bdev and of the namespace: the same on whichever node the volume is attached. */
+  readonly uuid: string;
+  /** The highest epoch that any attachment of it had. */
+  readonly epoch: number;
+  /** False from the moment an engine may write until it is known to have stopped. */
+  readonly clean: boolean;
+  readonly attachment: AttachmentRecord | null;
+  readonly replicas: readonly ReplicaRecord[];
+  readonly snapshots: readonly SnapshotRecord[];
+  /** The snapshot beneath the head. */
+  readonly headParent: string | null;
+  /** The operation that holds the volume; null when none does. */
+  readonly operation: string | null;
+}
+
+/** A volume as callers see it: design section 3. */
+export interface VolumeView {
+  readonly id: string;
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly replicaCount: number;
+  readonly state: VolumeState;
+  readonly robustness: Robustness;
+  readonly content: VolumeContent;
+  readonly image: string | null;
+  readonly attachment: {
+    readonly epoch: number;
+    readonly node: string;
+    readonly frontend: Frontend;
+    readonly endpoint: string | null;
+    readonly inSync: readonly string[];
+  } | null;
+  readonly replicas: readonly {
+    readonly id: string;
+    readonly node: string;
+    readonly disk: string;
+    readonly mode: ReplicaMode;
+    readonly state: ReplicaState;
+    readonly reason: string | null;
+  }[];
+  readonly operation: string | null;
+  readonly createdAt: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface SnapshotView extends SnapshotRecord {
+  readonly volume: string;
+}
+
+export interface ReplicaView {
+  readonly id: string;
+  readonly volume: string;
+  readonly node: string;
+  readonly disk: string;
+  readonly mode: ReplicaMode;
+  readonly state: ReplicaState;
+  readonly reason: string | null;
+  /** Progress of its rebuild; null when none runs. */
+  readonly rebuild: {
+    readonly operation: string;
+    readonly doneBytes: number;
+    readonly totalBytes: number;
+  } | null;
+}
+
+/** Healthy is judged by what is on record, not by what a cache last heard. */
+export function robustnessOf(
+  record: Pick<VolumeRecord, 'state' | 'replicas' | 'replicaCount'>,
+): Robustness {
+  if (record.state === 'creating' || record.state === 'deleting') return Robustness.unknown;
+  const inSync = record.replicas.filter((replica) => replica.mode === ReplicaMode.rw).length;
+  if (inSync === 0) return Robustness.faulted;
+  return inSync < record.replicaCount ? Robustness.degraded : Robustness.healthy;
+}
+
+export function toVolumeView(record: VolumeRecord): VolumeView {
+  return {
+    id: record.id,
+    name: record.name,
+    sizeBytes: record.sizeBytes,
+    replicaCount: record.replicaCount,
+    state: record.state,
+    robustness: robustnessOf(record),
+    content: record.content,
+    image: null,
+    attachment:
+      record.attachment === null
+        ? null
+        : {
+            epoch: record.attachment.epoch,
+            node: record.attachment.node,
+            frontend: record.attachment.frontend,
+            endpoint: record.attachment.endpoint,
+            inSync: record.attachment.inSync,
+          },
+    replicas: record.replicas.map(({ id, node, disk, mode, state, reason }) => ({
+      id,
+      node,
+      disk,
+      mode,
+      state,
+      reason,
+    })),
+    operation: record.operation,
+    createdAt: record.createdAt,
+    labels: record.labels,
+  };
+}
