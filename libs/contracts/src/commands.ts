@@ -154,9 +154,19 @@ export interface CommandMap {
     };
     output: { lvolUuid: string };
   };
-  /** Destination: a thin lvol into which the chain is copied, exported to the source's node. */
+  /**
+   * Destination: a thin lvol for one snapshot's clusters, a clone of the local copy of `parent` (null: empty),
+   * exported to the source's node. One scratch a snapshot, so that a tree of snapshots is copied as a tree.
+   */
   'rebuild.create-scratch': {
-    input: { replica: string; volume: string; disk: string; sizeBytes: number; hostNqn: string };
+    input: {
+      replica: string;
+      volume: string;
+      disk: string;
+      sizeBytes: number;
+      parent: string | null;
+      hostNqn: string;
+    };
     output: NvmfEndpoint;
   };
   /** Source: copies the clusters that `snapshot` itself owns into the scratch lvol. Reports on the progress subject. */
@@ -164,7 +174,7 @@ export interface CommandMap {
     input: { replica: string; volume: string; snapshot: string; scratch: NvmfEndpoint };
     output: { copiedClusters: number };
   };
-  /** Destination: freezes what was copied as this replica's own `snapshot`; `sizeBytes` grows the scratch for the next one. */
+  /** Destination: freezes what was copied as this replica's own `snapshot`; the scratch and its export go. */
   'rebuild.freeze-scratch': {
     input: { replica: string; volume: string; snapshot: string };
     output: { lvolUuid: string };

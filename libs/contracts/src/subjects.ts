@@ -4,6 +4,8 @@ export const SUBJECT_PREFIX = 'lariat.v1';
 export const requestSubject = (name: string): string => `${SUBJECT_PREFIX}.${name}`;
 export const eventSubject = (kind: string, id: string, type: string): string =>
   `${SUBJECT_PREFIX}.event.${kind}.${id}.${type}`;
+/** Subject filter for events: `filter` is what follows `lariat.v1.event.`, with NATS wildcards. */
+export const eventFilter = (filter: string): string => `${SUBJECT_PREFIX}.event.${filter}`;
 /** A command to one node's agent, kept in the command stream until the agent has carried it out. */
 export const commandSubject = (node: string, command: string): string =>
   `${SUBJECT_PREFIX}.node.${node}.${command}`;

@@ -1,1 +1,7 @@
-export {};
+export * from './definition.js';
+export * from './liveness.js';
+export * from './next-record.js';
+export * from './operation-id.js';
+export * from './saga-record.js';
+export * from './saga-runner.js';
+export * from './saga-store.js';

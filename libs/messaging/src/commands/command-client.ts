@@ -1,0 +1,128 @@
+import {
+  type CommandEnvelope,
+  type CommandMap,
+  type CommandName,
+  HEADERS,
+  STREAMS,
+  commandSubject,
+  lariatError,
+  replySubject,
+} from '@lariat/contracts';
+import { inSpan, traceparentOf } from '@lariat/telemetry';
+import { type JetStreamClient, jetstream } from '@nats-io/jetstream';
+import { type Msg, type NatsConnection, headers } from '@nats-io/nats-core';
+import { SpanKind, type Tracer, context } from '@opentelemetry/api';
+import { encodeJson } from '../json.js';
+import { decodeReply } from '../reply.js';
+
+interface Waiting {
+  readonly resolve: (output: unknown) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+/**
+ * Sends commands to agents through JetStream and waits for their answers. The stream keeps a command until the
+ * agent has carried it out, also over the agent's restart; the answer comes back over core NATS.
+ */
+export class CommandClient {
+  private readonly waiting = new Map<string, Waiting>();
+  private readonly js: JetStreamClient;
+  private counter = 0;
+
+  constructor(
+    private readonly connection: NatsConnection,
+    private readonly instance: string,
+    private readonly tracer: Tracer,
+  ) {
+    this.js = jetstream(connection);
+    connection.subscribe(replySubject(instance, '*'), {
+      callback: (error, message) => {
+        if (error === null) this.settle(message);
+      },
+    });
+  }
+
+  /** Rejects with the agent's error, or with DEADLINE_EXCEEDED: then whether it happened is not known. */
+  send<Name extends CommandName>(
+    node: string,
+    envelope: CommandEnvelope<Name>,
+  ): Promise<CommandMap[Name]['output']> {
+    const subject = commandSubject(node, envelope.command);
+    return inSpan(
+      this.tracer,
+      `publish ${commandSubject('{node}', envelope.command)}`,
+      {
+        kind: SpanKind.PRODUCER,
+        attributes: {
+          'messaging.system': 'nats',
+          'messaging.operation.name': 'publish',
+          'messaging.operation.type': 'send',
+          'messaging.destination.name': subject,
+          'messaging.destination.template': commandSubject('{node}', envelope.command),
+          'messaging.message.conversation_id': envelope.operation,
+          'node.id': node,
+        },
+      },
+      context.active(),
+      () => this.exchange(subject, node, envelope) as Promise<CommandMap[Name]['output']>,
+    );
+  }
+
+  private async exchange(
+    subject: string,
+    node: string,
+    envelope: CommandEnvelope,
+  ): Promise<unknown> {
+    this.counter += 1;
+    const token = String(this.counter);
+    const head = headers();
+    head.set(HEADERS.reply, replySubject(this.instance, token));
+    const traceparent = traceparentOf(context.active());
+    if (traceparent !== undefined) head.set(HEADERS.traceparent, traceparent);
+    const timeoutMs = Math.max(1, envelope.deadlineAtMs - Date.now());
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      return await new Promise<unknown>((resolve, reject) => {
+        this.waiting.set(token, { resolve, reject });
+        timer = setTimeout(() => {
+          reject(
+            lariatError(
+              'DEADLINE_EXCEEDED',
+              `Node '${node}' did not answer ${envelope.command} in time; whether it was done is not known.`,
+              { node, command: envelope.command },
+            ),
+          );
+        }, timeoutMs);
+        this.js
+          .publish(subject, encodeJson(envelope), {
+            headers: head,
+            expect: { streamName: STREAMS.commands.name },
+          })
+          .catch((cause: unknown) => {
+            reject(
+              lariatError(
+                'NATS_UNAVAILABLE',
+                `The command could not be stored: ${String(cause)}.`,
+                { node },
+                cause,
+              ),
+            );
+          });
+      });
+    } finally {
+      clearTimeout(timer);
+      this.waiting.delete(token);
+    }
+  }
+
+  private settle(message: Msg): void {
+    const token = message.subject.slice(message.subject.lastIndexOf('.') + 1);
+    const waiting = this.waiting.get(token);
+    if (waiting === undefined) return;
+    try {
+      waiting.resolve(decodeReply(message.data));
+    } catch (error) {
+      waiting.reject(error);
+    }
+  }
+}

@@ -1,0 +1,111 @@
+import { HEADERS, type LariatEvent, STREAMS, eventSubject } from '@lariat/contracts';
+import { delay } from '@lariat/kernel';
+import type { Log } from '@lariat/telemetry';
+import {
+  DeliverPolicy,
+  type JetStreamClient,
+  JetStreamApiError,
+  type JsMsg,
+  type PubAck,
+  jetstream,
+} from '@nats-io/jetstream';
+import { type KV, Kvm } from '@nats-io/kv';
+import { type NatsConnection, headers } from '@nats-io/nats-core';
+import { LEASE_BUCKET } from './lease.js';
+import { encodeJson } from './json.js';
+import type { StoredRecord } from './record-bucket.js';
+
+export interface EventRelayOptions {
+  readonly connection: NatsConnection;
+  readonly bucket: string;
+  readonly log: Log;
+}
+
+const PROGRESS_EVERY = 256;
+const RETRY_MS = 500;
+
+/**
+ * Tells the events that are stored with the records: reads the bucket's stream in order and publishes each
+ * event to LARIAT_EVENTS. At least once, in order per object; duplicates within ten minutes are dropped by
+ * their message id. Run by one instance at a time (Lease).
+ */
+export async function relayEvents(options: EventRelayOptions, signal: AbortSignal): Promise<void> {
+  const js = jetstream(options.connection);
+  const progress = await new Kvm(js).create(LEASE_BUCKET, { history: 1 });
+  while (!signal.aborted) {
+    try {
+      await relayFrom(js, progress, options, signal);
+    } catch (error) {
+      if (signal.aborted || options.connection.isClosed()) return;
+      options.log.warn('event relay interrupted', { bucket: options.bucket, error });
+      await delay(RETRY_MS, signal);
+    }
+  }
+}
+
+async function relayFrom(
+  js: JetStreamClient,
+  progress: KV,
+  options: EventRelayOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const progressKey = `relay.${options.bucket}`;
+  const entry = await progress.get(progressKey);
+  const told = entry === null ? 0 : Number(entry.string());
+  const consumer = await js.consumers.get(`KV_${options.bucket}`, {
+    deliver_policy: DeliverPolicy.StartSequence,
+    opt_start_seq: told + 1,
+  });
+  const messages = await consumer.consume({ max_messages: 512 });
+  signal.addEventListener('abort', () => messages.stop(), { once: true });
+  let pending: Promise<PubAck>[] = [];
+  let sinceProgress = 0;
+  for await (const message of messages) {
+    pending.push(...publishEvents(js, message));
+    const idle = message.info.pending === 0;
+    if (idle || pending.length >= PROGRESS_EVERY) {
+      await Promise.all(pending);
+      pending = [];
+      sinceProgress += 1;
+      if (!idle || sinceProgress >= PROGRESS_EVERY || signal.aborted) {
+        await progress.put(progressKey, String(message.seq));
+        sinceProgress = 0;
+      }
+    }
+    await sweepTombstone(js, options.bucket, message);
+  }
+  await Promise.all(pending);
+}
+
+function storedOf(message: JsMsg): StoredRecord<unknown> | undefined {
+  // Delete and purge markers have no body.
+  if (message.data.length === 0) return undefined;
+  return message.json<StoredRecord<unknown>>();
+}
+
+function publishEvents(js: JetStreamClient, message: JsMsg): Promise<PubAck>[] {
+  const events: readonly LariatEvent[] = storedOf(message)?.events ?? [];
+  return events.map((event) => {
+    const head = headers();
+    head.set(HEADERS.messageId, event.id);
+    const traceparent = message.headers?.get(HEADERS.traceparent);
+    if (traceparent !== undefined && traceparent !== '') head.set(HEADERS.traceparent, traceparent);
+    return js.publish(eventSubject(event.kind, event.objectId, event.type), encodeJson(event), {
+      headers: head,
+      expect: { streamName: STREAMS.events.name },
+    });
+  });
+}
+
+/** A tombstone has done its work once its events are told. */
+async function sweepTombstone(js: JetStreamClient, bucket: string, message: JsMsg): Promise<void> {
+  if (storedOf(message)?.value !== null) return;
+  const key = message.subject.slice(`$KV.${bucket}.`.length);
+  const kv = await new Kvm(js).open(bucket);
+  try {
+    await kv.purge(key, { previousSeq: message.seq });
+  } catch (error) {
+    // The name is in use again, or was swept before: nothing is left to do.
+    if (!(error instanceof JetStreamApiError)) throw error;
+  }
+}

@@ -1,0 +1,284 @@
+import { type LariatEvent, lariatError } from '@lariat/contracts';
+import { KeyedQueue, toLariatError } from '@lariat/kernel';
+import { JetStreamApiError, jetstream } from '@nats-io/jetstream';
+import { type KV, type KvEntry, Kvm } from '@nats-io/kv';
+import type { NatsConnection } from '@nats-io/nats-core';
+import { encodeJson } from './json.js';
+
+/** A record with the revision that the next write must name. */
+export interface Versioned<T> {
+  readonly value: T;
+  /** JetStream sequence of the entry; compare-and-set is on it. */
+  readonly revision: number;
+  /** Number of events that the object has had. */
+  readonly sequence: number;
+}
+
+/** An event to be stored with a change; id, number and time are added by the bucket. */
+export type NewEvent = Pick<LariatEvent, 'type' | 'data'>;
+
+/**
+ * What is stored: the state and the events of the change that led to it, one JetStream message (invariant 6).
+ * A null value is a tombstone: the object is gone, its last events are still to be told.
+ */
+export interface StoredRecord<T> {
+  readonly value: T | null;
+  readonly sequence: number;
+  readonly events: readonly LariatEvent[];
+}
+
+export interface RecordBucketOptions {
+  readonly connection: NatsConnection;
+  readonly bucket: string;
+  readonly kind: LariatEvent['kind'];
+  readonly nowMs: () => number;
+}
+
+/**
+ * Revisions of one key that are kept until the relay has told their events. The relay runs in the service
+ * that writes the bucket, so it can't be down while the bucket is written for long.
+ */
+const HISTORY = 64;
+const WRONG_LAST_SEQUENCE = 10071;
+/** How often a change is computed anew on a fresh record before the caller is told of the conflict. */
+const MAX_CHANGE_ATTEMPTS = 20;
+
+export type RecordListener<T> = (key: string, value: T | null) => void;
+
+/** Decides a change: the new value and its events; `undefined` when there is nothing to change. */
+export type Change<T> = (
+  value: T,
+) => { readonly value: T; readonly events: readonly NewEvent[] } | undefined;
+
+/**
+ * Records of one kind in a JetStream KV bucket: compare-and-set always, events stored with the state, reads
+ * from a cache that a watch keeps up to date.
+ */
+export class RecordBucket<T> {
+  private readonly cache = new Map<string, Versioned<T>>();
+  /** Revisions of tombstones, so that a late watch entry can't bring a removed record back. */
+  private readonly removed = new Map<string, number>();
+  private readonly listeners = new Set<RecordListener<T>>();
+  private readonly queue = new KeyedQueue();
+
+  private constructor(
+    private readonly options: RecordBucketOptions,
+    private readonly kv: KV,
+  ) {}
+
+  /** Makes the bucket when it is missing and fills the cache. */
+  static async open<T>(options: RecordBucketOptions): Promise<RecordBucket<T>> {
+    const kv = await new Kvm(jetstream(options.connection)).create(options.bucket, {
+      history: HISTORY,
+    });
+    const records = new RecordBucket<T>(options, kv);
+    await records.follow();
+    return records;
+  }
+
+  /** From the cache: as of the last entry that the watch delivered, and all own writes. */
+  cached(key: string): Versioned<T> | undefined {
+    return this.cache.get(key);
+  }
+
+  cachedEntries(): IterableIterator<[string, Versioned<T>]> {
+    return this.cache.entries();
+  }
+
+  get size(): number {
+    return this.cache.size;
+  }
+
+  listen(listener: RecordListener<T>): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** From JetStream itself. */
+  async read(key: string): Promise<Versioned<T> | undefined> {
+    const entry = await this.kv.get(key);
+    if (entry === null || entry.operation !== 'PUT') return undefined;
+    const stored = this.parse(key, entry);
+    if (stored.value === null) return undefined;
+    const versioned = { value: stored.value, revision: entry.revision, sequence: stored.sequence };
+    this.remember(key, versioned);
+    return versioned;
+  }
+
+  /** Rejects with REVISION_CONFLICT when the key is there already. */
+  async create(
+    key: string,
+    value: T,
+    events: readonly NewEvent[],
+    actor: string,
+  ): Promise<Versioned<T>> {
+    const stored = this.toStored(key, value, 0, events, actor);
+    const revision = await this.guard(key, () => this.kv.create(key, encodeJson(stored)));
+    return this.remember(key, { value, revision, sequence: stored.sequence });
+  }
+
+  /** Rejects with REVISION_CONFLICT when somebody else has changed the record since `previous`. */
+  async update(
+    key: string,
+    previous: Versioned<T>,
+    value: T,
+    events: readonly NewEvent[],
+    actor: string,
+  ): Promise<Versioned<T>> {
+    const stored = this.toStored(key, value, previous.sequence, events, actor);
+    const revision = await this.guard(key, () =>
+      this.kv.update(key, encodeJson(stored), previous.revision),
+    );
+    return this.remember(key, { value, revision, sequence: stored.sequence });
+  }
+
+  /** Leaves a tombstone with the last events; the relay takes it away when it has told them. */
+  async remove(
+    key: string,
+    previous: Versioned<T>,
+    events: readonly NewEvent[],
+    actor: string,
+  ): Promise<void> {
+    const stored = this.toStored(key, null, previous.sequence, events, actor);
+    const revision = await this.guard(key, () =>
+      this.kv.update(key, encodeJson(stored), previous.revision),
+    );
+    this.forget(key, revision);
+  }
+
+  /**
+   * Changes a record by compare-and-set, deciding anew on the fresh record after a lost race. Undefined when the
+   * record is not there.
+   */
+  change(key: string, decide: Change<T>, actor: string): Promise<Versioned<T> | undefined> {
+    // In-process writers of one record wait for each other instead of racing.
+    return this.queue.run(key, async () => {
+      let current = this.cache.get(key) ?? (await this.read(key));
+      for (let attempt = 1; ; attempt += 1) {
+        if (current === undefined) return undefined;
+        const decision = decide(current.value);
+        if (decision === undefined) return current;
+        try {
+          return await this.update(key, current, decision.value, decision.events, actor);
+        } catch (error) {
+          if (toLariatError(error).code !== 'REVISION_CONFLICT' || attempt >= MAX_CHANGE_ATTEMPTS)
+            throw error;
+          current = await this.read(key);
+        }
+      }
+    });
+  }
+
+  private async guard(key: string, write: () => Promise<number>): Promise<number> {
+    try {
+      return await write();
+    } catch (cause) {
+      if (cause instanceof JetStreamApiError && cause.code === WRONG_LAST_SEQUENCE) {
+        throw lariatError(
+          'REVISION_CONFLICT',
+          `${this.options.bucket}/${key} was changed by somebody else at the same moment; try again.`,
+          { bucket: this.options.bucket, key },
+          cause,
+        );
+      }
+      const { name } = cause instanceof Error ? cause : { name: '' };
+      if (
+        name === 'TimeoutError' ||
+        name === 'NoRespondersError' ||
+        name === 'JetStreamNotEnabled'
+      ) {
+        throw lariatError(
+          'NATS_UNAVAILABLE',
+          `JetStream did not confirm a write of ${this.options.bucket}/${key}; whether it was stored is not known.`,
+          { bucket: this.options.bucket, key },
+          cause,
+        );
+      }
+      throw cause;
+    }
+  }
+
+  private toStored(
+    key: string,
+    value: T | null,
+    before: number,
+    events: readonly NewEvent[],
+    actor: string,
+  ): StoredRecord<T> {
+    const at = new Date(this.options.nowMs()).toISOString();
+    return {
+      value,
+      sequence: before + events.length,
+      events: events.map((event, index) => {
+        const sequence = before + index + 1;
+        const { kind } = this.options;
+        return {
+          id: `${kind}.${key}.${sequence}`,
+          kind,
+          objectId: key,
+          sequence,
+          at,
+          actor,
+          ...event,
+        };
+      }),
+    };
+  }
+
+  private parse(key: string, entry: KvEntry): StoredRecord<T> {
+    try {
+      return entry.json<StoredRecord<T>>();
+    } catch (cause) {
+      throw lariatError(
+        'RECORD_CORRUPT',
+        `${this.options.bucket}/${key} revision ${entry.revision} is not a record of Lariat. Restore it or remove it by hand.`,
+        { bucket: this.options.bucket, key },
+        cause,
+      );
+    }
+  }
+
+  private remember(key: string, versioned: Versioned<T>): Versioned<T> {
+    const known = Math.max(this.cache.get(key)?.revision ?? 0, this.removed.get(key) ?? 0);
+    if (versioned.revision > known) {
+      this.cache.set(key, versioned);
+      this.removed.delete(key);
+      for (const listener of this.listeners) listener(key, versioned.value);
+    }
+    return versioned;
+  }
+
+  private forget(key: string, revision: number): void {
+    if (revision <= (this.cache.get(key)?.revision ?? 0)) return;
+    this.removed.set(key, revision);
+    if (this.cache.delete(key)) for (const listener of this.listeners) listener(key, null);
+  }
+
+  private async follow(): Promise<void> {
+    const entries = await this.kv.watch();
+    const empty = (await this.kv.status()).values === 0;
+    await new Promise<void>((resolve) => {
+      if (empty) resolve();
+      void this.apply(entries, resolve);
+    });
+  }
+
+  private async apply(entries: AsyncIterable<KvEntry>, filled: () => void): Promise<void> {
+    for await (const entry of entries) {
+      if (entry.operation !== 'PUT') {
+        this.forget(entry.key, entry.revision);
+        this.removed.delete(entry.key);
+      } else {
+        const stored = this.parse(entry.key, entry);
+        if (stored.value === null) this.forget(entry.key, entry.revision);
+        else
+          this.remember(entry.key, {
+            value: stored.value,
+            revision: entry.revision,
+            sequence: stored.sequence,
+          });
+      }
+      if (entry.delta === 0) filled();
+    }
+  }
+}

@@ -1,0 +1,4 @@
+export * from './define-plugin.js';
+export * from './load-plugin.js';
+export * from './run-plugin.js';
+export * from './test-faults.js';

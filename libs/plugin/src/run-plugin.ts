@@ -1,0 +1,134 @@
+import 'reflect-metadata';
+import { type FaultPoints, newInstanceId, noFaultPoints, systemClock } from '@lariat/kernel';
+import {
+  CommandClient,
+  CommandLane,
+  EventLane,
+  LariatClient,
+  LariatTransport,
+  RequestLane,
+  RethrowFilter,
+  ServiceDiscovery,
+  connectNats,
+  ensureStreams,
+  natsSpanSink,
+} from '@lariat/messaging';
+import { createLog, createTelemetry } from '@lariat/telemetry';
+import { type DynamicModule, type Type } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import type { MicroserviceOptions } from '@nestjs/microservices';
+import type { NatsConnection } from '@nats-io/nats-core';
+import { PLUGIN_CONTEXT, type PluginContext, type PluginDefinition } from './define-plugin.js';
+import { NestLog } from './nest-log.js';
+
+export interface RunPluginOptions {
+  readonly natsUrl: string;
+  /** Set by an agent: the node whose commands this process carries out. */
+  readonly node?: string;
+  readonly otlpEndpoint?: string;
+  /** Makes the fault points of tests; without it nothing can be armed. */
+  readonly faults?: (connection: NatsConnection, process: string) => FaultPoints;
+  readonly connectTimeoutMs?: number;
+}
+
+export interface RunningPlugin {
+  readonly context: PluginContext;
+  close(): Promise<void>;
+}
+
+const CONNECT_TIMEOUT_MS = 30_000;
+
+/** Starts a plugin on its own connection; several may run in one process. Resolves when it serves. */
+export async function runPlugin(
+  plugin: PluginDefinition,
+  options: RunPluginOptions,
+): Promise<RunningPlugin> {
+  const instance = newInstanceId();
+  const processName = options.node === undefined ? plugin.name : `${plugin.name}-${options.node}`;
+  const log = createLog(processName);
+  const connection = await connectNats({
+    servers: options.natsUrl,
+    name: processName,
+    connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+  });
+  await ensureStreams(connection);
+  const telemetry = createTelemetry({
+    serviceName: plugin.name,
+    serviceVersion: plugin.version,
+    instanceId: options.node ?? instance,
+    sink: natsSpanSink(connection),
+    ...(options.otlpEndpoint === undefined ? {} : { otlpEndpoint: options.otlpEndpoint }),
+  });
+  const { tracer } = telemetry;
+  const context: PluginContext = {
+    plugin: plugin.name,
+    instance,
+    connection,
+    client: new LariatClient({ connection, actor: processName }),
+    commands: new CommandClient(connection, instance, tracer),
+    telemetry,
+    clock: systemClock,
+    log,
+    faults: options.faults?.(connection, processName) ?? noFaultPoints,
+  };
+  const lane = { connection, service: plugin.name, tracer, log };
+  const description = plugin.description ?? '';
+  const discovery = new ServiceDiscovery(connection, {
+    name: plugin.name,
+    instance,
+    version: plugin.version,
+    description,
+  });
+  const transport = new LariatTransport({
+    requests: new RequestLane({ ...lane, discovery }),
+    commands:
+      options.node === undefined ? undefined : new CommandLane({ ...lane, node: options.node }),
+    events: new EventLane(lane),
+    discovery,
+  });
+  const app = await NestFactory.createMicroservice<MicroserviceOptions>(
+    await hostModule(plugin, context),
+    {
+      strategy: transport,
+      logger: new NestLog(log),
+      abortOnError: false,
+    },
+  );
+  app.useGlobalFilters(new RethrowFilter());
+  await app.listen();
+  return {
+    context,
+    close: async () => {
+      await app.close();
+      await telemetry.shutdown();
+      await connection.drain();
+    },
+  };
+}
+
+/** The plugin's module with the context beside it, for all its parts to inject. */
+async function hostModule(
+  plugin: PluginDefinition,
+  context: PluginContext,
+): Promise<DynamicModule> {
+  const provider = { provide: PLUGIN_CONTEXT, useValue: context };
+  class HostModule {}
+  const contextModule: DynamicModule = {
+    module: class ContextModule {},
+    global: true,
+    providers: [provider],
+    exports: [provider],
+  };
+  return { module: HostModule, imports: [contextModule, await moduleOf(plugin, context)] };
+}
+
+async function moduleOf(
+  plugin: PluginDefinition,
+  context: PluginContext,
+): Promise<Type | DynamicModule> {
+  return isClass(plugin.module) ? plugin.module : plugin.module(context);
+}
+
+function isClass(module: PluginDefinition['module']): module is Type {
+  return /^class\b/.test(Function.prototype.toString.call(module));
+}

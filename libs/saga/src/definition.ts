@@ -1,0 +1,74 @@
+import type { CommandMap, CommandName } from '@lariat/contracts';
+import type { Backoff, Json } from '@lariat/kernel';
+import type { LariatClient } from '@lariat/messaging';
+import type { Log } from '@lariat/telemetry';
+
+export interface CommandOptions {
+  /** Default: what is left of the step's time. */
+  readonly timeoutMs?: number;
+  /** Tells apart several commands of one name in a step, e.g. the replica's id. */
+  readonly key: string;
+}
+
+/** What a step has at hand. */
+export interface StepContext<Input, Memory> {
+  readonly operation: string;
+  readonly input: Input;
+  readonly memory: Readonly<Partial<Memory>>;
+  readonly actor: string;
+  /** 1 for the first run. Above 1 an earlier run may have had effects: look before you create. */
+  readonly attempt: number;
+  readonly client: LariatClient;
+  readonly log: Log;
+  command<Name extends CommandName>(
+    node: string,
+    name: Name,
+    input: CommandMap[Name]['input'],
+    options: CommandOptions,
+  ): Promise<CommandMap[Name]['output']>;
+  /** Shown by operation.get; written at most once a second. */
+  progress(done: number, total: number, unit: string): void;
+}
+
+export interface SagaStep<Input, Memory> {
+  readonly name: string;
+  /** What it waits for, in a person's words, from what is known when it begins. */
+  readonly waitsFor: string | ((input: Input, memory: Readonly<Partial<Memory>>) => string);
+  /** The effect, idempotent; what it returns is remembered. */
+  run(context: StepContext<Input, Memory>): Promise<Partial<Memory> | void>;
+  /** Takes the effect back, also a half one; idempotent. Absent: there is nothing to take back. */
+  undo?(context: StepContext<Input, Memory>): Promise<void>;
+  readonly timeoutMs: number;
+  readonly retry: RetryPolicy;
+}
+
+export interface RetryPolicy {
+  /** Runs before the step is given up; Infinity for a step behind the point of no return. */
+  readonly attempts: number;
+  readonly backoff: Backoff;
+}
+
+/** A durable procedure: a typed list of steps. */
+export interface SagaDefinition<Input, Memory> {
+  /** e.g. `volume.create`; also the kind of the operation. */
+  readonly kind: string;
+  subjectOf(input: Input): string;
+  readonly steps: readonly SagaStep<Input, Memory>[];
+  /** What the operation answers when all is done. */
+  result?(input: Input, memory: Readonly<Partial<Memory>>): Json;
+}
+
+/** Quick retries for things inside the cluster that are usually back at once. */
+export const RETRY_BRIEFLY: RetryPolicy = {
+  attempts: 5,
+  backoff: { initialMs: 100, maxMs: 2_000, factor: 2 },
+};
+
+/** Behind the point of no return: goes on until it succeeds. */
+export const RETRY_UNTIL_DONE: RetryPolicy = {
+  attempts: Number.POSITIVE_INFINITY,
+  backoff: { initialMs: 200, maxMs: 10_000, factor: 2 },
+};
+
+/** A definition whose types the runner need not know. */
+export type AnySaga = SagaDefinition<never, never>;

@@ -1,0 +1,477 @@
+import { type OperationView, isEnded, lariatError } from '@lariat/contracts';
+import {
+  type Clock,
+  type FaultPoints,
+  type Json,
+  LariatError,
+  backoffMs,
+  delay,
+  isRetryable,
+  newOperationId,
+  toLariatError,
+  withDeadline,
+} from '@lariat/kernel';
+import type { CommandClient, LariatClient, Versioned } from '@lariat/messaging';
+import {
+  type Log,
+  type Tracing,
+  contextFromTraceparent,
+  failSpan,
+  formatTraceparent,
+  inSpan,
+  traceparentOf,
+} from '@lariat/telemetry';
+import { type Context, ROOT_CONTEXT, SpanKind, TraceFlags, context } from '@opentelemetry/api';
+import type { AnySaga, RetryPolicy, SagaDefinition, SagaStep, StepContext } from './definition.js';
+import { DEAD_AFTER_MS, type Liveness } from './liveness.js';
+import { type SagaEvent, type SagaShape, nextRecord } from './next-record.js';
+import { type Memory, type SagaRecord, toOperationView } from './saga-record.js';
+import { FenceLost, type SagaStore } from './saga-store.js';
+import { operationIdFor } from './operation-id.js';
+
+export interface SagaRunnerOptions {
+  readonly store: SagaStore;
+  readonly liveness: Liveness;
+  readonly instance: string;
+  readonly commands: CommandClient;
+  readonly client: LariatClient;
+  readonly tracing: Tracing;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly faults: FaultPoints;
+  readonly definitions: readonly AnySaga[];
+}
+
+export interface StartRequest {
+  readonly kind: string;
+  readonly input: Json;
+  readonly actor: string;
+  /** The caller's idempotency key. */
+  readonly requestId: string | undefined;
+}
+
+type UntypedSaga = SagaDefinition<Json, Readonly<Record<string, Json>>>;
+type UntypedStep = SagaStep<Json, Readonly<Record<string, Json>>>;
+
+const SCAN_MS = 500;
+const PROGRESS_WRITE_MS = 1_000;
+const UNDO_RETRY: RetryPolicy = {
+  attempts: 60,
+  backoff: { initialMs: 200, maxMs: 10_000, factor: 2 },
+};
+
+/** Runs sagas, and takes up those of instances that died. */
+export class SagaRunner {
+  private readonly definitions: ReadonlyMap<string, UntypedSaga>;
+  private readonly driving = new Set<string>();
+  private readonly stopping = new AbortController();
+  private readonly waiters = new Map<string, Set<(record: SagaRecord) => void>>();
+  private readonly stopListening: () => void;
+  private scan: NodeJS.Timeout;
+
+  constructor(private readonly options: SagaRunnerOptions) {
+    // The runner handles inputs as JSON; each definition gives them their types.
+    const untyped = options.definitions as unknown as readonly UntypedSaga[];
+    this.definitions = new Map(untyped.map((definition) => [definition.kind, definition]));
+    this.stopListening = options.store.listen((id, record) => {
+      if (record !== null && isEnded(record.state)) this.tell(id, record);
+    });
+    this.scan = setInterval(() => this.takeUpOrphans(), SCAN_MS);
+  }
+
+  /**
+   * Begins an operation, or joins the one that does the same already. Rejects with OPERATION_IN_PROGRESS when
+   * another one works on the subject.
+   */
+  async start(request: StartRequest): Promise<SagaRecord> {
+    const definition = this.definitionOf(request.kind);
+    const subject = definition.subjectOf(request.input);
+    const known = await this.findByRequest(request);
+    if (known !== undefined) return known;
+    const running = this.findRunning(subject);
+    if (running !== undefined) return joinOrRefuse(running, request);
+    const record = this.newRecord(request, subject, definition);
+    // Before the write, or the scan could meet the new record first and take it for abandoned.
+    this.driving.add(record.id);
+    const created = await this.options.store.create(record).catch(async (reason: unknown) => {
+      this.driving.delete(record.id);
+      // Two requests with one key at the same moment: the other one was first.
+      const other = await this.findByRequest(request);
+      if (other === undefined) throw reason;
+      return other;
+    });
+    if (!('revision' in created)) return created;
+    this.options.tracing.tracer
+      .startSpan(
+        `saga.start ${record.kind}`,
+        { attributes: attributesOf(record) },
+        rootContext(record),
+      )
+      .end();
+    void this.drive(created, definition);
+    return created.value;
+  }
+
+  /** The operation when it has ended; DEADLINE_EXCEEDED when it has not by then. */
+  async wait(id: string, timeoutMs: number): Promise<SagaRecord> {
+    const found = await this.options.store.find(id);
+    if (found === undefined) throw operationNotFound(id);
+    if (isEnded(found.value.state)) return found.value;
+    let told: ((record: SagaRecord) => void) | undefined;
+    const waiters = this.waiters.get(id) ?? new Set();
+    this.waiters.set(id, waiters);
+    try {
+      const end = new Promise<SagaRecord>((resolve) => {
+        told = resolve;
+        waiters.add(resolve);
+      });
+      // It may have ended between the look and the wait.
+      const again = this.options.store.cached(id);
+      if (again !== undefined && isEnded(again.value.state)) return again.value;
+      return await withDeadline(`operation ${id}`, timeoutMs, end);
+    } finally {
+      if (told !== undefined) waiters.delete(told);
+      if (waiters.size === 0) this.waiters.delete(id);
+    }
+  }
+
+  /** Begins no more steps; what runs is left to another instance. */
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    clearInterval(this.scan);
+    this.stopListening();
+    const deadline = this.options.clock.monotonicMs() + DEAD_AFTER_MS;
+    while (this.driving.size > 0 && this.options.clock.monotonicMs() < deadline) await delay(20);
+    this.options.liveness.close();
+  }
+
+  private definitionOf(kind: string): UntypedSaga {
+    const definition = this.definitions.get(kind);
+    if (definition === undefined) throw new Error(`no saga '${kind}' is defined here`);
+    return definition;
+  }
+
+  private async findByRequest(request: StartRequest): Promise<SagaRecord | undefined> {
+    if (request.requestId === undefined) return undefined;
+    const found = await this.options.store.find(operationIdFor(request.requestId));
+    if (found === undefined) return undefined;
+    return joinOrRefuse(found.value, request);
+  }
+
+  private findRunning(subject: string): SagaRecord | undefined {
+    for (const { value } of this.options.store.running())
+      if (value.subject === subject) return value;
+    return undefined;
+  }
+
+  private newRecord(request: StartRequest, subject: string, definition: UntypedSaga): SagaRecord {
+    const nowMs = this.options.clock.nowMs();
+    const parent = context.active();
+    const ids = this.options.tracing.reserve(parent);
+    const [first] = definition.steps;
+    return {
+      id: request.requestId === undefined ? newOperationId() : operationIdFor(request.requestId),
+      kind: request.kind,
+      subject,
+      input: request.input,
+      memory: {},
+      state: 'running',
+      stepIndex: 0,
+      stepName: first?.name ?? null,
+      attempt: 1,
+      stepSinceMs: nowMs,
+      nextTryAtMs: null,
+      waitingFor: first === undefined ? null : waitsFor(first, request.input, {}),
+      progress: null,
+      lastError: null,
+      error: null,
+      result: null,
+      holder: this.options.instance,
+      fence: 1,
+      ...ids,
+      traceparent: traceparentOf(parent) ?? null,
+      actor: request.actor,
+      startedAtMs: nowMs,
+      endedAtMs: null,
+    };
+  }
+
+  private takeUpOrphans(): void {
+    if (this.stopping.signal.aborted) return;
+    for (const versioned of this.options.store.running()) {
+      const { value } = versioned;
+      const definition = this.definitions.get(value.kind);
+      if (definition === undefined || this.driving.has(value.id)) continue;
+      if (value.holder !== this.options.instance && this.options.liveness.isAlive(value.holder))
+        continue;
+      void this.takeUp(versioned, definition);
+    }
+  }
+
+  private async takeUp(versioned: Versioned<SagaRecord>, definition: UntypedSaga): Promise<void> {
+    const { value } = versioned;
+    this.driving.add(value.id);
+    try {
+      const next = this.next(
+        versioned,
+        { type: 'taken-over', holder: this.options.instance },
+        definition,
+      );
+      const taken = await this.options.store.write(versioned, next);
+      this.options.log.info('saga taken up', {
+        operation: value.id,
+        kind: value.kind,
+        step: value.stepName,
+        from: value.holder,
+      });
+      const attributes = { ...attributesOf(taken.value), 'saga.resumed_from': value.holder };
+      this.options.tracing.tracer
+        .startSpan(`saga.resume ${value.kind}`, { attributes }, rootContext(value))
+        .end();
+      await this.drive(taken, definition);
+    } catch (error) {
+      if (!(error instanceof FenceLost))
+        this.options.log.warn('saga not taken up', { operation: value.id, error });
+    } finally {
+      this.driving.delete(value.id);
+    }
+  }
+
+  private next(
+    versioned: Versioned<SagaRecord>,
+    event: SagaEvent,
+    definition: UntypedSaga,
+  ): SagaRecord {
+    return nextRecord(versioned.value, event, shapeOf(definition), this.options.clock.nowMs());
+  }
+
+  private async drive(begun: Versioned<SagaRecord>, definition: UntypedSaga): Promise<void> {
+    const { id, kind } = begun.value;
+    this.driving.add(id);
+    let current = begun;
+    try {
+      while (!isEnded(current.value.state)) {
+        if (this.stopping.signal.aborted) return;
+        current = await this.advance(current, definition);
+      }
+      this.endRootSpan(current.value);
+    } catch (error) {
+      if (!(error instanceof FenceLost))
+        this.options.log.error('saga interrupted', { operation: id, kind, error });
+    } finally {
+      this.driving.delete(id);
+    }
+  }
+
+  /** One run of the current step, forward or back, and the journal entry of its outcome. */
+  private async advance(
+    current: Versioned<SagaRecord>,
+    definition: UntypedSaga,
+  ): Promise<Versioned<SagaRecord>> {
+    const { value } = current;
+    if (value.nextTryAtMs !== null) {
+      await delay(value.nextTryAtMs - this.options.clock.nowMs(), this.stopping.signal);
+      if (this.stopping.signal.aborted) return current;
+      return this.options.store.write(
+        current,
+        this.next(current, { type: 'run-begun' }, definition),
+      );
+    }
+    const step = definition.steps[value.stepIndex];
+    if (step === undefined) throw new Error(`saga ${value.kind} has no step ${value.stepIndex}`);
+    const position = `saga/${value.kind}/${step.name}${value.state === 'undoing' ? '/undo' : ''}`;
+    await this.options.faults.reach(`${position}/before`);
+    const run: Run = { latest: current };
+    const event = await this.runStep(run, definition, step);
+    await run.writing;
+    await this.options.faults.reach(`${position}/after`);
+    return this.options.store.write(run.latest, this.next(run.latest, event, definition));
+  }
+
+  private async runStep(run: Run, definition: UntypedSaga, step: UntypedStep): Promise<SagaEvent> {
+    const { value } = run.latest;
+    const undoing = value.state === 'undoing';
+    const stepContext = this.stepContext(run, definition, step);
+    const name = `${undoing ? 'saga.compensate' : 'saga.step'} ${value.kind}/${step.name}`;
+    const attributes = {
+      ...attributesOf(value),
+      'saga.step': step.name,
+      'saga.attempt': value.attempt,
+    };
+    try {
+      return await inSpan<SagaEvent>(
+        this.options.tracing.tracer,
+        name,
+        { attributes },
+        rootContext(value),
+        async () => {
+          const what = `step '${step.name}' of ${value.kind}`;
+          if (undoing) {
+            await withDeadline(what, step.timeoutMs, step.undo?.(stepContext) ?? Promise.resolve());
+            return { type: 'undo-done' };
+          }
+          const found = known(
+            (await withDeadline(what, step.timeoutMs, step.run(stepContext))) ?? {},
+          );
+          const result = definition.result?.(value.input, { ...value.memory, ...found }) ?? null;
+          return { type: 'step-done', memory: found, result };
+        },
+      );
+    } catch (reason) {
+      return this.failure(value, step, reason);
+    }
+  }
+
+  private failure(value: SagaRecord, step: UntypedStep, reason: unknown): SagaEvent {
+    const error = toLariatError(reason);
+    const undoing = value.state === 'undoing';
+    const policy = undoing ? UNDO_RETRY : step.retry;
+    const level = error.kind === 'internal' ? 'error' : 'info';
+    this.options.log[level]('saga step failed', {
+      operation: value.id,
+      kind: value.kind,
+      step: step.name,
+      undoing,
+      error: reason,
+    });
+    const again =
+      undoing || isRetryable(error.kind) || policy.attempts === Number.POSITIVE_INFINITY;
+    if (again && value.attempt < policy.attempts) {
+      const retryAtMs = this.options.clock.nowMs() + backoffMs(policy.backoff, value.attempt);
+      return { type: undoing ? 'undo-retry' : 'step-retry', error: error.toRecord(), retryAtMs };
+    }
+    return { type: undoing ? 'undo-failed' : 'step-failed', error: error.toRecord() };
+  }
+
+  private stepContext(
+    run: Run,
+    definition: UntypedSaga,
+    step: UntypedStep,
+  ): StepContext<Json, Readonly<Record<string, Json>>> {
+    const { value } = run.latest;
+    const { clock, commands, client, log } = this.options;
+    const deadlineAtMs = clock.nowMs() + step.timeoutMs;
+    const direction = value.state === 'undoing' ? 'undo-' : '';
+    let progressAtMs = 0;
+    return {
+      operation: value.id,
+      input: value.input,
+      memory: value.memory,
+      actor: value.actor,
+      attempt: value.attempt,
+      client,
+      log,
+      command: (node, command, input, options) =>
+        commands.send(node, {
+          id: `${value.id}/${direction}${step.name}.${value.fence}.${value.attempt}/${command}/${options.key}`,
+          command,
+          operation: value.id,
+          step: step.name,
+          fence: value.fence,
+          deadlineAtMs: Math.min(
+            deadlineAtMs,
+            clock.nowMs() + (options.timeoutMs ?? step.timeoutMs),
+          ),
+          input,
+        }),
+      progress: (done, total, unit) => {
+        const nowMs = clock.monotonicMs();
+        if (nowMs - progressAtMs < PROGRESS_WRITE_MS) return;
+        progressAtMs = nowMs;
+        run.writing = (run.writing ?? Promise.resolve())
+          .then(async () => {
+            const event = { type: 'progressed', progress: { done, total, unit } } as const;
+            run.latest = await this.options.store.write(
+              run.latest,
+              this.next(run.latest, event, definition),
+            );
+          })
+          .catch((error: unknown) =>
+            log.info('progress not written', { operation: value.id, error }),
+          );
+      },
+    };
+  }
+
+  private endRootSpan(record: SagaRecord): void {
+    const { tracing } = this.options;
+    const span = tracing.startReserved(
+      record,
+      `saga ${record.kind}`,
+      {
+        kind: SpanKind.INTERNAL,
+        startTime: record.startedAtMs,
+        attributes: { ...attributesOf(record), 'saga.outcome': outcomeOf(record) },
+      },
+      contextFromTraceparent(record.traceparent ?? undefined),
+    );
+    if (record.error !== null) failSpan(span, LariatError.fromRecord(record.error));
+    span.end();
+  }
+
+  private tell(id: string, record: SagaRecord): void {
+    for (const waiter of this.waiters.get(id) ?? []) waiter(record);
+  }
+}
+
+function known(found: Readonly<Record<string, Json | undefined>>): Memory {
+  const memory: Record<string, Json> = {};
+  for (const [key, value] of Object.entries(found)) if (value !== undefined) memory[key] = value;
+  return memory;
+}
+
+interface Run {
+  /** The last revision written: progress moves it on while the step runs. */
+  latest: Versioned<SagaRecord>;
+  writing?: Promise<void>;
+}
+
+function waitsFor(step: UntypedStep, input: Json, memory: Readonly<Record<string, Json>>): string {
+  return typeof step.waitsFor === 'string' ? step.waitsFor : step.waitsFor(input, memory);
+}
+
+function shapeOf(definition: UntypedSaga): SagaShape {
+  return {
+    steps: definition.steps.map((step) => step.name),
+    waitsFor: (index, record) => {
+      const step = definition.steps[index];
+      return step === undefined ? null : waitsFor(step, record.input, record.memory);
+    },
+  };
+}
+
+function rootContext(record: Pick<SagaRecord, 'traceId' | 'spanId'>): Context {
+  if (record.traceId === '') return ROOT_CONTEXT;
+  return contextFromTraceparent(formatTraceparent({ ...record, traceFlags: TraceFlags.SAMPLED }));
+}
+
+function attributesOf(record: SagaRecord): Record<string, string> {
+  return { 'saga.id': record.id, 'saga.type': record.kind, 'saga.subject': record.subject };
+}
+
+function outcomeOf(record: SagaRecord): string {
+  if (record.state === 'succeeded') return 'completed';
+  return record.state === 'failed' ? 'compensated' : 'stuck';
+}
+
+function joinOrRefuse(record: SagaRecord, request: StartRequest): SagaRecord {
+  if (
+    record.kind === request.kind &&
+    JSON.stringify(record.input) === JSON.stringify(request.input)
+  )
+    return record;
+  const view: OperationView = toOperationView(record);
+  throw lariatError(
+    'OPERATION_IN_PROGRESS',
+    `Operation ${record.id} (${record.kind}) works on ${record.subject}: wait for it ('lariat operation wait ${record.id}') and try again.`,
+    { operation: record.id, kind: record.kind, step: view.step },
+  );
+}
+
+export function operationNotFound(id: string): LariatError {
+  return lariatError(
+    'OPERATION_NOT_FOUND',
+    `There is no operation '${id}'. Ended ones are kept for a day.`,
+    { operation: id },
+  );
+}

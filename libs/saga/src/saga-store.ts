@@ -1,0 +1,123 @@
+import { BUCKETS, isEnded } from '@lariat/contracts';
+import { type Clock, delay, toLariatError } from '@lariat/kernel';
+import { type NewEvent, RecordBucket, type Versioned } from '@lariat/messaging';
+import type { NatsConnection } from '@nats-io/nats-core';
+import type { SagaRecord } from './saga-record.js';
+
+/** Thrown when another instance has taken the saga over: stop at once, without a word. */
+export class FenceLost extends Error {
+  override readonly name = 'FenceLost';
+}
+
+const RETRY_WRITE_MS = 250;
+
+/** The journal of all sagas: the bucket of operations. */
+export class SagaStore {
+  private readonly active = new Set<string>();
+
+  private constructor(private readonly bucket: RecordBucket<SagaRecord>) {
+    const track = (key: string, record: SagaRecord | null): void => {
+      if (record === null || isEnded(record.state)) this.active.delete(key);
+      else this.active.add(key);
+    };
+    for (const [key, { value }] of bucket.cachedEntries()) track(key, value);
+    bucket.listen(track);
+  }
+
+  static async open(connection: NatsConnection, clock: Clock): Promise<SagaStore> {
+    const nowMs = (): number => clock.nowMs();
+    return new SagaStore(
+      await RecordBucket.open<SagaRecord>({
+        connection,
+        bucket: BUCKETS.operations,
+        kind: 'operation',
+        nowMs,
+      }),
+    );
+  }
+
+  cached(id: string): Versioned<SagaRecord> | undefined {
+    return this.bucket.cached(id);
+  }
+
+  async find(id: string): Promise<Versioned<SagaRecord> | undefined> {
+    return this.bucket.cached(id) ?? (await this.bucket.read(id));
+  }
+
+  *all(): IterableIterator<SagaRecord> {
+    for (const [, { value }] of this.bucket.cachedEntries()) yield value;
+  }
+
+  /** Those that have not ended. */
+  *running(): IterableIterator<Versioned<SagaRecord>> {
+    for (const id of this.active) {
+      const versioned = this.bucket.cached(id);
+      if (versioned !== undefined) yield versioned;
+    }
+  }
+
+  listen(listener: (id: string, record: SagaRecord | null) => void): () => void {
+    return this.bucket.listen(listener);
+  }
+
+  create(record: SagaRecord): Promise<Versioned<SagaRecord>> {
+    return this.bucket.create(record.id, record, eventsBetween(undefined, record), record.actor);
+  }
+
+  /**
+   * Writes the next revision. While NATS is away it waits, since going on without the journal is not an option;
+   * rejects with FenceLost when the record belongs to somebody else by now.
+   */
+  async write(previous: Versioned<SagaRecord>, next: SagaRecord): Promise<Versioned<SagaRecord>> {
+    for (;;) {
+      try {
+        return await this.bucket.update(
+          next.id,
+          previous,
+          next,
+          eventsBetween(previous.value, next),
+          next.actor,
+        );
+      } catch (reason) {
+        const { kind } = toLariatError(reason);
+        if (kind !== 'conflict' && kind !== 'unavailable' && kind !== 'timeout') throw reason;
+        const found = await this.readWhenPossible(next.id);
+        // A write whose confirmation was lost may have been stored.
+        if (found !== undefined && JSON.stringify(found.value) === JSON.stringify(next))
+          return found;
+        if (found?.revision !== previous.revision)
+          throw new FenceLost(`operation ${next.id} was taken over`);
+      }
+    }
+  }
+
+  /** Forgets ended operations; used to bound the bucket. */
+  async forget(record: Versioned<SagaRecord>): Promise<void> {
+    await this.bucket.remove(record.value.id, record, [], record.value.actor);
+  }
+
+  private async readWhenPossible(id: string): Promise<Versioned<SagaRecord> | undefined> {
+    for (;;) {
+      try {
+        return await this.bucket.read(id);
+      } catch {
+        // NATS is away; the connection reconnects by itself.
+        await delay(RETRY_WRITE_MS);
+      }
+    }
+  }
+}
+
+/** Beginning and end are told; steps in between are in operation.get. */
+function eventsBetween(before: SagaRecord | undefined, after: SagaRecord): readonly NewEvent[] {
+  const data = { operation: after.kind, subject: after.subject, traceId: after.traceId };
+  if (before === undefined) return [{ type: 'started', data }];
+  if (before.state === after.state) return [];
+  if (after.state === 'succeeded') return [{ type: 'succeeded', data }];
+  return [
+    {
+      type: after.state,
+      data: { ...data, code: after.error?.code ?? null, message: after.error?.message ?? null },
+    },
+  ];
+}
