@@ -1,5 +1,6 @@
 export * from './commands.js';
 export * from './dto/fields.js';
+export * from './dto/image.dto.js';
 export * from './dto/internal.dto.js';
 export * from './dto/node.dto.js';
 export * from './dto/operation.dto.js';
@@ -7,6 +8,7 @@ export * from './dto/validation.js';
 export * from './dto/volume.dto.js';
 export * from './error-codes.js';
 export * from './events.js';
+export * from './image.js';
 export * from './node.js';
 export * from './nqn.js';
 export * from './operation.js';

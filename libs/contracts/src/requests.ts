@@ -7,6 +7,7 @@ import {
   RemoveDiskRequest,
   RemoveNodeRequest,
 } from './dto/node.dto.js';
+import { ImageReference, ListImagesRequest } from './dto/image.dto.js';
 import {
   ChangeVolumeRecordRequest,
   EngineReportRequest,
@@ -36,6 +37,7 @@ import {
   SnapshotRequest,
   VolumeReference,
 } from './dto/volume.dto.js';
+import type { ImageView } from './image.js';
 import type { DiskView, NodeRecord, NodeView } from './node.js';
 import type { OperationView } from './operation.js';
 import type { ReplicaView, SnapshotView, VolumeRecord, VolumeView } from './volume.js';
@@ -96,6 +98,8 @@ export interface RequestMap {
   'replica.remove': { request: ReplicaRequest; reply: VolumeView | DryRun };
   'replica.rebuild': { request: RebuildRequest; reply: VolumeView };
   'replica.checksum': { request: ReplicaChecksumRequest; reply: ReplicaChecksums };
+  'image.list': { request: ListImagesRequest; reply: { images: readonly ImageView[] } };
+  'image.get': { request: ImageReference; reply: ImageView };
   'operation.get': { request: OperationReference; reply: OperationView };
   'operation.list': {
     request: ListOperationsRequest;
@@ -148,6 +152,8 @@ export const REQUEST_DTOS = {
   'replica.remove': ReplicaRequest,
   'replica.rebuild': RebuildRequest,
   'replica.checksum': ReplicaChecksumRequest,
+  'image.list': ListImagesRequest,
+  'image.get': ImageReference,
   'operation.get': OperationReference,
   'operation.list': ListOperationsRequest,
   'operation.wait': WaitOperationRequest,

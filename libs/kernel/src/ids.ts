@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
 
 declare const brand: unique symbol;
 type Id<Kind extends string> = string & { readonly [brand]: Kind };
@@ -17,10 +17,48 @@ const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
 const RANDOM_LENGTH = 12;
 
 /** Ids are short: SPDK allows names of 63 characters, and an lvol's name holds two ids. */
-function randomId(prefix: string): string {
+function idFrom(prefix: string, bytes: Uint8Array): string {
   let text = '';
-  for (const byte of randomBytes(RANDOM_LENGTH)) text += ALPHABET.charAt(byte & 31);
+  for (const byte of bytes) text += ALPHABET.charAt(byte & 31);
   return `${prefix}-${text}`;
+}
+
+const randomId = (prefix: string): string => idFrom(prefix, randomBytes(RANDOM_LENGTH));
+
+const digest = (seed: readonly string[]): Buffer =>
+  createHash('sha256').update(seed.join('\0')).digest();
+
+const derivedId = (prefix: string, seed: readonly string[]): string =>
+  idFrom(prefix, digest(seed).subarray(0, RANDOM_LENGTH));
+
+/**
+ * Ids that follow from an operation's id: a saga that is resumed names the same things again without having
+ * had to write their names down first.
+ */
+export const deriveVolumeId = (...seed: readonly string[]): VolumeId =>
+  derivedId('vol', seed) as VolumeId;
+export const deriveReplicaId = (...seed: readonly string[]): ReplicaId =>
+  derivedId('rep', seed) as ReplicaId;
+export const deriveSnapshotId = (...seed: readonly string[]): SnapshotId =>
+  derivedId('snap', seed) as SnapshotId;
+export const deriveDiskId = (...seed: readonly string[]): DiskId =>
+  derivedId('disk', seed) as DiskId;
+export const deriveOperationId = (...seed: readonly string[]): OperationId =>
+  derivedId('op', seed) as OperationId;
+
+/** A UUID of version 8 (RFC 9562): the bytes are ours. */
+export function deriveUuid(...seed: readonly string[]): string {
+  const bytes = digest(seed).subarray(0, 16);
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x80;
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+  const hex = bytes.toString('hex');
+  return [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    hex.slice(12, 16),
+    hex.slice(16, 20),
+    hex.slice(20),
+  ].join('-');
 }
 
 export const newVolumeId = (): VolumeId => randomId('vol') as VolumeId;

@@ -26,6 +26,8 @@ export interface StepContext<Input, Memory> {
     input: CommandMap[Name]['input'],
     options: CommandOptions,
   ): Promise<CommandMap[Name]['output']>;
+  /** Journals what a long step has found out, so that a resumed run need not do it again. */
+  checkpoint(found: Partial<Memory>): Promise<void>;
   /** Shown by operation.get; written at most once a second. */
   progress(done: number, total: number, unit: string): void;
 }
@@ -71,4 +73,7 @@ export const RETRY_UNTIL_DONE: RetryPolicy = {
 };
 
 /** A definition whose types the runner need not know. */
-export type AnySaga = SagaDefinition<never, never>;
+export interface AnySaga {
+  readonly kind: string;
+  readonly steps: readonly { readonly name: string }[];
+}

@@ -15,7 +15,8 @@ export type SagaEvent =
   /** Not even undoing goes on: a person must look. */
   | { readonly type: 'undo-failed'; readonly error: ErrorRecord }
   | { readonly type: 'taken-over'; readonly holder: string }
-  | { readonly type: 'progressed'; readonly progress: NonNullable<SagaRecord['progress']> };
+  | { readonly type: 'progressed'; readonly progress: NonNullable<SagaRecord['progress']> }
+  | { readonly type: 'checkpointed'; readonly memory: Memory };
 
 /** What the transition needs to know of the definition. */
 export interface SagaShape {
@@ -109,5 +110,7 @@ export function nextRecord(
       };
     case 'progressed':
       return { ...record, progress: event.progress };
+    case 'checkpointed':
+      return { ...record, memory: { ...record.memory, ...event.memory } };
   }
 }

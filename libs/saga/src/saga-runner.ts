@@ -6,6 +6,7 @@ import {
   LariatError,
   backoffMs,
   delay,
+  deriveOperationId,
   isRetryable,
   newOperationId,
   toLariatError,
@@ -27,7 +28,6 @@ import { DEAD_AFTER_MS, type Liveness } from './liveness.js';
 import { type SagaEvent, type SagaShape, nextRecord } from './next-record.js';
 import { type Memory, type SagaRecord, toOperationView } from './saga-record.js';
 import { FenceLost, type SagaStore } from './saga-store.js';
-import { operationIdFor } from './operation-id.js';
 
 export interface SagaRunnerOptions {
   readonly store: SagaStore;
@@ -153,7 +153,7 @@ export class SagaRunner {
 
   private async findByRequest(request: StartRequest): Promise<SagaRecord | undefined> {
     if (request.requestId === undefined) return undefined;
-    const found = await this.options.store.find(operationIdFor(request.requestId));
+    const found = await this.options.store.find(deriveOperationId(request.requestId));
     if (found === undefined) return undefined;
     return joinOrRefuse(found.value, request);
   }
@@ -170,7 +170,7 @@ export class SagaRunner {
     const ids = this.options.tracing.reserve(parent);
     const [first] = definition.steps;
     return {
-      id: request.requestId === undefined ? newOperationId() : operationIdFor(request.requestId),
+      id: request.requestId === undefined ? newOperationId() : deriveOperationId(request.requestId),
       kind: request.kind,
       subject,
       input: request.input,
@@ -374,23 +374,26 @@ export class SagaRunner {
           ),
           input,
         }),
+      checkpoint: (found) => this.append(run, definition, { type: 'checkpointed', memory: known(found) }),
       progress: (done, total, unit) => {
         const nowMs = clock.monotonicMs();
         if (nowMs - progressAtMs < PROGRESS_WRITE_MS) return;
         progressAtMs = nowMs;
-        run.writing = (run.writing ?? Promise.resolve())
-          .then(async () => {
-            const event = { type: 'progressed', progress: { done, total, unit } } as const;
-            run.latest = await this.options.store.write(
-              run.latest,
-              this.next(run.latest, event, definition),
-            );
-          })
-          .catch((error: unknown) =>
-            log.info('progress not written', { operation: value.id, error }),
-          );
+        this.append(run, definition, { type: 'progressed', progress: { done, total, unit } }).catch((error: unknown) =>
+          log.info('progress not written', { operation: value.id, error }),
+        );
       },
     };
+  }
+
+  /** Writes beside the running step, one after the other. */
+  private append(run: Run, definition: UntypedSaga, event: SagaEvent): Promise<void> {
+    const write = (run.writing ?? Promise.resolve()).then(async () => {
+      run.latest = await this.options.store.write(run.latest, this.next(run.latest, event, definition));
+    });
+    // Whoever waits for its turn must not fail with its predecessor's error.
+    run.writing = write.catch(() => undefined);
+    return write;
   }
 
   private endRootSpan(record: SagaRecord): void {

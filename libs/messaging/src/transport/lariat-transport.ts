@@ -55,10 +55,7 @@ export class LariatTransport extends Server implements CustomTransportStrategy {
   }
 
   listen(callback: (error?: unknown) => void): void {
-    this.start().then(
-      () => callback(),
-      (error: unknown) => callback(error),
-    );
+    void this.begin(callback);
   }
 
   async close(): Promise<void> {
@@ -76,6 +73,16 @@ export class LariatTransport extends Server implements CustomTransportStrategy {
 
   unwrap<T>(): T {
     return this.lanes as T;
+  }
+
+  private async begin(callback: (error?: unknown) => void): Promise<void> {
+    let failure: unknown;
+    try {
+      await this.start();
+    } catch (error) {
+      failure = error;
+    }
+    callback(failure);
   }
 
   /** Nest gives an observable or a value; its errors come as they were thrown (RethrowFilter). */

@@ -1,0 +1,30 @@
+import { type AnySaga, Liveness, SagaRunner, SagaStore } from '@lariat/saga';
+import type { PluginContext } from './define-plugin.js';
+
+export interface Sagas {
+  readonly store: SagaStore;
+  readonly runner: SagaRunner;
+}
+
+/** The plugin's sagas on its own connection; it also takes up those of its kinds whose instance died. */
+export async function startSagas(
+  context: PluginContext,
+  definitions: readonly AnySaga[],
+): Promise<Sagas> {
+  const { connection, instance, commands, client, telemetry, clock, log, faults } = context;
+  const store = await SagaStore.open(connection, clock);
+  const liveness = new Liveness(connection, instance, () => clock.monotonicMs());
+  const runner = new SagaRunner({
+    store,
+    liveness,
+    instance,
+    commands,
+    client,
+    tracing: telemetry,
+    clock,
+    log,
+    faults,
+    definitions,
+  });
+  return { store, runner };
+}
