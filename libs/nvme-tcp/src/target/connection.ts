@@ -1,0 +1,372 @@
+import type { Socket } from 'node:net';
+import {
+  capsuleEntry,
+  type Pdu,
+  readInitializeConnection,
+  readTermination,
+  readTransferHeader,
+} from '../pdu/pdu.js';
+import {
+  ADMIN_IN_CAPSULE_MAX,
+  DATA_ALIGNMENT_MAX,
+  FatalErrorStatus,
+  PduField,
+  PduFlag,
+  PduType,
+} from '../pdu/constants.js';
+import { PduEncoder } from '../pdu/pdu-encoder.js';
+import { PduError } from '../pdu/pdu-error.js';
+import { PduParser, type PduSink } from '../pdu/pdu-parser.js';
+import { controllerRules } from '../pdu/pdu-rules.js';
+import { SocketOutput } from '../pdu/socket-output.js';
+import {
+  encodeCompletion,
+  readCommandId,
+  readFabricsType,
+  readOpcode,
+  readSgl,
+  SglType,
+} from '../nvme/entry.js';
+import { DataDirection, FABRICS_OPCODE, FabricsCommand } from '../nvme/opcodes.js';
+import { doNotRetry, Status } from '../nvme/status.js';
+import type { CommandOutcome, CommandResult, TargetCommand } from './command.js';
+import type { TargetController } from './controller.js';
+import { HostTransfers } from './host-transfers.js';
+import { InFlight } from './in-flight.js';
+import type { ListenPort } from './listen-port.js';
+import { MAX_H2C_DATA_BYTES, type TargetLimits } from './options.js';
+import type { QueueInfo } from './subsystem-types.js';
+
+/** What a Connect command made of the connection. */
+export interface QueueAttachment {
+  readonly controller: TargetController;
+  readonly queueId: number;
+  readonly sizeEntries: number;
+  /** The host asked for no SQ flow control: C2HData may carry the SUCCESS flag. */
+  readonly flowControlDisabled: boolean;
+}
+
+export type ConnectHandler = (
+  connection: TargetConnection,
+  command: TargetCommand,
+) => Promise<CommandResult>;
+
+/** Time for the peer to read a C2HTermReq before the connection is cut (transport spec section 3.5). */
+const TERMINATE_GRACE_MS = 1000;
+
+/** One TCP connection from a host: first the PDU handshake, then a Connect, then the commands of one queue. */
+export class TargetConnection implements PduSink {
+  readonly port: ListenPort;
+  /** Device commands of this queue that run, also after it has closed. */
+  readonly inFlight = new InFlight();
+  private readonly socket: Socket;
+  private readonly limits: TargetLimits;
+  private readonly connect: ConnectHandler;
+  private readonly parser: PduParser;
+  private readonly output: SocketOutput;
+  private readonly encoder: PduEncoder;
+  private readonly transfers = new HostTransfers();
+  private readonly outstanding = new Set<number>();
+  private readonly associationTimer: NodeJS.Timeout;
+  private initialized = false;
+  private queue: QueueAttachment | undefined;
+  private sqHead = 0;
+  private closed = false;
+
+  constructor(socket: Socket, port: ListenPort, limits: TargetLimits, connect: ConnectHandler) {
+    this.socket = socket;
+    this.port = port;
+    this.limits = limits;
+    this.connect = connect;
+    this.parser = new PduParser(
+      controllerRules(
+        Math.max(ADMIN_IN_CAPSULE_MAX, limits.inCapsuleDataBytes),
+        MAX_H2C_DATA_BYTES,
+      ),
+      this,
+    );
+    this.output = new SocketOutput(socket);
+    this.encoder = new PduEncoder(this.output.write);
+    this.associationTimer = setTimeout(() => this.close(), limits.associationTimeoutMs);
+    this.associationTimer.unref();
+    socket.on('data', (chunk: Buffer) => this.take(chunk));
+    socket.once('close', () => this.close());
+    // 'close' follows every error; a host that went away is no error of the target.
+    socket.on('error', () => this.close());
+  }
+
+  get isClosed(): boolean {
+    return this.closed;
+  }
+
+  get isAttached(): boolean {
+    return this.queue !== undefined;
+  }
+
+  attach(queue: QueueAttachment): void {
+    this.queue = queue;
+    clearTimeout(this.associationTimer);
+  }
+
+  info(): QueueInfo {
+    return {
+      queueId: this.queue?.queueId ?? 0,
+      sizeEntries: this.queue?.sizeEntries ?? 0,
+      outstanding: this.outstanding.size,
+      state: this.closed ? 'closed' : 'active',
+      listenAddress: this.port.address,
+      peerAddress: {
+        traddr: this.socket.remoteAddress ?? '',
+        trsvcid: String(this.socket.remotePort ?? ''),
+      },
+    };
+  }
+
+  /** From now on no command begins, and nothing is sent. */
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    clearTimeout(this.associationTimer);
+    this.parser.stop();
+    this.output.close();
+    this.transfers.clear();
+    this.socket.destroy();
+    this.queue?.controller.connectionClosed(this);
+  }
+
+  place(type: PduType, header: Buffer, length: number): Buffer | undefined {
+    this.requireInitialized();
+    if (type === PduType.h2cData) return this.transfers.place(readTransferHeader(header), length);
+    return undefined;
+  }
+
+  receive(pdu: Pdu): void {
+    switch (pdu.type) {
+      case PduType.icReq:
+        return this.initialize(pdu);
+      case PduType.capsuleCmd:
+        return this.command(pdu);
+      case PduType.h2cData:
+        return this.hostData(pdu);
+      case PduType.h2cTermReq:
+        readTermination(pdu.header);
+        return this.close();
+      case PduType.icResp:
+      case PduType.c2hTermReq:
+      case PduType.capsuleResp:
+      case PduType.c2hData:
+      case PduType.r2t:
+        throw new PduError(
+          FatalErrorStatus.invalidHeaderField,
+          PduField.type,
+          'a controller receives no such PDU',
+        );
+    }
+  }
+
+  private take(chunk: Buffer): void {
+    try {
+      this.parser.push(chunk);
+    } catch (error) {
+      if (error instanceof PduError) this.terminate(error);
+      else this.close();
+    }
+  }
+
+  private terminate(error: PduError): void {
+    if (this.closed) return;
+    this.encoder.terminate(PduType.c2hTermReq, error);
+    this.output.flush();
+    this.output.close();
+    this.transfers.clear();
+    this.socket.end();
+    const timer = setTimeout(() => this.socket.destroy(), TERMINATE_GRACE_MS);
+    timer.unref();
+    this.socket.once('close', () => clearTimeout(timer));
+    // Commands stop at once; only the socket lives on, until the peer has read why.
+    this.closed = true;
+    clearTimeout(this.associationTimer);
+    this.queue?.controller.connectionClosed(this);
+  }
+
+  private requireInitialized(): void {
+    if (!this.initialized) {
+      throw new PduError(
+        FatalErrorStatus.pduSequenceError,
+        PduField.type,
+        'the first PDU is not ICReq',
+      );
+    }
+  }
+
+  private initialize(pdu: Pdu): void {
+    if (this.initialized)
+      throw new PduError(FatalErrorStatus.pduSequenceError, PduField.type, 'a second ICReq');
+    const request = readInitializeConnection(pdu.header);
+    if (request.format !== 0) {
+      throw new PduError(
+        FatalErrorStatus.unsupportedParameter,
+        PduField.icFormat,
+        `PFV ${request.format}`,
+      );
+    }
+    if (request.alignment > DATA_ALIGNMENT_MAX) {
+      throw new PduError(
+        FatalErrorStatus.invalidHeaderField,
+        PduField.icAlignment,
+        `HPDA ${request.alignment}`,
+      );
+    }
+    this.initialized = true;
+    const { headerDigest, dataDigest } = request;
+    // CPDA 0: Linux takes nothing else.
+    this.encoder.initializeConnection(PduType.icResp, {
+      format: 0,
+      alignment: 0,
+      headerDigest,
+      dataDigest,
+      limit: MAX_H2C_DATA_BYTES,
+    });
+    this.encoder.configure(headerDigest, dataDigest, request.alignment);
+    this.parser.enableDigests(headerDigest, dataDigest);
+  }
+
+  private command(pdu: Pdu): void {
+    this.requireInitialized();
+    const entry = capsuleEntry(pdu.header);
+    const commandId = readCommandId(entry);
+    if (this.outstanding.size >= (this.queue?.sizeEntries ?? 1)) {
+      throw new PduError(
+        FatalErrorStatus.pduSequenceError,
+        PduField.capsule,
+        'more commands than the queue has entries',
+      );
+    }
+    if (this.outstanding.has(commandId)) {
+      this.respond(commandId, { status: doNotRetry(Status.commandIdConflict) });
+      return;
+    }
+    this.outstanding.add(commandId);
+    if (!pdu.dataDigestValid) {
+      this.complete(commandId, { status: Status.transientTransportError });
+      return;
+    }
+    const opcode = readOpcode(entry);
+    const direction = (opcode === FABRICS_OPCODE ? readFabricsType(entry) : opcode) & 0x03;
+    if (direction === DataDirection.none) {
+      this.run({ entry, commandId, data: undefined, readLength: 0 });
+      return;
+    }
+    const sgl = readSgl(entry);
+    if (sgl.type === SglType.inCapsule && direction === DataDirection.hostToController) {
+      this.runInCapsule(entry, commandId, pdu.data, sgl.offset, sgl.length);
+    } else if (sgl.type !== SglType.transport || sgl.offset !== 0) {
+      this.complete(commandId, { status: doNotRetry(Status.sglDescriptorTypeInvalid) });
+    } else if (sgl.length > this.limits.maxIoSizeBytes) {
+      this.complete(commandId, { status: doNotRetry(Status.dataSglLengthInvalid) });
+    } else if (direction === DataDirection.controllerToHost || sgl.length === 0) {
+      this.run({ entry, commandId, data: undefined, readLength: sgl.length });
+    } else {
+      const tag = this.transfers.begin(entry, commandId, sgl.length);
+      this.encoder.readyToTransfer(commandId, tag, 0, sgl.length);
+    }
+  }
+
+  private runInCapsule(
+    entry: Buffer,
+    commandId: number,
+    data: Buffer | undefined,
+    offset: number,
+    length: number,
+  ): void {
+    const available = data?.length ?? 0;
+    const isIo =
+      this.queue !== undefined && this.queue.queueId > 0 && readOpcode(entry) !== FABRICS_OPCODE;
+    if (isIo && available > this.limits.inCapsuleDataBytes) {
+      throw new PduError(
+        FatalErrorStatus.limitExceeded,
+        PduField.pduLength,
+        'more in-capsule data than IOCCSZ allows',
+      );
+    }
+    if (offset > available)
+      this.complete(commandId, { status: doNotRetry(Status.sglOffsetInvalid) });
+    else if (offset + length > available)
+      this.complete(commandId, { status: doNotRetry(Status.dataSglLengthInvalid) });
+    else
+      this.run({ entry, commandId, data: data?.subarray(offset, offset + length), readLength: 0 });
+  }
+
+  private hostData(pdu: Pdu): void {
+    const ended = this.transfers.received(
+      readTransferHeader(pdu.header),
+      (pdu.flags & PduFlag.lastPdu) !== 0,
+      pdu.dataDigestValid,
+    );
+    if (ended === undefined) return;
+    if (ended.intact)
+      this.run({ entry: ended.entry, commandId: ended.commandId, data: ended.data, readLength: 0 });
+    else this.complete(ended.commandId, { status: Status.transientTransportError });
+  }
+
+  private run(command: TargetCommand): void {
+    let outcome: CommandOutcome;
+    try {
+      outcome = this.dispatch(command);
+    } catch {
+      // A device that throws instead of rejecting must not take the other connections with it.
+      outcome = { status: Status.internalError };
+    }
+    if (!(outcome instanceof Promise)) {
+      this.complete(command.commandId, outcome);
+      return;
+    }
+    outcome.then(
+      (result) => this.complete(command.commandId, result),
+      () => this.complete(command.commandId, { status: Status.internalError }),
+    );
+  }
+
+  private dispatch(command: TargetCommand): CommandOutcome {
+    if (this.queue !== undefined) return this.queue.controller.execute(this, command);
+    const isConnect =
+      readOpcode(command.entry) === FABRICS_OPCODE &&
+      readFabricsType(command.entry) === FabricsCommand.connect;
+    return isConnect
+      ? this.connect(this, command)
+      : { status: doNotRetry(Status.commandSequenceError) };
+  }
+
+  private complete(commandId: number, result: CommandResult): void {
+    if (this.closed) return;
+    this.outstanding.delete(commandId);
+    const { data } = result;
+    if (data === undefined || data.length === 0 || result.status !== Status.success) {
+      this.respond(commandId, result);
+      return;
+    }
+    const plain = (result.dword0 ?? 0) === 0 && (result.dword1 ?? 0) === 0;
+    const success = plain && this.queue?.flowControlDisabled === true;
+    this.encoder.controllerToHostData(commandId, 0, data, true, success);
+    if (success) this.advanceHead();
+    else this.respond(commandId, result);
+  }
+
+  private respond(commandId: number, result: CommandResult): void {
+    this.advanceHead();
+    this.encoder.capsuleResponse(
+      encodeCompletion({
+        commandId,
+        status: result.status,
+        dword0: result.dword0 ?? 0,
+        dword1: result.dword1 ?? 0,
+        // FFFFh tells the host that its wish for no flow control is granted.
+        sqHead: this.queue?.flowControlDisabled === true ? 0xffff : this.sqHead,
+      }),
+    );
+  }
+
+  private advanceHead(): void {
+    this.sqHead = (this.sqHead + 1) % (this.queue?.sizeEntries ?? 0x1_0000);
+  }
+}

@@ -1,0 +1,92 @@
+import { FatalErrorStatus, PduField } from '../pdu/constants.js';
+import { PduError } from '../pdu/pdu-error.js';
+import type { TransferHeader } from '../pdu/pdu.js';
+
+interface HostTransfer {
+  readonly entry: Buffer;
+  readonly commandId: number;
+  readonly data: Buffer;
+  received: number;
+  intact: boolean;
+}
+
+export interface EndedTransfer {
+  readonly entry: Buffer;
+  readonly commandId: number;
+  readonly data: Buffer;
+  /** False when a data digest did not match. */
+  readonly intact: boolean;
+}
+
+/** Data that was asked for by R2T and comes in H2CData PDUs: one R2T a command, for all of its data. */
+export class HostTransfers {
+  private readonly byTag = new Map<number, HostTransfer>();
+  private lastTag = 0;
+
+  /** Returns the transfer tag for the R2T. */
+  begin(entry: Buffer, commandId: number, length: number): number {
+    do {
+      this.lastTag = (this.lastTag + 1) & 0xffff;
+    } while (this.byTag.has(this.lastTag));
+    // Not from Node's pool: a device may keep it for long.
+    const data = Buffer.allocUnsafeSlow(length);
+    this.byTag.set(this.lastTag, { entry, commandId, data, received: 0, intact: true });
+    return this.lastTag;
+  }
+
+  /** Where the data of an H2CData PDU belongs. Throws PduError when it was not asked for. */
+  place(header: TransferHeader, length: number): Buffer {
+    const transfer = this.byTag.get(header.transferTag);
+    if (transfer === undefined) {
+      throw new PduError(
+        FatalErrorStatus.invalidHeaderField,
+        PduField.transferTag,
+        `no transfer ${header.transferTag}`,
+      );
+    }
+    if (transfer.commandId !== header.commandId) {
+      throw new PduError(
+        FatalErrorStatus.invalidHeaderField,
+        PduField.commandId,
+        'the transfer is of another command',
+      );
+    }
+    if (header.length !== length) {
+      throw new PduError(
+        FatalErrorStatus.invalidHeaderField,
+        PduField.transferLength,
+        'DATAL does not match PLEN',
+      );
+    }
+    if (header.offset !== transfer.received || header.offset + length > transfer.data.length) {
+      throw new PduError(
+        FatalErrorStatus.dataTransferOutOfRange,
+        PduField.transferOffset,
+        `${length} bytes at ${header.offset}, expected at ${transfer.received} of ${transfer.data.length}`,
+      );
+    }
+    return transfer.data.subarray(header.offset, header.offset + length);
+  }
+
+  /** The transfer, once all of it has arrived. */
+  received(header: TransferHeader, last: boolean, intact: boolean): EndedTransfer | undefined {
+    const transfer = this.byTag.get(header.transferTag);
+    if (transfer === undefined) return undefined;
+    transfer.received += header.length;
+    if (!intact) transfer.intact = false;
+    if (last !== (transfer.received === transfer.data.length)) {
+      throw new PduError(
+        FatalErrorStatus.invalidHeaderField,
+        PduField.flags,
+        'LAST_PDU is not on the last PDU',
+      );
+    }
+    if (!last) return undefined;
+    this.byTag.delete(header.transferTag);
+    return transfer;
+  }
+
+  clear(): void {
+    this.byTag.clear();
+  }
+}
