@@ -1,1 +1,13 @@
-export {};
+export { JsonDocumentSplitter, JsonFramingError } from './json-rpc/framing.js';
+export * from './json-rpc/errno.js';
+export * from './json-rpc/observer.js';
+export * from './json-rpc/spdk-client.js';
+export * from './json-rpc/spdk-error.js';
+export * from './methods/app.js';
+export * from './methods/bdev.js';
+export * from './methods/lvol.js';
+export * from './methods/nvme.js';
+export * from './methods/nvmf.js';
+export * from './methods/raid.js';
+export * from './spdk.js';
+export * from './tracing.js';
