@@ -14,7 +14,10 @@ export interface Bdev extends BlockDevice {
 }
 
 /** How a user holds a bdev: `exclusive-write` is what a raid, an lvol store or a writable namespace takes. */
-export const BdevClaim = Object.freeze({ exclusiveWrite: 'exclusive-write', shared: 'shared' } as const);
+export const BdevClaim = Object.freeze({
+  exclusiveWrite: 'exclusive-write',
+  shared: 'shared',
+} as const);
 export type BdevClaim = (typeof BdevClaim)[keyof typeof BdevClaim];
 
 export const BdevEvent = Object.freeze({

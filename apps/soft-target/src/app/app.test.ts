@@ -1,0 +1,84 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { appMethods } from './app-methods.js';
+import { parseArguments, UsageError } from './arguments.js';
+import { ArmedFaults } from './fault-arming.js';
+import { createLog } from './log.js';
+import { NotificationLog } from './notifications.js';
+import { lockStateDir, StateDirInUse } from './state-dir-lock.js';
+
+test('notifications are read by id, and the oldest are forgotten', () => {
+  const log = new NotificationLog();
+  for (let i = 0; i < 1030; i += 1) log.add('bdev_register', `b${i}`);
+  expect(log.read(0, 1)).toEqual([{ type: 'bdev_register', ctx: 'b6', id: 6 }]);
+  expect(log.read(0, 9999)).toHaveLength(1024);
+  expect(log.read(1028, 9999).map((each) => each.id)).toEqual([1028, 1029]);
+  expect(log.read(1030, 5)).toEqual([]);
+  expect(log.read(5000, 5)).toEqual([]);
+  log.add('bdev_unregister', 'b1');
+  expect(log.read(1030, 5)).toEqual([{ type: 'bdev_unregister', ctx: 'b1', id: 1030 }]);
+});
+
+test('the log holds back what is below its level, and RPCs change it', () => {
+  const lines: string[] = [];
+  const log = createLog((line) => lines.push(line));
+  const methods = appMethods({ log, methodNames: () => [], kill: () => undefined });
+  log.info('unheard');
+  methods['log_set_level']?.run(methods['log_set_level'].decode({ level: 'INFO' }));
+  log.info('heard', { bdev: 'b' });
+  expect(lines.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+    { level: 'INFO', message: 'heard', bdev: 'b' },
+  ]);
+  expect(methods['log_get_level']?.run({})).toBe('INFO');
+});
+
+test.each([
+  [[], '--rpc-socket is missing'],
+  [['--rpc-socket', '/s'], '--state-dir is missing'],
+  [
+    ['--rpc-socket', '/s', '--state-dir', '/d', '--log-level', 'LOUD'],
+    '--log-level LOUD is none of',
+  ],
+  [['--rpc-socket', '/s', '--state-dir', '/d', '--wait-for-rpc', 'yes'], 'takes "no" only'],
+  [['--rpc-socket', '/s', '--state-dir', '/d', '--colour'], "Unknown option '--colour'"],
+  [['--rpc-socket', '/s', '--state-dir', '/d', 'more'], 'more'],
+])('arguments %j are refused', (argv, message) => {
+  expect(() => parseArguments(argv)).toThrow(UsageError);
+  expect(() => parseArguments(argv)).toThrow(message);
+});
+
+test('arguments are made absolute and have defaults', () => {
+  expect(
+    parseArguments(['--rpc-socket', '/s', '--state-dir', 'd', '--log-level', 'debug']),
+  ).toEqual({
+    rpcSocket: '/s',
+    stateDir: join(process.cwd(), 'd'),
+    logLevel: 'DEBUG',
+  });
+});
+
+test('a fault acts once, after the passes that it lets go by', () => {
+  let kills = 0;
+  const faults = new ArmedFaults(() => (kills += 1));
+  faults.arm('rpc/a/before', 'error', 1);
+  faults.reach('rpc/a/before');
+  faults.reach('rpc/b/before');
+  expect(() => faults.reach('rpc/a/before')).toThrow('fault injected at rpc/a/before');
+  faults.reach('rpc/a/before');
+  expect(kills).toBe(0);
+  faults.arm('rpc/a/after', 'kill', 0);
+  expect(() => faults.reach('rpc/a/after')).toThrow('fault injected');
+  expect(kills).toBe(1);
+});
+
+test('a state folder has one target at a time', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'lariat-state-'));
+  const stateDir = join(folder, 'made', 'when missing');
+  const lock = await lockStateDir(stateDir);
+  await expect(lockStateDir(`${stateDir}/`)).rejects.toThrow(StateDirInUse);
+  await lock.release();
+  await (await lockStateDir(stateDir)).release();
+  await rm(folder, { recursive: true });
+});

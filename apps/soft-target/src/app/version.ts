@@ -1,0 +1,8 @@
+/**
+ * What `spdk_get_version` answers. The numbers say which SPDK's RPCs are followed; the text says that this
+ * is not SPDK.
+ */
+export const TARGET_VERSION = Object.freeze({
+  version: 'Lariat soft-target v0.1.0 (RPCs of SPDK v26.05)',
+  fields: Object.freeze({ major: 26, minor: 5, patch: 0, suffix: '-lariat' }),
+});

@@ -1,0 +1,171 @@
+import { randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
+import { open, readFile, realpath, type FileHandle } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { BlockIoError, BlockIoFailure } from '@lariat/nvme-tcp';
+import { MIB } from '@lariat/kernel';
+import type { JsonObject } from '../../rpc/method.js';
+import { Errno, RpcError } from '../../rpc/rpc-error.js';
+import { MeteredBdev } from '../metered-bdev.js';
+
+const DEFAULT_BLOCK_SIZE_BYTES = 4096;
+const SECTOR_SIZE_BYTES = 512;
+const ZEROS = Buffer.alloc(MIB);
+
+export interface AioOptions {
+  readonly name: string;
+  readonly filename: string;
+  readonly blockSizeBytes: number | undefined;
+  readonly readOnly: boolean;
+  readonly uuid: string | undefined;
+}
+
+/** A file or block device. Its writes are in the page cache when they resolve; flush is fdatasync. */
+export class AioBdev extends MeteredBdev {
+  override readonly productName = 'AIO disk';
+
+  private constructor(
+    override readonly name: string,
+    override readonly uuid: string,
+    override readonly blockSizeBytes: number,
+    private currentSizeBytes: number,
+    private readonly options: AioOptions,
+    private readonly file: FileHandle,
+  ) {
+    super();
+  }
+
+  /** Throws the -errno of the open, or EINVAL for a block size or a size that does not fit. */
+  static async open(options: AioOptions): Promise<AioBdev> {
+    const blockSizeBytes = options.blockSizeBytes ?? DEFAULT_BLOCK_SIZE_BYTES;
+    const isPowerOf2 = (blockSizeBytes & (blockSizeBytes - 1)) === 0;
+    if (blockSizeBytes < SECTOR_SIZE_BYTES || !isPowerOf2) throw RpcError.errno('EINVAL');
+    const file = await openFile(options);
+    try {
+      const sizeBytes = await sizeOf(file, options.filename);
+      if (sizeBytes % blockSizeBytes !== 0) throw RpcError.errno('EINVAL');
+      const uuid = options.uuid ?? randomUUID();
+      return new AioBdev(options.name, uuid, blockSizeBytes, sizeBytes, options, file);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  override get sizeBytes(): number {
+    return this.currentSizeBytes;
+  }
+
+  override get isReadOnly(): boolean {
+    return this.options.readOnly;
+  }
+
+  /** Takes up a changed size; tells whether it has changed. */
+  async rescan(): Promise<boolean> {
+    const found = await sizeOf(this.file, this.options.filename);
+    const sizeBytes = found - (found % this.blockSizeBytes);
+    const changed = sizeBytes !== this.currentSizeBytes;
+    this.currentSizeBytes = sizeBytes;
+    return changed;
+  }
+
+  async close(): Promise<void> {
+    await this.retire();
+    await this.file.close();
+  }
+
+  override describe(): JsonObject {
+    const { filename, readOnly, blockSizeBytes } = this.options;
+    return {
+      aio: {
+        filename,
+        block_size_override: blockSizeBytes !== undefined,
+        readonly: readOnly,
+        fallocate: false,
+        nowait: false,
+      },
+    };
+  }
+
+  protected override async readBlocks(offsetBytes: number, lengthBytes: number): Promise<Buffer> {
+    const buffer = Buffer.allocUnsafe(lengthBytes);
+    let done = 0;
+    while (done < lengthBytes) {
+      const { bytesRead } = await this.io(
+        this.file.read(buffer, done, lengthBytes - done, offsetBytes + done),
+      );
+      if (bytesRead === 0) {
+        throw new BlockIoError(
+          BlockIoFailure.media,
+          `${this.options.filename} ends at ${offsetBytes + done}, before the ${this.currentSizeBytes} bytes it had`,
+        );
+      }
+      done += bytesRead;
+    }
+    return buffer;
+  }
+
+  protected override async writeBlocks(offsetBytes: number, data: Buffer): Promise<void> {
+    let done = 0;
+    while (done < data.length) {
+      const { bytesWritten } = await this.io(
+        this.file.write(data, done, data.length - done, offsetBytes + done),
+      );
+      done += bytesWritten;
+    }
+  }
+
+  /** Node has no fallocate, so that holes can't be punched. */
+  protected override async zeroBlocks(offsetBytes: number, lengthBytes: number): Promise<void> {
+    for (let done = 0; done < lengthBytes; done += ZEROS.length) {
+      const part = Math.min(ZEROS.length, lengthBytes - done);
+      await this.writeBlocks(offsetBytes + done, ZEROS.subarray(0, part));
+    }
+  }
+
+  protected override async flushBlocks(): Promise<void> {
+    await this.io(this.file.datasync());
+  }
+
+  private async io<T>(call: Promise<T>): Promise<T> {
+    try {
+      return await call;
+    } catch (error) {
+      const full = errnoOf(error) === 'ENOSPC';
+      throw new BlockIoError(
+        full ? BlockIoFailure.noSpace : BlockIoFailure.media,
+        `${this.name}: ${(error as Error).message}`,
+        error,
+      );
+    }
+  }
+}
+
+async function openFile({ filename, readOnly }: AioOptions): Promise<FileHandle> {
+  try {
+    return await open(filename, readOnly ? constants.O_RDONLY : constants.O_RDWR);
+  } catch (error) {
+    throw openError(error);
+  }
+}
+
+function openError(error: unknown): unknown {
+  const errno = errnoOf(error);
+  if (errno !== undefined && errno in Errno) return RpcError.errno(errno as keyof typeof Errno);
+  const number = (error as NodeJS.ErrnoException).errno;
+  return number === undefined ? error : new RpcError(number, (error as Error).message);
+}
+
+function errnoOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code;
+}
+
+async function sizeOf(file: FileHandle, filename: string): Promise<number> {
+  const stat = await file.stat();
+  if (stat.isFile()) return stat.size;
+  if (!stat.isBlockDevice()) throw RpcError.errno('EINVAL');
+  // stat gives 0 for a block device, and Node has no ioctl.
+  const device = basename(await realpath(filename));
+  const sectors = await readFile(`/sys/class/block/${device}/size`, 'utf8');
+  return Number(sectors) * SECTOR_SIZE_BYTES;
+}

@@ -1,0 +1,191 @@
+import { open, type Database, type RootDatabase } from 'lmdb';
+import { ClusterTable, EXTENT_CLUSTERS } from './cluster-table.js';
+
+export interface StoreRecord {
+  readonly format: 1;
+  readonly uuid: string;
+  readonly name: string;
+  readonly clusterSizeBytes: number;
+  /** Clusters of the bdev, with the superblock's. */
+  readonly totalClusters: number;
+}
+
+export type ParentRecord =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'lvol'; readonly uuid: string }
+  /** A bdev outside the store, known by its uuid. */
+  | { readonly kind: 'bdev'; readonly uuid: string };
+
+export interface LvolRecord {
+  readonly uuid: string;
+  readonly name: string;
+  readonly blobId: number;
+  readonly sizeClusters: number;
+  readonly isThin: boolean;
+  readonly isReadOnly: boolean;
+  readonly isSnapshot: boolean;
+  readonly parent: ParentRecord;
+}
+
+export interface EntryChange {
+  readonly table: ClusterTable;
+  readonly cluster: number;
+  readonly entry: number;
+}
+
+/** What one operation changes, all of it or nothing. `apply` updates memory once it is committed. */
+export interface MetadataChange {
+  readonly store?: StoreRecord;
+  readonly putLvols?: readonly LvolRecord[];
+  readonly removeLvols?: readonly string[];
+  readonly entries?: readonly EntryChange[];
+  readonly removeTables?: readonly ClusterTable[];
+  readonly apply?: () => void;
+}
+
+interface Queued {
+  readonly change: MetadataChange;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+const STORE_KEY = 'store';
+
+/**
+ * A store's metadata in an lmdb environment. Memory is changed only by committed changes, one commit at a
+ * time; those that come in meanwhile share the next one. A committed change survives the death of the
+ * process; it survives a power cut once `flushed` has resolved (lmdb-js's overlappingSync: commits don't wait
+ * for the disk, and after a power cut the last state that reached it whole is used).
+ */
+export class LvolMetadata {
+  private readonly root: RootDatabase<StoreRecord, string>;
+  private readonly lvols: Database<LvolRecord, string>;
+  private readonly extents: Database<Buffer, [number, number]>;
+  private queued: Queued[] = [];
+  private isCommitting = false;
+  private idle: Promise<void> = Promise.resolve();
+  private nextBlobId = 1;
+
+  constructor(readonly folder: string) {
+    this.root = open<StoreRecord, string>({
+      path: folder,
+      noSubdir: false,
+      encoding: 'json',
+      overlappingSync: true,
+      separateFlushed: true,
+      maxDbs: 4,
+    });
+    this.lvols = this.root.openDB<LvolRecord, string>({ name: 'lvols', encoding: 'json' });
+    this.extents = this.root.openDB<Buffer, [number, number]>({
+      name: 'extents',
+      encoding: 'binary',
+    });
+  }
+
+  readStore(): StoreRecord | undefined {
+    return this.root.get(STORE_KEY);
+  }
+
+  /** The lvols in the order in which their blobs were made. */
+  readLvols(): readonly LvolRecord[] {
+    const records = [...this.lvols.getRange()].map(({ value }) => value);
+    return records.toSorted((a, b) => a.blobId - b.blobId);
+  }
+
+  readTables(): ReadonlyMap<number, ClusterTable> {
+    const tables = new Map<number, ClusterTable>();
+    for (const { key, value } of this.extents.getRange()) {
+      const [blobId, index] = key;
+      const table = tables.get(blobId) ?? this.existingTable(blobId);
+      tables.set(blobId, table);
+      for (let at = 0; at < EXTENT_CLUSTERS; at += 1) {
+        const entry = value.readUInt32LE(at * 4);
+        if (entry !== 0) table.set(index * EXTENT_CLUSTERS + at, entry);
+      }
+    }
+    return tables;
+  }
+
+  /** A table for a new blob. */
+  newTable(): ClusterTable {
+    return new ClusterTable(this.nextBlobId++);
+  }
+
+  /** An empty table of a blob that was stored; ids of new ones stay above it. */
+  existingTable(blobId: number): ClusterTable {
+    this.nextBlobId = Math.max(this.nextBlobId, blobId + 1);
+    return new ClusterTable(blobId);
+  }
+
+  commit(change: MetadataChange): Promise<void> {
+    const done = new Promise<void>((resolve, reject) =>
+      this.queued.push({ change, resolve, reject }),
+    );
+    if (!this.isCommitting) {
+      this.isCommitting = true;
+      this.idle = this.commitQueued();
+    }
+    return done;
+  }
+
+  async flushed(): Promise<void> {
+    await this.root.flushed;
+  }
+
+  async close(): Promise<void> {
+    await this.idle;
+    await this.root.close();
+  }
+
+  private async commitQueued(): Promise<void> {
+    // The changes of one turn of the event loop go into one commit.
+    await Promise.resolve();
+    while (this.queued.length > 0) {
+      const batch = this.queued.splice(0);
+      try {
+        await this.root.batch(() => this.write(batch.map(({ change }) => change)));
+      } catch (error) {
+        for (const { reject } of batch) reject(error);
+        continue;
+      }
+      for (const { change, resolve } of batch) {
+        for (const { table, cluster, entry } of change.entries ?? []) table.set(cluster, entry);
+        change.apply?.();
+        resolve();
+      }
+    }
+    this.isCommitting = false;
+  }
+
+  private write(changes: readonly MetadataChange[]): void {
+    const touched = new Map<ClusterTable, Map<number, Uint32Array>>();
+    for (const change of changes) {
+      // Failures come with the batch's own promise.
+      if (change.store !== undefined) void this.root.put(STORE_KEY, change.store);
+      for (const record of change.putLvols ?? []) void this.lvols.put(record.uuid, record);
+      for (const uuid of change.removeLvols ?? []) void this.lvols.remove(uuid);
+      for (const { table, cluster, entry } of change.entries ?? []) {
+        const index = Math.floor(cluster / EXTENT_CLUSTERS);
+        const extents = touched.get(table) ?? new Map<number, Uint32Array>();
+        touched.set(table, extents);
+        const extent = extents.get(index) ?? table.copyOfExtent(index);
+        extents.set(index, extent);
+        extent[cluster % EXTENT_CLUSTERS] = entry;
+      }
+    }
+    for (const [table, extents] of touched) {
+      for (const [index, extent] of extents) {
+        void this.extents.put([table.blobId, index], encodeExtent(extent));
+      }
+    }
+    for (const table of changes.flatMap((change) => change.removeTables ?? [])) {
+      for (const index of table.extentIndexes()) void this.extents.remove([table.blobId, index]);
+    }
+  }
+}
+
+function encodeExtent(extent: Uint32Array): Buffer {
+  const buffer = Buffer.allocUnsafe(extent.length * 4);
+  for (const [at, entry] of extent.entries()) buffer.writeUInt32LE(entry, at * 4);
+  return buffer;
+}

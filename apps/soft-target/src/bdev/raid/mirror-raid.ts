@@ -1,0 +1,144 @@
+import { BlockIoError, BlockIoFailure } from '@lariat/nvme-tcp';
+import { KeyedQueue, MIB } from '@lariat/kernel';
+import type { Bdev } from '../bdev.js';
+import { IoGate } from '../io-gate.js';
+import { RaidBdev, RaidLevel, type RaidOptions, type RaidProcess } from './raid-bdev.js';
+import { RaidMember } from './raid-member.js';
+
+/** What a rebuild copies at a time; writes to it wait meanwhile. SPDK's default window. */
+const REBUILD_WINDOW_BYTES = MIB;
+
+/**
+ * raid1. A write is acknowledged when every member has answered, and a member that failed it has left the
+ * raid before that: whatever is a member holds all acknowledged writes. The last one never leaves for an
+ * error of its own.
+ */
+export class MirrorRaid extends RaidBdev {
+  override readonly level = RaidLevel.raid1;
+  override readonly minOperational = 1;
+  /** Changes of the members let writes under way end first. */
+  private readonly writes = new IoGate();
+  private readonly changes = new KeyedQueue();
+  private nextReader = 0;
+  private rebuild: { readonly member: RaidMember; doneBytes: number } | undefined;
+
+  constructor(
+    options: RaidOptions,
+    private readonly onMemberFailed: (member: RaidMember, error: unknown) => void,
+  ) {
+    super(options);
+  }
+
+  override get process(): RaidProcess | undefined {
+    if (this.rebuild === undefined) return undefined;
+    const { member, doneBytes } = this.rebuild;
+    return {
+      target: member.name,
+      blocks: doneBytes / this.blockSizeBytes,
+      percent: Math.floor((doneBytes / this.sizeBytes) * 100),
+    };
+  }
+
+  /** Runs `change` while no write is under way and new ones wait; one change at a time. */
+  betweenWrites<T>(change: () => T | Promise<T>): Promise<T> {
+    return this.changes.run(this.name, async () => {
+      await this.writes.close();
+      try {
+        return await change();
+      } finally {
+        this.writes.open();
+      }
+    });
+  }
+
+  /** Fills a member that writes go to already; false when it was removed before it was full. */
+  async fill(member: RaidMember): Promise<boolean> {
+    const rebuild = { member, doneBytes: 0 };
+    this.rebuild = rebuild;
+    try {
+      while (rebuild.doneBytes < this.sizeBytes && !member.isRemoved) {
+        const offset = rebuild.doneBytes;
+        const length = Math.min(REBUILD_WINDOW_BYTES, this.sizeBytes - offset);
+        await this.betweenWrites(async () => {
+          const data = await this.readMirrored(offset, length);
+          await member.run((bdev) => bdev.write(offset, data));
+        });
+        rebuild.doneBytes += length;
+      }
+      if (member.isRemoved) return false;
+      member.isRebuilding = false;
+      return true;
+    } finally {
+      this.rebuild = undefined;
+    }
+  }
+
+  protected override sizeOf(memberSizesBytes: readonly number[]): number {
+    return Math.min(...memberSizesBytes);
+  }
+
+  protected override readBlocks(offsetBytes: number, lengthBytes: number): Promise<Buffer> {
+    return this.readMirrored(offsetBytes, lengthBytes);
+  }
+
+  protected override writeBlocks(offsetBytes: number, data: Buffer): Promise<void> {
+    return this.mirror((bdev) => bdev.write(offsetBytes, data));
+  }
+
+  protected override zeroBlocks(offsetBytes: number, lengthBytes: number): Promise<void> {
+    return this.mirror((bdev) => bdev.writeZeroes(offsetBytes, lengthBytes));
+  }
+
+  protected override flushBlocks(): Promise<void> {
+    return this.mirror((bdev) => bdev.flush());
+  }
+
+  private async readMirrored(offsetBytes: number, lengthBytes: number): Promise<Buffer> {
+    const tried = new Set<RaidMember>();
+    let failure: unknown = this.noMembers();
+    for (;;) {
+      const readable = this.members.filter(
+        (member) => !member.isRebuilding && !member.isRemoved && !tried.has(member),
+      );
+      const member = readable[this.nextReader++ % Math.max(1, readable.length)];
+      if (member === undefined) throw failure;
+      try {
+        return await member.run((bdev) => bdev.read(offsetBytes, lengthBytes));
+      } catch (error) {
+        tried.add(member);
+        failure = error;
+      }
+    }
+  }
+
+  private mirror(io: (bdev: Bdev) => Promise<void>): Promise<void> {
+    return this.writes.run(async () => {
+      const { members } = this;
+      const outcomes = await Promise.allSettled(members.map((member) => member.run(io)));
+      const failures = members.flatMap((member, index) => {
+        const outcome = outcomes[index];
+        return outcome?.status === 'rejected' ? [{ member, error: outcome.reason as unknown }] : [];
+      });
+      const failed = new Set(failures.map(({ member }) => member));
+      // Another write may have removed a member on which this one succeeded: it counts no longer.
+      const written = members.some(
+        (member) => !failed.has(member) && !member.isRemoved && !member.isRebuilding,
+      );
+      if (!written) {
+        const error = failures[0]?.error ?? this.noMembers();
+        // Nothing vouches any longer for what a member that is being filled has here.
+        for (const member of this.members) {
+          if (member.isRebuilding) this.onMemberFailed(member, error);
+        }
+        throw error;
+      }
+      for (const { member, error } of failures) {
+        if (!member.isRemoved) this.onMemberFailed(member, error);
+      }
+    });
+  }
+
+  private noMembers(): BlockIoError {
+    return new BlockIoError(BlockIoFailure.gone, `${this.name} has no base bdev left`);
+  }
+}

@@ -1,0 +1,118 @@
+import { arrayOf, bool, decodeObject, oneOf, opt, str, uint32, uuid } from '../../rpc/decode.js';
+import { method, type MethodTable } from '../../rpc/method.js';
+import { RpcError } from '../../rpc/rpc-error.js';
+import type { IoGates } from '../gates/io-gates.js';
+import type { TargetBdevs } from '../registry.js';
+import { RaidLevel, type RaidBdev } from './raid-bdev.js';
+import type { RaidModule } from './raid-module.js';
+
+export interface RaidMethodsDeps {
+  readonly registry: TargetBdevs;
+  readonly raids: RaidModule;
+  readonly gates: IoGates;
+}
+
+/** g_raid_level_names (module/bdev/raid/bdev_raid.c), less raid5f. */
+const LEVELS: Readonly<Record<string, RaidLevel>> = {
+  raid0: RaidLevel.raid0,
+  '0': RaidLevel.raid0,
+  raid1: RaidLevel.raid1,
+  '1': RaidLevel.raid1,
+  concat: RaidLevel.concat,
+};
+
+/** The methods of module/bdev/raid/bdev_raid_rpc.c, and bdev_raid_grow_base_bdev of Longhorn's SPDK. */
+export function raidMethods({ registry, raids, gates }: RaidMethodsDeps): MethodTable {
+  const require = (name: string, message: string): RaidBdev => {
+    const raid = raids.find(name);
+    if (raid === undefined) throw RpcError.errno('ENODEV', message);
+    return raid;
+  };
+  return {
+    bdev_raid_create: method(
+      decodeObject({
+        name: str,
+        strip_size_kb: opt(uint32),
+        raid_level: str,
+        base_bdevs: arrayOf(str),
+        uuid: opt(uuid),
+        superblock: opt(bool),
+      }),
+      ({ name, strip_size_kb: stripSizeKib, raid_level: levelName, ...rest }) => {
+        const level = LEVELS[levelName.toLowerCase()];
+        if (level === undefined) throw RpcError.invalidParams();
+        if (rest.base_bdevs.includes('')) {
+          throw RpcError.errno('EINVAL', 'The base bdev name cannot be empty: Invalid argument');
+        }
+        return saying(`Failed to create RAID bdev ${name}`, () => {
+          if (rest.superblock === true) throw RpcError.errno('ENOTSUP');
+          raids.create({
+            name,
+            level,
+            stripSizeKib: stripSizeKib ?? 0,
+            baseNames: rest.base_bdevs,
+            uuid: rest.uuid,
+          });
+          return true;
+        });
+      },
+    ),
+    bdev_raid_delete: method(decodeObject({ name: str, clear_sb: opt(bool) }), async ({ name }) => {
+      await raids.delete(require(name, `raid bdev ${name} not found`));
+      return true;
+    }),
+    bdev_raid_get_bdevs: method(
+      decodeObject({ category: oneOf('all', 'online', 'configuring', 'offline') }),
+      ({ category }) =>
+        raids
+          .list()
+          .filter(({ state }) => category === 'all' || state === category)
+          .map((raid) => ({ name: raid.name, ...raid.toJson() })),
+    ),
+    bdev_raid_remove_base_bdev: method(decodeObject({ name: str }), ({ name }) => {
+      const bdev = registry.find(name);
+      try {
+        if (bdev === undefined) throw RpcError.errno('ENODEV');
+        raids.removeBase(bdev);
+      } catch (error) {
+        throw reworded(error, () => 'Failed to remove base bdev from raid bdev');
+      }
+      return true;
+    }),
+    bdev_raid_add_base_bdev: method(
+      decodeObject({ raid_bdev: str, base_bdev: str }),
+      async ({ raid_bdev: name, base_bdev: base }) => {
+        const raid = require(name, `raid bdev ${name} is not found in config`);
+        await saying(`Failed to add base bdev ${base} to RAID bdev ${name}`, () =>
+          raids.addBase(raid, base),
+        );
+        return true;
+      },
+    ),
+    bdev_raid_grow_base_bdev: method(
+      decodeObject({ raid_name: str, base_name: str, gate_id: opt(str) }),
+      async ({ raid_name: name, base_name: base, gate_id: gateId }) => {
+        const raid = require(name, `raid bdev ${name} is not found in config`);
+        await saying(`Failed to grow raid '${name}' adding base bdev '${base}'`, () =>
+          raids.growBase(raid, base, () => {
+            if (gateId !== undefined) gates.checkClosed(raid, gateId);
+          }),
+        );
+        return true;
+      },
+    ),
+  };
+}
+
+/** Puts what was attempted before the words of the errno. */
+async function saying<T>(attempt: string, operation: () => T | Promise<T>): Promise<T> {
+  try {
+    return await operation();
+  } catch (error) {
+    throw reworded(error, (message) => `${attempt}: ${message}`);
+  }
+}
+
+function reworded(error: unknown, words: (message: string) => string): unknown {
+  return error instanceof RpcError ? new RpcError(error.code, words(error.message)) : error;
+}

@@ -1,0 +1,218 @@
+import { randomUUID } from 'node:crypto';
+import { KeyedQueue, LariatError } from '@lariat/kernel';
+import type { NvmeTcpHostOptions } from '@lariat/nvme-tcp';
+import type { Log } from '../app/log.js';
+import type { TargetBdevs } from '../bdev/registry.js';
+import type { JsonObject } from '../rpc/method.js';
+import { type Errno, RpcError } from '../rpc/rpc-error.js';
+import { AttachedController } from './attached-controller.js';
+import {
+  DEFAULT_NVME_OPTIONS,
+  lossTimesAgree,
+  type NvmeModuleOptions,
+  type PathLossTimes,
+} from './nvme-options.js';
+
+/** Options of which each may be left out or undefined. */
+export type Loose<T> = { readonly [K in keyof T]?: T[K] | undefined };
+
+export type MultipathMode = 'disable' | 'failover' | 'multipath';
+
+export interface AttachParams {
+  readonly name: string;
+  readonly traddr: string;
+  readonly trsvcid: string;
+  readonly subnqn: string;
+  readonly hostnqn: string | undefined;
+  readonly headerDigest: boolean;
+  readonly dataDigest: boolean;
+  readonly multipath: MultipathMode;
+  readonly numIoQueues: number | undefined;
+  readonly connectTimeoutMs: number | undefined;
+  readonly times: Loose<PathLossTimes>;
+}
+
+/** SPDK_CONTROLLER_NAME_MAX less its final zero (module/bdev/nvme/bdev_nvme.c). */
+const MAX_NAME_LENGTH = 511;
+/** One thread serves all queues; more of them only add depth. */
+const MAX_IO_QUEUES = 8;
+
+/** NVMe/TCP hosts of this target: the bdev_nvme module, with one path a controller. */
+export class NvmeModule {
+  private readonly controllers = new Map<string, AttachedController>();
+  /** Attach and detach of one name follow one another. */
+  private readonly changes = new KeyedQueue();
+  private readonly defaultHostNqn = `nqn.2014-08.org.nvmexpress:uuid:${randomUUID()}`;
+  private options: NvmeModuleOptions = DEFAULT_NVME_OPTIONS;
+
+  constructor(
+    private readonly registry: TargetBdevs,
+    private readonly log: Log,
+  ) {}
+
+  setOptions(change: Loose<NvmeModuleOptions>): void {
+    if (this.controllers.size > 0) {
+      throw RpcError.errno('EPERM', 'RPC not permitted with nvme controllers already attached');
+    }
+    const options = { ...this.options, ...definedOnly<NvmeModuleOptions>(change) };
+    if (!lossTimesAgree(options)) throw RpcError.errno('EINVAL');
+    this.options = options;
+  }
+
+  /** Names of the bdevs that came with the controller. */
+  attach(params: AttachParams): Promise<readonly string[]> {
+    return this.changes.run(params.name, async () => {
+      const options = this.hostOptions(params);
+      this.refuseKnown(params, options);
+      const controller = await this.connect(params.name, options);
+      if (controller.isDeleting) throw RpcError.errno('EIO');
+      this.controllers.set(params.name, controller);
+      await this.registry.examined();
+      return controller.bdevNames();
+    });
+  }
+
+  detach(name: string, matches: (options: NvmeTcpHostOptions) => boolean): Promise<void> {
+    return this.changes.run(name, async () => {
+      const controller = this.require(name);
+      if (!matches(controller.options)) throw RpcError.errno('ENXIO');
+      this.controllers.delete(name);
+      await controller.detach();
+    });
+  }
+
+  reset(name: string): Promise<void> {
+    return this.changes.run(name, async () => {
+      const controller = this.require(name);
+      try {
+        await controller.reset();
+      } catch (error) {
+        throw this.asErrno(`cannot reset ${name}`, error);
+      }
+    });
+  }
+
+  describe(name: string | undefined): readonly JsonObject[] {
+    const found = [...this.controllers.values()].filter(
+      (each) => name === undefined || each.name === name,
+    );
+    if (name !== undefined && found.length === 0) {
+      throw RpcError.errno('EINVAL', `Controller ${name} does not exist`);
+    }
+    return found.map((controller) => ({ name: controller.name, ctrlrs: [controller.describe()] }));
+  }
+
+  async close(): Promise<void> {
+    const controllers = [...this.controllers.values()];
+    this.controllers.clear();
+    await Promise.all(controllers.map((controller) => controller.detach()));
+  }
+
+  private async connect(name: string, options: NvmeTcpHostOptions): Promise<AttachedController> {
+    try {
+      return await AttachedController.attach(name, options, {
+        registry: this.registry,
+        log: this.log,
+        onLost: (lost) => {
+          if (this.controllers.get(name) === lost) this.controllers.delete(name);
+        },
+      });
+    } catch (error) {
+      throw this.asErrno(`cannot attach ${name}`, error);
+    }
+  }
+
+  private hostOptions(params: AttachParams): NvmeTcpHostOptions {
+    const times = { ...this.options, ...definedOnly<PathLossTimes>(params.times) };
+    const nameFits = params.name.length > 0 && params.name.length <= MAX_NAME_LENGTH;
+    if (!nameFits || !lossTimesAgree(times)) throw RpcError.errno('EINVAL');
+    const loss = times.ctrlrLossTimeoutSeconds;
+    const connectTimeoutMs = params.connectTimeoutMs ?? this.options.tcpConnectTimeoutMs;
+    return {
+      traddr: params.traddr,
+      trsvcid: params.trsvcid,
+      subnqn: params.subnqn,
+      hostnqn: params.hostnqn ?? this.defaultHostNqn,
+      headerDigest: params.headerDigest,
+      dataDigest: params.dataDigest,
+      ioQueueCount: Math.min(params.numIoQueues ?? 1, MAX_IO_QUEUES),
+      keepAliveTimeoutMs: this.options.keepAliveTimeoutMs,
+      ctrlrLossTimeoutMs: loss < 0 ? -1 : loss * 1000,
+      reconnectDelayMs: times.reconnectDelaySeconds * 1000,
+      fastIoFailTimeoutMs: times.fastIoFailTimeoutSeconds * 1000,
+      ...(connectTimeoutMs > 0 ? { connectTimeoutMs } : {}),
+    };
+  }
+
+  /** The checks of rpc_bdev_nvme_attach_controller, in its order. */
+  private refuseKnown({ name, multipath }: AttachParams, options: NvmeTcpHostOptions): void {
+    const known = this.controllers.get(name);
+    if (known !== undefined) {
+      const same = samePath(known.options, options);
+      if (multipath === 'disable') {
+        throw RpcError.errno(
+          'EALREADY',
+          `A controller named ${name} already exists and multipath is disabled`,
+        );
+      }
+      if (same) {
+        throw RpcError.errno(
+          'EALREADY',
+          `A controller named ${name} already exists with the specified network path`,
+        );
+      }
+      if (known.options.subnqn !== options.subnqn) {
+        const message = `A controller named ${name} already exists, but uses a different subnqn (${known.options.subnqn})`;
+        throw RpcError.errno('EINVAL', message);
+      }
+      throw RpcError.errno(
+        'ENOTSUP',
+        `A controller named ${name} already exists; it can have one path only`,
+      );
+    }
+    for (const other of this.controllers.values()) {
+      const taken = other.options;
+      if (
+        samePath(taken, options) &&
+        taken.subnqn === options.subnqn &&
+        taken.hostnqn === options.hostnqn
+      ) {
+        throw RpcError.errno('EEXIST');
+      }
+    }
+  }
+
+  private require(name: string): AttachedController {
+    const controller = this.controllers.get(name);
+    if (controller === undefined) throw RpcError.errno('ENODEV');
+    return controller;
+  }
+
+  /** SPDK answers with an errno and no reason; the log has it. */
+  private asErrno(what: string, error: unknown): unknown {
+    if (!(error instanceof LariatError)) return error;
+    this.log.warning(what, { code: error.code, reason: error.message });
+    return RpcError.errno(ERRNO_OF_KIND[error.kind]);
+  }
+}
+
+const ERRNO_OF_KIND = {
+  invalid: 'EINVAL',
+  timeout: 'ETIMEDOUT',
+  // A target that refuses the connection, for whatever reason, is an I/O error to SPDK (bdev_nvme_async_poll).
+  not_found: 'EIO',
+  conflict: 'EIO',
+  precondition: 'EIO',
+  unavailable: 'EIO',
+  internal: 'EIO',
+} as const satisfies Record<LariatError['kind'], Errno>;
+
+function samePath(a: NvmeTcpHostOptions, b: NvmeTcpHostOptions): boolean {
+  return a.traddr === b.traddr && a.trsvcid === b.trsvcid;
+}
+
+function definedOnly<T extends object>(change: Loose<T>): Partial<T> {
+  return Object.fromEntries(
+    Object.entries(change).filter(([, value]) => value !== undefined),
+  ) as Partial<T>;
+}

@@ -1,0 +1,126 @@
+import { RpcError } from './rpc-error.js';
+import type { JsonObject } from './method.js';
+
+/** How one parameter is read; `decode` throws RpcError for a value of another type. */
+export interface Field<T> {
+  readonly optional: boolean;
+  readonly decode: (value: unknown) => T;
+}
+
+type Spec = Readonly<Record<string, Field<unknown>>>;
+
+/** What decodeObject gives: an optional parameter that is absent is `undefined`. */
+export type Decoded<S extends Spec> = {
+  readonly [K in keyof S]: S[K] extends Field<infer T> ? T : never;
+};
+
+function field<T>(accept: (value: unknown) => value is T): Field<T> {
+  return {
+    optional: false,
+    decode: (value) => {
+      if (!accept(value)) throw RpcError.invalidParams();
+      return value;
+    },
+  };
+}
+
+function isUint(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+export const str: Field<string> = field((value): value is string => typeof value === 'string');
+export const bool: Field<boolean> = field((value): value is boolean => typeof value === 'boolean');
+/** SPDK's uint64, as far as a JSON number is exact (2^53 - 1). */
+export const uint: Field<number> = field(isUint);
+export const uint32: Field<number> = field(
+  (value): value is number => isUint(value) && value <= 0xffff_ffff,
+);
+export const int32: Field<number> = field(
+  (value): value is number =>
+    typeof value === 'number' &&
+    Number.isInteger(value) &&
+    value >= -0x8000_0000 &&
+    value <= 0x7fff_ffff,
+);
+export const uint16: Field<number> = field(
+  (value): value is number => isUint(value) && value <= 0xffff,
+);
+
+const UUID = /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$/i;
+
+/** A UUID in lower case with its dashes, however it was written. */
+export const uuid: Field<string> = {
+  optional: false,
+  decode: (value) => {
+    if (typeof value !== 'string' || !UUID.test(value)) throw RpcError.invalidParams();
+    const hex = value.replaceAll('-', '').toLowerCase();
+    return [
+      hex.slice(0, 8),
+      hex.slice(8, 12),
+      hex.slice(12, 16),
+      hex.slice(16, 20),
+      hex.slice(20),
+    ].join('-');
+  },
+};
+
+export function oneOf<const T extends string>(...values: readonly T[]): Field<T> {
+  const known: ReadonlySet<unknown> = new Set(values);
+  return field((value): value is T => known.has(value));
+}
+
+export function arrayOf<T>(item: Field<T>): Field<readonly T[]> {
+  return {
+    optional: false,
+    decode: (value) => {
+      if (!Array.isArray(value)) throw RpcError.invalidParams();
+      return value.map((entry: unknown) => item.decode(entry));
+    },
+  };
+}
+
+/** A nested object with parameters of its own. */
+export function objectOf<S extends Spec>(spec: S): Field<Decoded<S>> {
+  const decode = decodeObject(spec);
+  return {
+    optional: false,
+    decode: (value) => {
+      if (!isJsonObject(value)) throw RpcError.invalidParams();
+      return decode(value);
+    },
+  };
+}
+
+export function opt<T>(inner: Field<T>): Field<T | undefined> {
+  return {
+    optional: true,
+    decode: (value) => (value === undefined ? undefined : inner.decode(value)),
+  };
+}
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/**
+ * As strict as spdk_json_decode_object (lib/json/json_util.c): a missing required parameter, an unknown one,
+ * or one of another type refuses the whole request.
+ */
+export function decodeObject<S extends Spec>(spec: S): (params: JsonObject) => Decoded<S> {
+  const entries = Object.entries(spec);
+  return (params) => {
+    for (const name of Object.keys(params)) {
+      if (!Object.hasOwn(spec, name)) throw RpcError.invalidParams();
+    }
+    const decoded: Record<string, unknown> = {};
+    for (const [name, { optional, decode }] of entries) {
+      const value = Object.hasOwn(params, name) ? params[name] : undefined;
+      if (value === undefined && !optional) throw RpcError.invalidParams();
+      decoded[name] = decode(value);
+    }
+    return decoded as Decoded<S>;
+  };
+}
+
+/** For methods without parameters. */
+export const noParams = decodeObject({});

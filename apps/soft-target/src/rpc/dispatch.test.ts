@@ -1,0 +1,133 @@
+import { noFaultPoints } from '@lariat/kernel';
+import { describe, expect, test } from 'vitest';
+import { silentLog } from '../app/log.js';
+import { decodeObject, str } from './decode.js';
+import { dispatch } from './dispatch.js';
+import { method, type MethodTable } from './method.js';
+import { RpcError } from './rpc-error.js';
+
+const methods: MethodTable = {
+  echo: method(decodeObject({ text: str }), ({ text }) => text),
+  refuse: method(decodeObject({}), () => {
+    throw RpcError.errno('ENODEV');
+  }),
+  bug: method(decodeObject({}), () => {
+    throw new TypeError('secret detail');
+  }),
+};
+
+async function ask(value: unknown): Promise<unknown> {
+  const answer = await dispatch(value, { methods, log: silentLog, faults: noFaultPoints });
+  return answer === undefined ? undefined : JSON.parse(answer);
+}
+
+const failed = (id: unknown, code: number, message: string): object => ({
+  jsonrpc: '2.0',
+  id,
+  error: { code, message },
+});
+
+describe('a request', () => {
+  test.each([
+    [
+      'with a number id',
+      { jsonrpc: '2.0', id: 1, method: 'echo', params: { text: 'a' } },
+      { jsonrpc: '2.0', id: 1, result: 'a' },
+    ],
+    [
+      'with a string id',
+      { jsonrpc: '2.0', id: 'x', method: 'echo', params: { text: 'a' } },
+      { jsonrpc: '2.0', id: 'x', result: 'a' },
+    ],
+    [
+      'without a version',
+      { id: 0, method: 'echo', params: { text: '' } },
+      { jsonrpc: '2.0', id: 0, result: '' },
+    ],
+    ['of no known method', { id: 1, method: 'toString' }, failed(1, -32601, 'Method not found')],
+    ['without a parameter', { id: 1, method: 'echo' }, failed(1, -32602, 'Invalid parameters')],
+    [
+      'with null parameters',
+      { id: 1, method: 'refuse', params: null },
+      failed(1, -19, 'No such device'),
+    ],
+    [
+      'with an unknown parameter',
+      { id: 1, method: 'refuse', params: { x: 1 } },
+      failed(1, -32602, 'Invalid parameters'),
+    ],
+    [
+      'with parameters by position',
+      { id: 1, method: 'echo', params: ['a'] },
+      failed(1, -32602, 'Invalid parameters'),
+    ],
+    ['that meets a bug', { id: 1, method: 'bug' }, failed(1, -32603, 'Internal error')],
+    [
+      'of another version',
+      { jsonrpc: '1.0', id: 1, method: 'echo' },
+      failed(null, -32600, 'Invalid request'),
+    ],
+    ['without a method', { id: 1 }, failed(null, -32600, 'Invalid request')],
+    ['with a boolean id', { id: true, method: 'echo' }, failed(null, -32600, 'Invalid request')],
+    [
+      'with a field too much',
+      { id: 1, method: 'echo', extra: 1 },
+      failed(null, -32600, 'Invalid request'),
+    ],
+    [
+      'with text as parameters',
+      { id: 1, method: 'echo', params: 'a' },
+      failed(null, -32600, 'Invalid request'),
+    ],
+    ['that is a number', 5, failed(null, -32600, 'Invalid request')],
+    ['that is null', null, failed(null, -32600, 'Invalid request')],
+    ['that is an empty batch', [], failed(null, -32600, 'Invalid request')],
+  ])('%s', async (_name, request, answer) => {
+    expect(await ask(request)).toEqual(answer);
+  });
+
+  test.each([
+    ['missing', { method: 'echo', params: { text: 'a' } }],
+    ['null', { id: null, method: 'echo', params: { text: 'a' } }],
+  ])('whose id is %s is carried out and not answered', async (_name, request) => {
+    expect(await ask(request)).toBeUndefined();
+  });
+
+  test('without an id is answered when it fails', async () => {
+    expect(await ask({ method: 'refuse' })).toEqual(failed(null, -19, 'No such device'));
+  });
+});
+
+describe('a batch', () => {
+  test('is answered with one array, notifications left out', async () => {
+    const answers = await ask([
+      { id: 1, method: 'echo', params: { text: 'a' } },
+      { method: 'echo', params: { text: 'unheard' } },
+      7,
+      { id: 2, method: 'refuse' },
+    ]);
+    expect(answers).toEqual(
+      expect.arrayContaining([
+        { jsonrpc: '2.0', id: 1, result: 'a' },
+        failed(null, -32600, 'Invalid request'),
+        failed(2, -19, 'No such device'),
+      ]),
+    );
+    expect(answers).toHaveLength(3);
+  });
+
+  test('of notifications alone is not answered', async () => {
+    expect(await ask([{ method: 'echo', params: { text: 'a' } }])).toBeUndefined();
+  });
+});
+
+test('fault points stand before and after each handler', async () => {
+  const reached: string[] = [];
+  const faults = { reach: (name: string) => void reached.push(name) };
+  await dispatch(
+    { id: 1, method: 'echo', params: { text: 'a' } },
+    { methods, log: silentLog, faults },
+  );
+  await dispatch({ id: 2, method: 'refuse' }, { methods, log: silentLog, faults });
+  expect(reached).toEqual(['rpc/echo/before', 'rpc/echo/after', 'rpc/refuse/before']);
+});
