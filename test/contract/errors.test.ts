@@ -1,0 +1,219 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { SpdkError } from '@lariat/spdk';
+import { Lab } from './support/lab.js';
+import { connectNamespace } from './support/nvme-host.js';
+import { TARGET_KINDS } from './support/target-kind.js';
+import type { TargetProcess } from './support/target-process.js';
+
+const NQN = 'nqn.2026-01.io.lariat:taken';
+const HOST = 'nqn.2026-01.io.lariat:host';
+const NO_UUID = '00000000-1111-4222-8333-444444444444';
+
+const ADDRESS = { trtype: 'TCP', adrfam: 'ipv4', traddr: '127.0.0.1' };
+
+/** Method, parameters, code. The codes are those of spdk_tgt 26.05. */
+const MISTAKES: readonly (readonly [string, string, object, number])[] = [
+  ['no such method', 'bdev_no_such_method', {}, -32601],
+  ['an unknown parameter', 'nvmf_delete_subsystem', { nqn: NQN, extra: 1 }, -32602],
+  ['a missing bdev', 'bdev_get_bdevs', { name: 'nope' }, -19],
+  [
+    'a name that is taken',
+    'bdev_aio_create',
+    { name: 'disk', filename: '@disk', block_size: 4096 },
+    -17,
+  ],
+  ['deleting a missing aio bdev', 'bdev_aio_delete', { name: 'nope' }, -19],
+  [
+    'a store on a missing bdev',
+    'bdev_lvol_create_lvstore',
+    { bdev_name: 'nope', lvs_name: 's' },
+    -19,
+  ],
+  [
+    'a lvol in a missing store',
+    'bdev_lvol_create',
+    { lvs_name: 'nope', lvol_name: 'x', size_in_mib: 4 },
+    -19,
+  ],
+  [
+    'a lvol in a store named twice',
+    'bdev_lvol_create',
+    { lvs_name: '@store', uuid: NO_UUID, lvol_name: 'x', size_in_mib: 4 },
+    -22,
+  ],
+  ['a missing lvol', 'bdev_lvol_delete', { name: 'nope' }, -19],
+  ['a snapshot of nothing', 'bdev_lvol_snapshot', { lvol_name: 'nope', snapshot_name: 's' }, -19],
+  ['a clone of nothing', 'bdev_lvol_clone', { snapshot_name: 'nope', clone_name: 'c' }, -19],
+  ['resizing nothing', 'bdev_lvol_resize', { name: 'nope', size_in_mib: 8 }, -19],
+  ['an unknown copy', 'bdev_lvol_check_shallow_copy', { operation_id: 987654 }, -19],
+  ['deleting a missing raid', 'bdev_raid_delete', { name: 'nope' }, -19],
+  ['removing a base of no raid', 'bdev_raid_remove_base_bdev', { name: 'nope' }, -19],
+  ['detaching nothing', 'bdev_nvme_detach_controller', { name: 'nope' }, -19],
+  ['resetting nothing', 'bdev_nvme_reset_controller', { name: 'nope' }, -19],
+  [
+    'loss times that contradict',
+    'bdev_nvme_attach_controller',
+    {
+      name: 'c',
+      ...ADDRESS,
+      trsvcid: '1',
+      subnqn: NQN,
+      ctrlr_loss_timeout_sec: 1,
+      reconnect_delay_sec: 5,
+    },
+    -22,
+  ],
+  [
+    'an unknown transport of a controller',
+    'bdev_nvme_attach_controller',
+    { name: 'c', trtype: 'TCP', adrfam: 'smoke', traddr: '127.0.0.1' },
+    -22,
+  ],
+  ['a second TCP transport', 'nvmf_create_transport', { trtype: 'TCP' }, -32603],
+  ['an unknown transport', 'nvmf_create_transport', { trtype: 'PIGEON' }, -32602],
+  ['an NQN that is taken', 'nvmf_create_subsystem', { nqn: NQN }, -32603],
+  ['an NQN that is none', 'nvmf_create_subsystem', { nqn: 'volume' }, -32603],
+  [
+    'a cntlid range that is none',
+    'nvmf_create_subsystem',
+    { nqn: `${NQN}-2`, min_cntlid: 9, max_cntlid: 3 },
+    -32602,
+  ],
+  ['a missing subsystem', 'nvmf_get_subsystems', { nqn: `${NQN}-3` }, -32602],
+  ['deleting a missing subsystem', 'nvmf_delete_subsystem', { nqn: `${NQN}-3` }, -32602],
+  [
+    'a namespace of a missing bdev',
+    'nvmf_subsystem_add_ns',
+    { nqn: NQN, namespace: { bdev_name: 'nope' } },
+    -32602,
+  ],
+  [
+    'a namespace id that is taken',
+    'nvmf_subsystem_add_ns',
+    { nqn: NQN, namespace: { bdev_name: '@free', nsid: 1 } },
+    -32602,
+  ],
+  [
+    'a bdev that is exported already',
+    'nvmf_subsystem_add_ns',
+    { nqn: NQN, namespace: { bdev_name: '@exported' } },
+    -32602,
+  ],
+  ['removing a missing namespace', 'nvmf_subsystem_remove_ns', { nqn: NQN, nsid: 7 }, -32602],
+  ['a host that is there already', 'nvmf_subsystem_add_host', { nqn: NQN, host: HOST }, -32603],
+  [
+    'removing a missing host',
+    'nvmf_subsystem_remove_host',
+    { nqn: NQN, host: `${HOST}-2` },
+    -32603,
+  ],
+  [
+    'a listener that is there already',
+    'nvmf_subsystem_add_listener',
+    { nqn: NQN, listen_address: { ...ADDRESS, trsvcid: '@port' } },
+    -32602,
+  ],
+  [
+    'removing a missing listener',
+    'nvmf_subsystem_remove_listener',
+    { nqn: NQN, listen_address: { ...ADDRESS, trsvcid: '9' } },
+    -32602,
+  ],
+];
+
+describe.each(TARGET_KINDS)('$name: a mistake', (kind) => {
+  let lab: Lab;
+  let target: TargetProcess;
+  let exported: string;
+  let free: string;
+
+  beforeAll(async () => {
+    if (kind.missing !== undefined) return;
+    lab = await Lab.open(kind);
+    target = await lab.startTarget();
+    await target.makeStore();
+    exported = await target.createLvol('exported', 4);
+    free = await target.createLvol('free', 4);
+    await target.exportBdev(NQN, exported, HOST);
+  });
+
+  afterAll(async () => {
+    if (kind.missing === undefined) await lab.close();
+  });
+
+  beforeEach((context) => {
+    if (kind.missing !== undefined) context.skip(kind.missing);
+  });
+
+  const fill = (params: object): object =>
+    JSON.parse(
+      JSON.stringify(params)
+        .replace('@disk', target.diskPath)
+        .replace('@store', target.storeName)
+        .replace('@exported', exported)
+        .replace('@free', free)
+        .replace('@port', target.port),
+    ) as object;
+
+  test.each(MISTAKES)('%s: %s', async (_name, method, params, code) => {
+    const error = await target.rpc.call(method, fill(params)).then(
+      () => expect.unreachable(`${method} should have been refused`),
+      (reason: unknown) => reason,
+    );
+    expect(error).toBeInstanceOf(SpdkError);
+    expect((error as SpdkError).rpcCode).toBe(code);
+  });
+
+  test('does not change what is there', async () => {
+    const subsystems = await target.spdk.nvmf.getSubsystems();
+    expect(subsystems.filter((each) => each.subtype === 'NVMe')).toMatchObject([
+      { nqn: NQN, hosts: [HOST], namespaces: [{ nsid: 1, bdevName: exported, uuid: exported }] },
+    ]);
+    const lvols = await target.spdk.lvol.getLvols();
+    expect(lvols.map((lvol) => lvol.name).sort()).toEqual(['exported', 'free']);
+  });
+
+  test('a host that is not admitted is refused', async () => {
+    await expect(connectNamespace(target.port, NQN, `${HOST}-other`)).rejects.toMatchObject({
+      code: 'NVME_HOST_NOT_ALLOWED',
+    });
+  });
+
+  test('attaching where nobody listens fails and leaves no controller', async () => {
+    const attach = target.spdk.nvme.attachController({
+      name: 'nobody',
+      traddr: '127.0.0.1',
+      trsvcid: '1',
+      subnqn: NQN,
+      hostnqn: HOST,
+    });
+    await expect(attach).rejects.toMatchObject({ kind: 'unavailable' });
+    expect(await target.spdk.nvme.getControllers()).toEqual([]);
+  });
+
+  test('a namespace of this very target gets no bdev, since its uuid is taken', async () => {
+    const params = {
+      name: 'self',
+      traddr: '127.0.0.1',
+      trsvcid: target.port,
+      subnqn: NQN,
+      hostnqn: HOST,
+    };
+    expect(await target.spdk.nvme.attachController(params)).toEqual([]);
+    await expect(target.spdk.nvme.attachController(params)).rejects.toMatchObject({
+      errno: 'EALREADY',
+    });
+    await target.spdk.nvme.detachController('self');
+    expect(await target.spdk.nvme.getControllers()).toEqual([]);
+  });
+
+  test('a lvol held by a raid cannot be exported', async () => {
+    const other = await target.createLvol('other', 4);
+    await target.spdk.raid.create({ name: 'r', raidLevel: 'raid1', baseBdevs: [free, other] });
+    await expect(target.spdk.nvmf.addNs(NQN, { bdevName: free })).rejects.toMatchObject({
+      rpcCode: -32602,
+    });
+    await target.spdk.raid.delete('r');
+    await target.spdk.lvol.delete(other);
+  });
+});

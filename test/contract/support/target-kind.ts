@@ -1,0 +1,60 @@
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+
+/** A program that the contract is held against. */
+export interface TargetKind {
+  readonly name: string;
+  /** Why it cannot be run here; undefined when it can. */
+  readonly missing: string | undefined;
+  readonly command: (paths: TargetPaths) => readonly [string, ...string[]];
+}
+
+export interface TargetPaths {
+  readonly rpcSocket: string;
+  readonly stateDir: string;
+  /** 0, 1, …: SPDK polls on one core each and needs shared memory of its own. */
+  readonly index: number;
+}
+
+const softTargetMain = join(
+  dirname(createRequire(import.meta.url).resolve('@lariat/soft-target')),
+  'main.js',
+);
+
+const softTarget: TargetKind = {
+  name: 'soft-target',
+  missing: undefined,
+  command: ({ rpcSocket, stateDir }) => [
+    process.execPath,
+    softTargetMain,
+    '--rpc-socket',
+    rpcSocket,
+    '--state-dir',
+    stateDir,
+    '--log-level',
+    'INFO',
+  ],
+};
+
+const spdkBinary = process.env['LARIAT_SPDK_TGT'];
+
+const spdkTarget: TargetKind = {
+  name: 'spdk_tgt',
+  missing: spdkBinary === undefined ? 'LARIAT_SPDK_TGT names no spdk_tgt' : undefined,
+  command: ({ rpcSocket, index }) => [
+    spdkBinary ?? 'spdk_tgt',
+    '--rpc-socket',
+    rpcSocket,
+    '--cpumask',
+    `0x${(1 << (index % 2)).toString(16)}`,
+    '--disable-cpumask-locks',
+    '--shm-id',
+    String(process.pid + index),
+    '--no-huge',
+    '--mem-size',
+    '512',
+    '--no-pci',
+  ],
+};
+
+export const TARGET_KINDS: readonly TargetKind[] = [softTarget, spdkTarget];
