@@ -1,1 +1,12 @@
-export {};
+import { STREAMS } from '@lariat/contracts';
+import { definePlugin } from '@lariat/plugin';
+import { VolumeSvcModule } from './volume-svc.module.js';
+
+export const plugin = definePlugin({
+  name: 'volume-svc',
+  version: '0.1.0',
+  description: 'Volumes, snapshots, attachments and operations',
+  module: VolumeSvcModule.register,
+  subjects: ['volume.*', 'snapshot.*', 'operation.*'],
+  streams: [STREAMS.events.name, STREAMS.commands.name],
+});

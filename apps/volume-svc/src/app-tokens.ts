@@ -1,0 +1,13 @@
+import type { Clock } from '@lariat/kernel';
+import type { SagaRunner, SagaStore } from '@lariat/saga';
+import type { VolumeStore } from './adapters/volume-store.js';
+
+/** What the controllers work with; injected as VOLUME_SERVICE. */
+export interface VolumeService {
+  readonly volumes: VolumeStore;
+  readonly operations: SagaStore;
+  readonly runner: SagaRunner;
+  readonly clock: Clock;
+}
+
+export const VOLUME_SERVICE = Symbol('VOLUME_SERVICE');

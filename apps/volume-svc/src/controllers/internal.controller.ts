@@ -1,0 +1,66 @@
+import {
+  ChangeVolumeRecordRequest,
+  EngineReportRequest,
+  type VolumeChange,
+  type VolumeRecord,
+  VolumeRecordRequest,
+  hasCode,
+  lariatError,
+} from '@lariat/contracts';
+import { MessageContext, OnRequest } from '@lariat/messaging';
+import { Controller, Inject } from '@nestjs/common';
+import { Ctx, Payload } from '@nestjs/microservices';
+import { VOLUME_SERVICE, type VolumeService } from '../app-tokens.js';
+import { inSyncOf } from '../domain/apply-change.js';
+
+/** Requests of Lariat's other parts. */
+@Controller()
+export class InternalController {
+  constructor(@Inject(VOLUME_SERVICE) private readonly service: VolumeService) {}
+
+  @OnRequest('internal.volume.record')
+  async record(@Payload() request: VolumeRecordRequest): Promise<VolumeRecord> {
+    const record = await this.service.volumes.find(request.volume);
+    return request.fresh ? (await this.service.volumes.findFresh(record.id)).value : record;
+  }
+
+  @OnRequest('internal.volume.change')
+  change(@Payload() request: ChangeVolumeRecordRequest, @Ctx() { facts }: MessageContext): Promise<VolumeRecord> {
+    return this.service.volumes.change(request.volume, request.operation, request.changes, facts.actor);
+  }
+
+  /** An engine has lost legs: they leave the in-sync set, on record, before this is answered. */
+  @OnRequest('internal.volume.report-engine')
+  async reportEngine(
+    @Payload() report: EngineReportRequest,
+    @Ctx() { facts }: MessageContext,
+  ): Promise<{ inSync: readonly string[] }> {
+    const { volumes, clock } = this.service;
+    const atMs = clock.nowMs();
+    let record = await volumes.change(report.volume, null, (current) => fresh(current, report), facts.actor);
+    for (const { replica, reason } of report.lost) {
+      const faulted: VolumeChange = { type: 'fault-replica', replica, reason, atMs };
+      record = await volumes
+        .change(report.volume, null, [faulted], facts.actor)
+        // The last one keeps its mark: the engine has no other leg either, and says so with I/O errors.
+        .catch((error: unknown) => {
+          if (hasCode(error, 'LAST_REPLICA')) return record;
+          throw error;
+        });
+    }
+    return { inSync: inSyncOf(record) };
+  }
+}
+
+/** Changes nothing, but refuses the report of an engine that is not the volume's present one. */
+function fresh(record: VolumeRecord, report: EngineReportRequest): readonly VolumeChange[] {
+  const { attachment } = record;
+  if (attachment?.epoch !== report.epoch || attachment.node !== report.node) {
+    throw lariatError(
+      'EPOCH_STALE',
+      `Volume '${record.name}' is not attached on '${report.node}' in epoch ${report.epoch}; its epoch is ${record.epoch}.`,
+      { volume: record.id, epoch: record.epoch },
+    );
+  }
+  return [];
+}

@@ -1,0 +1,230 @@
+import {
+  type ReplicaRecord,
+  ReplicaMode,
+  ReplicaState,
+  VOLUME_MACHINE,
+  type VolumeChange,
+  type VolumeEvent,
+  type VolumeRecord,
+  type VolumeState,
+  lariatError,
+  robustnessOf,
+} from '@lariat/contracts';
+import { type Json } from '@lariat/kernel';
+
+/** An event of the volume, to be stored with the change. */
+export interface VolumeHappening {
+  readonly type: string;
+  readonly data: Json;
+}
+
+export interface ChangedVolume {
+  readonly record: VolumeRecord;
+  readonly events: readonly VolumeHappening[];
+}
+
+/**
+ * The record after the changes of one operation, and what is to be told of them. Pure; throws when the operation
+ * does not hold the volume or the state forbids a change: then none of them is made.
+ * `operation` is null for what an agent has observed.
+ */
+export function applyVolumeChanges(
+  before: VolumeRecord,
+  operation: string | null,
+  changes: readonly VolumeChange[],
+): ChangedVolume {
+  const events: VolumeHappening[] = [];
+  let record = before;
+  for (const change of changes) {
+    assertMayChange(record, operation, change);
+    const after = applyOne(record, change);
+    const event = after === record ? undefined : describe(record, after, change);
+    if (event !== undefined) events.push(event);
+    record = after;
+  }
+  const robustness = robustnessOf(record);
+  if (record.state !== 'deleting' && robustness !== robustnessOf(before) && robustness !== 'unknown') {
+    events.push({ type: robustness, data: { inSync: inSyncOf(record) } });
+  }
+  return { record, events };
+}
+
+/** Ids of the replicas that hold all acknowledged writes. */
+export function inSyncOf(record: VolumeRecord): readonly string[] {
+  return record.replicas.filter((replica) => replica.mode === ReplicaMode.rw).map((replica) => replica.id);
+}
+
+function assertMayChange(record: VolumeRecord, operation: string | null, change: VolumeChange): void {
+  // What an agent saw is true whoever holds the volume.
+  if (change.type === 'fault-replica' && operation === null) return;
+  if (change.type === 'claim') {
+    if (record.operation === null || record.operation === change.operation) return;
+    throw operationInProgress(record);
+  }
+  // A release that was made before and is sent again.
+  if (change.type === 'release' && record.operation !== change.operation) return;
+  if (operation === null || record.operation !== operation) {
+    throw lariatError(
+      'COMMAND_FENCED',
+      `Operation ${operation ?? '(none)'} no longer holds volume '${record.name}'; it was ended or taken over.`,
+      { volume: record.id, holder: record.operation },
+    );
+  }
+}
+
+export function operationInProgress(record: VolumeRecord): Error {
+  return lariatError(
+    'OPERATION_IN_PROGRESS',
+    `Operation ${record.operation} works on volume '${record.name}': wait for it ('lariat operation wait ${record.operation}') and try again.`,
+    { volume: record.id, operation: record.operation },
+  );
+}
+
+function applyOne(record: VolumeRecord, change: VolumeChange): VolumeRecord {
+  switch (change.type) {
+    case 'claim':
+      return record.operation === change.operation ? record : { ...record, operation: change.operation };
+    case 'release':
+      return record.operation === change.operation ? { ...record, operation: null } : record;
+    case 'transition': {
+      const state = stateAfter(record, change.event);
+      return state === record.state ? record : { ...record, state };
+    }
+    case 'resize':
+      return { ...record, sizeBytes: change.sizeBytes };
+    case 'put-replica':
+      return { ...record, replicas: putReplica(record.replicas, change.replica) };
+    case 'drop-replica':
+      return dropReplica(record, change.replica);
+    case 'fault-replica':
+      return faultReplica(record, change);
+    case 'sync-replica':
+      return syncReplica(record, change.replica);
+    case 'add-snapshot':
+      if (record.snapshots.some((snapshot) => snapshot.id === change.snapshot.id)) return record;
+      return { ...record, snapshots: [...record.snapshots, change.snapshot], headParent: change.snapshot.id };
+    case 'drop-snapshot':
+      return dropSnapshot(record, change.snapshot);
+    case 'revert':
+      return { ...record, headParent: change.snapshot };
+    case 'raise-epoch':
+      return change.epoch > record.epoch ? { ...record, epoch: change.epoch } : record;
+    case 'set-attachment':
+      return { ...record, attachment: change.attachment };
+    case 'set-clean':
+      return { ...record, clean: change.clean };
+  }
+}
+
+/** An event that has led to the present state already, sent again by a resumed saga, changes nothing. */
+function stateAfter(record: VolumeRecord, event: VolumeEvent): VolumeState {
+  if (VOLUME_MACHINE.can(record.state, event)) return VOLUME_MACHINE.next(record.state, event);
+  const leadsHere = Object.values(VOLUME_MACHINE.table).some((edges) => edges[event] === record.state);
+  if (leadsHere) return record.state;
+  throw lariatError('VOLUME_BUSY', `Volume '${record.name}' is ${record.state}: '${event}' is not possible now.`, {
+    volume: record.id,
+    state: record.state,
+  });
+}
+
+function putReplica(replicas: readonly ReplicaRecord[], replica: ReplicaRecord): readonly ReplicaRecord[] {
+  const others = replicas.filter((other) => other.id !== replica.id);
+  return others.length === replicas.length
+    ? [...replicas, replica]
+    : replicas.map((other) => (other.id === replica.id ? replica : other));
+}
+
+function withInSync(record: VolumeRecord, replicas: readonly ReplicaRecord[]): VolumeRecord {
+  const changed = { ...record, replicas };
+  if (record.attachment === null) return changed;
+  return { ...changed, attachment: { ...record.attachment, inSync: inSyncOf(changed) } };
+}
+
+function isLastInSync(record: VolumeRecord, id: string): boolean {
+  const inSync = inSyncOf(record);
+  return inSync.length === 1 && inSync[0] === id;
+}
+
+function dropReplica(record: VolumeRecord, id: string): VolumeRecord {
+  if (!record.replicas.some((replica) => replica.id === id)) return record;
+  if (record.state !== 'deleting' && isLastInSync(record, id)) throw lastReplica(record, id);
+  return withInSync(
+    record,
+    record.replicas.filter((replica) => replica.id !== id),
+  );
+}
+
+function faultReplica(record: VolumeRecord, change: Extract<VolumeChange, { type: 'fault-replica' }>): VolumeRecord {
+  const replica = record.replicas.find((candidate) => candidate.id === change.replica);
+  if (replica === undefined || replica.mode === ReplicaMode.err) return record;
+  if (isLastInSync(record, replica.id)) throw lastReplica(record, replica.id);
+  const faulted = {
+    ...replica,
+    mode: ReplicaMode.err,
+    state: ReplicaState.faulted,
+    reason: change.reason,
+    faultedAtMs: change.atMs,
+  };
+  return withInSync(record, putReplica(record.replicas, faulted));
+}
+
+function syncReplica(record: VolumeRecord, id: string): VolumeRecord {
+  const replica = record.replicas.find((candidate) => candidate.id === id);
+  if (replica === undefined || replica.mode === ReplicaMode.rw) return record;
+  if (replica.mode === ReplicaMode.err) {
+    throw lariatError('VOLUME_BUSY', `Replica ${id} failed while it was being rebuilt: ${replica.reason ?? 'no reason'}.`, {
+      replica: id,
+    });
+  }
+  const synced = { ...replica, mode: ReplicaMode.rw, state: ReplicaState.ready, reason: null, faultedAtMs: null };
+  return withInSync(record, putReplica(record.replicas, synced));
+}
+
+function dropSnapshot(record: VolumeRecord, id: string): VolumeRecord {
+  const dropped = record.snapshots.find((snapshot) => snapshot.id === id);
+  if (dropped === undefined) return record;
+  const snapshots = record.snapshots
+    .filter((snapshot) => snapshot.id !== id)
+    .map((snapshot) => (snapshot.parent === id ? { ...snapshot, parent: dropped.parent } : snapshot));
+  return { ...record, snapshots, headParent: record.headParent === id ? dropped.parent : record.headParent };
+}
+
+/** Invariant 5: the last healthy replica is never faulted or dropped by the way. */
+function lastReplica(record: VolumeRecord, id: string): Error {
+  return lariatError(
+    'LAST_REPLICA',
+    `Replica ${id} is the last of volume '${record.name}' that holds all acknowledged writes; it stays.`,
+    { volume: record.id, replica: id },
+  );
+}
+
+function describe(before: VolumeRecord, after: VolumeRecord, change: VolumeChange): VolumeHappening | undefined {
+  switch (change.type) {
+    case 'transition':
+      return { type: change.event === 'created' ? 'created' : after.state, data: { from: before.state, name: after.name } };
+    case 'resize':
+      return { type: 'expanded', data: { fromBytes: before.sizeBytes, sizeBytes: after.sizeBytes } };
+    case 'fault-replica':
+      return { type: 'replica-faulted', data: { replica: change.replica, reason: change.reason } };
+    case 'sync-replica':
+      return { type: 'replica-synced', data: { replica: change.replica } };
+    case 'drop-replica':
+      return { type: 'replica-removed', data: { replica: change.replica } };
+    case 'put-replica':
+      return before.replicas.some((replica) => replica.id === change.replica.id)
+        ? undefined
+        : { type: 'replica-added', data: { replica: change.replica.id, node: change.replica.node } };
+    case 'add-snapshot':
+      return { type: 'snapshot-created', data: { snapshot: change.snapshot.id, name: change.snapshot.name } };
+    case 'drop-snapshot':
+      return { type: 'snapshot-deleted', data: { snapshot: change.snapshot } };
+    case 'revert':
+      return { type: 'reverted', data: { snapshot: change.snapshot } };
+    case 'claim':
+    case 'release':
+    case 'raise-epoch':
+    case 'set-attachment':
+    case 'set-clean':
+      return undefined;
+  }
+}

@@ -1,0 +1,117 @@
+import { type SnapshotRecord, type VolumeRecord, lariatError, robustnessOf } from '@lariat/contracts';
+import { operationInProgress } from './apply-change.js';
+
+/** A snapshot chain longer than this makes reads slow and rebuilds long. */
+export const MAX_SNAPSHOTS = 250;
+
+function assertNotClaimed(record: VolumeRecord, operation: string | null): void {
+  if (record.operation !== null && record.operation !== operation) throw operationInProgress(record);
+}
+
+/** Each `assertCan…` says whether the operation (null: one that is to begin) may go on with the record. */
+export function assertCanDelete(record: VolumeRecord, operation: string | null): void {
+  assertNotClaimed(record, operation);
+  if (record.attachment !== null) throw attached(record, 'deleted');
+}
+
+export function assertCanAttach(record: VolumeRecord, operation: string | null, node: string): void {
+  if (record.attachment !== null && record.operation !== operation) {
+    const { node: holder } = record.attachment;
+    if (holder !== node) {
+      throw lariatError(
+        'VOLUME_ATTACHED_ELSEWHERE',
+        `Volume '${record.name}' is attached on node '${holder}': detach it there first ('lariat volume detach ${record.name}').`,
+        { volume: record.id, node: holder, epoch: record.attachment.epoch },
+      );
+    }
+  }
+  assertNotClaimed(record, operation);
+  if (robustnessOf(record) === 'faulted') {
+    throw lariatError(
+      'VOLUME_FAULTED',
+      `No replica of volume '${record.name}' holds all acknowledged writes. See 'lariat replica list ${record.name}' for why each one failed.`,
+      { volume: record.id },
+    );
+  }
+}
+
+export function assertCanDetach(record: VolumeRecord, operation: string | null): void {
+  assertNotClaimed(record, operation);
+  if (record.attachment === null) {
+    throw lariatError('VOLUME_NOT_ATTACHED', `Volume '${record.name}' is not attached.`, { volume: record.id });
+  }
+}
+
+export function assertCanExpand(record: VolumeRecord, operation: string | null, sizeBytes: number): void {
+  assertNotClaimed(record, operation);
+  if (record.attachment !== null) throw attached(record, 'expanded');
+  if (sizeBytes < record.sizeBytes) {
+    throw lariatError(
+      'VOLUME_SHRINK',
+      `Volume '${record.name}' has ${record.sizeBytes} bytes; it can't be made smaller (${sizeBytes}).`,
+      { volume: record.id, sizeBytes: record.sizeBytes },
+    );
+  }
+}
+
+export function assertCanSnapshot(record: VolumeRecord, operation: string | null, id: string | null, name: string): void {
+  assertNotClaimed(record, operation);
+  if (record.snapshots.some((snapshot) => snapshot.name === name && snapshot.id !== id)) {
+    throw lariatError('SNAPSHOT_NAME_TAKEN', `Volume '${record.name}' has a snapshot '${name}' already; choose another name.`, {
+      volume: record.id,
+      snapshot: name,
+    });
+  }
+  if (record.snapshots.length >= MAX_SNAPSHOTS) {
+    throw lariatError('SNAPSHOT_LIMIT', `Volume '${record.name}' has ${MAX_SNAPSHOTS} snapshots; delete some first.`, {
+      volume: record.id,
+    });
+  }
+  if (robustnessOf(record) === 'faulted') {
+    throw lariatError('VOLUME_FAULTED', `Volume '${record.name}' has no healthy replica to take a snapshot of.`, {
+      volume: record.id,
+    });
+  }
+}
+
+export function assertCanDeleteSnapshot(record: VolumeRecord, operation: string | null, snapshot: SnapshotRecord): void {
+  assertNotClaimed(record, operation);
+  const children = childrenOf(record, snapshot.id);
+  if (children.length > 1) {
+    throw lariatError(
+      'SNAPSHOT_IN_USE',
+      `Snapshot '${snapshot.name}' has ${children.length} children (${children.join(', ')}): delete all but one of them first.`,
+      { volume: record.id, snapshot: snapshot.id },
+    );
+  }
+}
+
+export function assertCanRevert(record: VolumeRecord, operation: string | null): void {
+  assertNotClaimed(record, operation);
+  if (record.attachment !== null) throw attached(record, 'reverted');
+}
+
+/** What stands on a snapshot: other snapshots, and the head. */
+export function childrenOf(record: VolumeRecord, snapshot: string): readonly string[] {
+  const children = record.snapshots.filter((other) => other.parent === snapshot).map((other) => other.name);
+  return record.headParent === snapshot ? [...children, 'the volume itself'] : children;
+}
+
+export function findSnapshot(record: VolumeRecord, reference: string): SnapshotRecord {
+  const found = record.snapshots.find((snapshot) => snapshot.id === reference || snapshot.name === reference);
+  if (found === undefined) {
+    throw lariatError('SNAPSHOT_NOT_FOUND', `Volume '${record.name}' has no snapshot '${reference}'.`, {
+      volume: record.id,
+      snapshot: reference,
+    });
+  }
+  return found;
+}
+
+function attached(record: VolumeRecord, what: string): Error {
+  return lariatError(
+    'VOLUME_ATTACHED',
+    `Volume '${record.name}' is attached on node '${record.attachment?.node}' and can't be ${what}: detach it first ('lariat volume detach ${record.name}').`,
+    { volume: record.id, node: record.attachment?.node },
+  );
+}

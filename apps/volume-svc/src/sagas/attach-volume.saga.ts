@@ -1,0 +1,238 @@
+import {
+  type EngineLeg,
+  type Frontend,
+  type NodeView,
+  type NvmfEndpoint,
+  type VolumeChange,
+  type VolumeRecord,
+  engineHostNqn,
+  lariatError,
+} from '@lariat/contracts';
+import { COMMAND_TIMEOUT_MS, RETRY_BRIEFLY, type SagaDefinition, type SagaStep, type StepContext, attempt, orLeaveToReconciler } from '@lariat/saga';
+import { chooseLegs } from '../domain/choose-legs.js';
+import { inSyncOf } from '../domain/apply-change.js';
+import { assertCanAttach } from '../domain/preconditions.js';
+import { type OnVolume, type SagaDeps, changeVolume, claimStep, finishStep } from './saga-deps.js';
+
+export interface AttachVolumeInput extends OnVolume {
+  readonly node: string;
+  readonly frontend: Frontend;
+}
+
+interface AttachVolumeMemory {
+  readonly epoch: number;
+  readonly sizeBytes: number;
+  readonly uuid: string;
+  readonly wasClean: boolean;
+  readonly replicas: readonly { readonly id: string; readonly node: string }[];
+  readonly legs: readonly EngineLeg[];
+  readonly engine: NvmfEndpoint;
+  readonly endpoint: string;
+}
+
+type Context = StepContext<AttachVolumeInput, AttachVolumeMemory>;
+type Step = SagaStep<AttachVolumeInput, AttachVolumeMemory>;
+
+/** A leg that does not answer by then leaves the in-sync set instead of holding the attach up. */
+const EXPORT_TIMEOUT_MS = 5_000;
+
+export function attachVolumeSaga(deps: SagaDeps): SagaDefinition<AttachVolumeInput, AttachVolumeMemory> {
+  return {
+    kind: 'volume.attach',
+    subjectOf: (input) => `volume/${input.volume}`,
+    steps: [claim(deps), exportLegs(deps), startEngine(deps), startFrontend(), finish(deps)],
+  };
+}
+
+/** The epoch is on record before anything is exported under it (invariant 3). */
+function claim(deps: SagaDeps): Step {
+  const step = claimStep<AttachVolumeInput, AttachVolumeMemory>(
+    deps,
+    (record, context) => {
+      assertCanAttach(record, context.operation, context.input.node);
+      // A second run of this step finds its own epoch.
+      const epoch = record.attachment === null ? record.epoch + 1 : record.attachment.epoch;
+      const { node, frontend } = context.input;
+      return [
+        { type: 'transition', event: 'attach' },
+        { type: 'raise-epoch', epoch },
+        {
+          type: 'set-attachment',
+          attachment: { epoch, node, frontend, endpoint: null, engine: null, inSync: inSyncOf(record) },
+        },
+      ];
+    },
+    {
+      remember: (record) => ({
+        epoch: record.epoch,
+        sizeBytes: record.sizeBytes,
+        uuid: record.uuid,
+        wasClean: record.clean,
+        replicas: record.replicas.filter(({ mode }) => mode === 'RW').map(({ id, node }) => ({ id, node })),
+      }),
+      revert: (record) =>
+        record.state === 'attaching'
+          ? [
+              { type: 'set-attachment', attachment: null },
+              { type: 'transition', event: 'attach-undone' },
+            ]
+          : [],
+    },
+  );
+  return {
+    ...step,
+    run: async (context) => {
+      await assertNodeReady(context);
+      return step.run(context);
+    },
+  };
+}
+
+async function assertNodeReady({ client, input }: Context): Promise<NodeView> {
+  const node = await client.request('node.get', { node: input.node });
+  if (node.state === 'down') {
+    throw lariatError('NODE_NOT_READY', `Node '${input.node}' is down (${node.reason}): attach on another one.`, {
+      node: input.node,
+      since: node.since,
+    });
+  }
+  if (!node.frontends.includes(input.frontend)) {
+    throw lariatError(
+      'FRONTEND_UNSUPPORTED',
+      `Node '${input.node}' has no frontend '${input.frontend}'; it has ${node.frontends.join(', ')}.`,
+      { node: input.node, frontends: node.frontends },
+    );
+  }
+  return node;
+}
+
+/** Each leg admits only this epoch's engine; one that can't be reached leaves the in-sync set before the engine starts. */
+function exportLegs(deps: SagaDeps): Step {
+  return {
+    name: 'export-legs',
+    waitsFor: (_input, memory) => `replicas on ${(memory.replicas ?? []).map(({ node }) => node).join(', ')}`,
+    timeoutMs: 3 * EXPORT_TIMEOUT_MS,
+    retry: RETRY_BRIEFLY,
+    run: async (context) => {
+      const { nodes } = await context.client.request('node.list', {});
+      const answering = new Set(nodes.filter(({ state }) => state !== 'down').map(({ name }) => name));
+      const record = await deps.volumes.find(context.input.volume);
+      const choice = chooseLegs(record, context.input.node, (node) => answering.has(node));
+      const exported = await Promise.all(choice.use.map((replica) => exportLeg(context, record, replica)));
+      const legs = exported.flatMap((result) => ('leg' in result ? [result.leg] : []));
+      const lost = [...choice.leave, ...exported.flatMap((result) => ('leg' in result ? [] : [result]))];
+      if (legs.length === 0) throw noLegLeft(record, lost);
+      // Not clean from here on: the engine may write as soon as it runs.
+      await changeVolume(deps, context, [...faults(deps, lost), { type: 'set-clean', clean: false }]);
+      return { legs };
+    },
+    undo: async (context) => {
+      await Promise.all(
+        (context.memory.replicas ?? []).map(async ({ id, node }) => {
+          const input = { replica: id, volume: context.input.volume, epoch: context.memory.epoch ?? 0 };
+          await orLeaveToReconciler(context, node, await attempt(context, node, 'replica.unexport', input, id));
+        }),
+      );
+      // Nothing wrote: what was known of the legs before still holds.
+      await changeVolume(deps, context, [{ type: 'set-clean', clean: context.memory.wasClean ?? false }]);
+    },
+  };
+}
+
+async function exportLeg(
+  context: Context,
+  record: VolumeRecord,
+  replica: string,
+): Promise<{ readonly leg: EngineLeg } | { readonly replica: string; readonly reason: string }> {
+  const node = record.replicas.find(({ id }) => id === replica)?.node ?? '';
+  const epoch = context.memory.epoch ?? 0;
+  const base = { replica, volume: record.id, epoch };
+  const local = node === context.input.node;
+  const outcome = local
+    ? await attempt(context, node, 'replica.unexport', base, replica, EXPORT_TIMEOUT_MS)
+    : await attempt(
+        context,
+        node,
+        'replica.export',
+        { ...base, hostNqns: [engineHostNqn(record.id, epoch)] },
+        replica,
+        EXPORT_TIMEOUT_MS,
+      );
+  if (!outcome.ok) return { replica, reason: `node ${node}: ${outcome.error.message}` };
+  return { leg: { replica, endpoint: 'nqn' in outcome.output ? (outcome.output as NvmfEndpoint) : null } };
+}
+
+function startEngine(deps: SagaDeps): Step {
+  return {
+    name: 'start-engine',
+    waitsFor: (input) => `the engine on ${input.node}`,
+    timeoutMs: 2 * COMMAND_TIMEOUT_MS,
+    retry: RETRY_BRIEFLY,
+    run: async (context) => {
+      const { volume, node } = context.input;
+      const { uuid = '', epoch = 0, sizeBytes = 0, legs = [] } = context.memory;
+      const input = { volume, uuid, epoch, sizeBytes, legs };
+      const started = await context.command(node, 'engine.start', input, { key: volume });
+      // On record before the first write can be acknowledged without them (invariant 4): no host is let in yet.
+      await changeVolume(deps, context, faults(deps, started.lost));
+      return { engine: started.endpoint };
+    },
+    undo: async (context) => {
+      const { volume, node } = context.input;
+      const input = { volume, epoch: context.memory.epoch ?? 0 };
+      await orLeaveToReconciler(context, node, await attempt(context, node, 'engine.stop', input, volume));
+    },
+  };
+}
+
+function startFrontend(): Step {
+  return {
+    name: 'start-frontend',
+    waitsFor: (input) => `the ${input.frontend} frontend on ${input.node}`,
+    timeoutMs: 2 * COMMAND_TIMEOUT_MS,
+    retry: RETRY_BRIEFLY,
+    run: async (context) => {
+      const { volume, node, frontend } = context.input;
+      const { epoch = 0, engine } = context.memory;
+      if (engine === undefined) throw lariatError('RECORD_CORRUPT', 'The journal has no engine endpoint.');
+      const input = { volume, epoch, frontend, endpoint: engine };
+      const { endpoint } = await context.command(node, 'frontend.start', input, { key: volume });
+      return { endpoint };
+    },
+    undo: async (context) => {
+      const { volume, node } = context.input;
+      const input = { volume, epoch: context.memory.epoch ?? 0 };
+      await orLeaveToReconciler(context, node, await attempt(context, node, 'frontend.stop', input, volume));
+    },
+  };
+}
+
+function finish(deps: SagaDeps): Step {
+  return finishStep(deps, (record, { input, memory }) => [
+    {
+      type: 'set-attachment',
+      attachment: {
+        epoch: memory.epoch ?? 0,
+        node: input.node,
+        frontend: input.frontend,
+        endpoint: memory.endpoint ?? null,
+        engine: memory.engine ?? null,
+        inSync: inSyncOf(record),
+      },
+    },
+    { type: 'transition', event: 'attached' },
+  ]);
+}
+
+function faults(deps: SagaDeps, lost: readonly { replica: string; reason: string }[]): VolumeChange[] {
+  const atMs = deps.clock.nowMs();
+  return lost.map(({ replica, reason }) => ({ type: 'fault-replica', replica, reason, atMs }));
+}
+
+function noLegLeft(record: VolumeRecord, lost: readonly { replica: string; reason: string }[]): Error {
+  return lariatError(
+    'LEG_UNREACHABLE',
+    `No replica of volume '${record.name}' can be reached: ${lost.map(({ replica, reason }) => `${replica} (${reason})`).join('; ')}. Bring one of the nodes back.`,
+    { volume: record.id },
+  );
+}

@@ -1,0 +1,60 @@
+import { hasCode } from '@lariat/contracts';
+import { COMMAND_TIMEOUT_MS, RETRY_UNTIL_DONE, type SagaDefinition, attempt, orLeaveToReconciler } from '@lariat/saga';
+import { assertCanDelete } from '../domain/preconditions.js';
+import { type OnVolume, type SagaDeps, claimStep } from './saga-deps.js';
+
+interface DeleteVolumeMemory {
+  readonly name: string;
+  readonly replicas: readonly { readonly id: string; readonly node: string }[];
+}
+
+export function deleteVolumeSaga(deps: SagaDeps): SagaDefinition<OnVolume, DeleteVolumeMemory> {
+  const { volumes } = deps;
+  return {
+    kind: 'volume.delete',
+    subjectOf: (input) => `volume/${input.volume}`,
+    steps: [
+      claimStep<OnVolume, DeleteVolumeMemory>(
+        deps,
+        (record, { operation }) => {
+          assertCanDelete(record, operation);
+          return [{ type: 'transition', event: 'delete' }];
+        },
+        {
+          remember: (record) => ({
+            name: record.name,
+            replicas: record.replicas.map(({ id, node }) => ({ id, node })),
+          }),
+        },
+      ),
+      {
+        name: 'delete-replicas',
+        waitsFor: (_input, memory) => `replicas to go on ${(memory.replicas ?? []).map(({ node }) => node).join(', ')}`,
+        timeoutMs: 2 * COMMAND_TIMEOUT_MS,
+        retry: RETRY_UNTIL_DONE,
+        run: async (context) => {
+          await Promise.all(
+            (context.memory.replicas ?? []).map(async ({ id, node }) => {
+              const input = { replica: id, volume: context.input.volume };
+              await orLeaveToReconciler(context, node, await attempt(context, node, 'replica.delete', input, id));
+            }),
+          );
+        },
+      },
+      {
+        name: 'forget',
+        waitsFor: 'the records to be removed',
+        timeoutMs: COMMAND_TIMEOUT_MS,
+        retry: RETRY_UNTIL_DONE,
+        run: async ({ input, memory, client, actor }) => {
+          await client.request('internal.placement.release', { replicas: (memory.replicas ?? []).map(({ id }) => id) });
+          if (memory.name !== undefined) await volumes.names.release(memory.name, input.volume);
+          await volumes.remove(input.volume, 'deleted', actor).catch((error: unknown) => {
+            if (!hasCode(error, 'VOLUME_NOT_FOUND')) throw error;
+          });
+        },
+      },
+    ],
+    result: (input, memory) => ({ id: input.volume, name: memory.name ?? null }),
+  };
+}

@@ -1,0 +1,89 @@
+import { COMMAND_TIMEOUT_MS, RETRY_UNTIL_DONE, type SagaDefinition, type SagaStep, attempt, isDeclaredGone, isUnanswered, orLeaveToReconciler } from '@lariat/saga';
+import { assertCanDetach } from '../domain/preconditions.js';
+import { type OnVolume, type SagaDeps, claimStep, finishStep } from './saga-deps.js';
+
+interface DetachVolumeMemory {
+  readonly epoch: number;
+  readonly node: string;
+  readonly replicas: readonly { readonly id: string; readonly node: string }[];
+  /** True when the engine is known to have stopped with nothing in flight. */
+  readonly clean: boolean;
+}
+
+type Step = SagaStep<OnVolume, DetachVolumeMemory>;
+
+/** Outside in: the users' door first, then the engine, then the legs. */
+export function detachVolumeSaga(deps: SagaDeps): SagaDefinition<OnVolume, DetachVolumeMemory> {
+  return {
+    kind: 'volume.detach',
+    subjectOf: (input) => `volume/${input.volume}`,
+    steps: [
+      claimStep<OnVolume, DetachVolumeMemory>(
+        deps,
+        (record, { operation }) => {
+          assertCanDetach(record, operation);
+          return [{ type: 'transition', event: 'detach' }];
+        },
+        {
+          remember: (record) => ({
+            epoch: record.attachment?.epoch ?? record.epoch,
+            node: record.attachment?.node ?? '',
+            replicas: record.replicas.map(({ id, node }) => ({ id, node })),
+          }),
+        },
+      ),
+      stopFrontend,
+      stopEngine,
+      unexportLegs,
+      finishStep<OnVolume, DetachVolumeMemory>(deps, (_record, { memory }) => [
+        { type: 'set-attachment', attachment: null },
+        { type: 'set-clean', clean: memory.clean ?? false },
+        { type: 'transition', event: 'detached' },
+      ]),
+    ],
+  };
+}
+
+const stopFrontend: Step = {
+  name: 'stop-frontend',
+  waitsFor: (_input, memory) => `the frontend on ${memory.node ?? '?'}`,
+  timeoutMs: 2 * COMMAND_TIMEOUT_MS,
+  retry: RETRY_UNTIL_DONE,
+  run: async (context) => {
+    const { node = '', epoch = 0 } = context.memory;
+    const { volume } = context.input;
+    await orLeaveToReconciler(context, node, await attempt(context, node, 'frontend.stop', { volume, epoch }, volume));
+  },
+};
+
+const stopEngine: Step = {
+  name: 'stop-engine',
+  waitsFor: (_input, memory) => `the engine on ${memory.node ?? '?'} to stop, or the node to be declared down`,
+  timeoutMs: 2 * COMMAND_TIMEOUT_MS,
+  retry: RETRY_UNTIL_DONE,
+  run: async (context) => {
+    const { node = '', epoch = 0 } = context.memory;
+    const { volume } = context.input;
+    const outcome = await attempt(context, node, 'engine.stop', { volume, epoch }, volume);
+    if (outcome.ok) return { clean: true };
+    if (isUnanswered(outcome.error) && (await isDeclaredGone(context, node))) return { clean: false };
+    throw outcome.error;
+  },
+};
+
+const unexportLegs: Step = {
+  name: 'unexport-legs',
+  waitsFor: (_input, memory) => `replicas on ${(memory.replicas ?? []).map(({ node }) => node).join(', ')}`,
+  timeoutMs: 2 * COMMAND_TIMEOUT_MS,
+  retry: RETRY_UNTIL_DONE,
+  run: async (context) => {
+    const { epoch = 0, replicas = [] } = context.memory;
+    const { volume } = context.input;
+    await Promise.all(
+      replicas.map(async ({ id, node }) => {
+        const input = { replica: id, volume, epoch };
+        await orLeaveToReconciler(context, node, await attempt(context, node, 'replica.unexport', input, id));
+      }),
+    );
+  },
+};

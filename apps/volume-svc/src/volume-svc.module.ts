@@ -1,0 +1,68 @@
+import { BUCKETS } from '@lariat/contracts';
+import { Lease, relayEvents } from '@lariat/messaging';
+import { type PluginContext, type Sagas, startSagas } from '@lariat/plugin';
+import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common';
+import { VolumeStore } from './adapters/volume-store.js';
+import { VOLUME_SERVICE, type VolumeService } from './app-tokens.js';
+import { InternalController } from './controllers/internal.controller.js';
+import { OperationController } from './controllers/operation.controller.js';
+import { SnapshotController } from './controllers/snapshot.controller.js';
+import { VolumeController } from './controllers/volume.controller.js';
+import { attachVolumeSaga } from './sagas/attach-volume.saga.js';
+import { createSnapshotSaga } from './sagas/create-snapshot.saga.js';
+import { createVolumeSaga } from './sagas/create-volume.saga.js';
+import { deleteSnapshotSaga } from './sagas/delete-snapshot.saga.js';
+import { deleteVolumeSaga } from './sagas/delete-volume.saga.js';
+import { detachVolumeSaga } from './sagas/detach-volume.saga.js';
+import { expandVolumeSaga } from './sagas/expand-volume.saga.js';
+import { revertSnapshotSaga } from './sagas/revert-snapshot.saga.js';
+
+/** Stops what the module started when Nest shuts down. */
+class Shutdown implements OnApplicationShutdown {
+  constructor(
+    private readonly sagas: Sagas,
+    private readonly lease: Lease,
+  ) {}
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.sagas.runner.stop();
+    await this.lease.stop();
+  }
+}
+
+export class VolumeSvcModule {
+  static async register(context: PluginContext): Promise<DynamicModule> {
+    const { connection, clock, log, instance } = context;
+    const volumes = await VolumeStore.open(connection, clock);
+    const deps = { volumes, clock };
+    const sagas = await startSagas(context, [
+      createVolumeSaga(deps),
+      deleteVolumeSaga(deps),
+      attachVolumeSaga(deps),
+      detachVolumeSaga(deps),
+      expandVolumeSaga(deps),
+      createSnapshotSaga(deps),
+      deleteSnapshotSaga(deps),
+      revertSnapshotSaga(deps),
+    ]);
+    const lease = await Lease.start({
+      connection,
+      name: 'volume-svc',
+      instance,
+      log,
+      whileHeld: async (signal) => {
+        const relayed = [BUCKETS.volumes, BUCKETS.operations];
+        await Promise.all(relayed.map((bucket) => relayEvents({ connection, bucket, log }, signal)));
+      },
+    });
+    const service: VolumeService = { volumes, operations: sagas.store, runner: sagas.runner, clock };
+    return {
+      module: VolumeSvcModule,
+      controllers: [VolumeController, SnapshotController, OperationController, InternalController],
+      providers: [
+        { provide: VOLUME_SERVICE, useValue: service },
+        { provide: Shutdown, useValue: new Shutdown(sagas, lease) },
+      ],
+    };
+  }
+}
