@@ -1,1 +1,12 @@
-export {};
+import { STREAMS } from '@lariat/contracts';
+import { definePlugin } from '@lariat/plugin';
+import { ReplicaSvcModule } from './replica-svc.module.js';
+
+export const plugin = definePlugin({
+  name: 'replica-svc',
+  version: '0.1.0',
+  description: 'Nodes, disks, placement, replicas and rebuilds',
+  module: ReplicaSvcModule.register,
+  subjects: ['node.*', 'disk.*', 'replica.*'],
+  streams: [STREAMS.events.name, STREAMS.commands.name],
+});

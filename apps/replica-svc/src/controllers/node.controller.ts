@@ -1,0 +1,122 @@
+import {
+  AddDiskRequest,
+  type DiskView,
+  ListDisksRequest,
+  NodeReference,
+  NodeRegistration,
+  type NodeRecord,
+  type NodeView,
+  type OperationAccepted,
+  RemoveDiskRequest,
+  RemoveNodeRequest,
+  lariatError,
+} from '@lariat/contracts';
+import { deriveDiskId, roundUpToCluster } from '@lariat/kernel';
+import { MessageContext, OnRequest } from '@lariat/messaging';
+import { runOperation } from '@lariat/saga';
+import { Controller, Inject } from '@nestjs/common';
+import { Ctx, Payload } from '@nestjs/microservices';
+import { REPLICA_SERVICE, type ReplicaService } from '../app-tokens.js';
+import { type Promised, toNodeView } from '../domain/node-view.js';
+import { assertDiskUnused } from '../sagas/disk.saga.js';
+
+@Controller()
+export class NodeController {
+  constructor(@Inject(REPLICA_SERVICE) private readonly service: ReplicaService) {}
+
+  @OnRequest('internal.node.register')
+  register(@Payload() registration: NodeRegistration): Promise<NodeRecord> {
+    return this.service.nodes.register(registration);
+  }
+
+  @OnRequest('node.list')
+  list(): { nodes: readonly NodeView[] } {
+    return { nodes: this.service.nodes.list().map((node) => this.view(node)) };
+  }
+
+  @OnRequest('node.get')
+  async get(@Payload() request: NodeReference): Promise<NodeView> {
+    return this.view(await this.service.nodes.find(request.node));
+  }
+
+  @OnRequest('node.cordon')
+  async cordon(@Payload() request: NodeReference): Promise<NodeView> {
+    return this.view(await this.service.nodes.setSchedulable(request.node, false));
+  }
+
+  @OnRequest('node.uncordon')
+  async uncordon(@Payload() request: NodeReference): Promise<NodeView> {
+    return this.view(await this.service.nodes.setSchedulable(request.node, true));
+  }
+
+  @OnRequest('node.remove')
+  async remove(@Payload() request: RemoveNodeRequest, @Ctx() { facts }: MessageContext): Promise<NodeView> {
+    const node = await this.service.nodes.find(request.node);
+    if (node.state !== 'down') {
+      throw lariatError('NODE_IN_USE', `Node '${node.name}' is ${node.state}: stop its agent first, or it would register again.`, {
+        node: node.name,
+      });
+    }
+    for (const disk of node.disks) assertDiskUnused(this.service, disk.id);
+    await this.service.nodes.remove(node.name, facts.actor);
+    return this.view(node);
+  }
+
+  @OnRequest('disk.list')
+  async listDisks(@Payload() request: ListDisksRequest): Promise<{ disks: readonly DiskView[] }> {
+    const nodes = request.node === undefined ? this.service.nodes.list() : [await this.service.nodes.find(request.node)];
+    return { disks: nodes.flatMap((node) => this.view(node).disks) };
+  }
+
+  @OnRequest('disk.add')
+  async addDisk(@Payload() request: AddDiskRequest, @Ctx() { facts }: MessageContext): Promise<DiskView | OperationAccepted> {
+    const node = await this.service.nodes.find(request.node);
+    if (node.state === 'down') throw nodeNotReady(node);
+    if (node.disks.some(({ path }) => path === request.path)) {
+      throw lariatError('DISK_TAKEN', `'${request.path}' is a disk of node '${node.name}' already.`, { node: node.name });
+    }
+    const disk = deriveDiskId(node.name, request.path, facts.requestId ?? String(this.service.clock.nowMs()));
+    const input = {
+      node: node.name,
+      disk,
+      name: request.name ?? disk,
+      path: request.path,
+      tags: request.tags ?? [],
+      sizeBytes: request.sizeBytes === undefined ? null : roundUpToCluster(request.sizeBytes),
+    };
+    const start = { kind: 'disk.add', input, actor: facts.actor, requestId: facts.requestId, wait: request.wait };
+    return runOperation(this.service.runner, start, () => this.findDisk(node.name, disk));
+  }
+
+  @OnRequest('disk.remove')
+  async removeDisk(@Payload() request: RemoveDiskRequest, @Ctx() { facts }: MessageContext): Promise<DiskView | OperationAccepted> {
+    const disk = await this.findDisk(request.node, request.disk);
+    assertDiskUnused(this.service, disk.id);
+    if (request.dryRun === true) return disk;
+    const input = { node: disk.node, disk: disk.id };
+    const start = { kind: 'disk.remove', input, actor: facts.actor, requestId: facts.requestId, wait: request.wait };
+    return runOperation(this.service.runner, start, () => disk);
+  }
+
+  private async findDisk(name: string, reference: string): Promise<DiskView> {
+    const node = this.view(await this.service.nodes.find(name));
+    const found = node.disks.find(({ id, name: diskName }) => id === reference || diskName === reference);
+    if (found === undefined) {
+      throw lariatError('DISK_NOT_FOUND', `Node '${name}' has no disk '${reference}'. See 'lariat disk list'.`, { node: name, disk: reference });
+    }
+    return found;
+  }
+
+  private view(node: NodeRecord): NodeView {
+    const { allocator } = this.service;
+    const promisedOn = (disk: string): Promised => ({
+      scheduledBytes: allocator.scheduledBytesOf(disk),
+      replicas: allocator.promisesOf(disk).size,
+    });
+    return toNodeView(node, promisedOn);
+  }
+}
+
+function nodeNotReady(node: NodeRecord): Error {
+  return lariatError('NODE_NOT_READY', `Node '${node.name}' is ${node.state} (${node.reason}).`, { node: node.name });
+}

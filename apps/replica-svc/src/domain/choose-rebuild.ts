@@ -1,0 +1,60 @@
+import { type ReplicaRecord, type VolumeRecord, lariatError, robustnessOf } from '@lariat/contracts';
+
+export interface RebuildChoice {
+  /** The faulted replica that is replaced; null when one is simply missing. */
+  readonly replaced: ReplicaRecord | null;
+  /** The replica that is copied from. */
+  readonly source: ReplicaRecord;
+  /** Nodes that may not take the new one. */
+  readonly excludeNodes: readonly string[];
+}
+
+/** What a rebuild of the volume would do. Pure; throws when there is nothing to rebuild, or nothing to copy from. */
+export function chooseRebuild(
+  record: VolumeRecord,
+  wanted: string | undefined,
+  isReady: (node: string) => boolean,
+): RebuildChoice {
+  const faulted = record.replicas.filter(({ mode }) => mode === 'ERR');
+  const inSync = record.replicas.filter(({ mode }) => mode === 'RW');
+  const replaced = wanted === undefined ? (faulted[0] ?? null) : findFaulted(record, wanted);
+  if (replaced === null && inSync.length >= record.replicaCount) {
+    throw lariatError('VOLUME_HEALTHY', `Volume '${record.name}' has all its ${record.replicaCount} replicas in sync: nothing is to be rebuilt.`, {
+      volume: record.id,
+    });
+  }
+  if (robustnessOf(record) === 'faulted') {
+    throw lariatError('VOLUME_FAULTED', `Volume '${record.name}' has no replica to copy from: bring one of its nodes back.`, {
+      volume: record.id,
+    });
+  }
+  // The engine's own node would pay for every byte twice.
+  const ready = inSync.filter(({ node }) => isReady(node));
+  const source = ready.find(({ node }) => node !== record.attachment?.node) ?? ready[0];
+  if (source === undefined) {
+    throw lariatError('LEG_UNREACHABLE', `No node with a healthy replica of volume '${record.name}' is ready.`, {
+      volume: record.id,
+      nodes: inSync.map(({ node }) => node),
+    });
+  }
+  const excludeNodes = record.replicas.filter(({ id }) => id !== replaced?.id).map(({ node }) => node);
+  return { replaced, source, excludeNodes };
+}
+
+function findFaulted(record: VolumeRecord, id: string): ReplicaRecord {
+  const found = record.replicas.find((replica) => replica.id === id);
+  if (found === undefined) throw replicaNotFound(record, id);
+  if (found.mode !== 'ERR') {
+    throw lariatError('VOLUME_HEALTHY', `Replica ${id} of volume '${record.name}' is ${found.mode}: only a faulted one is rebuilt.`, {
+      replica: id,
+    });
+  }
+  return found;
+}
+
+export function replicaNotFound(record: VolumeRecord, id: string): Error {
+  return lariatError('REPLICA_NOT_FOUND', `Volume '${record.name}' has no replica '${id}'. See 'lariat replica list ${record.name}'.`, {
+    volume: record.id,
+    replica: id,
+  });
+}

@@ -1,0 +1,25 @@
+import { NodeState } from '@lariat/contracts';
+
+/** One missed heartbeat is noise; after these it is evidence. The agent sends one a second. */
+export const SUSPECT_AFTER_MS = 2_500;
+export const DOWN_AFTER_MS = 5_000;
+
+export interface Observation {
+  /** Since the last heartbeat, by the observer's monotonic clock. */
+  readonly silentMs: number;
+  /** What the last heartbeat said of the node's target. */
+  readonly targetReady: boolean;
+}
+
+export interface Verdict {
+  readonly state: NodeState;
+  readonly reason: string;
+}
+
+/** A node's state from what was last heard of it. Pure. */
+export function judgeNode({ silentMs, targetReady }: Observation): Verdict {
+  if (silentMs >= DOWN_AFTER_MS) return { state: NodeState.down, reason: `no heartbeat for ${DOWN_AFTER_MS / 1000} s` };
+  if (silentMs >= SUSPECT_AFTER_MS) return { state: NodeState.suspect, reason: `no heartbeat for ${SUSPECT_AFTER_MS / 1000} s` };
+  if (!targetReady) return { state: NodeState.suspect, reason: 'its target does not answer' };
+  return { state: NodeState.ready, reason: 'heartbeats arrive' };
+}

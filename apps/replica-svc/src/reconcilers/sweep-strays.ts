@@ -1,0 +1,123 @@
+import { type CommandMap, type CommandName, type Inventory, SUBJECT_PREFIX, type VolumeRecord } from '@lariat/contracts';
+import { type Clock, deriveOperationId } from '@lariat/kernel';
+import type { CommandClient } from '@lariat/messaging';
+import type { Log } from '@lariat/telemetry';
+import type { NatsConnection, Subscription } from '@nats-io/nats-core';
+import type { VolumeView } from '../adapters/volume-view.js';
+
+/** How long a thing must have had no owner before it goes: longer than any step that makes one takes. */
+const STRAY_FOR_MS = 5_000;
+const COMMAND_TIMEOUT_MS = 15_000;
+
+interface Stray {
+  readonly key: string;
+  readonly command: CommandName;
+  readonly input: CommandMap[CommandName]['input'];
+}
+
+/**
+ * What of a node's inventory no record wants. A replica has an owner while its volume's record lists it; an engine
+ * while its volume is attached there in its epoch. A volume with an operation under way is left alone. Pure.
+ */
+export function findStrays(inventory: Inventory, record: (volume: string) => VolumeRecord | undefined): readonly Stray[] {
+  const strays: Stray[] = [];
+  for (const { volume, epoch } of inventory.engines) {
+    const owner = record(volume);
+    if (owner !== undefined && owner.operation !== null) continue;
+    const wanted = owner?.attachment?.node === inventory.node && owner.attachment.epoch === epoch;
+    if (wanted) continue;
+    strays.push({ key: `frontend/${volume}/${epoch}`, command: 'frontend.stop', input: { volume, epoch } });
+    strays.push({ key: `engine/${volume}/${epoch}`, command: 'engine.stop', input: { volume, epoch } });
+  }
+  for (const { replica, volume } of inventory.replicas) {
+    const owner = record(volume);
+    if (owner !== undefined && owner.operation !== null) continue;
+    if (owner?.replicas.some(({ id, node }) => id === replica && node === inventory.node) === true) continue;
+    strays.push({ key: `replica/${replica}`, command: 'replica.delete', input: { replica, volume } });
+  }
+  return strays;
+}
+
+/** Finishes, when a node is back, the deletions that could not wait for it. */
+export class StraySweep {
+  private readonly subscription: Subscription;
+  private readonly firstSeenMs = new Map<string, number>();
+  private readonly sweeping = new Set<string>();
+  private active = false;
+
+  constructor(
+    connection: NatsConnection,
+    private readonly commands: CommandClient,
+    private readonly volumes: VolumeView,
+    private readonly clock: Clock,
+    private readonly log: Log,
+  ) {
+    this.subscription = connection.subscribe(`${SUBJECT_PREFIX}.inventory.*`, {
+      callback: (error, message) => {
+        if (error === null && this.active) void this.consider(message.json<Inventory>());
+      },
+    });
+  }
+
+  /** Sweeps until the signal aborts. */
+  sweep(signal: AbortSignal): Promise<void> {
+    this.active = true;
+    return new Promise((resolve) => {
+      signal.addEventListener('abort', () => {
+        this.active = false;
+        resolve();
+      });
+    });
+  }
+
+  stop(): void {
+    this.subscription.unsubscribe();
+  }
+
+  private async consider(inventory: Inventory): Promise<void> {
+    try {
+      const named = new Set([...inventory.replicas, ...inventory.engines].map(({ volume }) => volume));
+      // From JetStream, not from a cache: what is deleted on old news is deleted wrongly.
+      const records = new Map(await Promise.all(Array.from(named, async (id) => [id, await this.volumes.fresh(id)] as const)));
+      const strays = findStrays(inventory, (volume) => records.get(volume));
+      this.forgetOthers(inventory.node, strays);
+      for (const stray of strays) await this.sweepOne(inventory.node, stray);
+    } catch (error) {
+      this.log.warn('inventory not considered', { node: inventory.node, error });
+    }
+  }
+
+  private forgetOthers(node: string, strays: readonly Stray[]): void {
+    const present = new Set(strays.map(({ key }) => `${node}/${key}`));
+    for (const key of this.firstSeenMs.keys()) {
+      if (key.startsWith(`${node}/`) && !present.has(key)) this.firstSeenMs.delete(key);
+    }
+  }
+
+  private async sweepOne(node: string, stray: Stray): Promise<void> {
+    const key = `${node}/${stray.key}`;
+    const nowMs = this.clock.monotonicMs();
+    const since = this.firstSeenMs.get(key) ?? nowMs;
+    this.firstSeenMs.set(key, since);
+    if (nowMs - since < STRAY_FOR_MS || this.sweeping.has(key)) return;
+    this.sweeping.add(key);
+    try {
+      const wallMs = this.clock.nowMs();
+      await this.commands.send(node, {
+        id: `sweep/${key}/${wallMs}`,
+        command: stray.command,
+        operation: deriveOperationId('sweep', key),
+        step: 'sweep',
+        fence: 1,
+        deadlineAtMs: wallMs + COMMAND_TIMEOUT_MS,
+        input: stray.input,
+      });
+      this.log.info('stray removed', { node, stray: stray.key });
+      this.firstSeenMs.delete(key);
+    } catch (error) {
+      this.log.warn('stray not removed', { node, stray: stray.key, error });
+    } finally {
+      this.sweeping.delete(key);
+    }
+  }
+}

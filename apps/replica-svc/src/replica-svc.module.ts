@@ -1,0 +1,76 @@
+import { BUCKETS } from '@lariat/contracts';
+import { Lease, relayEvents } from '@lariat/messaging';
+import { type PluginContext, startSagas } from '@lariat/plugin';
+import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common';
+import { Allocator } from './adapters/allocator.js';
+import { NodeStore } from './adapters/node-store.js';
+import { VolumeView } from './adapters/volume-view.js';
+import { REPLICA_SERVICE, type ReplicaService } from './app-tokens.js';
+import { NodeController } from './controllers/node.controller.js';
+import { PlacementController } from './controllers/placement.controller.js';
+import { ReplicaController } from './controllers/replica.controller.js';
+import { NodeWatch } from './reconcilers/watch-nodes.js';
+import { rebuildDegraded, rebuildPolicyFrom } from './reconcilers/rebuild-degraded.js';
+import { StraySweep } from './reconcilers/sweep-strays.js';
+import { checksumReplicasSaga } from './sagas/checksum-replicas.saga.js';
+import { addDiskSaga, removeDiskSaga } from './sagas/disk.saga.js';
+import { rebuildReplicaSaga } from './sagas/rebuild-replica.saga.js';
+import { removeReplicaSaga } from './sagas/remove-replica.saga.js';
+
+/** Stops what the module started when Nest shuts down. */
+class Shutdown implements OnApplicationShutdown {
+  constructor(private readonly stop: () => Promise<void>) {}
+
+  onApplicationShutdown(): Promise<void> {
+    return this.stop();
+  }
+}
+
+export class ReplicaSvcModule {
+  static async register(context: PluginContext): Promise<DynamicModule> {
+    const { connection, client, commands, clock, log, instance } = context;
+    const policy = rebuildPolicyFrom(process.env);
+    const nodes = await NodeStore.open(connection, clock);
+    const allocator = await Allocator.open(connection, nodes, clock);
+    const volumes = await VolumeView.open(connection, client, clock);
+    const deps = { volumes, nodes, allocator, clock };
+    const sagas = await startSagas(context, [
+      rebuildReplicaSaga(deps),
+      removeReplicaSaga(deps),
+      checksumReplicasSaga(),
+      addDiskSaga(deps),
+      removeDiskSaga(deps),
+    ]);
+    const watch = new NodeWatch(connection, nodes, clock, log);
+    const sweep = new StraySweep(connection, commands, volumes, clock, log);
+    const lease = await Lease.start({
+      connection,
+      name: 'replica-svc',
+      instance,
+      log,
+      whileHeld: async (signal) => {
+        await Promise.all([
+          relayEvents({ connection, bucket: BUCKETS.nodes, log }, signal),
+          watch.judge(signal),
+          sweep.sweep(signal),
+          rebuildDegraded({ volumes, client, clock, log, policy }, signal),
+        ]);
+      },
+    });
+    const service: ReplicaService = { ...deps, operations: sagas.store, runner: sagas.runner };
+    const stop = async (): Promise<void> => {
+      await sagas.runner.stop();
+      watch.stop();
+      sweep.stop();
+      await lease.stop();
+    };
+    return {
+      module: ReplicaSvcModule,
+      controllers: [NodeController, PlacementController, ReplicaController],
+      providers: [
+        { provide: REPLICA_SERVICE, useValue: service },
+        { provide: Shutdown, useValue: new Shutdown(stop) },
+      ],
+    };
+  }
+}

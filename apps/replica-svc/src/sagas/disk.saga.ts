@@ -1,0 +1,95 @@
+import { type DiskRecord, lariatError } from '@lariat/contracts';
+import { RETRY_BRIEFLY, RETRY_UNTIL_DONE, type SagaDefinition } from '@lariat/saga';
+import type { RebuildDeps } from './rebuild-memory.js';
+
+export interface AddDiskInput {
+  readonly node: string;
+  readonly disk: string;
+  readonly name: string;
+  readonly path: string;
+  readonly tags: readonly string[];
+  readonly sizeBytes: number | null;
+}
+
+export interface RemoveDiskInput {
+  readonly node: string;
+  readonly disk: string;
+}
+
+interface AddDiskMemory {
+  readonly record: DiskRecord;
+}
+
+export function addDiskSaga(deps: RebuildDeps): SagaDefinition<AddDiskInput, AddDiskMemory> {
+  return {
+    kind: 'disk.add',
+    subjectOf: (input) => `disk/${input.node}/${input.path}`,
+    steps: [
+      {
+        name: 'prepare',
+        waitsFor: (input) => `the disk on ${input.node}`,
+        timeoutMs: 60_000,
+        retry: RETRY_BRIEFLY,
+        run: async (context) => {
+          const { node, ...input } = context.input;
+          return { record: await context.command(node, 'disk.add', input, { key: input.disk }) };
+        },
+        undo: async (context) => {
+          const { node, disk } = context.input;
+          await context.command(node, 'disk.remove', { disk }, { key: disk });
+        },
+      },
+      {
+        name: 'record',
+        waitsFor: 'the disk to be recorded',
+        timeoutMs: 10_000,
+        retry: RETRY_UNTIL_DONE,
+        run: async ({ input, memory }) => {
+          if (memory.record !== undefined) await deps.nodes.putDisk(input.node, memory.record);
+        },
+      },
+    ],
+    result: (input) => ({ disk: input.disk }),
+  };
+}
+
+export function removeDiskSaga(deps: RebuildDeps): SagaDefinition<RemoveDiskInput, object> {
+  return {
+    kind: 'disk.remove',
+    subjectOf: (input) => `disk/${input.node}/${input.disk}`,
+    steps: [
+      {
+        // The agent itself refuses while the disk holds anything that is owned.
+        name: 'release',
+        waitsFor: (input) => `the disk on ${input.node}`,
+        timeoutMs: 60_000,
+        retry: RETRY_BRIEFLY,
+        run: async (context) => {
+          const { node, disk } = context.input;
+          assertDiskUnused(deps, disk);
+          await context.command(node, 'disk.remove', { disk }, { key: disk });
+        },
+      },
+      {
+        name: 'forget',
+        waitsFor: 'the record to be changed',
+        timeoutMs: 10_000,
+        retry: RETRY_UNTIL_DONE,
+        run: async ({ input }) => {
+          await deps.nodes.dropDisk(input.node, input.disk);
+        },
+      },
+    ],
+  };
+}
+
+export function assertDiskUnused(deps: Pick<RebuildDeps, 'allocator'>, disk: string): void {
+  const replicas = [...deps.allocator.promisesOf(disk).keys()];
+  if (replicas.length > 0) {
+    throw lariatError(
+      'DISK_IN_USE',
+      `Disk ${disk} holds ${replicas.length} replica(s): ${replicas.slice(0, 10).join(', ')}. Move or delete them first.`,
+      { disk, replicas },
+    );
+  }
+}

@@ -1,0 +1,131 @@
+import {
+  type ProgressReport,
+  type SnapshotRecord,
+  lariatError,
+  nodeHostNqn,
+  progressSubject,
+  scratchNqn,
+} from '@lariat/contracts';
+import { delay } from '@lariat/kernel';
+import { RETRY_BRIEFLY, attempt, isDeclaredGone, orLeaveToReconciler } from '@lariat/saga';
+import { inCopyOrder } from '../domain/snapshot-order.js';
+import { type RebuildContext, type RebuildDeps, type RebuildStep, joinSnapshotId, remembered } from './rebuild-memory.js';
+
+/** A copy may take long; what ends it early is a node that is declared gone. */
+const COPY_TIMEOUT_MS = 24 * 3_600_000;
+const WATCH_MS = 1_000;
+
+/** Step (d) of design section 5: the chain, oldest first, while writes go on. */
+export function copyStep(deps: RebuildDeps): RebuildStep {
+  return {
+    name: 'copy',
+    waitsFor: (_input, memory) => `snapshots to be copied from ${memory.source?.node ?? '?'} to ${memory.target?.node ?? '?'}`,
+    timeoutMs: COPY_TIMEOUT_MS,
+    retry: { ...RETRY_BRIEFLY, attempts: 10 },
+    run: async (context) => {
+      const volume = await deps.volumes.fresh(context.input.volume);
+      if (volume === undefined) throw lariatError('VOLUME_NOT_FOUND', `Volume ${context.input.volume} is gone.`);
+      const copied = new Set(context.memory.copied);
+      let copiedClusters = context.memory.copiedClusters ?? 0;
+      for (const snapshot of inCopyOrder(volume.snapshots)) {
+        if (copied.has(snapshot.id)) continue;
+        copiedClusters += await copySnapshot(context, snapshot, copiedClusters);
+        copied.add(snapshot.id);
+        await context.checkpoint({ copied: [...copied], copiedClusters });
+      }
+    },
+    undo: async (context) => {
+      const { source, target } = context.memory;
+      if (source === undefined || target === undefined) return;
+      const input = { replica: source.id, volume: context.input.volume, scratchNqn: scratchNqn(target.id) };
+      await orLeaveToReconciler(context, source.node, await attempt(context, source.node, 'rebuild.detach-scratch', input, source.id));
+    },
+  };
+}
+
+async function copySnapshot(context: RebuildContext, snapshot: SnapshotRecord, before: number): Promise<number> {
+  const { volume } = context.input;
+  const source = remembered(context.memory.source, 'source');
+  const target = remembered(context.memory.target, 'target');
+  const key = snapshot.id;
+  const onTarget = { replica: target.id, volume };
+  const scratch = await context.command(
+    target.node,
+    'rebuild.create-scratch',
+    {
+      ...onTarget,
+      disk: target.disk,
+      // As large as the chain's newest: set_parent wants equal sizes.
+      sizeBytes: snapshot.sizeBytes,
+      parent: snapshot.parent,
+      hostNqn: nodeHostNqn(source.node),
+    },
+    { key, timeoutMs: 30_000 },
+  );
+  const stopReporting = reportProgress(context, before);
+  try {
+    const input = { replica: source.id, volume, snapshot: snapshot.id, scratch };
+    const copy = context.command(source.node, 'rebuild.copy-snapshot', input, { key });
+    const { copiedClusters } = await whileNodesLive(context, [source.node, target.node], copy);
+    await context.command(
+      source.node,
+      'rebuild.detach-scratch',
+      { replica: source.id, volume, scratchNqn: scratch.nqn },
+      { key, timeoutMs: 30_000 },
+    );
+    await context.command(target.node, 'rebuild.freeze-scratch', { ...onTarget, snapshot: snapshot.id }, { key, timeoutMs: 30_000 });
+    return copiedClusters;
+  } finally {
+    stopReporting();
+  }
+}
+
+/** The work's outcome, or an error as soon as one of the nodes is declared gone (invariant 8). */
+async function whileNodesLive<T>(context: RebuildContext, nodes: readonly string[], work: Promise<T>): Promise<T> {
+  const ended = new AbortController();
+  const watch = async (): Promise<never> => {
+    for (;;) {
+      await delay(WATCH_MS, ended.signal);
+      if (ended.signal.aborted) return new Promise(() => undefined);
+      for (const node of nodes) {
+        if (!(await isDeclaredGone(context, node))) continue;
+        throw lariatError('NODE_NOT_READY', `Node '${node}' went down during the copy; the rebuild is undone.`, { node });
+      }
+    }
+  };
+  try {
+    return await Promise.race([work, watch()]);
+  } finally {
+    ended.abort();
+  }
+}
+
+function reportProgress(context: RebuildContext, before: number): () => void {
+  const subscription = context.client.connection.subscribe(progressSubject(context.operation), {
+    callback: (error, message) => {
+      if (error !== null) return;
+      const { done, total, unit } = message.json<ProgressReport>();
+      context.progress(before + done, before + total, unit);
+    },
+  });
+  return () => subscription.unsubscribe();
+}
+
+/** Step (e): the new head goes onto the copied chain, and the source is let go. */
+export function settleStep(): RebuildStep {
+  return {
+    name: 'settle',
+    waitsFor: (_input, memory) => `the new replica on ${memory.target?.node ?? '?'} to stand on its own copy`,
+    timeoutMs: 60_000,
+    retry: { ...RETRY_BRIEFLY, attempts: 10 },
+    run: async (context) => {
+      const { volume } = context.input;
+      const source = remembered(context.memory.source, 'source');
+      const target = remembered(context.memory.target, 'target');
+      const snapshot = joinSnapshotId(context.operation);
+      await context.command(target.node, 'rebuild.finish', { replica: target.id, volume, snapshot }, { key: target.id });
+      const input = { replica: source.id, volume, snapshot };
+      await context.command(source.node, 'rebuild.unexport-snapshot', input, { key: source.id });
+    },
+  };
+}

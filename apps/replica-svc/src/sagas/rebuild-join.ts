@@ -1,0 +1,159 @@
+import { type EngineLeg, type VolumeRecord, engineHostNqn, lariatError, nodeHostNqn } from '@lariat/contracts';
+import { RETRY_BRIEFLY, attempt, orLeaveToReconciler } from '@lariat/saga';
+import {
+  type RebuildContext,
+  type RebuildDeps,
+  type RebuildStep,
+  changeVolume,
+  inSyncReplicas,
+  joinSnapshotId,
+  remembered,
+} from './rebuild-memory.js';
+
+/** Writers see a stall of at most this; the target opens the gate by itself after it. */
+const GATE_TIMEOUT_MS = 8_000;
+const UNDER_GATE_TIMEOUT_MS = 5_000;
+const STEP_TIMEOUT_MS = 30_000;
+
+/**
+ * Steps (a) to (c) of design section 5, behind the engine's gate: the healthy heads are frozen at one point, the
+ * new head is made as a clone of that point, and the engine takes it as a leg. From then on every write reaches it.
+ */
+export function joinStep(deps: RebuildDeps): RebuildStep {
+  return {
+    name: 'join',
+    waitsFor: (_input, memory) => `the new replica on ${memory.target?.node ?? '?'} to join`,
+    timeoutMs: STEP_TIMEOUT_MS,
+    retry: RETRY_BRIEFLY,
+    run: async (context) => {
+      if (context.attempt > 1) await leave(deps, context);
+      const engine = remembered(context.memory.engine, 'engine');
+      if (engine === null) await freezeAndClone(context, await record(deps, context));
+      else await joinBehindGate(deps, context, engine);
+      const after = await record(deps, context);
+      await changeVolume(context, [
+        {
+          type: 'add-snapshot',
+          snapshot: {
+            id: joinSnapshotId(context.operation),
+            name: joinSnapshotId(context.operation),
+            sizeBytes: after.sizeBytes,
+            createdAt: new Date(deps.clock.nowMs()).toISOString(),
+            parent: after.headParent,
+            user: false,
+          },
+        },
+      ]);
+    },
+    undo: (context) => leave(deps, context),
+  };
+}
+
+async function record(deps: RebuildDeps, context: RebuildContext): Promise<VolumeRecord> {
+  const found = await deps.volumes.fresh(context.input.volume);
+  if (found === undefined) throw lariatError('VOLUME_NOT_FOUND', `Volume ${context.input.volume} is gone.`);
+  return found;
+}
+
+async function joinBehindGate(
+  deps: RebuildDeps,
+  context: RebuildContext,
+  engine: { readonly node: string; readonly epoch: number },
+): Promise<void> {
+  const { volume } = context.input;
+  const target = remembered(context.memory.target, 'target');
+  const gate = { volume, epoch: engine.epoch, gate: `${context.operation}.${context.attempt}` };
+  const options = { key: target.id, timeoutMs: UNDER_GATE_TIMEOUT_MS };
+  await context.command(engine.node, 'engine.close-gate', { ...gate, timeoutMs: GATE_TIMEOUT_MS }, options);
+  try {
+    await freezeAndClone(context, await record(deps, context));
+    const leg = await exportLeg(context, engine);
+    // Refused once the gate has opened: so a leg that is in has missed nothing.
+    await context.command(engine.node, 'engine.add-leg', { ...gate, leg }, options);
+  } finally {
+    await context.command(engine.node, 'engine.open-gate', gate, options);
+  }
+}
+
+async function freezeAndClone(context: RebuildContext, volume: VolumeRecord): Promise<void> {
+  const { source: from, target: to, sizeBytes } = context.memory;
+  const source = remembered(from, 'source');
+  const target = remembered(to, 'target');
+  const snapshot = joinSnapshotId(context.operation);
+  await Promise.all(
+    inSyncReplicas(volume).map(({ id, node }) =>
+      context.command(
+        node,
+        'snapshot.create',
+        { replica: id, volume: volume.id, snapshot },
+        { key: id, timeoutMs: UNDER_GATE_TIMEOUT_MS },
+      ),
+    ),
+  );
+  const endpoint = await context.command(
+    source.node,
+    'rebuild.export-snapshot',
+    { replica: source.id, volume: volume.id, snapshot, hostNqn: nodeHostNqn(target.node) },
+    { key: source.id, timeoutMs: UNDER_GATE_TIMEOUT_MS },
+  );
+  await context.command(
+    target.node,
+    'rebuild.create-head',
+    {
+      replica: target.id,
+      volume: volume.id,
+      disk: target.disk,
+      sizeBytes: remembered(sizeBytes, 'sizeBytes'),
+      source: endpoint,
+    },
+    { key: target.id, timeoutMs: UNDER_GATE_TIMEOUT_MS },
+  );
+}
+
+async function exportLeg(
+  context: RebuildContext,
+  engine: { readonly node: string; readonly epoch: number },
+): Promise<EngineLeg> {
+  const { volume } = context.input;
+  const target = remembered(context.memory.target, 'target');
+  if (target.node === engine.node) return { replica: target.id, endpoint: null };
+  const hostNqns = [engineHostNqn(volume, engine.epoch)];
+  const input = { replica: target.id, volume, epoch: engine.epoch, hostNqns };
+  const options = { key: target.id, timeoutMs: UNDER_GATE_TIMEOUT_MS };
+  return { replica: target.id, endpoint: await context.command(target.node, 'replica.export', input, options) };
+}
+
+/** Takes back whatever of the join has happened; each part may or may not be there. */
+async function leave(deps: RebuildDeps, context: RebuildContext): Promise<void> {
+  const { volume } = context.input;
+  const { engine = null, source, target } = context.memory;
+  const snapshot = joinSnapshotId(context.operation);
+  if (target === undefined || source === undefined) return;
+  if (engine !== null) {
+    // The raid drops the leg before its target goes, so that no write waits for it.
+    const input = { volume, epoch: engine.epoch, replica: target.id };
+    const removed = await attempt(context, engine.node, 'engine.remove-leg', input, `leave-${target.id}`);
+    await orLeaveToReconciler(context, engine.node, removed);
+  }
+  const deleted = await attempt(context, target.node, 'replica.delete', { replica: target.id, volume }, `leave-${target.id}`);
+  await orLeaveToReconciler(context, target.node, deleted);
+  const exported = { replica: source.id, volume, snapshot };
+  const unexported = await attempt(context, source.node, 'rebuild.unexport-snapshot', exported, `leave-${source.id}`);
+  await orLeaveToReconciler(context, source.node, unexported);
+  await dropJoinSnapshot(context, await record(deps, context));
+}
+
+/** The snapshot has served: its clusters go to what stands on it. */
+export async function dropJoinSnapshot(context: RebuildContext, volume: VolumeRecord): Promise<void> {
+  const snapshot = joinSnapshotId(context.operation);
+  await Promise.all(
+    volume.replicas
+      .filter(({ mode }) => mode !== 'ERR')
+      .map(async ({ id, node }) => {
+        const input = { replica: id, volume: volume.id, snapshot };
+        const dropped = await attempt(context, node, 'snapshot.delete', input, `drop-${id}`);
+        await orLeaveToReconciler(context, node, dropped);
+      }),
+  );
+  await changeVolume(context, [{ type: 'drop-snapshot', snapshot }]);
+}

@@ -1,0 +1,60 @@
+import type { VolumeChange, VolumeRecord } from '@lariat/contracts';
+import type { Clock } from '@lariat/kernel';
+import { deriveReplicaId, deriveSnapshotId } from '@lariat/kernel';
+import type { SagaStep, StepContext } from '@lariat/saga';
+import type { Allocator } from '../adapters/allocator.js';
+import type { NodeStore } from '../adapters/node-store.js';
+import type { VolumeView } from '../adapters/volume-view.js';
+
+export interface RebuildDeps {
+  readonly volumes: VolumeView;
+  readonly nodes: NodeStore;
+  readonly allocator: Allocator;
+  readonly clock: Clock;
+}
+
+export interface RebuildInput {
+  readonly volume: string;
+  /** The faulted replica to replace; null: one is chosen. */
+  readonly replica: string | null;
+}
+
+export interface ReplicaPlace {
+  readonly id: string;
+  readonly node: string;
+  readonly disk: string;
+}
+
+export interface RebuildMemory {
+  readonly replaced: ReplicaPlace | null;
+  readonly source: ReplicaPlace;
+  readonly target: ReplicaPlace;
+  readonly excludeNodes: readonly string[];
+  readonly sizeBytes: number;
+  /** Null when the volume is detached: then nothing writes and no gate is needed. */
+  readonly engine: { readonly node: string; readonly epoch: number } | null;
+  /** Snapshots that the target has a frozen copy of. */
+  readonly copied: readonly string[];
+  readonly copiedClusters: number;
+}
+
+export type RebuildContext = StepContext<RebuildInput, RebuildMemory>;
+export type RebuildStep = SagaStep<RebuildInput, RebuildMemory>;
+
+export const targetId = (operation: string): string => deriveReplicaId(operation, 'target');
+/** The snapshot at which the new replica joined: below it all is copied, above it all is written to every leg. */
+export const joinSnapshotId = (operation: string): string => deriveSnapshotId(operation, 'join');
+
+export function changeVolume(context: RebuildContext, changes: readonly VolumeChange[]): Promise<VolumeRecord> {
+  const { operation, input, client } = context;
+  return client.request('internal.volume.change', { volume: input.volume, operation, changes: [...changes] });
+}
+
+/** A value that an earlier step has remembered. */
+export function remembered<T>(value: T | undefined, name: string): T {
+  if (value === undefined) throw new Error(`the journal of this rebuild has no '${name}'`);
+  return value;
+}
+
+export const inSyncReplicas = (record: VolumeRecord): VolumeRecord['replicas'] =>
+  record.replicas.filter(({ mode }) => mode === 'RW');

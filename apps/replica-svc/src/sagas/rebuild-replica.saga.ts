@@ -1,0 +1,143 @@
+import { type VolumeRecord, lariatError } from '@lariat/contracts';
+import { RETRY_BRIEFLY, RETRY_UNTIL_DONE, type SagaDefinition, attempt, orLeaveToReconciler } from '@lariat/saga';
+import { chooseRebuild } from '../domain/choose-rebuild.js';
+import { copyStep, settleStep } from './rebuild-copy.js';
+import { dropJoinSnapshot, joinStep } from './rebuild-join.js';
+import {
+  type RebuildContext,
+  type RebuildDeps,
+  type RebuildInput,
+  type RebuildMemory,
+  type RebuildStep,
+  changeVolume,
+  remembered,
+  targetId,
+} from './rebuild-memory.js';
+
+const RECORD_TIMEOUT_MS = 10_000;
+const CLEAN_TIMEOUT_MS = 30_000;
+
+/** Makes a new replica from a healthy one while the volume is in use (design section 5). */
+export function rebuildReplicaSaga(deps: RebuildDeps): SagaDefinition<RebuildInput, RebuildMemory> {
+  return {
+    kind: 'replica.rebuild',
+    subjectOf: (input) => `volume/${input.volume}`,
+    steps: [claimStep(deps), placeStep(deps), joinStep(deps), copyStep(deps), settleStep(), syncStep(), cleanStep(deps)],
+    result: (_input, memory) => ({ replica: memory.target?.id ?? null, node: memory.target?.node ?? null }),
+  };
+}
+
+function claimStep(deps: RebuildDeps): RebuildStep {
+  return {
+    name: 'claim',
+    waitsFor: 'the volume to be free',
+    timeoutMs: RECORD_TIMEOUT_MS,
+    retry: RETRY_BRIEFLY,
+    run: async (context) => {
+      const record = await changeVolume(context, [{ type: 'claim', operation: context.operation }]);
+      if (record.state !== 'attached' && record.state !== 'detached') throw notNow(record);
+      const ready = new Set(deps.nodes.list().filter(({ state }) => state === 'ready').map(({ name }) => name));
+      const choice = chooseRebuild(record, context.input.replica ?? undefined, (node) => ready.has(node));
+      const { attachment, sizeBytes } = record;
+      return {
+        replaced: choice.replaced === null ? null : placeOf(choice.replaced),
+        source: placeOf(choice.source),
+        excludeNodes: choice.excludeNodes,
+        sizeBytes,
+        engine: attachment === null ? null : { node: attachment.node, epoch: attachment.epoch },
+      };
+    },
+    undo: async (context) => {
+      await changeVolume(context, [{ type: 'release', operation: context.operation }]);
+    },
+  };
+}
+
+const placeOf = ({ id, node, disk }: { id: string; node: string; disk: string }): RebuildMemory['source'] => ({ id, node, disk });
+
+function placeStep(deps: RebuildDeps): RebuildStep {
+  return {
+    name: 'place',
+    waitsFor: 'a disk for the new replica',
+    timeoutMs: RECORD_TIMEOUT_MS,
+    retry: RETRY_BRIEFLY,
+    run: async (context) => {
+      const replica = targetId(context.operation);
+      const { sizeBytes, excludeNodes, replaced } = context.memory;
+      const wanted = {
+        replicas: [replica],
+        sizeBytes: remembered(sizeBytes, 'sizeBytes'),
+        // The failed one's node only when there is no other.
+        excludeNodes: [...remembered(excludeNodes, 'excludeNodes'), ...(replaced === null || replaced === undefined ? [] : [replaced.node])],
+      };
+      const placements = await deps.allocator
+        .reserve(wanted)
+        .catch(() => deps.allocator.reserve({ ...wanted, excludeNodes: excludeNodes ?? [] }));
+      const [placement] = placements;
+      if (placement === undefined) throw new Error('placement gave no place');
+      const { node, disk } = placement;
+      await changeVolume(context, [
+        {
+          type: 'put-replica',
+          replica: { id: replica, node, disk, mode: 'WO', state: 'rebuilding', lvolUuid: null, reason: null, faultedAtMs: null },
+        },
+      ]);
+      return { target: { id: replica, node, disk } };
+    },
+    undo: async (context) => {
+      const replica = targetId(context.operation);
+      await changeVolume(context, [{ type: 'drop-replica', replica }]);
+      await deps.allocator.release([replica]);
+    },
+  };
+}
+
+/** In the same write the new one enters the in-sync set and the failed one leaves the volume. */
+function syncStep(): RebuildStep {
+  return {
+    name: 'sync',
+    waitsFor: 'the new replica to be recorded as in sync',
+    timeoutMs: RECORD_TIMEOUT_MS,
+    retry: RETRY_BRIEFLY,
+    run: async (context) => {
+      const { replaced = null } = context.memory;
+      const target = remembered(context.memory.target, 'target');
+      await changeVolume(context, [
+        { type: 'sync-replica', replica: target.id },
+        ...(replaced === null ? [] : [{ type: 'drop-replica' as const, replica: replaced.id }]),
+      ]);
+    },
+  };
+}
+
+function cleanStep(deps: RebuildDeps): RebuildStep {
+  return {
+    name: 'clean',
+    waitsFor: 'what the rebuild leaves behind to go',
+    timeoutMs: CLEAN_TIMEOUT_MS,
+    retry: RETRY_UNTIL_DONE,
+    run: async (context) => {
+      const record = await deps.volumes.fresh(context.input.volume);
+      // Ended by an earlier run whose own journal entry was lost.
+      if (record?.operation !== context.operation) return;
+      await dropJoinSnapshot(context, record);
+      await dropReplaced(deps, context);
+      await changeVolume(context, [{ type: 'release', operation: context.operation }]);
+    },
+  };
+}
+
+async function dropReplaced(deps: RebuildDeps, context: RebuildContext): Promise<void> {
+  const { replaced = null } = context.memory;
+  if (replaced === null) return;
+  const input = { replica: replaced.id, volume: context.input.volume };
+  await orLeaveToReconciler(context, replaced.node, await attempt(context, replaced.node, 'replica.delete', input, replaced.id));
+  await deps.allocator.release([replaced.id]);
+}
+
+function notNow(record: VolumeRecord): Error {
+  return lariatError('VOLUME_BUSY', `Volume '${record.name}' is ${record.state}: rebuild it when it is attached or detached.`, {
+    volume: record.id,
+    state: record.state,
+  });
+}
