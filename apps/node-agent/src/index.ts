@@ -1,1 +1,3 @@
-export {};
+export { AgentModule } from './agent.module.js';
+export { Agent } from './agent.js';
+export { readConfig, type AgentConfig } from './config.js';

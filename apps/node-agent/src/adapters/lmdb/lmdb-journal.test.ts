@@ -1,0 +1,110 @@
+import 'reflect-metadata';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { OwnedLvol } from '../../domain/ownership.js';
+import { envelopeOf, tempDir } from '../../testing/fixture.js';
+import { LmdbJournal } from './lmdb-journal.js';
+
+let dir: ReturnType<typeof tempDir>;
+let journal: LmdbJournal;
+
+beforeEach(() => {
+  dir = tempDir();
+  journal = new LmdbJournal(dir.path);
+});
+afterEach(async () => {
+  await journal.close();
+  dir.remove();
+});
+
+async function reopen(): Promise<void> {
+  await journal.close();
+  journal = new LmdbJournal(dir.path);
+}
+
+const stop = (epoch: number, over: object = {}) =>
+  envelopeOf('engine.stop', { volume: 'vol-1', epoch }, over);
+
+test('an intent without a result has no answer, also after a restart', async () => {
+  expect(await journal.begin(stop(1), Date.now())).toBeUndefined();
+  await reopen();
+  expect(journal.answerOf('op-1/engine.stop')).toBeUndefined();
+});
+
+test('the first answer is kept over a restart', async () => {
+  await journal.begin(stop(1), Date.now());
+  const answer = { id: 'op-1/engine.stop', data: {} };
+  await journal.end(answer.id, answer, Date.now());
+  await reopen();
+  expect(journal.answerOf(answer.id)).toEqual(answer);
+});
+
+test('a lower fence of the same operation is refused, and another operation is not', async () => {
+  await journal.begin(stop(1, { fence: 5 }), Date.now());
+  await reopen();
+  expect(await journal.begin(stop(1, { id: 'b', fence: 4 }), Date.now())).toMatchObject({
+    code: 'COMMAND_FENCED',
+  });
+  expect(await journal.begin(stop(1, { id: 'c', fence: 5 }), Date.now())).toBeUndefined();
+  const other = stop(1, { id: 'd', operation: 'op-2', fence: 1 });
+  expect(await journal.begin(other, Date.now())).toBeUndefined();
+});
+
+test('an epoch below the highest is refused, whoever asks', async () => {
+  await journal.begin(stop(7), Date.now());
+  await reopen();
+  const late = stop(6, { id: 'late', operation: 'op-9', fence: 99 });
+  expect(await journal.begin(late, Date.now())).toMatchObject({ code: 'EPOCH_STALE' });
+  expect(journal.highestEpoch('vol-1')).toBe(7);
+});
+
+test('a command past its deadline changes nothing, not even the epoch', async () => {
+  const expired = stop(9, { deadlineAtMs: 1_000 });
+  expect(await journal.begin(expired, 1_001)).toMatchObject({ code: 'COMMAND_EXPIRED' });
+  expect(journal.highestEpoch('vol-1')).toBe(0);
+});
+
+test('of two deliveries at once with different epochs the lower one never wins', async () => {
+  const outcomes = await Promise.all([
+    journal.begin(stop(4, { id: 'a' }), Date.now()),
+    journal.begin(stop(3, { id: 'b' }), Date.now()),
+  ]);
+  expect(outcomes.map((refusal) => refusal?.code)).toEqual([undefined, 'EPOCH_STALE']);
+});
+
+test('old commands are pruned, and epochs are not', async () => {
+  await journal.begin(stop(3), 1_000);
+  await journal.begin(stop(4, { id: 'young' }), 10_000);
+  expect(await journal.prune(2_000)).toBe(1);
+  expect(journal.highestEpoch('vol-1')).toBe(4);
+});
+
+test('records are found by kind and by owner alone', async () => {
+  const lvol = (name: string, owner: string): OwnedLvol => ({
+    kind: 'lvol',
+    name,
+    uuid: null,
+    owner,
+    volume: 'vol-1',
+    operation: 'op-1',
+    epoch: null,
+    params: {
+      disk: 'disk-1',
+      lvolName: name,
+      role: 'head',
+      snapshot: null,
+      sizeBytes: 1,
+      sourceController: null,
+      revertTo: null,
+    },
+  });
+  // One name is a prefix of the other: a match by pattern would take both.
+  await journal.putOwned(lvol('disk-1/rep-a', 'rep-a'));
+  await journal.putOwned(lvol('disk-1/rep-ab', 'rep-ab'));
+  await reopen();
+  expect(journal.ownedBy('rep-a').map(({ name }) => name)).toEqual(['disk-1/rep-a']);
+  expect(journal.ownedOfKind('lvol')).toHaveLength(2);
+  expect(journal.ownedOfKind('disk')).toHaveLength(0);
+  await journal.dropOwned('lvol', 'disk-1/rep-a');
+  expect(journal.owned('lvol', 'disk-1/rep-a')).toBeUndefined();
+  expect(journal.owned('lvol', 'disk-1/rep-ab')?.owner).toBe('rep-ab');
+});

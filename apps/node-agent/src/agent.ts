@@ -1,0 +1,272 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  delay,
+  LariatError,
+  newDiskId,
+  newInstanceId,
+  toLariatError,
+  withDeadline,
+} from '@lariat/kernel';
+import { connectNats, ensureStreams, natsSpanSink } from '@lariat/messaging';
+import { createTelemetry, type Log, type SpanSink, type Telemetry } from '@lariat/telemetry';
+import type { NatsConnection } from '@nats-io/nats-core';
+import { LmdbJournal } from './adapters/lmdb/lmdb-journal.js';
+import { startCommandService } from './adapters/nats/command-service.js';
+import { NatsControlPlane } from './adapters/nats/nats-control-plane.js';
+import { AgentLock } from './adapters/process/agent-lock.js';
+import { StatusFile } from './adapters/process/status-file.js';
+import { probePort } from './adapters/process/tcp-port.js';
+import { SUPPORTED_FRONTENDS } from './app/frontend.commands.js';
+import { Presence } from './app/presence.js';
+import type { AgentConfig } from './config.js';
+import { bindFaultPoints } from './fault-points.js';
+import { buildNodeParts, type NodeParts } from './node-parts.js';
+import type { JournalPort } from './ports/journal.port.js';
+import { AGENT_VERSION } from './version.js';
+
+const WATCH_MS = 500;
+const RESTORE_RETRY_MS = 1_000;
+const PRUNE_MS = 3_600_000;
+const JOURNAL_KEEP_MS = 24 * 3_600_000;
+const STOP_COMMANDS_MS = 5_000;
+const STOP_TARGET_MS = 5_000;
+const NATS_RETRY_MS = 1_000;
+
+/** One running agent: its parts, its timers, and its end. */
+export class Agent {
+  private readonly timers: NodeJS.Timeout[] = [];
+  private readonly stopping = new AbortController();
+  private connection: NatsConnection | undefined;
+  private commands: { close(): Promise<void> } | undefined;
+  private presence: Presence | undefined;
+
+  private constructor(
+    private readonly lock: AgentLock,
+    private readonly journal: JournalPort,
+    private readonly parts: NodeParts,
+    private readonly telemetry: Telemetry,
+    private readonly log: Log,
+  ) {}
+
+  /** Resolves when the node takes commands. Whatever was begun is ended again when it rejects. */
+  static async start(config: AgentConfig, log: Log, signal: AbortSignal): Promise<Agent> {
+    mkdirSync(config.dataDir, { recursive: true });
+    const lock = AgentLock.acquire(config.dataDir);
+    const journal = new LmdbJournal(join(config.dataDir, 'journal'));
+    const agentInstance = newInstanceId();
+    let sink: SpanSink | undefined;
+    const telemetry = createTelemetry({
+      serviceName: 'node-agent',
+      serviceVersion: AGENT_VERSION,
+      instanceId: config.node,
+      sink: (spans) => sink?.(spans),
+      ...(config.otlpEndpoint === undefined ? {} : { otlpEndpoint: config.otlpEndpoint }),
+    });
+    const controlPlane = new NatsControlPlane(`node/${config.node}`);
+    const status = new StatusFile(config.dataDir);
+    let agent: Agent | undefined;
+    try {
+      await bindNode(journal, config.node);
+      const trsvcid = await choosePort(journal, config);
+      const listen = { traddr: config.traddr, trsvcid: String(trsvcid) };
+      const parts: NodeParts = buildNodeParts({
+        config,
+        journal,
+        listen,
+        controlPlane,
+        faults: bindFaultPoints(config.faults),
+        tracer: telemetry.tracer,
+        log,
+        onProcessChange: () => {
+          const { session, frontends } = parts;
+          status.write({ target: session.process(), frontends: frontends.processes() });
+        },
+      });
+      agent = new Agent(lock, journal, parts, telemetry, log);
+      await parts.keeper.start();
+      agent.watchOver();
+      for (const disk of config.disks) await agent.addDisk(config, disk);
+      const connection = await agent.connect(config, signal);
+      sink = natsSpanSink(connection);
+      controlPlane.use(connection);
+      await ensureStreams(connection);
+      agent.presence = new Presence({
+        node: config.node,
+        agentInstance,
+        journal,
+        controlPlane,
+        log,
+        targetReady: () => parts.keeper.ready,
+        registration: () => ({
+          name: config.node,
+          zone: config.zone,
+          labels: { ...config.labels },
+          traddr: listen.traddr,
+          trsvcid: listen.trsvcid,
+          frontends: [...SUPPORTED_FRONTENDS],
+          target: parts.session.version,
+          agentVersion: AGENT_VERSION,
+          agentInstance,
+          disks: parts.disks.records().map((disk) => ({ ...disk, tags: [...disk.tags] })),
+        }),
+      });
+      agent.commands = await startCommandService({
+        connection,
+        node: config.node,
+        agentInstance,
+        version: AGENT_VERSION,
+        tracer: telemetry.tracer,
+        log,
+        executor: parts.executor,
+      });
+      agent.presence.start();
+      return agent;
+    } catch (reason) {
+      // A data path that was running before this start goes on running.
+      if (agent !== undefined) await agent.stop(agent.parts.keeper.adopted ? 'agent' : 'all');
+      else {
+        await journal.close();
+        lock.release();
+      }
+      throw reason;
+    }
+  }
+
+  get targetPid(): number | undefined {
+    return this.parts.session.process()?.pid;
+  }
+
+  /** `all`: frontends, target, agent. `agent`: the agent alone; the data path goes on. */
+  async stop(what: 'all' | 'agent'): Promise<void> {
+    if (this.stopping.signal.aborted) return;
+    this.stopping.abort();
+    const { frontends, keeper, losses } = this.parts;
+    for (const timer of this.timers) clearInterval(timer);
+    this.presence?.stop();
+    losses.stop();
+    await this.quietly('stop taking commands', async () => {
+      await withDeadline('commands under way', STOP_COMMANDS_MS, this.endCommands());
+    });
+    if (what === 'all') await this.quietly('stop frontends', () => frontends.stopProcesses());
+    await this.quietly('stop target', () => keeper.stop(what === 'all', STOP_TARGET_MS));
+    await this.quietly('send spans', () => this.telemetry.shutdown());
+    await this.quietly('close NATS', async () => this.connection?.close());
+    await this.journal.close();
+    this.lock.release();
+  }
+
+  private async endCommands(): Promise<void> {
+    await this.commands?.close();
+  }
+
+  /** One step that fails must not keep the next from being taken. */
+  private async quietly(what: string, step: () => Promise<unknown>): Promise<void> {
+    try {
+      await step();
+    } catch (reason) {
+      this.log.warn('stopping is not clean', { what, error: toLariatError(reason).message });
+    }
+  }
+
+  /** Never gives up: the data path does not wait for NATS (invariant 13). */
+  private async connect(config: AgentConfig, signal: AbortSignal): Promise<NatsConnection> {
+    const name = `node-agent ${config.node}`;
+    while (!signal.aborted) {
+      try {
+        this.connection = await connectNats({ servers: config.natsUrl, name });
+        return this.connection;
+      } catch (reason) {
+        this.log.warn('waiting for NATS', { error: toLariatError(reason).message });
+        await delay(NATS_RETRY_MS, signal);
+      }
+    }
+    throw new LariatError({
+      kind: 'unavailable',
+      code: 'SERVICE_SHUTTING_DOWN',
+      message: 'the agent was stopped before NATS answered',
+    });
+  }
+
+  private async addDisk(config: AgentConfig, flag: AgentConfig['disks'][number]): Promise<void> {
+    const key = `disk/${flag.name}`;
+    const known = this.journal.setting(key);
+    const disk = typeof known === 'string' ? known : newDiskId();
+    // Durable first: the same name must be the same disk after a crash in the middle.
+    if (known === undefined) await this.journal.putSetting(key, disk);
+    const path = join(config.dataDir, 'disks', `${flag.name}.img`);
+    const { queue, disks } = this.parts;
+    await queue.run(`disk/${disk}`, () =>
+      disks.add(
+        { disk, name: flag.name, path, tags: [], sizeBytes: flag.sizeBytes },
+        'agent-start',
+      ),
+    );
+  }
+
+  private watchOver(): void {
+    const { keeper, watch, frontends, restore, queue } = this.parts;
+    const every = (ms: number, task: () => Promise<unknown> | undefined): void => {
+      this.timers.push(
+        setInterval(() => {
+          void task()?.catch((reason: unknown) => {
+            this.log.warn('round failed', { error: toLariatError(reason).message });
+          });
+        }, ms),
+      );
+    };
+    every(WATCH_MS, () => (keeper.ready ? watch.poll() : undefined));
+    every(WATCH_MS, () =>
+      Promise.all(
+        frontends
+          .dead()
+          .map((volume) => queue.run(`volume/${volume}`, () => frontends.revive(volume))),
+      ),
+    );
+    every(RESTORE_RETRY_MS, () =>
+      keeper.ready && restore.isIncomplete ? restore.retry() : undefined,
+    );
+    every(PRUNE_MS, () => this.journal.prune(Date.now() - JOURNAL_KEEP_MS));
+    void this.journal.prune(Date.now() - JOURNAL_KEEP_MS);
+  }
+}
+
+/** A data folder belongs to one node: its replicas are on record under that name. */
+async function bindNode(journal: JournalPort, node: string): Promise<void> {
+  const known = journal.setting('node');
+  if (known === undefined) await journal.putSetting('node', node);
+  else if (known !== node) {
+    throw new LariatError({
+      kind: 'precondition',
+      code: 'DATA_FOLDER_TAKEN',
+      message: `the data folder belongs to node ${JSON.stringify(known)}, not '${node}'; give --data another folder, or --node that name`,
+    });
+  }
+}
+
+/** The port that volumes of this node are known by; kept over restarts. */
+async function choosePort(journal: JournalPort, config: AgentConfig): Promise<number> {
+  const known = journal.setting('trsvcid');
+  let port = config.trsvcid;
+  if (port === 0) {
+    port = typeof known === 'number' ? known : await freePort(config.traddr);
+  }
+  if (known !== port) await journal.putSetting('trsvcid', port);
+  return port;
+}
+
+/** Below the range from which Linux takes the ports of outgoing connections (32768 to 60999). */
+const PORT_RANGE = { first: 20_000, count: 12_000 } as const;
+const PORT_TRIES = 50;
+
+async function freePort(traddr: string): Promise<number> {
+  for (let attempt = 0; attempt < PORT_TRIES; attempt += 1) {
+    const port = PORT_RANGE.first + Math.floor(Math.random() * PORT_RANGE.count);
+    if ((await probePort(traddr, port)) !== undefined) return port;
+  }
+  throw new LariatError({
+    kind: 'unavailable',
+    code: 'TARGET_UNAVAILABLE',
+    message: `no free port was found on ${traddr}; give one with --trsvcid`,
+  });
+}

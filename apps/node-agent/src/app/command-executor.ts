@@ -1,0 +1,82 @@
+import type { CommandAnswer, CommandEnvelope, CommandMap, CommandName } from '@lariat/contracts';
+import {
+  isRetryable,
+  LariatError,
+  toLariatError,
+  type Clock,
+  type FaultPoints,
+  type KeyedQueue,
+} from '@lariat/kernel';
+import { queueKey } from '../domain/command-rules.js';
+import type { JournalPort } from '../ports/journal.port.js';
+import type { CommandContext, CommandHandlers } from './command-handlers.js';
+import { translateTargetError } from './target-errors.js';
+
+export const COMMAND_EXECUTOR = Symbol('COMMAND_EXECUTOR');
+
+export interface CommandExecutorParts {
+  readonly journal: JournalPort;
+  readonly queue: KeyedQueue;
+  readonly clock: Clock;
+  readonly faults: FaultPoints;
+  readonly handlers: CommandHandlers;
+  /** Resolves when the target has been put back, rejects with TARGET_UNAVAILABLE when that takes too long. */
+  readonly whenReady: () => Promise<void>;
+  readonly report: (operation: string, commandId: string) => CommandContext['progress'];
+}
+
+/**
+ * Carries out each command once: intent, effect, result, in that order, all in the journal. A redelivery gets
+ * the first answer; one that died between intent and result runs again, since handlers look before they make.
+ */
+export class CommandExecutor {
+  constructor(private readonly parts: CommandExecutorParts) {}
+
+  execute<Name extends CommandName>(
+    envelope: CommandEnvelope<Name>,
+  ): Promise<CommandMap[Name]['output']> {
+    const key = queueKey(envelope.command, envelope.input);
+    return this.parts.queue.run(key, () => this.carryOut(envelope));
+  }
+
+  private async carryOut<Name extends CommandName>(
+    envelope: CommandEnvelope<Name>,
+  ): Promise<CommandMap[Name]['output']> {
+    const { journal, clock, faults } = this.parts;
+    const first = journal.answerOf(envelope.id);
+    if (first !== undefined) return outputOf<Name>(first);
+    await this.parts.whenReady();
+    const refused = await journal.begin(envelope, clock.nowMs());
+    if (refused !== undefined) throw refused;
+    await faults.reach(`agent/${envelope.command}/intent-journaled`);
+    const answer = await this.effect(envelope);
+    await faults.reach(`agent/${envelope.command}/effect-done`);
+    await journal.end(envelope.id, answer, clock.nowMs());
+    await faults.reach(`agent/${envelope.command}/result-journaled`);
+    return outputOf<Name>(answer);
+  }
+
+  /** A final error becomes an answer; one that may pass is thrown, so that a retry runs the command again. */
+  private async effect(envelope: CommandEnvelope): Promise<CommandAnswer> {
+    const context: CommandContext = {
+      operation: envelope.operation,
+      progress: this.parts.report(envelope.operation, envelope.id),
+    };
+    const handler = this.parts.handlers[envelope.command] as (
+      input: unknown,
+      context: CommandContext,
+    ) => Promise<CommandMap[CommandName]['output']>;
+    try {
+      return { id: envelope.id, data: await handler(envelope.input, context) };
+    } catch (reason) {
+      const error = toLariatError(translateTargetError(reason));
+      if (isRetryable(error.kind)) throw error;
+      return { id: envelope.id, error: error.toRecord() };
+    }
+  }
+}
+
+function outputOf<Name extends CommandName>(answer: CommandAnswer): CommandMap[Name]['output'] {
+  if ('error' in answer) throw LariatError.fromRecord(answer.error);
+  return answer.data;
+}

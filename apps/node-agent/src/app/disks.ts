@@ -1,0 +1,238 @@
+import { lariatError, type DiskRecord } from '@lariat/contracts';
+import { CLUSTER_SIZE_BYTES, newUuid } from '@lariat/kernel';
+import type { LvstoreInfo } from '@lariat/spdk';
+import { aioName } from '../domain/names.js';
+import type { OwnedDisk } from '../domain/ownership.js';
+import type { FilesPort } from '../ports/files.port.js';
+import type { JournalPort } from '../ports/journal.port.js';
+import type { TargetPort } from '../ports/target.port.js';
+import { isAbsent } from './target-errors.js';
+
+export interface DiskPlan {
+  readonly disk: string;
+  readonly name: string;
+  readonly path: string;
+  readonly tags: readonly string[];
+  /** Makes a file of this size when there is none. */
+  readonly sizeBytes: number | null;
+}
+
+/** One block size for all disks, so that legs of a raid match whatever they lie on. */
+const BLOCK_SIZE_BYTES = 4096;
+/** Clearing a large device takes its time. */
+const STORE_TIMEOUT_MS = 30 * 60_000;
+
+/** Disks: an AIO bdev and the lvol store on it, named after the disk's id. */
+export class Disks {
+  constructor(
+    private readonly journal: JournalPort,
+    private readonly target: TargetPort,
+    private readonly files: FilesPort,
+  ) {}
+
+  /** Makes the disk, or adopts it; content that is not ours is refused. */
+  async add(plan: DiskPlan, operation: string): Promise<DiskRecord> {
+    const known = this.journal.owned('disk', plan.disk);
+    this.refuseTaken(plan, known);
+    const kind = await this.files.kindOf(plan.path);
+    if (kind === 'other') {
+      throw lariatError('REQUEST_INVALID', `${plan.path} is neither a file nor a block device`);
+    }
+    if (kind === 'absent' && (plan.sizeBytes === null || known?.uuid != null)) {
+      throw lariatError(
+        'DISK_NOT_FOUND',
+        `${plan.path} does not exist; connect the disk, or give a size to make a new file`,
+      );
+    }
+    let record: OwnedDisk = known ?? {
+      kind: 'disk',
+      name: plan.disk,
+      uuid: null,
+      owner: plan.disk,
+      volume: null,
+      operation,
+      epoch: null,
+      params: {
+        diskName: plan.name,
+        path: plan.path,
+        tags: plan.tags,
+        madeSizeBytes: kind === 'absent' ? plan.sizeBytes : null,
+        bdevUuid: newUuid(),
+        capacityBytes: 0,
+        clusterSizeBytes: CLUSTER_SIZE_BYTES,
+      },
+    };
+    if (known === undefined) await this.journal.putOwned(record);
+    if (kind === 'absent' && plan.sizeBytes !== null) {
+      await this.files.makeSparse(plan.path, plan.sizeBytes);
+    }
+    try {
+      const store = await this.openStore(record, known !== undefined);
+      const capacityBytes = store.totalDataClusters * store.clusterSizeBytes;
+      const { clusterSizeBytes } = store;
+      record = {
+        ...record,
+        uuid: store.uuid,
+        params: { ...record.params, capacityBytes, clusterSizeBytes },
+      };
+    } catch (reason) {
+      // Foreign content: nothing of ours was put there, so nothing of ours may stay on record.
+      if (known === undefined && record.uuid === null && isForeign(reason)) {
+        await this.closeBdev(record);
+        await this.journal.dropOwned('disk', record.name);
+      }
+      throw reason;
+    }
+    await this.journal.putOwned(record);
+    return toDiskRecord(record);
+  }
+
+  /** Loads a known disk into a target that has just started. */
+  async load(record: OwnedDisk): Promise<void> {
+    await this.openBdev(record);
+    await this.target.spdk().bdev.waitForExamine();
+    const store = await this.storeOn(record);
+    if (record.uuid !== null && store?.uuid !== record.uuid) {
+      throw lariatError(
+        'NOT_OWNED',
+        `${record.params.path} holds ${store === undefined ? 'no lvol store' : `store ${store.uuid}`}, not store ${record.uuid} of disk ${record.name}; is it the right device?`,
+      );
+    }
+  }
+
+  async remove(disk: string): Promise<void> {
+    const record = this.journal.owned('disk', disk);
+    if (record === undefined) return;
+    const users = this.journal.ownedOfKind('lvol').filter((lvol) => lvol.params.disk === disk);
+    const [first] = users;
+    if (first !== undefined) {
+      throw lariatError(
+        'DISK_IN_USE',
+        `disk ${disk} holds ${users.length} lvol(s), ${first.name} among them; move or delete their replicas first`,
+      );
+    }
+    const store = await this.storeOn(record);
+    if (store !== undefined && store.uuid === record.uuid) {
+      const { lvol } = this.target.spdk();
+      const strangers = await lvol.getLvols({ uuid: store.uuid });
+      if (strangers.length > 0) {
+        throw lariatError(
+          'DISK_IN_USE',
+          `disk ${disk} holds ${strangers.length} lvol(s) that no record of this node explains; they are left untouched`,
+        );
+      }
+      await lvol.deleteLvstore({ uuid: store.uuid });
+    }
+    await this.closeBdev(record);
+    if (record.params.madeSizeBytes !== null) await this.files.remove(record.params.path);
+    await this.journal.dropOwned('disk', disk);
+  }
+
+  records(): readonly DiskRecord[] {
+    return this.journal
+      .ownedOfKind('disk')
+      .filter((record) => record.uuid !== null)
+      .map(toDiskRecord);
+  }
+
+  private refuseTaken(plan: DiskPlan, known: OwnedDisk | undefined): void {
+    const other = this.journal
+      .ownedOfKind('disk')
+      .find((disk) => disk.params.path === plan.path && disk.name !== plan.disk);
+    if (other !== undefined) {
+      throw lariatError('DISK_TAKEN', `${plan.path} is disk ${other.name} already`);
+    }
+    if (known !== undefined && known.params.path !== plan.path) {
+      throw lariatError('DISK_TAKEN', `disk ${plan.disk} is ${known.params.path} already`);
+    }
+  }
+
+  /** The lvol store on the disk, found by examine or made now. */
+  private async openStore(record: OwnedDisk, begunBefore: boolean): Promise<LvstoreInfo> {
+    await this.openBdev(record);
+    const { bdev, lvol } = this.target.spdk();
+    await bdev.waitForExamine();
+    const found = await this.storeOn(record);
+    if (found !== undefined) {
+      if (found.name === record.name) return found;
+      throw foreign(`${record.params.path} holds the lvol store '${found.name}'`);
+    }
+    // What an interrupted try of our own has begun to write is not foreign.
+    if (!begunBefore && !(await this.files.looksBlank(record.params.path))) {
+      throw foreign(`${record.params.path} holds data`);
+    }
+    await lvol.createLvstore(
+      {
+        bdevName: aioName(record.name),
+        lvsName: record.name,
+        clusterSizeBytes: CLUSTER_SIZE_BYTES,
+        // Old bytes of the disk must never show through a new cluster (invariant 10).
+        clearMethod: 'write_zeroes',
+      },
+      { timeoutMs: STORE_TIMEOUT_MS },
+    );
+    const made = await this.storeOn(record);
+    if (made === undefined) {
+      throw lariatError(
+        'TARGET_REFUSED',
+        `the new lvol store of disk ${record.name} is not listed`,
+      );
+    }
+    return made;
+  }
+
+  private async openBdev(record: OwnedDisk): Promise<void> {
+    const { bdev } = this.target.spdk();
+    const name = aioName(record.name);
+    try {
+      const seen = await bdev.getBdev(name);
+      if (seen.uuid === record.params.bdevUuid) return;
+      throw lariatError('NOT_OWNED', `the target has another bdev named '${name}'`);
+    } catch (reason) {
+      if (!isAbsent(reason)) throw reason;
+    }
+    await bdev.aioCreate({
+      name,
+      filename: record.params.path,
+      blockSizeBytes: BLOCK_SIZE_BYTES,
+      uuid: record.params.bdevUuid,
+    });
+  }
+
+  private async closeBdev(record: OwnedDisk): Promise<void> {
+    try {
+      await this.target.spdk().bdev.aioDelete(aioName(record.name));
+    } catch (reason) {
+      if (!isAbsent(reason)) throw reason;
+    }
+  }
+
+  private async storeOn(record: OwnedDisk): Promise<LvstoreInfo | undefined> {
+    const stores = await this.target.spdk().lvol.getLvstores();
+    return stores.find((store) => store.baseBdev === aioName(record.name));
+  }
+}
+
+function foreign(what: string): Error {
+  return lariatError(
+    'DISK_FOREIGN_CONTENT',
+    `${what}, which is not Lariat's; it is left untouched. Wipe it (wipefs -a, or zero its first and last MiB) if nobody needs it`,
+  );
+}
+
+function isForeign(reason: unknown): boolean {
+  return reason instanceof Error && (reason as { code?: unknown }).code === 'DISK_FOREIGN_CONTENT';
+}
+
+export function toDiskRecord(record: OwnedDisk): DiskRecord {
+  const { diskName, path, tags, capacityBytes, clusterSizeBytes } = record.params;
+  return {
+    id: record.name,
+    name: diskName,
+    path,
+    tags,
+    lvsUuid: record.uuid ?? '',
+    capacityBytes,
+    clusterSizeBytes,
+  };
+}

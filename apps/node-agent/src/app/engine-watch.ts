@@ -1,0 +1,193 @@
+import { frontendHostNqn, nodeHostNqn } from '@lariat/contracts';
+import { toLariatError, type Clock, type KeyedQueue } from '@lariat/kernel';
+import { holdsLeg, judgeEngine, type EngineSight } from '../domain/engine-health.js';
+import type { OwnedRaid } from '../domain/ownership.js';
+import type { JournalPort } from '../ports/journal.port.js';
+import type { LogPort } from '../ports/log.port.js';
+import type { TargetPort } from '../ports/target.port.js';
+import type { Controllers } from './controllers.js';
+import type { Engines, LegLoss } from './engines.js';
+import type { LossReporter } from './loss-reporter.js';
+
+export interface EngineWatchParts {
+  readonly node: string;
+  readonly journal: JournalPort;
+  readonly target: TargetPort;
+  readonly engines: Engines;
+  readonly controllers: Controllers;
+  readonly losses: LossReporter;
+  readonly queue: KeyedQueue;
+  readonly clock: Clock;
+  readonly log: LogPort;
+}
+
+/** Below the 2 s after which the target fails I/O on a broken path: until then writes wait for the leg. */
+const PATH_PATIENCE_MS = 1_300;
+/** After a restart all recorded legs are waited for this long; then those that answer carry on. */
+const RESTORE_DEADLINE_MS = 5_000;
+
+/**
+ * Compares each engine with its record: reports legs that are lost, and puts back an engine that its target
+ * no longer runs. A poll that fails tells nothing.
+ */
+export class EngineWatch {
+  private brokenSince = new Map<string, ReadonlyMap<string, number>>();
+  private readonly downSinceMs = new Map<string, number>();
+  private readonly busy = new Set<string>();
+  private polling = false;
+
+  constructor(private readonly parts: EngineWatchParts) {}
+
+  /** One poll; the caller's timer decides how often. */
+  async poll(): Promise<void> {
+    if (this.polling) return;
+    this.polling = true;
+    try {
+      await this.look();
+    } catch (reason) {
+      this.parts.log.warn('engine poll failed: state unknown', {
+        error: toLariatError(reason).message,
+      });
+    } finally {
+      this.polling = false;
+    }
+  }
+
+  private async look(): Promise<void> {
+    const { journal, clock, losses } = this.parts;
+    // Records first: what joined an engine before this moment is in the answers that follow.
+    const records = journal.ownedOfKind('raid');
+    if (records.length === 0) return;
+    const sights = await this.sights(records);
+    for (const record of records) {
+      const sight = sights.get(record.name);
+      if (sight === undefined) continue;
+      const before = this.brokenSince.get(record.name) ?? new Map<string, number>();
+      const legs = record.params.legs;
+      const verdict = judgeEngine(legs, sight, before, clock.monotonicMs(), PATH_PATIENCE_MS);
+      this.brokenSince.set(record.name, verdict.brokenSinceMs);
+      if (verdict.down) this.inLane(record, () => this.putBack(record));
+      else this.downSinceMs.delete(record.name);
+      if (verdict.lost.length > 0) this.inLane(record, () => this.markLost(record, verdict.lost));
+      if (legs.some((leg) => leg.state === 'lost')) losses.pursue(record.name, record.epoch);
+    }
+  }
+
+  private async sights(records: readonly OwnedRaid[]): Promise<ReadonlyMap<string, EngineSight>> {
+    const spdk = this.parts.target.spdk();
+    const [raids, controllers] = await Promise.all([
+      spdk.raid.getBdevs(),
+      spdk.nvme.getControllers(),
+    ]);
+    const pathStates = new Map(
+      controllers.map((controller) => [controller.name, controller.paths[0]?.state ?? 'gone']),
+    );
+    return new Map(
+      records.map((record) => {
+        const raid = raids.find((candidate) => candidate.name === record.name);
+        const sight = {
+          raid: raid === undefined ? undefined : { state: raid.state, bases: raid.baseBdevs },
+          pathStates,
+        };
+        return [record.name, sight];
+      }),
+    );
+  }
+
+  /** In the volume's lane, one task at a time: engine commands and this never meet. */
+  private inLane(record: OwnedRaid, task: () => Promise<void>): void {
+    const { queue, log } = this.parts;
+    if (this.busy.has(record.name)) return;
+    this.busy.add(record.name);
+    void queue
+      .run(`volume/${record.name}`, task)
+      .catch((reason: unknown) => {
+        log.warn('engine could not be looked after', {
+          volume: record.name,
+          error: toLariatError(reason).message,
+        });
+      })
+      .finally(() => this.busy.delete(record.name));
+  }
+
+  /** Looks again before it believes: a command may have changed the engine since the poll. */
+  private async markLost(seen: OwnedRaid, suspects: readonly LegLoss[]): Promise<void> {
+    const { engines, losses, log, target } = this.parts;
+    const record = engines.recordOf(seen.name);
+    if (record === undefined || record.epoch !== seen.epoch) return;
+    const raid = await engines.see(record);
+    if (raid === undefined || raid.state !== 'online') return;
+    const controllers = await target.spdk().nvme.getControllers();
+    const confirmed = suspects.filter(({ replica }) => {
+      const leg = record.params.legs.find((other) => other.replica === replica);
+      if (leg === undefined || leg.state !== 'member') return false;
+      if (!holdsLeg(raid.baseBdevs, leg)) return true;
+      const path = controllers.find((controller) => controller.name === replica)?.paths[0];
+      return path?.state !== 'enabled';
+    });
+    if (confirmed.length === 0) return;
+    const reasons = new Map(confirmed.map(({ replica, reason }) => [replica, reason]));
+    await engines.updateLegs(record.name, (legs) =>
+      legs.map((leg) => {
+        const reason = reasons.get(leg.replica);
+        return reason === undefined ? leg : { ...leg, state: 'lost', reason };
+      }),
+    );
+    for (const { replica, reason } of confirmed) {
+      log.warn('leg lost', { volume: record.name, epoch: record.epoch, replica, reason });
+    }
+    losses.pursue(record.name, record.epoch);
+  }
+
+  private async putBack(seen: OwnedRaid): Promise<void> {
+    const { engines, journal, clock, log } = this.parts;
+    const record = engines.recordOf(seen.name);
+    if (record === undefined || record.epoch !== seen.epoch) return;
+    if ((await engines.see(record))?.state === 'online') return;
+    const downSince = this.downSinceMs.get(record.name) ?? clock.monotonicMs();
+    this.downSinceMs.set(record.name, downSince);
+    // A change that the restart cut off is abandoned: the gate it needed is gone.
+    for (const leg of record.params.legs) {
+      if (leg.state === 'joining' || leg.state === 'leaving') {
+        await engines.dropLeg(record.name, leg.replica);
+      }
+    }
+    const legs = record.params.legs.filter((leg) => leg.state === 'member');
+    const { reachable, unreachable } = await engines.reach(record, legs);
+    if (unreachable.length > 0) {
+      const patient = clock.monotonicMs() - downSince < RESTORE_DEADLINE_MS;
+      if (patient || reachable.length === 0) return;
+      await this.goOnWithout(record, unreachable);
+    }
+    const current = engines.recordOf(record.name) ?? record;
+    await engines.assemble(current, reachable);
+    const known = journal.ownedBy(record.name).find((thing) => thing.kind === 'subsystem');
+    const hosts =
+      known?.kind === 'subsystem'
+        ? known.params.hosts
+        : [frontendHostNqn(record.name, record.epoch), nodeHostNqn(this.parts.node)];
+    await engines.export(current, hosts);
+    this.downSinceMs.delete(record.name);
+    log.info('engine put back', {
+      volume: record.name,
+      epoch: record.epoch,
+      legs: reachable.map((leg) => leg.replica),
+      afterMs: Math.round(clock.monotonicMs() - downSince),
+    });
+  }
+
+  /** No write may be acknowledged without a member before the volume's record says so (invariant 4). */
+  private async goOnWithout(record: OwnedRaid, unreachable: readonly LegLoss[]): Promise<void> {
+    const { engines, losses } = this.parts;
+    const reasons = new Map(unreachable.map(({ replica, reason }) => [replica, reason]));
+    await engines.updateLegs(record.name, (legs) =>
+      legs.map((leg) => {
+        const reason = reasons.get(leg.replica);
+        return reason === undefined ? leg : { ...leg, state: 'lost', reason };
+      }),
+    );
+    const lost = engines.recordOf(record.name);
+    if (lost !== undefined) await losses.reportOnce(lost);
+    for (const { replica } of unreachable) await engines.dropLeg(record.name, replica);
+  }
+}

@@ -1,0 +1,219 @@
+import 'reflect-metadata';
+import { replicaNqn, volumeNqn, type EngineLeg } from '@lariat/contracts';
+import { systemClock } from '@lariat/kernel';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { connectionLost } from '../testing/fake-target.js';
+import { context, fixture, silentLog, tempDir, type Fixture } from '../testing/fixture.js';
+import { EngineWatch } from './engine-watch.js';
+import { LossReporter } from './loss-reporter.js';
+
+const MIB = 1024 * 1024;
+let dir: ReturnType<typeof tempDir>;
+let node: Fixture;
+
+beforeEach(async () => {
+  dir = tempDir();
+  node = await fixture(dir.path);
+});
+afterEach(async () => {
+  await node.queue.idle();
+  await node.journal.close();
+  dir.remove();
+});
+
+function remoteLeg(replica: string): EngineLeg {
+  const nqn = replicaNqn(replica);
+  return { replica, endpoint: { nqn, traddr: '127.0.0.2', trsvcid: '4420', uuid: `u-${replica}` } };
+}
+function reachable(...replicas: readonly string[]): void {
+  for (const replica of replicas) node.target.reachable.set(replicaNqn(replica), `u-${replica}`);
+}
+async function localLeg(replica: string): Promise<EngineLeg> {
+  const input = { replica, volume: 'vol-1', disk: 'disk-1', sizeBytes: 8 * MIB };
+  await node.handlers['replica.create'](input, context);
+  return { replica, endpoint: null };
+}
+const start = (legs: readonly EngineLeg[], epoch = 1) =>
+  node.handlers['engine.start'](
+    { volume: 'vol-1', uuid: 'raid-uuid', epoch, sizeBytes: 8 * MIB, legs },
+    context,
+  );
+const basesOf = () => node.target.raids.get('vol-1')?.bases;
+
+test('starts with the legs that answer and names the others', async () => {
+  reachable('rep-b');
+  const started = await start([await localLeg('rep-a'), remoteLeg('rep-b'), remoteLeg('rep-c')]);
+  expect(started.operational).toEqual(['rep-a', 'rep-b']);
+  expect(started.lost.map(({ replica }) => replica)).toEqual(['rep-c']);
+  expect(node.target.subsystems.get(volumeNqn('vol-1'))?.namespace?.uuid).toBe('raid-uuid');
+  expect(node.journal.owned('controller', 'rep-c')).toBeUndefined();
+});
+
+test('a repeated start answers the same and makes nothing anew', async () => {
+  reachable('rep-b');
+  const legs = [await localLeg('rep-a'), remoteLeg('rep-b')];
+  const first = await start(legs);
+  node.target.calls.length = 0;
+  expect(await start(legs)).toEqual(first);
+  expect(node.target.changes()).toEqual([]);
+});
+
+test('without any leg it fails and leaves nothing', async () => {
+  await expect(start([remoteLeg('rep-b'), remoteLeg('rep-c')])).rejects.toMatchObject({
+    code: 'LEG_UNREACHABLE',
+  });
+  expect(node.target.raids.size + node.target.controllers.size).toBe(0);
+  expect(node.journal.ownedBy('vol-1')).toEqual([]);
+});
+
+test("its own target's silence is not taken for a lost leg", async () => {
+  reachable('rep-b');
+  const legs = [await localLeg('rep-a'), remoteLeg('rep-b')];
+  node.target.before = (method) => {
+    if (method === 'bdev_nvme_attach_controller') throw connectionLost();
+  };
+  await expect(start(legs)).rejects.toMatchObject({ code: 'SPDK_CONNECTION_LOST' });
+  node.target.before = () => undefined;
+  expect((await start(legs)).lost).toEqual([]);
+});
+
+test('a new epoch takes the place of the old engine', async () => {
+  reachable('rep-b');
+  const legs = [await localLeg('rep-a'), remoteLeg('rep-b')];
+  await start(legs, 1);
+  await start(legs, 2);
+  expect(node.target.controllers.get('rep-b')?.hostnqn).toContain(':vol-1:2');
+  expect(node.journal.owned('raid', 'vol-1')?.epoch).toBe(2);
+});
+
+test('stop removes what the engine made, and no replica', async () => {
+  reachable('rep-b');
+  await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
+  await node.handlers['engine.stop']({ volume: 'vol-1', epoch: 1 }, context);
+  expect(node.journal.ownedBy('vol-1')).toEqual([]);
+  expect(node.target.raids.size + node.target.controllers.size + node.target.subsystems.size).toBe(
+    0,
+  );
+  expect(node.target.lvols.size).toBe(1);
+});
+
+test('the last leg is not removed', async () => {
+  reachable('rep-b');
+  await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
+  const without = (replica: string) =>
+    node.handlers['engine.remove-leg']({ volume: 'vol-1', epoch: 1, replica }, context);
+  await without('rep-b');
+  expect(await without('rep-b')).toEqual({});
+  await expect(without('rep-a')).rejects.toMatchObject({ code: 'LAST_REPLICA' });
+  expect(node.target.controllers.size).toBe(0);
+});
+
+test('a leg joins only while its gate is closed', async () => {
+  reachable('rep-b', 'rep-c');
+  await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
+  const add = (gate: string) =>
+    node.handlers['engine.add-leg'](
+      { volume: 'vol-1', epoch: 1, gate, leg: remoteLeg('rep-c') },
+      context,
+    );
+  await expect(add('g1')).rejects.toMatchObject({ code: 'GATE_EXPIRED' });
+  const gate = { volume: 'vol-1', epoch: 1, gate: 'g1' };
+  await node.handlers['engine.close-gate']({ ...gate, timeoutMs: 60_000 }, context);
+  await expect(add('g0')).rejects.toMatchObject({ code: 'GATE_EXPIRED' });
+  await add('g1');
+  await add('g1');
+  expect(basesOf()).toHaveLength(3);
+  expect(await node.handlers['engine.open-gate'](gate, context)).toEqual({ held: true });
+  expect(await node.handlers['engine.open-gate'](gate, context)).toEqual({ held: false });
+});
+
+test('a replica in use by the engine is neither exported nor deleted', async () => {
+  reachable('rep-b');
+  await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
+  const replica = { replica: 'rep-a', volume: 'vol-1' };
+  await expect(
+    node.handlers['replica.export']({ ...replica, epoch: 1, hostNqns: [] }, context),
+  ).rejects.toMatchObject({ code: 'VOLUME_BUSY' });
+  await expect(node.handlers['replica.delete'](replica, context)).rejects.toMatchObject({
+    code: 'VOLUME_BUSY',
+  });
+});
+
+function watcher(report: () => Promise<void>): EngineWatch {
+  const { journal, target, engines, controllers, queue } = node;
+  const controlPlane = {
+    reportEngine: report,
+    register: () => Promise.resolve(),
+    heartbeat: () => undefined,
+    inventory: () => undefined,
+    progress: () => undefined,
+  };
+  const common = { node: 'n1', engines, queue, log: silentLog };
+  const losses = new LossReporter({ ...common, controlPlane });
+  return new EngineWatch({ ...common, journal, target, controllers, losses, clock: systemClock });
+}
+
+const legStates = () =>
+  node.journal.owned('raid', 'vol-1')?.params.legs.map(({ replica, state }) => [replica, state]);
+
+test('a leg that the raid lost stays on record until its loss is accepted', async () => {
+  reachable('rep-b');
+  await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
+  const raid = node.target.raids.get('vol-1');
+  if (raid === undefined) throw new Error('no raid');
+  raid.bases = raid.bases.map((base) => (base === 'rep-bn1' ? null : base));
+  let accept = (): void => undefined;
+  const accepted = new Promise<void>((resolve) => (accept = resolve));
+  const watch = watcher(() => accepted);
+  await watch.poll();
+  await node.queue.idle();
+  expect(legStates()).toEqual([
+    ['rep-a', 'member'],
+    ['rep-b', 'lost'],
+  ]);
+  accept();
+  await expect.poll(legStates).toEqual([['rep-a', 'member']]);
+  expect(node.target.controllers.size).toBe(0);
+});
+
+test('a poll that fails changes nothing', async () => {
+  reachable('rep-b');
+  await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
+  const before = legStates();
+  node.target.before = () => {
+    throw connectionLost();
+  };
+  await watcher(() => Promise.resolve()).poll();
+  await node.queue.idle();
+  expect(legStates()).toEqual(before);
+});
+
+test('an engine that its target has forgotten is put back with the same members', async () => {
+  reachable('rep-b');
+  await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
+  const bases = basesOf();
+  node.target.raids.clear();
+  node.target.controllers.clear();
+  node.target.subsystems.clear();
+  await watcher(() => Promise.resolve()).poll();
+  await node.queue.idle();
+  expect(basesOf()).toEqual(bases);
+  expect(node.target.raids.get('vol-1')?.uuid).toBe('raid-uuid');
+  expect([...(node.target.subsystems.get(volumeNqn('vol-1'))?.hosts ?? [])]).toHaveLength(2);
+});
+
+test('a member that does not answer at once is waited for', async () => {
+  reachable('rep-b');
+  await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
+  node.target.raids.clear();
+  node.target.controllers.clear();
+  node.target.reachable.clear();
+  const watch = watcher(() => Promise.resolve());
+  await watch.poll();
+  await node.queue.idle();
+  expect(node.target.raids.size).toBe(0);
+  reachable('rep-b');
+  await watch.poll();
+  await node.queue.idle();
+  expect(basesOf()).toHaveLength(2);
+});

@@ -1,0 +1,232 @@
+import {
+  frontendHostNqn,
+  lariatError,
+  nodeHostNqn,
+  replicaNqn,
+  type EngineLeg,
+} from '@lariat/contracts';
+import { toLariatError, type Clock } from '@lariat/kernel';
+import { holdsLeg } from '../domain/engine-health.js';
+import { legControllerName, namespaceBdev } from '../domain/names.js';
+import type { OwnedLeg, OwnedRaid } from '../domain/ownership.js';
+import type { JournalPort } from '../ports/journal.port.js';
+import type { TargetPort } from '../ports/target.port.js';
+import type { CommandHandlers, HandlersOf } from './command-handlers.js';
+import type { Engines } from './engines.js';
+import type { Exports } from './exports.js';
+import type { Lvols } from './lvols.js';
+import { isAbsent, isOutage } from './target-errors.js';
+
+const QUIESCE = 'lariat_bdev_quiesce';
+const GROW = 'bdev_raid_grow_base_bdev';
+
+export interface EngineCommandParts {
+  readonly node: string;
+  readonly journal: JournalPort;
+  readonly target: TargetPort;
+  readonly lvols: Lvols;
+  readonly exports: Exports;
+  readonly engines: Engines;
+  readonly clock: Clock;
+}
+
+/** Commands on the engine of an attached volume. */
+export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> {
+  const { journal, target, lvols, exports, engines, clock, node } = parts;
+
+  async function toLeg(leg: EngineLeg): Promise<OwnedLeg> {
+    const common = { replica: leg.replica, state: 'member', reason: null } as const;
+    if (leg.endpoint === null) {
+      const head = await lvols.head(leg.replica);
+      // An export of an earlier epoch holds the lvol; this epoch's engine is the one that may write.
+      await exports.remove(replicaNqn(leg.replica));
+      return { ...common, endpoint: null, bdevName: head.uuid, uuid: head.uuid };
+    }
+    const bdevName = namespaceBdev(legControllerName(leg.replica));
+    return { ...common, endpoint: leg.endpoint, bdevName, uuid: leg.endpoint.uuid };
+  }
+
+  function requireEngine(volume: string, epoch: number): OwnedRaid {
+    const record = engines.recordOf(volume);
+    if (record !== undefined && record.epoch === epoch) return record;
+    throw lariatError(
+      'VOLUME_NOT_ATTACHED',
+      `node ${node} runs no engine of volume ${volume} at epoch ${epoch}`,
+    );
+  }
+
+  function requireGate(record: OwnedRaid, gate: string): void {
+    const held = record.params.gate;
+    if (held !== null && held.id === gate && clock.nowMs() < held.untilMs) return;
+    throw lariatError(
+      'GATE_EXPIRED',
+      `gate ${gate} of volume ${record.name} is not closed any more; abandon the change and start it again`,
+    );
+  }
+
+  const hostsOf = (volume: string, epoch: number): readonly string[] => [
+    frontendHostNqn(volume, epoch),
+    nodeHostNqn(node),
+  ];
+
+  const start: CommandHandlers['engine.start'] = async (input, context) => {
+    const { volume, epoch } = input;
+    const running = engines.recordOf(volume);
+    if (running !== undefined && running.epoch !== epoch) await engines.tearDown(volume);
+    const lost: { replica: string; reason: string }[] = [];
+    const legs: OwnedLeg[] = [];
+    if (running?.epoch === epoch) {
+      // An earlier delivery was cut off: go on with the legs that it had settled on.
+      legs.push(...running.params.legs.filter((leg) => leg.state === 'member'));
+    } else {
+      for (const wanted of input.legs) {
+        try {
+          legs.push(await toLeg(wanted));
+        } catch (reason) {
+          if (isOutage(reason)) throw reason;
+          lost.push({ replica: wanted.replica, reason: toLariatError(reason).message });
+        }
+      }
+    }
+    const record: OwnedRaid = {
+      kind: 'raid',
+      name: volume,
+      uuid: input.uuid,
+      owner: volume,
+      volume,
+      operation: context.operation,
+      epoch,
+      params: { sizeBytes: input.sizeBytes, legs, gate: null },
+    };
+    await journal.putOwned(record);
+    const reached = await engines.reach(record, legs);
+    lost.push(...reached.unreachable);
+    if (reached.reachable.length === 0) {
+      await engines.tearDown(volume);
+      const reasons = lost.map(({ replica, reason }) => `${replica}: ${reason}`).join('; ');
+      throw lariatError(
+        'LEG_UNREACHABLE',
+        `no replica of volume ${volume} can be reached (${reasons})`,
+        { lost },
+      );
+    }
+    await engines.assemble(record, reached.reachable);
+    // What the raid did not take is lost too, and so is whatever an adopted raid no longer has.
+    const seen = await engines.see(record);
+    const members = reached.reachable.filter((leg) => holdsLeg(seen?.baseBdevs ?? [], leg));
+    for (const leg of reached.reachable) {
+      if (!members.includes(leg)) lost.push({ replica: leg.replica, reason: 'not in the raid' });
+    }
+    await engines.updateLegs(volume, () => members);
+    for (const leg of legs) {
+      if (!members.includes(leg)) await engines.forgetPath(leg);
+    }
+    const endpoint = await engines.export(record, hostsOf(volume, epoch));
+    for (const { replica } of input.legs) {
+      const told = lost.some((loss) => loss.replica === replica);
+      const runs = members.some((leg) => leg.replica === replica);
+      if (!told && !runs) lost.push({ replica, reason: 'lost by an earlier start of this epoch' });
+    }
+    return { endpoint, operational: members.map((leg) => leg.replica), lost };
+  };
+
+  const stop: CommandHandlers['engine.stop'] = async ({ volume }) => {
+    await engines.tearDown(volume);
+    return {};
+  };
+
+  const removeLeg: CommandHandlers['engine.remove-leg'] = async ({ volume, epoch, replica }) => {
+    const record = engines.recordOf(volume);
+    if (record === undefined || record.epoch !== epoch) return {};
+    const others = record.params.legs.filter(
+      (leg) => leg.replica !== replica && leg.state === 'member',
+    );
+    const present = record.params.legs.some((leg) => leg.replica === replica);
+    if (!present) return {};
+    if (others.length === 0) {
+      throw lariatError(
+        'LAST_REPLICA',
+        `${replica} is the last leg of volume ${volume}; detach the volume instead`,
+      );
+    }
+    // Durable first: a target that restarts now must not take the leg in again.
+    await engines.updateLegs(volume, (legs) =>
+      legs.map((leg) => (leg.replica === replica ? { ...leg, state: 'leaving' } : leg)),
+    );
+    await engines.dropLeg(volume, replica);
+    return {};
+  };
+
+  const addLeg: CommandHandlers['engine.add-leg'] = async ({ volume, epoch, gate, leg }) => {
+    const record = requireEngine(volume, epoch);
+    const present = record.params.legs.find((other) => other.replica === leg.replica);
+    if (present?.state === 'member') return {};
+    if (!target.supports(GROW)) {
+      throw lariatError(
+        'FRONTEND_UNSUPPORTED',
+        `the target ${target.version} cannot add a leg in place, and this frontend has no gate; detach the volume first`,
+      );
+    }
+    requireGate(record, gate);
+    const joining: OwnedLeg = { ...(await toLeg(leg)), state: 'joining' };
+    await engines.updateLegs(volume, (legs) => [
+      ...legs.filter((other) => other.replica !== leg.replica),
+      joining,
+    ]);
+    await engines.connectLeg(record, joining);
+    const seen = await engines.see(record);
+    if (seen === undefined) {
+      throw lariatError('TARGET_UNAVAILABLE', `the raid of volume ${volume} is being put back`);
+    }
+    if (!holdsLeg(seen.baseBdevs, joining)) {
+      await target.spdk().raid.growBaseBdev(volume, joining.bdevName);
+    }
+    await engines.updateLegs(volume, (legs) =>
+      legs.map((other) => (other.replica === leg.replica ? { ...other, state: 'member' } : other)),
+    );
+    return {};
+  };
+
+  const closeGate: CommandHandlers['engine.close-gate'] = async (input) => {
+    const { volume, epoch, gate, timeoutMs } = input;
+    const record = requireEngine(volume, epoch);
+    if (!target.supports(QUIESCE)) {
+      throw lariatError(
+        'FRONTEND_UNSUPPORTED',
+        `the target ${target.version} cannot hold I/O by itself; that takes a frontend with a gate of its own`,
+      );
+    }
+    const untilMs = clock.nowMs() + timeoutMs;
+    await journal.putOwned({
+      ...record,
+      params: { ...record.params, gate: { id: gate, untilMs } },
+    });
+    await target.spdk().bdev.quiesce(volume, gate, timeoutMs);
+    return {};
+  };
+
+  const openGate: CommandHandlers['engine.open-gate'] = async ({ volume, epoch, gate }) => {
+    const record = engines.recordOf(volume);
+    if (record === undefined || record.epoch !== epoch || record.params.gate?.id !== gate) {
+      return { held: false };
+    }
+    let held = false;
+    try {
+      held = (await target.spdk().bdev.unquiesce(volume, gate)).held;
+    } catch (reason) {
+      // The raid went away, and the gate with it: whatever was done under it must be abandoned.
+      if (!isAbsent(reason)) throw reason;
+    }
+    await journal.putOwned({ ...record, params: { ...record.params, gate: null } });
+    return { held };
+  };
+
+  return {
+    'engine.start': start,
+    'engine.stop': stop,
+    'engine.remove-leg': removeLeg,
+    'engine.add-leg': addLeg,
+    'engine.close-gate': closeGate,
+    'engine.open-gate': openGate,
+  };
+}

@@ -1,0 +1,187 @@
+import { engineHostNqn, lariatError, volumeNqn, type NvmfEndpoint } from '@lariat/contracts';
+import { toLariatError, withDeadline } from '@lariat/kernel';
+import type { RaidInfo } from '@lariat/spdk';
+import { holdsLeg } from '../domain/engine-health.js';
+import { legControllerName } from '../domain/names.js';
+import type { OwnedLeg, OwnedRaid } from '../domain/ownership.js';
+import type { JournalPort } from '../ports/journal.port.js';
+import type { TargetPort } from '../ports/target.port.js';
+import type { Controllers } from './controllers.js';
+import type { Exports } from './exports.js';
+import { isAbsent, isOutage } from './target-errors.js';
+
+export interface LegLoss {
+  readonly replica: string;
+  readonly reason: string;
+}
+
+export interface Reached {
+  readonly reachable: readonly OwnedLeg[];
+  readonly unreachable: readonly LegLoss[];
+}
+
+/** A leg that does not answer in this time is started without. */
+export const LEG_DEADLINE_MS = 3_000;
+
+/** Stock SPDK wants two bases for raid1; the method tells a target that has grown beyond that. */
+const GROW = 'bdev_raid_grow_base_bdev';
+
+/** The raid of an attached volume: its legs' paths, the raid bdev, its export. */
+export class Engines {
+  constructor(
+    private readonly journal: JournalPort,
+    private readonly target: TargetPort,
+    private readonly controllers: Controllers,
+    private readonly exports: Exports,
+  ) {}
+
+  recordOf(volume: string): OwnedRaid | undefined {
+    return this.journal.owned('raid', volume);
+  }
+
+  /** Connects all legs side by side; a local lvol is reachable when the target has it, unexported. */
+  async reach(record: OwnedRaid, legs: readonly OwnedLeg[]): Promise<Reached> {
+    const reachable: OwnedLeg[] = [];
+    const unreachable: LegLoss[] = [];
+    let outage: unknown;
+    await Promise.all(
+      legs.map(async (leg) => {
+        try {
+          await withDeadline(
+            `connecting ${leg.replica}`,
+            LEG_DEADLINE_MS,
+            this.connectLeg(record, leg),
+          );
+          reachable.push(leg);
+        } catch (reason) {
+          if (isOutage(reason)) outage = reason;
+          unreachable.push({ replica: leg.replica, reason: toLariatError(reason).message });
+        }
+      }),
+    );
+    // Our own target's silence says nothing about a leg (invariant 2).
+    if (outage !== undefined) throw outage;
+    // In the order of the record: the raid's bases stay comparable over restarts.
+    reachable.sort((a, b) => legs.indexOf(a) - legs.indexOf(b));
+    return { reachable, unreachable };
+  }
+
+  async connectLeg(record: OwnedRaid, leg: OwnedLeg): Promise<void> {
+    if (leg.endpoint === null) {
+      await this.target.spdk().bdev.getBdev(leg.uuid);
+      return;
+    }
+    await this.controllers.ensure({
+      name: legControllerName(leg.replica),
+      uuid: leg.uuid,
+      owner: record.owner,
+      volume: record.volume,
+      operation: record.operation,
+      epoch: record.epoch,
+      params: {
+        role: 'leg',
+        replica: leg.replica,
+        endpoint: leg.endpoint,
+        hostNqn: engineHostNqn(record.owner, record.epoch),
+        copy: null,
+      },
+    });
+  }
+
+  /** The raid over `legs`, unless it runs already. */
+  async assemble(record: OwnedRaid, legs: readonly OwnedLeg[]): Promise<void> {
+    const seen = await this.see(record);
+    if (seen !== undefined && seen.state === 'online') return;
+    const { raid } = this.target.spdk();
+    // A raid that has lost all its bases stays listed as offline; it holds nothing and is in the way.
+    if (seen !== undefined) await raid.delete(record.name);
+    // One base without the extension: a raid0 of one is the same bytes at the same places.
+    const single = legs.length === 1 && !this.target.supports(GROW);
+    await raid.create({
+      name: record.name,
+      raidLevel: single ? 'raid0' : 'raid1',
+      ...(single ? { stripSizeKib: 64 } : {}),
+      baseBdevs: legs.map((leg) => leg.bdevName),
+      ...(record.uuid === null ? {} : { uuid: record.uuid }),
+    });
+  }
+
+  async export(record: OwnedRaid, hosts: readonly string[]): Promise<NvmfEndpoint> {
+    const nqn = volumeNqn(record.name);
+    const known = this.journal.owned('subsystem', nqn);
+    return this.exports.ensure({
+      name: nqn,
+      uuid: record.uuid ?? '',
+      owner: record.owner,
+      volume: record.volume,
+      operation: record.operation,
+      epoch: record.epoch,
+      params: {
+        role: 'volume',
+        bdevName: record.name,
+        hosts,
+        // What frontend.start has opened for this epoch stays open when the engine is put back.
+        allowAnyHost: known?.epoch === record.epoch && known.params.allowAnyHost,
+      },
+    });
+  }
+
+  /** Takes away all that the records name for this volume's engine: export, raid, paths. */
+  async tearDown(volume: string): Promise<void> {
+    const record = this.recordOf(volume);
+    await this.exports.remove(volumeNqn(volume));
+    if (record !== undefined && (await this.see(record)) !== undefined) {
+      await this.target.spdk().raid.delete(record.name);
+    }
+    for (const thing of this.journal.ownedBy(volume)) {
+      if (thing.kind === 'controller') await this.controllers.remove(thing.name);
+    }
+    if (record !== undefined) await this.journal.dropOwned('raid', record.name);
+  }
+
+  /** Takes a leg out of the running raid, and its path away; the record no longer names it after that. */
+  async dropLeg(volume: string, replica: string): Promise<void> {
+    const record = this.recordOf(volume);
+    const leg = record?.params.legs.find((candidate) => candidate.replica === replica);
+    if (record === undefined || leg === undefined) return;
+    const seen = await this.see(record);
+    if (seen !== undefined && holdsLeg(seen.baseBdevs, leg)) {
+      try {
+        await this.target.spdk().raid.removeBaseBdev(leg.bdevName);
+      } catch (reason) {
+        if (!isAbsent(reason)) throw reason;
+      }
+    }
+    if (leg.endpoint !== null) await this.controllers.remove(legControllerName(replica));
+    await this.updateLegs(volume, (legs) => legs.filter((other) => other.replica !== replica));
+  }
+
+  /** Takes away the path of a leg that the raid does not have. */
+  async forgetPath(leg: OwnedLeg): Promise<void> {
+    if (leg.endpoint !== null) await this.controllers.remove(legControllerName(leg.replica));
+  }
+
+  /** Read, change, write; the volume's lane of the queue keeps others out meanwhile. */
+  async updateLegs(
+    volume: string,
+    change: (legs: readonly OwnedLeg[]) => readonly OwnedLeg[],
+  ): Promise<void> {
+    const record = this.recordOf(volume);
+    if (record === undefined) return;
+    await this.journal.putOwned({
+      ...record,
+      params: { ...record.params, legs: change(record.params.legs) },
+    });
+  }
+
+  /** The raid by name, confirmed by uuid. */
+  async see(record: OwnedRaid): Promise<RaidInfo | undefined> {
+    const raids = await this.target.spdk().raid.getBdevs();
+    const raid = raids.find((candidate) => candidate.name === record.name);
+    if (raid === undefined || record.uuid === null || raid.uuid === record.uuid) return raid;
+    throw lariatError(
+      'NOT_OWNED',
+      `the target has a raid '${record.name}' with uuid ${raid.uuid}, not ${record.uuid}; it is left untouched`,
+    );
+  }
+}

@@ -1,0 +1,102 @@
+import { lariatError, type NvmfEndpoint } from '@lariat/contracts';
+import type { NvmfSubsystemInfo } from '@lariat/spdk';
+import type { OwnedSubsystem } from '../domain/ownership.js';
+import type { JournalPort } from '../ports/journal.port.js';
+import type { ListenPort, TargetPort } from '../ports/target.port.js';
+
+export type ExportPlan = Omit<OwnedSubsystem, 'kind' | 'uuid'> & { readonly uuid: string };
+
+/** NVMe/TCP subsystems of this node, each with one namespace, and their ownership records. */
+export class Exports {
+  constructor(
+    private readonly journal: JournalPort,
+    private readonly target: TargetPort,
+    private readonly listen: ListenPort,
+  ) {}
+
+  endpointOf(nqn: string, uuid: string): NvmfEndpoint {
+    return { nqn, traddr: this.listen.traddr, trsvcid: this.listen.trsvcid, uuid };
+  }
+
+  /** Makes the subsystem what the plan says, from whatever it is now; admits exactly the plan's hosts. */
+  async ensure(plan: ExportPlan): Promise<NvmfEndpoint> {
+    const known = this.journal.owned('subsystem', plan.name);
+    if (known !== undefined && known.owner !== plan.owner) throw notOwned(plan.name, known.owner);
+    if (known === undefined && (await this.see(plan.name)) !== undefined) {
+      throw notOwned(plan.name, 'no one on record');
+    }
+    // A reverted head has another uuid: the old namespace goes first.
+    if (known !== undefined && known.uuid !== plan.uuid) await this.remove(plan.name);
+    const record: OwnedSubsystem = { ...plan, kind: 'subsystem' };
+    await this.journal.putOwned(record);
+    await this.apply(record);
+    return this.endpointOf(plan.name, plan.uuid);
+  }
+
+  /** Brings the target in line with a record; hosts come off before others come on. */
+  async apply(record: OwnedSubsystem): Promise<void> {
+    const { nvmf } = this.target.spdk();
+    const { bdevName, hosts, allowAnyHost } = record.params;
+    const uuid = record.uuid ?? undefined;
+    const seen = await this.see(record.name);
+    if (seen === undefined) {
+      await nvmf.createSubsystem({
+        nqn: record.name,
+        allowAnyHost: false,
+        serialNumber: serialOf(record.uuid ?? ''),
+        modelNumber: 'Lariat',
+      });
+    }
+    for (const host of seen?.hosts ?? []) {
+      if (!hosts.includes(host)) await nvmf.removeHost(record.name, host);
+    }
+    if (seen !== undefined && seen.allowAnyHost && !allowAnyHost) {
+      await nvmf.allowAnyHost(record.name, false);
+    }
+    const namespace = seen?.namespaces[0];
+    if (namespace !== undefined && uuid !== undefined && (namespace.uuid ?? uuid) !== uuid) {
+      throw notOwned(record.name, namespace.uuid ?? 'no uuid');
+    }
+    if (namespace === undefined) {
+      await nvmf.addNs(record.name, { bdevName, nsid: 1, ...(uuid === undefined ? {} : { uuid }) });
+    }
+    const admitted = new Set(seen?.hosts);
+    for (const host of hosts) if (!admitted.has(host)) await nvmf.addHost(record.name, host);
+    if (allowAnyHost && seen?.allowAnyHost !== true) await nvmf.allowAnyHost(record.name, true);
+    const { traddr, trsvcid } = this.listen;
+    const listens = seen?.listenAddresses.some(
+      (address) => address.traddr === traddr && address.trsvcid === trsvcid,
+    );
+    if (listens !== true) await nvmf.addListener(record.name, { traddr, trsvcid });
+  }
+
+  /** Takes the subsystem away, with all its connections; does nothing when no record names it. */
+  async remove(nqn: string): Promise<void> {
+    const record = this.journal.owned('subsystem', nqn);
+    if (record === undefined) return;
+    const seen = await this.see(nqn);
+    const uuid = seen?.namespaces[0]?.uuid;
+    if (uuid !== undefined && record.uuid !== null && uuid !== record.uuid) {
+      throw notOwned(nqn, uuid);
+    }
+    if (seen !== undefined) await this.target.spdk().nvmf.deleteSubsystem(nqn);
+    await this.journal.dropOwned('subsystem', nqn);
+  }
+
+  private async see(nqn: string): Promise<NvmfSubsystemInfo | undefined> {
+    const subsystems = await this.target.spdk().nvmf.getSubsystems();
+    return subsystems.find((subsystem) => subsystem.nqn === nqn);
+  }
+}
+
+/** NVMe serial numbers have 20 characters. */
+function serialOf(uuid: string): string {
+  return `LRT${uuid.replaceAll('-', '').slice(0, 17)}`;
+}
+
+function notOwned(nqn: string, other: string): Error {
+  return lariatError(
+    'NOT_OWNED',
+    `subsystem ${nqn} is there and belongs to ${other}; it is left untouched. Remove it by hand`,
+  );
+}

@@ -1,0 +1,170 @@
+import { lariatError } from '@lariat/contracts';
+import type { BdevInfo, LvolInfo } from '@lariat/spdk';
+import { lvolAlias } from '../domain/names.js';
+import type { OwnedLvol } from '../domain/ownership.js';
+import type { JournalPort } from '../ports/journal.port.js';
+import type { TargetPort } from '../ports/target.port.js';
+import { isAbsent } from './target-errors.js';
+
+/** What is asked of a new lvol; its uuid is the target's to give. */
+export type LvolPlan = Omit<OwnedLvol, 'kind' | 'name' | 'uuid'>;
+
+/** An lvol that is known to exist. */
+export type MadeLvol = OwnedLvol & { readonly uuid: string };
+
+/** Lvols and their ownership records. */
+export class Lvols {
+  constructor(
+    private readonly journal: JournalPort,
+    private readonly target: TargetPort,
+  ) {}
+
+  /** Makes the lvol, or adopts the one that an earlier try of ours made. */
+  async make(plan: LvolPlan, create: () => Promise<string>): Promise<MadeLvol> {
+    const alias = lvolAlias(plan.params.disk, plan.params.lvolName);
+    const known = this.journal.owned('lvol', alias);
+    const seen = await this.see(alias, plan.params.disk);
+    if (known === undefined && seen !== undefined) throw notOwned(alias, seen.uuid);
+    if (known !== undefined && known.owner !== plan.owner) throw notOwned(alias, known.owner);
+    if (known !== undefined && known.uuid !== null) {
+      if (seen?.uuid === known.uuid) return { ...known, uuid: known.uuid };
+      if (seen !== undefined) throw notOwned(alias, seen.uuid);
+      // Making it anew would put an empty lvol where data is expected.
+      throw lariatError(
+        'REPLICA_NOT_FOUND',
+        `${alias} was made before and is no longer on its disk; delete the replica and rebuild it`,
+      );
+    }
+    const record: OwnedLvol = { ...plan, kind: 'lvol', name: alias, uuid: null };
+    if (known === undefined) await this.journal.putOwned(record);
+    const uuid = seen?.uuid ?? (await create());
+    const made = { ...record, uuid };
+    await this.journal.putOwned(made);
+    return made;
+  }
+
+  /** The lvol by its record, confirmed on the target by uuid. */
+  async require(alias: string, what: string): Promise<MadeLvol> {
+    const record = this.journal.owned('lvol', alias);
+    if (record === undefined || record.uuid === null) throw absent(what);
+    const seen = await this.see(alias, record.params.disk);
+    if (seen === undefined) throw absent(what);
+    if (seen.uuid !== record.uuid) throw notOwned(alias, seen.uuid);
+    return { ...record, uuid: record.uuid };
+  }
+
+  /** The one head, scratch or snapshot of a replica that the records name. */
+  recordOf(
+    replica: string,
+    role: OwnedLvol['params']['role'],
+    snapshot: string | null = null,
+  ): OwnedLvol | undefined {
+    return this.journal
+      .ownedOfKind('lvol')
+      .find(
+        (lvol) =>
+          lvol.owner === replica && lvol.params.role === role && lvol.params.snapshot === snapshot,
+      );
+  }
+
+  async head(replica: string): Promise<MadeLvol> {
+    return this.ofReplica(replica, 'head', null, `replica ${replica}`);
+  }
+
+  async snapshot(replica: string, snapshot: string): Promise<MadeLvol> {
+    const what = `snapshot ${snapshot} of replica ${replica}`;
+    return this.ofReplica(replica, 'snapshot', snapshot, what);
+  }
+
+  async scratch(replica: string): Promise<MadeLvol> {
+    return this.ofReplica(replica, 'scratch', null, `the scratch lvol of replica ${replica}`);
+  }
+
+  async info(lvol: MadeLvol): Promise<BdevInfo> {
+    return this.target.spdk().bdev.getBdev(lvol.uuid);
+  }
+
+  /** Deletes what one record names, and that alone; a thing with its name and another uuid is not ours. */
+  async remove(record: OwnedLvol): Promise<void> {
+    const seen = await this.see(record.name, record.params.disk);
+    // Half made, or half way through a revert, the record itself says that another uuid is ours too.
+    const settled = record.uuid !== null && record.params.revertTo === null;
+    if (seen !== undefined && settled && record.uuid !== seen.uuid)
+      throw notOwned(record.name, seen.uuid);
+    if (seen !== undefined) await this.target.spdk().lvol.delete(seen.uuid);
+    await this.journal.dropOwned('lvol', record.name);
+  }
+
+  /**
+   * Deletes a set of lvols, children before parents: SPDK refuses a snapshot with several clones. A clone that
+   * is not in the set belongs to somebody else, and stops it.
+   */
+  async removeAll(records: readonly OwnedLvol[]): Promise<void> {
+    const pending = new Map(records.map((record) => [record.params.lvolName, record]));
+    while (pending.size > 0) {
+      let removed = 0;
+      for (const [name, record] of [...pending]) {
+        const clones = record.uuid === null ? [] : await this.clonesOf(record.uuid);
+        if (clones.some((clone) => pending.has(clone))) continue;
+        const foreign = clones.find((clone) => !pending.has(clone));
+        if (foreign !== undefined) {
+          throw lariatError(
+            'SNAPSHOT_IN_USE',
+            `${record.name} has a clone '${foreign}' that another owner holds; delete that first`,
+          );
+        }
+        await this.remove(record);
+        pending.delete(name);
+        removed += 1;
+      }
+      if (removed === 0) {
+        const names = [...pending.keys()].join(', ');
+        throw lariatError('RECORD_CORRUPT', `the lvols ${names} are each other's clones in a ring`);
+      }
+    }
+  }
+
+  /** Names of the lvols whose parent this is; none for an lvol that has no bdev. */
+  async clonesOf(uuid: string): Promise<readonly string[]> {
+    try {
+      return (await this.target.spdk().bdev.getBdev(uuid)).lvol?.clones ?? [];
+    } catch (reason) {
+      if (isAbsent(reason)) return [];
+      throw reason;
+    }
+  }
+
+  private async ofReplica(
+    replica: string,
+    role: OwnedLvol['params']['role'],
+    snapshot: string | null,
+    what: string,
+  ): Promise<MadeLvol> {
+    const record = this.recordOf(replica, role, snapshot);
+    if (record === undefined) throw absent(what);
+    return this.require(record.name, what);
+  }
+
+  /** From bdev_lvol_get_lvols, which also shows clones whose external parent is missing. */
+  private async see(alias: string, disk: string): Promise<LvolInfo | undefined> {
+    try {
+      const lvols = await this.target.spdk().lvol.getLvols({ lvsName: disk });
+      return lvols.find((lvol) => lvol.alias === alias);
+    } catch (reason) {
+      // A store that is not loaded says nothing about its lvols: unknown is not absent (invariant 2).
+      if (!isAbsent(reason)) throw reason;
+      throw lariatError('DISK_NOT_FOUND', `disk ${disk} is not loaded on this node; see its log`);
+    }
+  }
+}
+
+function notOwned(alias: string, other: string): Error {
+  return lariatError(
+    'NOT_OWNED',
+    `${alias} is there and is not the one on record (${other}); it is left untouched. Remove or rename it by hand`,
+  );
+}
+
+function absent(what: string): Error {
+  return lariatError('REPLICA_NOT_FOUND', `${what} is not on this node`);
+}

@@ -1,0 +1,115 @@
+import type { Heartbeat, Inventory, NodeRegistration } from '@lariat/contracts';
+import { isRetryable, toLariatError } from '@lariat/kernel';
+import type { ControlPlanePort } from '../ports/control-plane.port.js';
+import type { JournalPort } from '../ports/journal.port.js';
+import type { LogPort } from '../ports/log.port.js';
+import { reportOf } from './loss-reporter.js';
+
+export interface PresenceParts {
+  readonly node: string;
+  readonly agentInstance: string;
+  readonly journal: JournalPort;
+  readonly controlPlane: ControlPlanePort;
+  readonly log: LogPort;
+  readonly registration: () => NodeRegistration;
+  readonly targetReady: () => boolean;
+}
+
+const REFRESH_MS = 10_000;
+const HEARTBEAT_MS = 1_000;
+/** Looks for changes; what changes faster is told once. */
+const CHANGE_POLL_MS = 250;
+const REGISTER_RETRY_MS = 500;
+
+/** Tells the services that the node lives, what it offers and what it holds. */
+export class Presence {
+  private sequence = 0;
+  private timers: NodeJS.Timeout[] = [];
+  private told = { registration: '', inventory: '' };
+  private nextRegistrationMs = 0;
+  private nextInventoryMs = 0;
+  private registering = false;
+  private lastRefusal = '';
+
+  constructor(private readonly parts: PresenceParts) {}
+
+  start(): void {
+    this.beat();
+    this.tellChanges();
+    this.timers = [
+      setInterval(() => this.beat(), HEARTBEAT_MS),
+      setInterval(() => this.tellChanges(), CHANGE_POLL_MS),
+    ];
+  }
+
+  stop(): void {
+    for (const timer of this.timers) clearInterval(timer);
+    this.timers = [];
+  }
+
+  inventory(): Inventory {
+    const { node, agentInstance, journal } = this.parts;
+    return {
+      node,
+      agentInstance,
+      replicas: journal
+        .ownedOfKind('lvol')
+        .filter((lvol) => lvol.params.role === 'head')
+        .map((lvol) => ({ replica: lvol.owner, volume: lvol.volume ?? '' })),
+      engines: journal.ownedOfKind('raid').map((raid) => {
+        const { volume, epoch, operational, lost } = reportOf(node, raid);
+        return { volume, epoch, operational, lost };
+      }),
+    };
+  }
+
+  private beat(): void {
+    const { node, agentInstance, controlPlane, targetReady } = this.parts;
+    this.sequence += 1;
+    const heartbeat: Heartbeat = {
+      node,
+      agentInstance,
+      sequence: this.sequence,
+      targetReady: targetReady(),
+    };
+    controlPlane.heartbeat(heartbeat);
+  }
+
+  private tellChanges(): void {
+    const now = performance.now();
+    const inventory = this.inventory();
+    const seen = JSON.stringify(inventory);
+    if (seen !== this.told.inventory || now >= this.nextInventoryMs) {
+      this.told.inventory = seen;
+      this.nextInventoryMs = now + REFRESH_MS;
+      this.parts.controlPlane.inventory(inventory);
+    }
+    const registration = this.parts.registration();
+    const wanted = JSON.stringify(registration);
+    const due = wanted !== this.told.registration || now >= this.nextRegistrationMs;
+    if (due && !this.registering) void this.register(registration, wanted);
+  }
+
+  private async register(registration: NodeRegistration, text: string): Promise<void> {
+    this.registering = true;
+    try {
+      await this.parts.controlPlane.register(registration);
+      this.told.registration = text;
+      this.lastRefusal = '';
+      this.nextRegistrationMs = performance.now() + REFRESH_MS;
+    } catch (reason) {
+      const error = toLariatError(reason);
+      // No service yet, most likely; a refusal of the content would not change by asking often.
+      const waitMs = isRetryable(error.kind) ? REGISTER_RETRY_MS : REFRESH_MS;
+      this.told.registration = text;
+      this.nextRegistrationMs = performance.now() + waitMs;
+      // Said once: services that are not up yet would fill the log.
+      if (error.message !== this.lastRefusal) {
+        this.parts.log.warn('registration not accepted', { error: error.message });
+      }
+      this.lastRefusal = error.message;
+    } finally {
+      this.registering = false;
+    }
+  }
+}

@@ -1,0 +1,281 @@
+import { lariatError, nodeHostNqn, scratchNqn, snapshotNqn } from '@lariat/contracts';
+import { delay, roundUpToCluster } from '@lariat/kernel';
+import { sizeInMib, SpdkError } from '@lariat/spdk';
+import {
+  copyControllerName,
+  headLvolName,
+  namespaceBdev,
+  scratchLvolName,
+  snapshotLvolName,
+  sourceControllerName,
+} from '../domain/names.js';
+import type { OwnedController } from '../domain/ownership.js';
+import type { JournalPort } from '../ports/journal.port.js';
+import type { TargetPort } from '../ports/target.port.js';
+import type { CommandContext, CommandHandlers, HandlersOf } from './command-handlers.js';
+import type { Controllers } from './controllers.js';
+import type { Exports } from './exports.js';
+import type { Lvols } from './lvols.js';
+import { requireDisk } from './replica.commands.js';
+import { isAbsent } from './target-errors.js';
+
+export interface RebuildCommandParts {
+  readonly node: string;
+  readonly journal: JournalPort;
+  readonly target: TargetPort;
+  readonly lvols: Lvols;
+  readonly exports: Exports;
+  readonly controllers: Controllers;
+}
+
+/** In place of an operation id while the target has not told it yet. */
+const STARTING = -1;
+
+const COPY_POLL_MS = 200;
+/** The first looks come sooner: small snapshots are copied in a moment. */
+const COPY_FIRST_POLL_MS = 10;
+
+/** The steps of an online rebuild, on the source's and on the destination's node (design section 5). */
+export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild'> {
+  const { node, journal, target, lvols, exports, controllers } = parts;
+
+  const exportSnapshot: CommandHandlers['rebuild.export-snapshot'] = async (input, context) => {
+    const { replica, volume, snapshot, hostNqn } = input;
+    const lvol = await lvols.snapshot(replica, snapshot);
+    return exports.ensure({
+      name: snapshotNqn(replica, snapshot),
+      uuid: lvol.uuid,
+      owner: replica,
+      volume,
+      operation: context.operation,
+      epoch: null,
+      params: { role: 'snapshot', bdevName: lvol.uuid, hosts: [hostNqn], allowAnyHost: false },
+    });
+  };
+
+  const unexportSnapshot: CommandHandlers['rebuild.unexport-snapshot'] = async (input) => {
+    await exports.remove(snapshotNqn(input.replica, input.snapshot));
+    return {};
+  };
+
+  const createHead: CommandHandlers['rebuild.create-head'] = async (input, context) => {
+    const { replica, volume, disk, source } = input;
+    requireDisk(journal, disk);
+    const sizeBytes = roundUpToCluster(input.sizeBytes);
+    const controller = sourceControllerName(replica);
+    await controllers.ensure({
+      name: controller,
+      uuid: source.uuid,
+      owner: replica,
+      volume,
+      operation: context.operation,
+      epoch: null,
+      params: {
+        role: 'source',
+        replica,
+        endpoint: source,
+        hostNqn: nodeHostNqn(node),
+        copy: null,
+      },
+    });
+    const lvolName = headLvolName(replica);
+    const head = await lvols.make(
+      {
+        owner: replica,
+        volume,
+        operation: context.operation,
+        epoch: null,
+        params: {
+          disk,
+          lvolName,
+          role: 'head',
+          snapshot: null,
+          sizeBytes,
+          sourceController: controller,
+          revertTo: null,
+        },
+      },
+      // By uuid: the store keeps the parent's name for ever, and a controller's name is not.
+      () => target.spdk().lvol.cloneBdev(source.uuid, disk, lvolName),
+    );
+    const info = await lvols.info(head);
+    if (info.sizeBytes < sizeBytes) {
+      await target.spdk().lvol.resize(head.uuid, sizeInMib(sizeBytes));
+    }
+    return { lvolUuid: head.uuid };
+  };
+
+  const createScratch: CommandHandlers['rebuild.create-scratch'] = async (input, context) => {
+    const { replica, volume, disk, hostNqn } = input;
+    requireDisk(journal, disk);
+    const sizeBytes = roundUpToCluster(input.sizeBytes);
+    const lvolName = scratchLvolName(replica);
+    const scratch = await lvols.make(
+      {
+        owner: replica,
+        volume,
+        operation: context.operation,
+        epoch: null,
+        params: {
+          disk,
+          lvolName,
+          role: 'scratch',
+          snapshot: null,
+          sizeBytes,
+          sourceController: null,
+          revertTo: null,
+        },
+      },
+      () =>
+        target.spdk().lvol.create({
+          store: { lvsName: disk },
+          lvolName,
+          sizeMib: sizeInMib(sizeBytes),
+          thinProvision: true,
+          clearMethod: 'write_zeroes',
+        }),
+    );
+    return exports.ensure({
+      name: scratchNqn(replica),
+      uuid: scratch.uuid,
+      owner: replica,
+      volume,
+      operation: context.operation,
+      epoch: null,
+      params: { role: 'scratch', bdevName: scratch.uuid, hosts: [hostNqn], allowAnyHost: false },
+    });
+  };
+
+  const copySnapshot: CommandHandlers['rebuild.copy-snapshot'] = async (input, context) => {
+    const { replica, volume, snapshot, scratch } = input;
+    const lvol = await lvols.snapshot(replica, snapshot);
+    const name = copyControllerName(scratch.nqn);
+    const before = journal.owned('controller', name);
+    const copy = before?.params.copy ?? null;
+    const stale = copy !== null && copy.targetInstance !== target.instance;
+    const untracked = copy !== null && copy.operationId === STARTING;
+    // A copy that was started and never recorded may still write: cutting its path ends it.
+    if (stale || untracked) await controllers.remove(name);
+    await controllers.ensure({
+      name,
+      uuid: scratch.uuid,
+      owner: replica,
+      volume,
+      operation: context.operation,
+      epoch: null,
+      params: {
+        role: 'copy',
+        replica,
+        endpoint: scratch,
+        hostNqn: nodeHostNqn(node),
+        copy: null,
+      },
+    });
+    if (copy !== null && !stale && !untracked) {
+      const copied = await followCopy(copy.operationId, context);
+      if (copied !== undefined && copy.snapshot === snapshot) {
+        await recordCopy(name, null);
+        return { copiedClusters: copied };
+      }
+    }
+    const begun = { snapshot, targetInstance: target.instance };
+    await recordCopy(name, { ...begun, operationId: STARTING });
+    const operationId = await target.spdk().lvol.startShallowCopy(lvol.uuid, namespaceBdev(name));
+    await recordCopy(name, { ...begun, operationId });
+    const copiedClusters = await followCopy(operationId, context);
+    if (copiedClusters === undefined) {
+      throw lariatError('TARGET_UNAVAILABLE', `the target forgot copy ${operationId}; try again`);
+    }
+    await recordCopy(name, null);
+    return { copiedClusters };
+  };
+
+  async function recordCopy(name: string, copy: OwnedController['params']['copy']): Promise<void> {
+    const record = journal.owned('controller', name);
+    if (record === undefined) return;
+    await journal.putOwned({ ...record, params: { ...record.params, copy } });
+  }
+
+  /** The number of clusters copied; undefined when the target knows no such copy. */
+  async function followCopy(
+    operationId: number,
+    context: CommandContext,
+  ): Promise<number | undefined> {
+    for (let waitMs = COPY_FIRST_POLL_MS; ; waitMs = Math.min(COPY_POLL_MS, waitMs * 2)) {
+      try {
+        const seen = await target.spdk().lvol.checkShallowCopy(operationId);
+        context.progress(seen.copiedClusters, seen.totalClusters, 'clusters');
+        if (seen.state === 'complete') return seen.copiedClusters;
+        if (seen.state === 'error') {
+          throw lariatError(
+            'LEG_UNREACHABLE',
+            `the copy stopped after ${seen.copiedClusters} of ${seen.totalClusters} clusters: ${seen.error ?? 'no reason given'}`,
+          );
+        }
+      } catch (reason) {
+        if (isAbsent(reason)) return undefined;
+        throw reason;
+      }
+      await delay(waitMs);
+    }
+  }
+
+  const freezeScratch: CommandHandlers['rebuild.freeze-scratch'] = async (input, context) => {
+    const { replica, volume, snapshot } = input;
+    const scratch = await lvols.scratch(replica);
+    const lvolName = snapshotLvolName(replica, snapshot);
+    const frozen = await lvols.make(
+      {
+        owner: replica,
+        volume,
+        operation: context.operation,
+        epoch: null,
+        params: {
+          disk: scratch.params.disk,
+          lvolName,
+          role: 'snapshot',
+          snapshot,
+          sizeBytes: scratch.params.sizeBytes,
+          sourceController: null,
+          revertTo: null,
+        },
+      },
+      () => target.spdk().lvol.snapshot(scratch.uuid, lvolName),
+    );
+    return { lvolUuid: frozen.uuid };
+  };
+
+  const finish: CommandHandlers['rebuild.finish'] = async ({ replica, snapshot }) => {
+    const head = await lvols.head(replica);
+    const parent = await lvols.snapshot(replica, snapshot);
+    try {
+      await target.spdk().lvol.setParent(head.uuid, parent.uuid);
+    } catch (reason) {
+      if (!(reason instanceof SpdkError && reason.errno === 'EEXIST')) throw reason;
+    }
+    if (head.params.sourceController !== null) {
+      await journal.putOwned({ ...head, params: { ...head.params, sourceController: null } });
+    }
+    await exports.remove(scratchNqn(replica));
+    const scratch = lvols.recordOf(replica, 'scratch');
+    if (scratch !== undefined) await lvols.remove(scratch);
+    await controllers.remove(sourceControllerName(replica));
+    return {};
+  };
+
+  const detachScratch: CommandHandlers['rebuild.detach-scratch'] = async (input) => {
+    await controllers.remove(copyControllerName(input.scratchNqn));
+    return {};
+  };
+
+  return {
+    'rebuild.export-snapshot': exportSnapshot,
+    'rebuild.unexport-snapshot': unexportSnapshot,
+    'rebuild.create-head': createHead,
+    'rebuild.create-scratch': createScratch,
+    'rebuild.copy-snapshot': copySnapshot,
+    'rebuild.freeze-scratch': freezeScratch,
+    'rebuild.finish': finish,
+    'rebuild.detach-scratch': detachScratch,
+  };
+}

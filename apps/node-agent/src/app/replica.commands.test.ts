@@ -1,0 +1,220 @@
+import 'reflect-metadata';
+import { replicaNqn } from '@lariat/contracts';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { connectionLost } from '../testing/fake-target.js';
+import { context, fixture, tempDir, type Fixture } from '../testing/fixture.js';
+
+const MIB = 1024 * 1024;
+let dir: ReturnType<typeof tempDir>;
+let node: Fixture;
+
+beforeEach(async () => {
+  dir = tempDir();
+  node = await fixture(dir.path);
+});
+afterEach(async () => {
+  await node.journal.close();
+  dir.remove();
+});
+
+const create = (replica: string, volume = 'vol-1') =>
+  node.handlers['replica.create']({ replica, volume, disk: 'disk-1', sizeBytes: 8 * MIB }, context);
+const snap = (replica: string, snapshot: string) =>
+  node.handlers['snapshot.create']({ replica, volume: 'vol-1', snapshot }, context);
+const remove = (replica: string) =>
+  node.handlers['replica.delete']({ replica, volume: 'vol-1' }, context);
+const exportTo = (replica: string, hostNqns: readonly string[]) =>
+  node.handlers['replica.export']({ replica, volume: 'vol-1', epoch: 1, hostNqns }, context);
+const revert = (replica: string, snapshot: string) =>
+  node.handlers['replica.revert'](
+    { replica, volume: 'vol-1', snapshot, sizeBytes: 8 * MIB },
+    context,
+  );
+
+describe('deleting a replica (S0)', () => {
+  test('touches nothing of another replica on the same disk', async () => {
+    // Names of which one is the beginning of the other, as a match by pattern would confuse them.
+    await create('rep-a');
+    await create('rep-a-b', 'vol-2');
+    for (const replica of ['rep-a', 'rep-a-b']) {
+      await snap(replica, 's1');
+      await snap(replica, 's2');
+      await exportTo(replica, ['nqn.2026-11.io.lariat:host']);
+    }
+    const foreign = new Set(
+      [...node.target.lvols.values()]
+        .filter(({ name }) => name.startsWith('rep-a-b'))
+        .map(({ uuid }) => uuid),
+    );
+    const before = [...node.target.lvols.values()].filter(({ uuid }) => foreign.has(uuid));
+    node.target.calls.length = 0;
+    await remove('rep-a');
+    expect([...node.target.lvols.values()]).toEqual(before);
+    expect([...node.target.subsystems.keys()]).toEqual([replicaNqn('rep-a-b')]);
+    for (const { params } of node.target.calls) {
+      for (const value of Object.values(params)) {
+        expect(foreign.has(String(value))).toBe(false);
+        expect(value).not.toBe(replicaNqn('rep-a-b'));
+      }
+    }
+    expect(node.journal.ownedBy('rep-a')).toEqual([]);
+    expect(node.journal.ownedBy('rep-a-b')).toHaveLength(4);
+  });
+
+  test('leaves lvols alone that no record names, whatever they are called', async () => {
+    await create('rep-a');
+    const stranger = await node.target.spdk().lvol.create({
+      store: { lvsName: 'disk-1' },
+      lvolName: 'rep-a.junk',
+      sizeMib: 1,
+    });
+    await remove('rep-a');
+    expect([...node.target.lvols.keys()]).toEqual([stranger]);
+  });
+
+  test('stops at a snapshot that somebody else has a clone of', async () => {
+    await create('rep-a');
+    const { lvolUuid } = await snap('rep-a', 's1');
+    await node.target.spdk().lvol.clone(lvolUuid, 'linked-clone');
+    await expect(remove('rep-a')).rejects.toMatchObject({ code: 'SNAPSHOT_IN_USE' });
+    expect(node.target.lvols.has(lvolUuid)).toBe(true);
+  });
+
+  test('refuses a thing with our name and another uuid', async () => {
+    const { lvolUuid } = await create('rep-a');
+    await node.target.spdk().lvol.delete(lvolUuid);
+    const other = await node.target.spdk().lvol.create({
+      store: { lvsName: 'disk-1' },
+      lvolName: 'rep-a',
+      sizeMib: 1,
+    });
+    await expect(remove('rep-a')).rejects.toMatchObject({ code: 'NOT_OWNED' });
+    expect(node.target.lvols.has(other)).toBe(true);
+  });
+
+  test('says unknown, not gone, while the disk is not loaded', async () => {
+    await create('rep-a');
+    node.target.stores.delete('disk-1');
+    await expect(remove('rep-a')).rejects.toMatchObject({ code: 'DISK_NOT_FOUND' });
+    expect(node.journal.ownedBy('rep-a')).toHaveLength(1);
+  });
+
+  test('can be done again after it was cut off anywhere', async () => {
+    for (let cut = 1; cut <= 4; cut += 1) {
+      await create(`rep-${cut}`);
+      await snap(`rep-${cut}`, 's1');
+      await exportTo(`rep-${cut}`, ['nqn.2026-11.io.lariat:host']);
+      cutAfterChange(cut);
+      await remove(`rep-${cut}`).catch(() => undefined);
+      heal();
+      await remove(`rep-${cut}`);
+      expect(node.target.lvols.size).toBe(0);
+      expect(node.target.subsystems.size).toBe(0);
+      expect(node.journal.ownedBy(`rep-${cut}`)).toEqual([]);
+    }
+  });
+});
+
+/** The connection is lost after the nth change from now: it has happened, and nobody learns so. */
+function cutAfterChange(nth: number): void {
+  let left = nth;
+  node.target.after = (method) => {
+    if (/_get_/.test(method)) return;
+    left -= 1;
+    if (left <= 0) throw connectionLost();
+  };
+}
+function heal(): void {
+  node.target.after = () => undefined;
+}
+
+describe('making a replica', () => {
+  test('adopts what an interrupted try has made', async () => {
+    cutAfterChange(1);
+    await expect(create('rep-a')).rejects.toMatchObject({ code: 'SPDK_CONNECTION_LOST' });
+    heal();
+    const { lvolUuid } = await create('rep-a');
+    expect([...node.target.lvols.keys()]).toEqual([lvolUuid]);
+  });
+
+  test('refuses an lvol of that name that is not on record', async () => {
+    await node.target.spdk().lvol.create({
+      store: { lvsName: 'disk-1' },
+      lvolName: 'rep-a',
+      sizeMib: 1,
+    });
+    await expect(create('rep-a')).rejects.toMatchObject({ code: 'NOT_OWNED' });
+  });
+
+  test('never makes an empty lvol where a made one has gone', async () => {
+    const { lvolUuid } = await create('rep-a');
+    node.target.lvols.delete(lvolUuid);
+    await expect(create('rep-a')).rejects.toMatchObject({ code: 'REPLICA_NOT_FOUND' });
+    expect(node.target.lvols.size).toBe(0);
+  });
+});
+
+describe('exporting a replica', () => {
+  test('admits exactly the hosts given, and cuts off those before', async () => {
+    await create('rep-a');
+    await exportTo('rep-a', ['nqn.old', 'nqn.both']);
+    node.target.calls.length = 0;
+    await exportTo('rep-a', ['nqn.both', 'nqn.new']);
+    expect([...(node.target.subsystems.get(replicaNqn('rep-a'))?.hosts ?? [])]).toEqual([
+      'nqn.both',
+      'nqn.new',
+    ]);
+    expect(node.target.changes()).toEqual([
+      'nvmf_subsystem_remove_host',
+      'nvmf_subsystem_add_host',
+    ]);
+  });
+
+  test('lets a host in only when the namespace is there', async () => {
+    await create('rep-a');
+    node.target.calls.length = 0;
+    await exportTo('rep-a', ['nqn.host']);
+    const order = node.target.changes();
+    expect(order.indexOf('nvmf_subsystem_add_ns')).toBeLessThan(
+      order.indexOf('nvmf_subsystem_add_host'),
+    );
+  });
+});
+
+describe('reverting a replica', () => {
+  test('is finished by a repetition, wherever it was cut off', async () => {
+    for (let cut = 1; cut <= 3; cut += 1) {
+      const replica = `rep-${cut}`;
+      const { lvolUuid: old } = await create(replica);
+      const { lvolUuid: parent } = await snap(replica, 's1');
+      cutAfterChange(cut);
+      await expect(revert(replica, 's1')).rejects.toMatchObject({ code: 'SPDK_CONNECTION_LOST' });
+      heal();
+      const { lvolUuid } = await revert(replica, 's1');
+      expect(lvolUuid).not.toBe(old);
+      expect(node.target.lvols.has(old)).toBe(false);
+      expect(node.target.lvols.get(lvolUuid)).toMatchObject({ name: replica, parent });
+      expect(node.lvols.recordOf(replica, 'head')).toMatchObject({
+        uuid: lvolUuid,
+        params: { revertTo: null },
+      });
+    }
+  });
+
+  test('half done, the replica can still be deleted', async () => {
+    await create('rep-a');
+    await snap('rep-a', 's1');
+    cutAfterChange(2);
+    await revert('rep-a', 's1').catch(() => undefined);
+    heal();
+    await remove('rep-a');
+    expect(node.target.lvols.size).toBe(0);
+  });
+
+  test('is refused while the replica is exported', async () => {
+    await create('rep-a');
+    await snap('rep-a', 's1');
+    await exportTo('rep-a', ['nqn.host']);
+    await expect(revert('rep-a', 's1')).rejects.toMatchObject({ code: 'VOLUME_BUSY' });
+  });
+});

@@ -1,0 +1,199 @@
+import { lariatError, replicaNqn } from '@lariat/contracts';
+import { roundUpToCluster } from '@lariat/kernel';
+import { sizeInMib } from '@lariat/spdk';
+import { headLvolName } from '../domain/names.js';
+import type { OwnedLvol } from '../domain/ownership.js';
+import type { JournalPort } from '../ports/journal.port.js';
+import type { TargetPort } from '../ports/target.port.js';
+import type { Checksums } from './checksums.js';
+import type { CommandHandlers, HandlersOf } from './command-handlers.js';
+import type { Controllers } from './controllers.js';
+import type { Exports } from './exports.js';
+import type { Lvols, MadeLvol } from './lvols.js';
+
+export interface ReplicaCommandParts {
+  readonly journal: JournalPort;
+  readonly target: TargetPort;
+  readonly lvols: Lvols;
+  readonly exports: Exports;
+  readonly controllers: Controllers;
+  readonly checksums: Checksums;
+}
+
+/** The volume whose engine on this node has the replica as its local leg. */
+export function engineUsing(journal: JournalPort, replica: string): string | undefined {
+  return journal
+    .ownedOfKind('raid')
+    .find((raid) =>
+      raid.params.legs.some((leg) => leg.replica === replica && leg.endpoint === null),
+    )?.name;
+}
+
+export function requireDisk(journal: JournalPort, disk: string): void {
+  const record = journal.owned('disk', disk);
+  if (record !== undefined && record.uuid !== null) return;
+  throw lariatError('DISK_NOT_FOUND', `disk ${disk} is not on this node`);
+}
+
+/** Commands on a replica's head and on the replica as a whole. */
+export function replicaCommands(parts: ReplicaCommandParts): HandlersOf<'replica'> {
+  const { journal, target, lvols, exports, controllers, checksums } = parts;
+
+  function requireUnused(replica: string): void {
+    const user = engineUsing(journal, replica);
+    if (user === undefined) return;
+    throw lariatError(
+      'VOLUME_BUSY',
+      `replica ${replica} is a leg of the engine of volume ${user} on this node; stop the engine or remove the leg first`,
+    );
+  }
+
+  function requireUnexported(replica: string): void {
+    if (journal.owned('subsystem', replicaNqn(replica)) === undefined) return;
+    throw lariatError('VOLUME_BUSY', `replica ${replica} is exported; unexport it first`);
+  }
+
+  const create: CommandHandlers['replica.create'] = async (input, context) => {
+    const { replica, volume, disk } = input;
+    requireDisk(journal, disk);
+    const sizeBytes = roundUpToCluster(input.sizeBytes);
+    const lvolName = headLvolName(replica);
+    const made = await lvols.make(
+      {
+        owner: replica,
+        volume,
+        operation: context.operation,
+        epoch: null,
+        params: {
+          disk,
+          lvolName,
+          role: 'head',
+          snapshot: null,
+          sizeBytes,
+          sourceController: null,
+          revertTo: null,
+        },
+      },
+      () =>
+        target.spdk().lvol.create({
+          store: { lvsName: disk },
+          lvolName,
+          sizeMib: sizeInMib(sizeBytes),
+          thinProvision: true,
+          clearMethod: 'write_zeroes',
+        }),
+    );
+    return { lvolUuid: made.uuid };
+  };
+
+  const remove: CommandHandlers['replica.delete'] = async ({ replica }) => {
+    requireUnused(replica);
+    // The whole deletion set comes from the records of this owner (invariant 1).
+    const things = journal.ownedBy(replica);
+    for (const thing of things) {
+      if (thing.kind === 'subsystem') await exports.remove(thing.name);
+    }
+    await lvols.removeAll(things.filter((thing): thing is OwnedLvol => thing.kind === 'lvol'));
+    // After the head: its external parent comes through one of them.
+    for (const thing of things) {
+      if (thing.kind === 'controller') await controllers.remove(thing.name);
+    }
+    return {};
+  };
+
+  const exportHead: CommandHandlers['replica.export'] = async (input, context) => {
+    const { replica, volume, epoch, hostNqns } = input;
+    requireUnused(replica);
+    const head = await lvols.head(replica);
+    return exports.ensure({
+      name: replicaNqn(replica),
+      uuid: head.uuid,
+      owner: replica,
+      volume,
+      operation: context.operation,
+      epoch,
+      params: { role: 'replica', bdevName: head.uuid, hosts: hostNqns, allowAnyHost: false },
+    });
+  };
+
+  const unexport: CommandHandlers['replica.unexport'] = async ({ replica }) => {
+    await exports.remove(replicaNqn(replica));
+    return {};
+  };
+
+  const resize: CommandHandlers['replica.resize'] = async (input) => {
+    const { replica } = input;
+    const sizeBytes = roundUpToCluster(input.sizeBytes);
+    const head = await lvols.head(replica);
+    if (sizeBytes < head.params.sizeBytes) {
+      throw lariatError(
+        'VOLUME_SHRINK',
+        `replica ${replica} has ${head.params.sizeBytes} bytes and cannot shrink to ${sizeBytes}`,
+      );
+    }
+    await target.spdk().lvol.resize(head.uuid, sizeInMib(sizeBytes));
+    await journal.putOwned({ ...head, params: { ...head.params, sizeBytes } });
+    return {};
+  };
+
+  const revert: CommandHandlers['replica.revert'] = async (input, context) => {
+    const { replica, snapshot } = input;
+    requireUnused(replica);
+    requireUnexported(replica);
+    const parent = await lvols.snapshot(replica, snapshot);
+    const record = lvols.recordOf(replica, 'head');
+    if (record === undefined || record.uuid === null) {
+      throw lariatError('REPLICA_NOT_FOUND', `replica ${replica} is not on this node`);
+    }
+    // From here on the record says that the lvol with the old uuid is to go, and any other is the new one.
+    const going = { ...record, params: { ...record.params, revertTo: snapshot } };
+    if (record.params.revertTo === null) await journal.putOwned(going);
+    const head = await replaceHead(going, parent);
+    const sizeBytes = Math.max(roundUpToCluster(input.sizeBytes), parent.params.sizeBytes);
+    await target.spdk().lvol.resize(head.uuid, sizeInMib(sizeBytes));
+    await journal.putOwned({
+      ...head,
+      operation: context.operation,
+      params: { ...head.params, sizeBytes, revertTo: null },
+    });
+    return { lvolUuid: head.uuid };
+  };
+
+  async function replaceHead(record: OwnedLvol, parent: MadeLvol): Promise<MadeLvol> {
+    const { lvol } = target.spdk();
+    const present = await lvol.getLvols({ lvsName: record.params.disk });
+    const seen = present.find((candidate) => candidate.alias === record.name);
+    if (seen !== undefined && seen.uuid !== record.uuid) return { ...record, uuid: seen.uuid };
+    if (seen !== undefined) await lvol.delete(seen.uuid);
+    const uuid = await lvol.clone(parent.uuid, record.params.lvolName);
+    return { ...record, uuid };
+  }
+
+  const checksum: CommandHandlers['replica.checksum'] = async (input, context) => {
+    const { replica, volume, snapshot } = input;
+    if (snapshot === null) {
+      requireUnused(replica);
+      requireUnexported(replica);
+    }
+    const lvol =
+      snapshot === null ? await lvols.head(replica) : await lvols.snapshot(replica, snapshot);
+    return checksums.sha256({
+      lvol,
+      replica,
+      volume,
+      snapshot,
+      operation: context.operation,
+      progress: context.progress,
+    });
+  };
+
+  return {
+    'replica.create': create,
+    'replica.delete': remove,
+    'replica.export': exportHead,
+    'replica.unexport': unexport,
+    'replica.resize': resize,
+    'replica.revert': revert,
+    'replica.checksum': checksum,
+  };
+}

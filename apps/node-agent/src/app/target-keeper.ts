@@ -1,0 +1,112 @@
+import { lariatError } from '@lariat/contracts';
+import { backoffMs, delay, toLariatError, withDeadline, type Clock } from '@lariat/kernel';
+import type { LogPort } from '../ports/log.port.js';
+import type { TargetLife } from '../ports/target.port.js';
+import type { Restore } from './restore.js';
+
+export interface TargetKeeperParts {
+  readonly life: TargetLife;
+  readonly restore: Restore;
+  readonly clock: Clock;
+  readonly log: LogPort;
+  /** Called each time the target has been put back. */
+  readonly onReady: () => void;
+}
+
+const RESTART_BACKOFF = { initialMs: 50, maxMs: 5_000, factor: 2 };
+/** A target that has run this long starts the backoff anew. */
+const SETTLED_AFTER_MS = 10_000;
+
+/** Keeps a target running: adopts or starts it, puts it back, and does so again whenever it is lost. */
+export class TargetKeeper {
+  /** Whether the target was running before this agent. */
+  adopted = false;
+  private isReady = false;
+  private readonly stopping = new AbortController();
+  private readonly waiters = new Set<() => void>();
+  private loop: Promise<void> | undefined;
+
+  constructor(private readonly parts: TargetKeeperParts) {}
+
+  get ready(): boolean {
+    return this.isReady;
+  }
+
+  /** The first start's failure is thrown: it is a wrong configuration more often than not. */
+  async start(): Promise<void> {
+    this.adopted = await this.bringUp();
+    this.loop = this.keep();
+  }
+
+  /** Resolves when the target has been put back; TARGET_UNAVAILABLE after `timeoutMs`. */
+  async whenReady(timeoutMs: number): Promise<void> {
+    if (this.isReady) return;
+    let waiter: (() => void) | undefined;
+    const ready = new Promise<void>((resolve) => {
+      waiter = resolve;
+      this.waiters.add(resolve);
+    });
+    try {
+      await withDeadline('the target', timeoutMs, ready);
+    } catch (cause) {
+      throw lariatError(
+        'TARGET_UNAVAILABLE',
+        "this node's target is down and being restarted; try again",
+        undefined,
+        cause,
+      );
+    } finally {
+      if (waiter !== undefined) this.waiters.delete(waiter);
+    }
+  }
+
+  /** Ends the supervision, and with `target` the target itself. */
+  async stop(target: boolean, deadlineMs: number): Promise<void> {
+    this.isReady = false;
+    this.stopping.abort();
+    if (target) await this.parts.life.stop(deadlineMs);
+    this.parts.life.disconnect();
+    await this.loop;
+  }
+
+  private async keep(): Promise<void> {
+    const { life, clock, log } = this.parts;
+    const { signal } = this.stopping;
+    let attempt = 0;
+    let upSinceMs = clock.monotonicMs();
+    while (!signal.aborted) {
+      if (this.isReady) {
+        const reason = await life.lost;
+        this.isReady = false;
+        if (signal.aborted) return;
+        log.warn('target lost', { reason });
+        if (clock.monotonicMs() - upSinceMs > SETTLED_AFTER_MS) attempt = 0;
+      }
+      if (attempt > 0) await delay(backoffMs(RESTART_BACKOFF, attempt), signal);
+      if (signal.aborted) return;
+      attempt += 1;
+      try {
+        await this.bringUp();
+        upSinceMs = clock.monotonicMs();
+      } catch (reason) {
+        log.error('target does not start', { attempt, error: toLariatError(reason).message });
+      }
+    }
+  }
+
+  private async bringUp(): Promise<boolean> {
+    const { life, restore, clock, log } = this.parts;
+    const beganMs = clock.monotonicMs();
+    const { adopted } = await life.open();
+    await restore.all();
+    this.isReady = true;
+    log.info('target ready', {
+      adopted,
+      pid: life.process()?.pid,
+      afterMs: Math.round(clock.monotonicMs() - beganMs),
+    });
+    for (const waiter of this.waiters) waiter();
+    this.parts.onReady();
+    return adopted;
+  }
+}

@@ -1,0 +1,58 @@
+import { expect, test } from 'vitest';
+import { readConfig, UsageError } from './config.js';
+
+const BASE = ['--node', 'n1', '--nats', 'nats://127.0.0.1:4222', '--data', '/tmp/x'];
+const GIB = 1024 ** 3;
+
+test('arguments win over the environment', () => {
+  const env = {
+    LARIAT_NODE: 'other',
+    LARIAT_ZONE: 'z1',
+    LARIAT_DISKS: 'd9=1GiB',
+    LARIAT_LABELS: 'a=b,c=d',
+  };
+  const config = readConfig([...BASE, '--disk', 'd1=2GiB', '--disk', 'd2=64M'], env);
+  expect(config).toMatchObject({
+    node: 'n1',
+    zone: 'z1',
+    labels: { a: 'b', c: 'd' },
+    traddr: '127.0.0.1',
+    trsvcid: 0,
+    target: 'soft',
+    disks: [
+      { name: 'd1', sizeBytes: 2 * GIB },
+      { name: 'd2', sizeBytes: 64 * 1024 ** 2 },
+    ],
+  });
+});
+
+test('everything may come from the environment', () => {
+  const env = {
+    LARIAT_NODE: 'n2',
+    LARIAT_NATS_URL: 'nats://x:1',
+    LARIAT_DATA: '/tmp/y',
+    LARIAT_DISKS: 'd1=1GiB,d2=2GiB',
+  };
+  expect(readConfig([], env).disks.map(({ name }) => name)).toEqual(['d1', 'd2']);
+});
+
+test.each([
+  [[], '--node NAME is missing'],
+  [['--node', 'Not_A_Label'], 'not a DNS label'],
+  [['--disk', 'd1'], 'KEY=VALUE'],
+  [['--disk', 'd1=big'], 'not a size'],
+  [['--disk', 'd1=1MiB'], 'at least 16 MiB'],
+  [['--disk', 'd1=1GiB', '--disk', 'd1=2GiB'], 'twice'],
+  [['--label', '=x'], 'KEY=VALUE'],
+  [['--trsvcid', '70000'], 'not a port'],
+  [['--trsvcid', 'http'], 'not a port'],
+  [['--target', 'hard'], 'neither soft nor spdk'],
+  [['--target', 'spdk'], '--spdk-bin'],
+  [['--target', 'spdk', '--spdk-bin', '/no/such/file'], 'no such file'],
+  [['--nonsense'], 'nonsense'],
+  [['positional'], 'positional'],
+])('%j is refused: %s', (argv, message) => {
+  const whole = argv.length === 0 ? [] : [...BASE, ...argv];
+  expect(() => readConfig(whole, {})).toThrow(UsageError);
+  expect(() => readConfig(whole, {})).toThrow(message);
+});

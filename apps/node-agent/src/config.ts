@@ -1,0 +1,183 @@
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { isDnsLabel, MIB, parseSizeBytes } from '@lariat/kernel';
+
+export type TargetKind = 'soft' | 'spdk';
+
+export interface DiskFlag {
+  readonly name: string;
+  readonly sizeBytes: number;
+}
+
+export interface AgentConfig {
+  readonly node: string;
+  readonly natsUrl: string;
+  readonly dataDir: string;
+  readonly zone: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly traddr: string;
+  /** 0: a free one is chosen at the first start and kept. */
+  readonly trsvcid: number;
+  readonly disks: readonly DiskFlag[];
+  readonly target: TargetKind;
+  readonly softTargetBin: string;
+  readonly spdkBin: string;
+  readonly spdkArgs: readonly string[];
+  /** Base URL of an OTLP/HTTP collector; undefined sends no spans there. */
+  readonly otlpEndpoint: string | undefined;
+  /** True lets tests arm fault points in this process. */
+  readonly faults: boolean;
+}
+
+export const USAGE = `usage: lariat-node-agent --node NAME --nats URL --data DIR [options]
+
+  --node NAME          this node's name, a DNS label                    LARIAT_NODE
+  --nats URL           NATS server                                      LARIAT_NATS_URL
+  --data DIR           folder of the agent's own records                LARIAT_DATA
+  --zone ZONE          failure zone ('default')                         LARIAT_ZONE
+  --label KEY=VALUE    label for placement; may be repeated             LARIAT_LABELS (comma-separated)
+  --traddr ADDRESS     address of the NVMe/TCP listener (127.0.0.1)     LARIAT_TRADDR
+  --trsvcid PORT       its port; 0 chooses one and keeps it (0)         LARIAT_TRSVCID
+  --disk NAME=SIZE     a disk in a file, made when missing; repeatable  LARIAT_DISKS (comma-separated)
+  --target KIND        soft or spdk (soft)                              LARIAT_TARGET
+  --spdk-bin PATH      spdk_tgt, for --target spdk                      LARIAT_SPDK_BIN
+  --spdk-args ARGS     further arguments of spdk_tgt                    LARIAT_SPDK_ARGS
+  --soft-target PATH   soft-target's main.js                            LARIAT_SOFT_TARGET
+`;
+
+/** The command line is wrong: print the message and the usage, and exit 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** spdk_tgt without huge pages and PCI devices, on one core: what works everywhere. */
+const DEFAULT_SPDK_ARGS = '-m 0x1 -s 512 --no-huge --no-pci';
+/** Room for the store's own metadata and some clusters. */
+const MIN_DISK_BYTES = 16 * MIB;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+const OPTIONS = {
+  node: { type: 'string' },
+  nats: { type: 'string' },
+  data: { type: 'string' },
+  zone: { type: 'string' },
+  label: { type: 'string', multiple: true },
+  traddr: { type: 'string' },
+  trsvcid: { type: 'string' },
+  disk: { type: 'string', multiple: true },
+  target: { type: 'string' },
+  'spdk-bin': { type: 'string' },
+  'spdk-args': { type: 'string' },
+  'soft-target': { type: 'string' },
+} as const;
+
+/** Arguments win over the environment; every fault is a UsageError that says what to write instead. */
+export function readConfig(argv: readonly string[], env: Environment): AgentConfig {
+  const flags = parseFlags(argv);
+  const one = (flag: keyof typeof OPTIONS, variable: string): string | undefined => {
+    const value = flags[flag];
+    return typeof value === 'string' ? value : env[variable];
+  };
+  const many = (flag: 'label' | 'disk', variable: string): readonly string[] =>
+    flags[flag] ?? (env[variable] ?? '').split(',').filter((text) => text !== '');
+  const target = targetKind(one('target', 'LARIAT_TARGET') ?? 'soft');
+  const spdkBin = one('spdk-bin', 'LARIAT_SPDK_BIN') ?? '';
+  if (target === 'spdk' && spdkBin === '') {
+    throw new UsageError('--target spdk needs --spdk-bin PATH, the path of spdk_tgt');
+  }
+  if (target === 'spdk' && !existsSync(spdkBin)) {
+    throw new UsageError(`--spdk-bin ${spdkBin}: there is no such file`);
+  }
+  return Object.freeze({
+    node: nodeName(required(one('node', 'LARIAT_NODE'), '--node NAME')),
+    natsUrl: required(one('nats', 'LARIAT_NATS_URL'), '--nats URL'),
+    dataDir: resolve(required(one('data', 'LARIAT_DATA'), '--data DIR')),
+    zone: one('zone', 'LARIAT_ZONE') ?? 'default',
+    labels: labelsOf(many('label', 'LARIAT_LABELS')),
+    traddr: one('traddr', 'LARIAT_TRADDR') ?? '127.0.0.1',
+    trsvcid: portOf(one('trsvcid', 'LARIAT_TRSVCID') ?? '0'),
+    disks: disksOf(many('disk', 'LARIAT_DISKS')),
+    target,
+    softTargetBin: one('soft-target', 'LARIAT_SOFT_TARGET') ?? besideUs('soft-target'),
+    spdkBin,
+    spdkArgs: (one('spdk-args', 'LARIAT_SPDK_ARGS') ?? DEFAULT_SPDK_ARGS)
+      .split(' ')
+      .filter((text) => text !== ''),
+    otlpEndpoint: env['OTEL_EXPORTER_OTLP_ENDPOINT'],
+    faults: env['LARIAT_FAULTS'] === '1',
+  });
+}
+
+interface Flags {
+  readonly [flag: string]: string | string[] | undefined;
+  readonly label?: string[];
+  readonly disk?: string[];
+}
+
+function parseFlags(argv: readonly string[]): Flags {
+  try {
+    return parseArgs({ args: [...argv], options: OPTIONS, strict: true, allowPositionals: false })
+      .values;
+  } catch (reason) {
+    throw new UsageError((reason as Error).message);
+  }
+}
+
+/** The other apps of this checkout are started as processes, never imported. */
+function besideUs(app: string): string {
+  return fileURLToPath(new URL(`../../${app}/dist/main.js`, import.meta.url));
+}
+
+function required(value: string | undefined, flag: string): string {
+  if (value === undefined || value === '') throw new UsageError(`${flag} is missing`);
+  return value;
+}
+
+function nodeName(text: string): string {
+  if (isDnsLabel(text)) return text;
+  throw new UsageError(
+    `--node '${text}' is not a DNS label: 1 to 63 of a-z, 0-9 and '-', which is not first or last`,
+  );
+}
+
+function targetKind(text: string): TargetKind {
+  if (text === 'soft' || text === 'spdk') return text;
+  throw new UsageError(`--target '${text}' is neither soft nor spdk`);
+}
+
+function portOf(text: string): number {
+  const port = Number(text);
+  if (/^\d+$/.test(text) && port <= 65_535) return port;
+  throw new UsageError(`--trsvcid '${text}' is not a port from 0 to 65535`);
+}
+
+function split(text: string, flag: string): readonly [string, string] {
+  const at = text.indexOf('=');
+  if (at > 0) return [text.slice(0, at), text.slice(at + 1)];
+  throw new UsageError(`${flag} '${text}' must have the form KEY=VALUE`);
+}
+
+function labelsOf(texts: readonly string[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(texts.map((text) => split(text, '--label')));
+}
+
+function disksOf(texts: readonly string[]): readonly DiskFlag[] {
+  const disks = texts.map((text): DiskFlag => {
+    const [name, size] = split(text, '--disk');
+    const sizeBytes = parseSizeBytes(size);
+    if (!isDnsLabel(name)) throw new UsageError(`--disk '${name}' is not a DNS label`);
+    if (sizeBytes === undefined || sizeBytes < MIN_DISK_BYTES || sizeBytes % MIB !== 0) {
+      throw new UsageError(
+        `--disk ${name}: '${size}' is not a size in whole MiB of at least ${MIN_DISK_BYTES / MIB} MiB, such as 2GiB`,
+      );
+    }
+    return { name, sizeBytes };
+  });
+  if (new Set(disks.map(({ name }) => name)).size < disks.length) {
+    throw new UsageError('--disk names one disk twice');
+  }
+  return disks;
+}

@@ -1,0 +1,74 @@
+import { lariatError, type CommandEnvelope, type CommandName } from '@lariat/contracts';
+import type { LariatError } from '@lariat/kernel';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function textField(input: unknown, name: string): string {
+  const value = (input as Fields)[name];
+  return typeof value === 'string' ? value : '';
+}
+
+/**
+ * Commands with the same key run one after the other. Engine and frontend commands go by volume; commands on
+ * lvols by replica, so that a long copy never holds up the engine; the longest ones have a lane of their own.
+ */
+export function queueKey(command: CommandName, input: unknown): string {
+  const noun = command.slice(0, command.indexOf('.'));
+  if (noun === 'engine' || noun === 'frontend') return `volume/${textField(input, 'volume')}`;
+  if (noun === 'disk') return `disk/${textField(input, 'disk')}`;
+  const replica = textField(input, 'replica');
+  if (command === 'rebuild.copy-snapshot') return `copy/${replica}`;
+  const snapshot = textField(input, 'snapshot');
+  if (command === 'replica.checksum' && snapshot !== '') return `checksum/${replica}/${snapshot}`;
+  return `replica/${replica}`;
+}
+
+const EPOCH_NOUNS: ReadonlySet<string> = new Set(['engine', 'frontend']);
+
+/** The volume and epoch that a command speaks for; undefined when it has none. */
+export function epochOf(
+  command: CommandName,
+  input: unknown,
+): { readonly volume: string; readonly epoch: number } | undefined {
+  const noun = command.slice(0, command.indexOf('.'));
+  const bound =
+    EPOCH_NOUNS.has(noun) || command === 'replica.export' || command === 'replica.unexport';
+  if (!bound) return undefined;
+  const epoch = (input as Fields)['epoch'];
+  return typeof epoch === 'number' ? { volume: textField(input, 'volume'), epoch } : undefined;
+}
+
+/** What the journal has seen so far that bears on one command. */
+export interface Precedents {
+  readonly highestFence: number;
+  readonly highestEpoch: number;
+}
+
+/** Undefined when the command may run; otherwise why not. Nothing has been changed then. */
+export function refusal(
+  envelope: CommandEnvelope,
+  precedents: Precedents,
+  nowMs: number,
+): LariatError | undefined {
+  if (nowMs > envelope.deadlineAtMs) {
+    return lariatError(
+      'COMMAND_EXPIRED',
+      `${envelope.command} reached the node ${nowMs - envelope.deadlineAtMs} ms after its deadline; nothing was changed by this delivery`,
+    );
+  }
+  if (envelope.fence < precedents.highestFence) {
+    return lariatError(
+      'COMMAND_FENCED',
+      `operation ${envelope.operation} is led under fence ${precedents.highestFence}; a command with fence ${envelope.fence} is refused`,
+    );
+  }
+  const bound = epochOf(envelope.command, envelope.input);
+  if (bound !== undefined && bound.epoch < precedents.highestEpoch) {
+    return lariatError(
+      'EPOCH_STALE',
+      `volume ${bound.volume} is at epoch ${precedents.highestEpoch}; ${envelope.command} for epoch ${bound.epoch} is refused`,
+      { epoch: precedents.highestEpoch },
+    );
+  }
+  return undefined;
+}

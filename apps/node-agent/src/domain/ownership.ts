@@ -1,0 +1,141 @@
+import type { Frontend, NvmfEndpoint } from '@lariat/contracts';
+
+/**
+ * What the agent owns on its machine (invariant 1). A record is durable before its thing is made and goes
+ * after the thing is confirmed gone; deletion sets are read from here, never from what a target lists.
+ */
+interface OwnedCommon {
+  /** Unique within its kind: alias of an lvol, NQN of a subsystem, name of a controller or raid. */
+  readonly name: string;
+  /** Null while it is being made and the target has not yet told its uuid. */
+  readonly uuid: string | null;
+  /** Replica, volume or disk id. */
+  readonly owner: string;
+  readonly volume: string | null;
+  /** The operation that made it. */
+  readonly operation: string;
+  readonly epoch: number | null;
+}
+
+export interface OwnedDisk extends OwnedCommon {
+  readonly kind: 'disk';
+  readonly params: {
+    readonly diskName: string;
+    readonly path: string;
+    readonly tags: readonly string[];
+    /** Size of the file that the agent itself made; null for a device or file that was there. */
+    readonly madeSizeBytes: number | null;
+    /** UUID of the AIO bdev, chosen before it is made. */
+    readonly bdevUuid: string;
+    readonly capacityBytes: number;
+    readonly clusterSizeBytes: number;
+  };
+}
+
+export type LvolRole = 'head' | 'snapshot' | 'scratch';
+
+export interface OwnedLvol extends OwnedCommon {
+  readonly kind: 'lvol';
+  readonly params: {
+    readonly disk: string;
+    readonly lvolName: string;
+    readonly role: LvolRole;
+    readonly snapshot: string | null;
+    readonly sizeBytes: number;
+    /** Controller that brings the external parent of a head under rebuild; null once it stands alone. */
+    readonly sourceController: string | null;
+    /** While a revert is under way: `uuid` is the old head's, and it is being replaced by a clone of this. */
+    readonly revertTo: string | null;
+  };
+}
+
+export type ExportRole = 'replica' | 'snapshot' | 'scratch' | 'volume' | 'checksum';
+
+/** Its uuid is its namespace's. */
+export interface OwnedSubsystem extends OwnedCommon {
+  readonly kind: 'subsystem';
+  readonly params: {
+    readonly role: ExportRole;
+    readonly bdevName: string;
+    readonly hosts: readonly string[];
+    readonly allowAnyHost: boolean;
+  };
+}
+
+export type ControllerRole = 'leg' | 'source' | 'copy';
+
+/** Its uuid is that of the namespace it brings. */
+export interface OwnedController extends OwnedCommon {
+  readonly kind: 'controller';
+  readonly params: {
+    readonly role: ControllerRole;
+    readonly replica: string;
+    readonly endpoint: NvmfEndpoint;
+    readonly hostNqn: string;
+    /** The shallow copy that runs through it, and in which life of the target. */
+    readonly copy: {
+      readonly snapshot: string;
+      readonly operationId: number;
+      readonly targetInstance: string;
+    } | null;
+  };
+}
+
+/**
+ * member: takes all writes. joining: being added. leaving: being taken out on request. lost: gone on positive
+ * evidence, not yet accepted by the volume's record.
+ */
+export type LegState = 'member' | 'joining' | 'leaving' | 'lost';
+
+export interface OwnedLeg {
+  readonly replica: string;
+  /** Null: this node's own lvol. */
+  readonly endpoint: NvmfEndpoint | null;
+  readonly bdevName: string;
+  readonly uuid: string;
+  readonly state: LegState;
+  /** Why it is lost. */
+  readonly reason: string | null;
+}
+
+export interface OwnedRaid extends OwnedCommon {
+  readonly kind: 'raid';
+  readonly epoch: number;
+  readonly params: {
+    readonly sizeBytes: number;
+    readonly legs: readonly OwnedLeg[];
+    /** The write gate that was closed last; milliseconds since 1970. */
+    readonly gate: { readonly id: string; readonly untilMs: number } | null;
+  };
+}
+
+export interface OwnedFrontend extends OwnedCommon {
+  readonly kind: 'frontend';
+  readonly epoch: number;
+  readonly params: {
+    readonly frontend: Frontend;
+    readonly endpoint: NvmfEndpoint;
+    readonly socketPath: string | null;
+    /** Null until the process has been started. */
+    readonly process: { readonly pid: number; readonly startTime: number } | null;
+  };
+}
+
+export type Owned =
+  | OwnedDisk
+  | OwnedLvol
+  | OwnedSubsystem
+  | OwnedController
+  | OwnedRaid
+  | OwnedFrontend;
+export type OwnedKind = Owned['kind'];
+export type OwnedOf<Kind extends OwnedKind> = Extract<Owned, { readonly kind: Kind }>;
+
+export const OWNED_KINDS: readonly OwnedKind[] = [
+  'disk',
+  'lvol',
+  'subsystem',
+  'controller',
+  'raid',
+  'frontend',
+];

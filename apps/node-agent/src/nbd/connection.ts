@@ -1,0 +1,115 @@
+import type { Socket } from 'node:net';
+import { MIB } from '@lariat/kernel';
+import type { ByteDevice } from './byte-device.js';
+import { ByteDriver } from './byte-driver.js';
+import { simpleReply, type ExportInfo } from './encode.js';
+import { execute } from './execute.js';
+import { NbdCommand, NbdError, NbdProtocolError } from './protocol.js';
+import { nbdSession, type NbdRequest } from './session.js';
+
+const MAX_REQUESTS = 128;
+const MAX_BYTES = 64 * MIB;
+
+/** One client: reads requests, runs them side by side, and answers each as it ends. */
+export class NbdConnection {
+  /** Resolves when the client has gone and its last request has ended. */
+  readonly ended: Promise<void>;
+  private readonly driver: ByteDriver;
+  private requests = 0;
+  private bytes = 0;
+  private closed = false;
+  private resolveEnded: () => void = () => undefined;
+
+  constructor(
+    private readonly socket: Socket,
+    info: ExportInfo,
+    private readonly device: ByteDevice,
+    private readonly onError: (reason: unknown) => void,
+  ) {
+    this.ended = new Promise((resolve) => (this.resolveEnded = resolve));
+    const session = nbdSession(info, {
+      send: (bytes) => socket.write(bytes),
+      request: (request) => this.start(request),
+    });
+    this.driver = new ByteDriver(session, () => this.isFull());
+    socket.on('data', (chunk: Buffer) => this.feed(() => this.driver.push(chunk)));
+    socket.on('drain', () => this.feed(() => this.driver.advance()));
+    socket.on('error', (error) => this.fail(error));
+    socket.on('close', () => {
+      this.closed = true;
+      this.settle();
+    });
+  }
+
+  /** Takes no more requests; those under way are still answered. */
+  finish(): void {
+    this.socket.pause();
+    if (this.requests === 0) this.socket.end();
+    else void this.idle().then(() => this.socket.end());
+  }
+
+  private idleWaiters: (() => void)[] = [];
+
+  private idle(): Promise<void> {
+    if (this.requests === 0) return Promise.resolve();
+    return new Promise((resolve) => this.idleWaiters.push(resolve));
+  }
+
+  private feed(step: () => void): void {
+    try {
+      step();
+    } catch (reason) {
+      if (!(reason instanceof NbdProtocolError)) throw reason;
+      this.fail(reason);
+      return;
+    }
+    if (this.driver.isEnded) void this.idle().then(() => this.socket.end());
+    // Bytes that nobody parses yet stay in the kernel, and in the client.
+    else if (this.isFull()) this.socket.pause();
+    else this.socket.resume();
+  }
+
+  private isFull(): boolean {
+    return (
+      this.requests >= MAX_REQUESTS || this.bytes >= MAX_BYTES || this.socket.writableNeedDrain
+    );
+  }
+
+  private start(request: NbdRequest): void {
+    const carries = request.type === NbdCommand.read || request.type === NbdCommand.write;
+    const weight = carries ? request.lengthBytes : 0;
+    this.requests += 1;
+    this.bytes += weight;
+    void execute(this.device, request).then((outcome) => {
+      this.requests -= 1;
+      this.bytes -= weight;
+      if (outcome.error !== NbdError.none && outcome.cause !== undefined) {
+        this.onError(outcome.cause);
+      }
+      if (!this.closed) this.reply(request.cookie, outcome);
+      this.settle();
+      if (!this.closed) this.feed(() => this.driver.advance());
+    });
+  }
+
+  private reply(cookie: bigint, outcome: Awaited<ReturnType<typeof execute>>): void {
+    const data = outcome.error === NbdError.none ? outcome.data : undefined;
+    if (data !== undefined) this.socket.cork();
+    this.socket.write(simpleReply(cookie, outcome.error));
+    if (data !== undefined) {
+      this.socket.write(data);
+      this.socket.uncork();
+    }
+  }
+
+  private fail(reason: unknown): void {
+    this.onError(reason);
+    this.socket.destroy();
+  }
+
+  private settle(): void {
+    if (this.requests > 0) return;
+    for (const resolve of this.idleWaiters.splice(0)) resolve();
+    if (this.closed) this.resolveEnded();
+  }
+}

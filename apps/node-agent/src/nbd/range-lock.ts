@@ -1,0 +1,27 @@
+interface Held {
+  readonly startBytes: number;
+  readonly endBytes: number;
+  readonly released: Promise<void>;
+}
+
+/** Runs tasks on overlapping ranges one after the other, in order of arrival; others side by side. */
+export class RangeLock {
+  private readonly held = new Set<Held>();
+
+  async run<T>(startBytes: number, endBytes: number, task: () => Promise<T>): Promise<T> {
+    const before = [...this.held]
+      .filter((other) => other.startBytes < endBytes && startBytes < other.endBytes)
+      .map((other) => other.released);
+    let release = (): void => undefined;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    const mine = { startBytes, endBytes, released };
+    this.held.add(mine);
+    try {
+      await Promise.all(before);
+      return await task();
+    } finally {
+      this.held.delete(mine);
+      release();
+    }
+  }
+}

@@ -1,0 +1,63 @@
+import { createServer, type Server } from 'node:net';
+import type { ByteDevice } from './byte-device.js';
+import { NbdConnection } from './connection.js';
+import type { ExportInfo } from './encode.js';
+import { TransmissionFlag } from './protocol.js';
+
+export interface NbdServerOptions {
+  readonly exportName: string;
+  readonly device: ByteDevice;
+  /** Offers TRIM; only for a device that reads zeros after it. */
+  readonly discard: boolean;
+  readonly onError: (reason: unknown) => void;
+}
+
+/** Serves one device to any number of clients on a Unix socket. */
+export class NbdServer {
+  private readonly connections = new Set<NbdConnection>();
+  private readonly server: Server;
+
+  constructor(private readonly options: NbdServerOptions) {
+    this.server = createServer((socket) => {
+      const { device, onError } = this.options;
+      const connection = new NbdConnection(socket, this.info(), device, onError);
+      this.connections.add(connection);
+      void connection.ended.then(() => this.connections.delete(connection));
+    });
+  }
+
+  listen(socketPath: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.server.once('error', reject);
+      this.server.listen({ path: socketPath }, () => {
+        this.server.removeListener('error', reject);
+        resolve();
+      });
+    });
+  }
+
+  /** Takes no more clients, and answers what is under way. */
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
+    for (const connection of this.connections) connection.finish();
+    await closed;
+  }
+
+  /** As it is now: the size may have grown since the last client came. */
+  private info(): ExportInfo {
+    const { exportName, device, discard } = this.options;
+    return {
+      name: exportName,
+      sizeBytes: device.sizeBytes,
+      minBlockBytes: device.blockSizeBytes,
+      transmissionFlags:
+        TransmissionFlag.hasFlags |
+        TransmissionFlag.sendFlush |
+        TransmissionFlag.sendFua |
+        TransmissionFlag.sendWriteZeroes |
+        // All clients share one device, so a flush of one covers the writes of all.
+        TransmissionFlag.canMultiConn |
+        (discard ? TransmissionFlag.sendTrim : 0),
+    };
+  }
+}

@@ -1,0 +1,140 @@
+import { KeyedQueue, systemClock, type FaultPoints } from '@lariat/kernel';
+import { tracedCalls } from '@lariat/spdk';
+import type { Tracer } from '@opentelemetry/api';
+import { fileURLToPath } from 'node:url';
+import { nvmeBlockConnector } from './adapters/nvme/nvme-block-connector.js';
+import { LinuxProcesses } from './adapters/process/linux-processes.js';
+import { NodeFiles } from './adapters/process/node-files.js';
+import { UnixSockets } from './adapters/process/unix-sockets.js';
+import { targetLaunch } from './adapters/spdk/target-launch.js';
+import { TargetSession } from './adapters/spdk/target-session.js';
+import { Checksums } from './app/checksums.js';
+import { CommandExecutor } from './app/command-executor.js';
+import { Controllers } from './app/controllers.js';
+import { diskCommands } from './app/disk.commands.js';
+import { Disks } from './app/disks.js';
+import { engineCommands } from './app/engine.commands.js';
+import { EngineWatch } from './app/engine-watch.js';
+import { Engines } from './app/engines.js';
+import { Exports } from './app/exports.js';
+import { frontendCommands } from './app/frontend.commands.js';
+import { Frontends } from './app/frontends.js';
+import { LossReporter } from './app/loss-reporter.js';
+import { Lvols } from './app/lvols.js';
+import { rebuildCommands } from './app/rebuild.commands.js';
+import { replicaCommands } from './app/replica.commands.js';
+import { Restore } from './app/restore.js';
+import { snapshotCommands } from './app/snapshot.commands.js';
+import { TargetKeeper } from './app/target-keeper.js';
+import type { AgentConfig } from './config.js';
+import type { ControlPlanePort } from './ports/control-plane.port.js';
+import type { JournalPort } from './ports/journal.port.js';
+import type { LogPort } from './ports/log.port.js';
+import type { ListenPort } from './ports/target.port.js';
+
+export interface NodePartsOptions {
+  readonly config: AgentConfig;
+  readonly journal: JournalPort;
+  readonly listen: ListenPort;
+  readonly controlPlane: ControlPlanePort;
+  readonly faults: FaultPoints;
+  readonly tracer: Tracer;
+  readonly log: LogPort;
+  /** Called when a process of this node has come or gone. */
+  readonly onProcessChange: () => void;
+}
+
+export interface NodeParts {
+  readonly queue: KeyedQueue;
+  readonly session: TargetSession;
+  readonly keeper: TargetKeeper;
+  readonly restore: Restore;
+  readonly watch: EngineWatch;
+  readonly losses: LossReporter;
+  readonly disks: Disks;
+  readonly frontends: Frontends;
+  readonly executor: CommandExecutor;
+}
+
+/** A command waits this long for a target that is being restarted before it is sent back as retryable. */
+const TARGET_WAIT_MS = 8_000;
+
+/** Puts the agent together; nothing runs yet. */
+export function buildNodeParts(options: NodePartsOptions): NodeParts {
+  const { config, journal, listen, controlPlane, log } = options;
+  const { node } = config;
+  const clock = systemClock;
+  const queue = new KeyedQueue();
+  const processes = new LinuxProcesses();
+  const launch = targetLaunch({ ...config, kind: config.target });
+  const observer = tracedCalls(options.tracer);
+  const session = new TargetSession({ launch, listen, processes, journal, observer });
+  const target = session;
+  const lvols = new Lvols(journal, target);
+  const exports = new Exports(journal, target, listen);
+  const controllers = new Controllers(journal, target);
+  const engines = new Engines(journal, target, controllers, exports);
+  const disks = new Disks(journal, target, new NodeFiles());
+  const checksums = new Checksums(node, journal, exports, nvmeBlockConnector);
+  const frontends = new Frontends({
+    journal,
+    processes,
+    sockets: new UnixSockets(),
+    clock,
+    log,
+    dataDir: config.dataDir,
+    nbdCommand: [process.execPath, fileURLToPath(new URL('./nbd/main.js', import.meta.url))],
+    discards: () => config.target === 'soft',
+    onChange: options.onProcessChange,
+  });
+  const losses = new LossReporter({ node, controlPlane, engines, queue, log });
+  const watch = new EngineWatch({
+    node,
+    journal,
+    target,
+    engines,
+    controllers,
+    losses,
+    queue,
+    clock,
+    log,
+  });
+  const restore = new Restore({
+    journal,
+    target,
+    listen,
+    disks,
+    exports,
+    controllers,
+    queue,
+    log,
+  });
+  const keeper = new TargetKeeper({
+    life: session,
+    restore,
+    clock,
+    log,
+    onReady: () => {
+      options.onProcessChange();
+      void watch.poll();
+    },
+  });
+  const executor = new CommandExecutor({
+    journal,
+    queue,
+    clock,
+    faults: options.faults,
+    whenReady: () => keeper.whenReady(TARGET_WAIT_MS),
+    report: (operation, commandId) => (done, total, unit) =>
+      controlPlane.progress(operation, { commandId, done, total, unit }),
+    handlers: {
+      ...diskCommands(disks),
+      ...replicaCommands({ journal, target, lvols, exports, controllers, checksums }),
+      ...snapshotCommands({ journal, target, lvols }),
+      ...engineCommands({ node, journal, target, lvols, exports, engines, clock }),
+      ...rebuildCommands({ node, journal, target, lvols, exports, controllers }),
+      ...frontendCommands(journal, exports, frontends),
+    },
+  });
+  return { queue, session, keeper, restore, watch, losses, disks, frontends, executor };
+}

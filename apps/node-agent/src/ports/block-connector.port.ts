@@ -1,0 +1,18 @@
+import type { NvmfEndpoint } from '@lariat/contracts';
+import type { BlockDevice } from '@lariat/nvme-tcp';
+
+export interface ConnectedDevice extends BlockDevice {
+  close(): Promise<void>;
+}
+
+export interface ConnectOptions {
+  readonly endpoint: NvmfEndpoint;
+  readonly hostNqn: string;
+  /** How long a lost path may take before I/O fails. */
+  readonly ctrlrLossTimeoutMs: number;
+}
+
+/** NVMe/TCP hosts inside this process. */
+export interface BlockConnectorPort {
+  connect(options: ConnectOptions): Promise<ConnectedDevice>;
+}

@@ -1,0 +1,20 @@
+import type {
+  EngineReportRequest,
+  Heartbeat,
+  Inventory,
+  NodeRegistration,
+  ProgressReport,
+} from '@lariat/contracts';
+
+/** What the agent tells the services. */
+export interface ControlPlanePort {
+  register(registration: NodeRegistration): Promise<void>;
+  /** Resolves once the volume's record holds the loss (invariant 4). */
+  reportEngine(report: EngineReportRequest): Promise<void>;
+  /** Fire and forget: a lost one is made up for by the next. */
+  heartbeat(heartbeat: Heartbeat): void;
+  inventory(inventory: Inventory): void;
+  progress(operation: string, report: ProgressReport): void;
+}
+
+export const CONTROL_PLANE = Symbol('CONTROL_PLANE');

@@ -1,0 +1,33 @@
+import type { CommandAnswer, CommandEnvelope } from '@lariat/contracts';
+import type { LariatError } from '@lariat/kernel';
+import type { Owned, OwnedKind, OwnedOf } from '../domain/ownership.js';
+
+/**
+ * The agent's durable memory. A write's promise settles after it is on disk; reads are synchronous and see
+ * all settled writes.
+ */
+export interface JournalPort {
+  /** The first answer to a command; undefined when it has none yet. */
+  answerOf(commandId: string): CommandAnswer | undefined;
+  /**
+   * In one transaction: checks the command against what came before, records its intent, and raises the
+   * operation's fence and the volume's epoch. Gives the reason when it is refused; nothing is written then.
+   */
+  begin(envelope: CommandEnvelope, atMs: number): Promise<LariatError | undefined>;
+  end(commandId: string, answer: CommandAnswer, atMs: number): Promise<void>;
+  /** Drops commands and fences not touched since; a redelivery that late is expired anyway. */
+  prune(beforeMs: number): Promise<number>;
+
+  owned<Kind extends OwnedKind>(kind: Kind, name: string): OwnedOf<Kind> | undefined;
+  ownedOfKind<Kind extends OwnedKind>(kind: Kind): readonly OwnedOf<Kind>[];
+  ownedBy(owner: string): readonly Owned[];
+  putOwned(record: Owned): Promise<void>;
+  dropOwned(kind: OwnedKind, name: string): Promise<void>;
+
+  highestEpoch(volume: string): number;
+  setting(key: string): unknown;
+  putSetting(key: string, value: unknown): Promise<void>;
+  close(): Promise<void>;
+}
+
+export const JOURNAL = Symbol('JOURNAL');

@@ -1,0 +1,19 @@
+/** A process without the danger of a reused pid: `startTime` is field 22 of /proc/<pid>/stat. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  readonly startTime: number;
+}
+
+export interface ProcessesPort {
+  /** Starts it in a session of its own, so that it outlives the agent; its output goes to `logPath`. */
+  startDetached(
+    command: string,
+    args: readonly string[],
+    logPath: string,
+  ): Promise<ProcessIdentity>;
+  isAlive(identity: ProcessIdentity): boolean;
+  /** A process that has exactly this among its arguments; finds a child whose pid was never recorded. */
+  findByArgument(argument: string): ProcessIdentity | undefined;
+  /** SIGTERM, then SIGKILL after the deadline; resolves when it is gone. */
+  stop(identity: ProcessIdentity, deadlineMs: number): Promise<void>;
+}

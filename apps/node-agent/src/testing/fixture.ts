@@ -1,0 +1,100 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { CommandEnvelope, CommandName } from '@lariat/contracts';
+import { KeyedQueue, systemClock } from '@lariat/kernel';
+import { LmdbJournal } from '../adapters/lmdb/lmdb-journal.js';
+import { Checksums } from '../app/checksums.js';
+import type { CommandContext } from '../app/command-handlers.js';
+import { Controllers } from '../app/controllers.js';
+import { engineCommands } from '../app/engine.commands.js';
+import { Engines } from '../app/engines.js';
+import { Exports } from '../app/exports.js';
+import { Lvols } from '../app/lvols.js';
+import { rebuildCommands } from '../app/rebuild.commands.js';
+import { replicaCommands } from '../app/replica.commands.js';
+import { snapshotCommands } from '../app/snapshot.commands.js';
+import type { LogPort } from '../ports/log.port.js';
+import { FakeTarget } from './fake-target.js';
+
+export const silentLog: LogPort = {
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
+
+export function tempDir(): { path: string; remove(): void } {
+  const path = mkdtempSync(join(tmpdir(), 'lariat-agent-unit-'));
+  return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+export const context: CommandContext = { operation: 'op-1', progress: () => undefined };
+
+export function envelopeOf<Name extends CommandName>(
+  command: Name,
+  input: CommandEnvelope<Name>['input'],
+  over: Partial<CommandEnvelope<Name>> = {},
+): CommandEnvelope<Name> {
+  return {
+    id: `op-1/${command}`,
+    command,
+    operation: 'op-1',
+    step: 'step',
+    fence: 1,
+    deadlineAtMs: Date.now() + 60_000,
+    input,
+    ...over,
+  };
+}
+
+/** The handlers over a fake target and a real journal, with one disk. */
+export async function fixture(path: string) {
+  const journal = new LmdbJournal(path);
+  const target = new FakeTarget();
+  const listen = { traddr: '127.0.0.1', trsvcid: '4420' };
+  const lvols = new Lvols(journal, target);
+  const exports = new Exports(journal, target, listen);
+  const controllers = new Controllers(journal, target);
+  const engines = new Engines(journal, target, controllers, exports);
+  const checksums = new Checksums('n1', journal, exports, {
+    connect: () => Promise.reject(new Error('no device in this test')),
+  });
+  const clock = systemClock;
+  const node = 'n1';
+  await journal.putOwned({
+    kind: 'disk',
+    name: 'disk-1',
+    uuid: 'store-uuid',
+    owner: 'disk-1',
+    volume: null,
+    operation: 'op-0',
+    epoch: null,
+    params: {
+      diskName: 'd1',
+      path: '/dev/null',
+      tags: [],
+      madeSizeBytes: null,
+      bdevUuid: 'bdev-uuid',
+      capacityBytes: 1 << 30,
+      clusterSizeBytes: 1 << 20,
+    },
+  });
+  const handlers = {
+    ...replicaCommands({ journal, target, lvols, exports, controllers, checksums }),
+    ...snapshotCommands({ journal, target, lvols }),
+    ...engineCommands({ node, journal, target, lvols, exports, engines, clock }),
+    ...rebuildCommands({ node, journal, target, lvols, exports, controllers }),
+  };
+  return {
+    journal,
+    target,
+    lvols,
+    exports,
+    controllers,
+    engines,
+    handlers,
+    queue: new KeyedQueue(),
+  };
+}
+
+export type Fixture = Awaited<ReturnType<typeof fixture>>;
