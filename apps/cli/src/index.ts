@@ -1,1 +1,8 @@
-export {};
+export { type ClusterFile, type ProcessRecord, readClusterFile } from './cluster/cluster-file.js';
+export { defaultLaunchPlan, type LaunchPlan, type NodeConfig } from './cluster/launch-plan.js';
+export { findNatsServer } from './cluster/nats-server.js';
+export { CHECKOUT, clusterPaths, type ClusterPaths } from './cluster/paths.js';
+export { stopRemains } from './cluster/remains.js';
+export { type Cluster, type ClusterOptions, startCluster } from './cluster/start-cluster.js';
+export { waitForNodes } from './cluster/wait-for-nodes.js';
+export { NbdClient } from './demo/nbd-client.js';

@@ -1,0 +1,137 @@
+import { existsSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import type { TargetKind } from './cluster-file.js';
+import { natsConfigPath, portOf, waitForNatsUrl, writeNatsConfig } from './nats-launch.js';
+import { CHECKOUT, type ClusterPaths } from './paths.js';
+import { waitForReadyLine } from './ready.js';
+import type { ProcessSpec } from './supervised-process.js';
+
+/** Lariat's own plugins; the embedded mode runs them in one process. */
+export const BUILT_IN_PLUGINS = [
+  '@lariat/volume-svc',
+  '@lariat/replica-svc',
+  '@lariat/backing-image-svc',
+] as const;
+
+export interface NodeConfig {
+  readonly name: string;
+  readonly diskSizeBytes: number;
+}
+
+/** Which processes a cluster has and how each is run. A test may replace them. */
+export interface LaunchPlan {
+  /** `port` -1: any free one. `serving` learns the URL. */
+  nats(port: () => number, serving: (url: string) => void): ProcessSpec;
+  plugins(natsUrl: string): readonly ProcessSpec[];
+  agent(natsUrl: string, node: NodeConfig): ProcessSpec;
+}
+
+export interface LaunchOptions {
+  readonly paths: ClusterPaths;
+  readonly natsServer: string;
+  readonly plugins: readonly string[];
+  readonly split: boolean;
+  readonly target: TargetKind;
+  readonly spdkBin: string | undefined;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/**
+ * Heap limits: V8 grows its heap for as long as it may before it collects, and a laptop should not pay for
+ * that. Young generation: larger where throughput counts.
+ */
+const PLUGIN_HEAP = ['--max-old-space-size=256', '--max-semi-space-size=8'];
+const AGENT_HEAP = ['--max-old-space-size=128', '--max-semi-space-size=2'];
+/** nats-server's own garbage collector aims to stay below it. */
+const NATS_MEMORY_LIMIT = '128MiB';
+
+const NATS_GRACE_MS = 5_000;
+const PLUGIN_GRACE_MS = 8_000;
+/** An agent stops its frontends and its target first. */
+const AGENT_GRACE_MS = 10_000;
+
+/** A path becomes absolute, as the child's own folder is another; a package name stays. */
+export function resolvePlugin(reference: string, cwd: string = process.cwd()): string {
+  const path = resolve(cwd, reference);
+  return reference.startsWith('.') || existsSync(path) ? path : reference;
+}
+
+const pluginName = (reference: string): string =>
+  `plugin-${basename(reference).replaceAll(/[^A-Za-z0-9_-]/g, '-')}`;
+
+export function defaultLaunchPlan(options: LaunchOptions): LaunchPlan {
+  const { paths, env } = options;
+  const nodeSpec = (
+    base: Pick<ProcessSpec, 'name' | 'kind' | 'stopGraceMs'>,
+    args: readonly string[],
+  ): ProcessSpec => {
+    const logPath = paths.log(base.name);
+    return {
+      ...base,
+      command: process.execPath,
+      args,
+      env,
+      logPath,
+      ready: async ({ logOffset, signal }) => {
+        await waitForReadyLine(logPath, logOffset, signal);
+      },
+    };
+  };
+  const pluginHost = (name: string, natsUrl: string, references: readonly string[]): ProcessSpec =>
+    nodeSpec({ name, kind: 'plugin', stopGraceMs: PLUGIN_GRACE_MS }, [
+      ...PLUGIN_HEAP,
+      join(CHECKOUT, 'libs', 'plugin', 'dist', 'main.js'),
+      '--nats',
+      natsUrl,
+      ...references.flatMap((reference) => ['--plugin', reference]),
+    ]);
+
+  return {
+    nats: (port, serving) => ({
+      name: 'nats',
+      kind: 'nats',
+      command: options.natsServer,
+      args: ['--config', natsConfigPath(paths.nats)],
+      env: { ...env, GOMEMLIMIT: NATS_MEMORY_LIMIT },
+      logPath: paths.log('nats'),
+      stopGraceMs: NATS_GRACE_MS,
+      prepare: () => writeNatsConfig(paths.nats, port()),
+      ready: async ({ pid, signal }) => {
+        const url = await waitForNatsUrl(paths.nats, pid, signal);
+        if (url !== undefined) serving(url);
+      },
+    }),
+    plugins: (natsUrl) => {
+      const references = [...BUILT_IN_PLUGINS, ...options.plugins];
+      if (!options.split) return [pluginHost('services', natsUrl, references)];
+      return references.map((reference) => {
+        const isBuiltIn = (BUILT_IN_PLUGINS as readonly string[]).includes(reference);
+        const name = isBuiltIn ? basename(reference) : pluginName(reference);
+        return pluginHost(name, natsUrl, [reference]);
+      });
+    },
+    agent: (natsUrl, node) =>
+      nodeSpec({ name: node.name, kind: 'agent', stopGraceMs: AGENT_GRACE_MS }, [
+        ...AGENT_HEAP,
+        join(CHECKOUT, 'apps', 'node-agent', 'dist', 'main.js'),
+        ...['--node', node.name, '--nats', natsUrl, '--data', paths.node(node.name)],
+        ...['--traddr', '127.0.0.1', '--trsvcid', '0', '--disk', `d1=${node.diskSizeBytes}`],
+        ...(options.target === 'spdk' ? ['--target', 'spdk'] : []),
+        ...(options.spdkBin === undefined ? [] : ['--spdk-bin', options.spdkBin]),
+      ]),
+  };
+}
+
+/** After its first start the server keeps its port: the others hold its URL. */
+export function stickyPort(): {
+  readonly port: () => number;
+  readonly keep: (url: string) => void;
+} {
+  let port = -1;
+  return {
+    port: () => port,
+    keep: (url) => {
+      port = portOf(url);
+    },
+  };
+}

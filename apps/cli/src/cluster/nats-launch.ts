@@ -1,0 +1,67 @@
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { delay } from '@lariat/kernel';
+
+/** Above what the streams may hold together: JetStream sets the maximum of each aside. */
+const MAX_FILE_STORE = '8GB';
+const MAX_MEMORY_STORE = '256MB';
+
+/** Port -1 lets the server choose a free one; it writes the choice into a ports file. */
+export function natsConfig(folder: string, port: number): string {
+  return [
+    'host: "127.0.0.1"',
+    `port: ${port}`,
+    `ports_file_dir: ${JSON.stringify(folder)}`,
+    'max_payload: 8MB',
+    'jetstream {',
+    `  store_dir: ${JSON.stringify(join(folder, 'jetstream'))}`,
+    `  max_file_store: ${MAX_FILE_STORE}`,
+    `  max_memory_store: ${MAX_MEMORY_STORE}`,
+    '}',
+    '',
+  ].join('\n');
+}
+
+export const natsConfigPath = (folder: string): string => join(folder, 'nats.conf');
+
+export function writeNatsConfig(folder: string, port: number): void {
+  mkdirSync(folder, { recursive: true });
+  // A killed server leaves its ports file; its pid may come again.
+  for (const name of readdirSync(folder)) {
+    if (name.endsWith('.ports')) rmSync(join(folder, name), { force: true });
+  }
+  writeFileSync(natsConfigPath(folder), natsConfig(folder, port));
+}
+
+/** The first client URL of a ports file. */
+export function parsePortsFile(text: string): string | undefined {
+  const ports = JSON.parse(text) as { nats?: readonly unknown[] };
+  const url = ports.nats?.[0];
+  return typeof url === 'string' ? url : undefined;
+}
+
+const POLL_MS = 10;
+
+/** The URL on which the server with this pid serves; undefined when `signal` aborts first. */
+export async function waitForNatsUrl(
+  folder: string,
+  pid: number,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  while (!signal.aborted) {
+    const name = readdirSync(folder).find((entry) => entry.endsWith(`_${pid}.ports`));
+    const path = name === undefined ? undefined : join(folder, name);
+    if (path !== undefined && existsSync(path)) {
+      try {
+        const url = parsePortsFile(readFileSync(path, 'utf8'));
+        if (url !== undefined) return url;
+      } catch {
+        // Half written: read again.
+      }
+    }
+    await delay(POLL_MS, signal);
+  }
+  return undefined;
+}
+
+export const portOf = (natsUrl: string): number => Number(new URL(natsUrl).port);

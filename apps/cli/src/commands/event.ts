@@ -1,0 +1,30 @@
+import type { LariatEvent } from '@lariat/contracts';
+import type { Command } from 'commander';
+import { online, type Runtime } from './runtime.js';
+
+function formatEvent(event: LariatEvent): string {
+  const data = event.data === null ? '' : ` ${JSON.stringify(event.data)}`;
+  return `${event.at}  ${event.kind}/${event.objectId}  ${event.type}  by ${event.actor}${data}`;
+}
+
+export function addEventCommand(program: Command, runtime: Runtime): void {
+  program
+    .command('event')
+    .description('show what happened; with --json one document a line')
+    .option('-f, --follow', 'go on with what comes, until Ctrl-C')
+    .option('--from-now', 'with --follow: without what is kept')
+    .option('--filter <subject>', "what follows 'lariat.v1.event.', e.g. 'volume.>'")
+    .action((options: { follow?: boolean; fromNow?: boolean; filter?: string }, command: Command) =>
+      online(runtime, command, async (session, { printer, interruption }) => {
+        const { readEvents } = await import('@lariat/messaging');
+        const signal = options.follow === true ? interruption.takeOver() : undefined;
+        const events = readEvents(session.connection, {
+          follow: options.follow === true,
+          fromNow: options.fromNow === true,
+          ...(options.filter === undefined ? {} : { filter: options.filter }),
+          ...(signal === undefined ? {} : { signal }),
+        });
+        for await (const event of events) printer.showItem(event, () => formatEvent(event));
+      }),
+    );
+}

@@ -1,0 +1,142 @@
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { diskTable, nodeDetails, nodeTable } from '../output/views.js';
+import {
+  change,
+  collect,
+  dryRun,
+  type DryRunOption,
+  noWait,
+  online,
+  parseSize,
+  type Runtime,
+  type WaitOption,
+} from './runtime.js';
+
+export function addNodeCommands(program: Command, runtime: Runtime): void {
+  const node = program.command('node').description('machines that hold replicas and use volumes');
+
+  node
+    .command('list')
+    .alias('ls')
+    .description('list the nodes')
+    .action((_options: unknown, command: Command) =>
+      online(runtime, command, async (session, { printer }) => {
+        const reply = await session.request('node.list', {});
+        printer.show(reply, () => nodeTable(reply.nodes));
+      }),
+    );
+
+  const one = (verb: 'get' | 'cordon' | 'uncordon', description: string): void => {
+    node
+      .command(verb)
+      .description(description)
+      .argument('<node>')
+      .action((name: string, _options: unknown, command: Command) =>
+        online(runtime, command, async (session, { printer }) => {
+          const reply = await session.request(`node.${verb}`, { node: name });
+          printer.show(reply, () => nodeDetails(reply));
+        }),
+      );
+  };
+  one('get', 'show one node with its disks');
+  one('cordon', 'place no new replicas on a node');
+  one('uncordon', 'place new replicas on a node again');
+
+  node
+    .command('remove')
+    .alias('rm')
+    .description('forget a node that is down and holds nothing that is needed')
+    .argument('<node>')
+    .addOption(noWait())
+    .action((name: string, options: WaitOption, command: Command) =>
+      online(runtime, command, (session, context) =>
+        change(
+          session,
+          context,
+          'node.remove',
+          { node: name },
+          options.wait,
+          (reply) => `removed node ${reply.name}`,
+        ),
+      ),
+    );
+}
+
+interface AddDiskOptions extends WaitOption {
+  readonly name?: string;
+  readonly size?: number;
+  readonly tag?: string[];
+}
+
+export function addDiskCommands(program: Command, runtime: Runtime): void {
+  const disk = program.command('disk').description('block devices and files that hold replicas');
+
+  disk
+    .command('list')
+    .alias('ls')
+    .description('list the disks, with what is promised to replicas on them')
+    .option('--node <node>', 'only those of this node')
+    .action((options: { node?: string }, command: Command) =>
+      online(runtime, command, async (session, { printer }) => {
+        const reply = await session.request(
+          'disk.list',
+          options.node === undefined ? {} : { node: options.node },
+        );
+        printer.show(reply, () => diskTable(reply.disks));
+      }),
+    );
+
+  disk
+    .command('add')
+    .description('give a node a disk; one with foreign content is refused')
+    .argument('<node>')
+    .argument('<path>', 'block device, or a file that is or will be the disk, on the node')
+    .option('--name <name>', 'its name on the node')
+    .option('--size <size>', 'needed to make a file that does not exist yet', parseSize)
+    .option('--tag <tag>', 'a tag; may be given again', collect)
+    .addOption(noWait())
+    .action((node: string, path: string, options: AddDiskOptions, command: Command) =>
+      online(runtime, command, (session, context) =>
+        change(
+          session,
+          context,
+          'disk.add',
+          {
+            node,
+            path: resolve(path),
+            ...(options.name === undefined ? {} : { name: options.name }),
+            ...(options.size === undefined ? {} : { sizeBytes: options.size }),
+            ...(options.tag === undefined ? {} : { tags: options.tag }),
+          },
+          options.wait,
+          (reply) => diskTable([reply]),
+        ),
+      ),
+    );
+
+  disk
+    .command('remove')
+    .alias('rm')
+    .description('take an empty disk from a node')
+    .argument('<node>')
+    .argument('<disk>', 'name or id')
+    .addOption(dryRun())
+    .addOption(noWait())
+    .action((node: string, name: string, options: WaitOption & DryRunOption, command: Command) =>
+      online(runtime, command, (session, context) =>
+        change(
+          session,
+          context,
+          'disk.remove',
+          {
+            node,
+            disk: name,
+            ...(options.dryRun === undefined ? {} : { dryRun: options.dryRun }),
+          },
+          options.wait,
+          (reply) => `removed disk ${reply.id} from ${reply.node}`,
+        ),
+      ),
+    );
+}

@@ -1,0 +1,111 @@
+import type { ReplicaChecksums } from '@lariat/contracts';
+import type { Command } from 'commander';
+import { formatTable } from '../output/table.js';
+import { replicaTable, volumeDetails } from '../output/views.js';
+import {
+  change,
+  dryRun,
+  type DryRunOption,
+  noWait,
+  online,
+  type Runtime,
+  type WaitOption,
+} from './runtime.js';
+
+interface RemoveOptions extends WaitOption, DryRunOption {
+  readonly acceptDataLoss?: boolean;
+}
+
+function checksumTable(reply: ReplicaChecksums): string {
+  const table = formatTable<ReplicaChecksums['replicas'][number]>(
+    [
+      { title: 'REPLICA', value: (row) => row.replica },
+      { title: 'NODE', value: (row) => row.node },
+      { title: 'SHA-256', value: (row) => row.sha256 },
+    ],
+    reply.replicas,
+  );
+  return `${table}\n\n${reply.identical ? 'identical' : 'NOT IDENTICAL'}`;
+}
+
+export function addReplicaCommands(program: Command, runtime: Runtime): void {
+  const replica = program.command('replica').description('the copies of a volume');
+
+  replica
+    .command('list')
+    .alias('ls')
+    .description('list the replicas of a volume, with the progress of rebuilds')
+    .argument('<volume>', 'name or id')
+    .action((volume: string, _options: unknown, command: Command) =>
+      online(runtime, command, async (session, { printer }) => {
+        const reply = await session.request('replica.list', { volume });
+        printer.show(reply, () => replicaTable(reply.replicas));
+      }),
+    );
+
+  replica
+    .command('rebuild')
+    .description(
+      'replace a faulted or missing replica, on a node that has none, while the volume is used',
+    )
+    .argument('<volume>', 'name or id')
+    .option('--replica <replica>', 'the faulted replica to replace (default: one is chosen)')
+    .addOption(noWait())
+    .action((volume: string, options: WaitOption & { replica?: string }, command: Command) =>
+      online(runtime, command, (session, context) =>
+        change(
+          session,
+          context,
+          'replica.rebuild',
+          { volume, ...(options.replica === undefined ? {} : { replica: options.replica }) },
+          options.wait,
+          volumeDetails,
+        ),
+      ),
+    );
+
+  replica
+    .command('remove')
+    .alias('rm')
+    .description('take a replica away from a volume')
+    .argument('<volume>', 'name or id')
+    .argument('<replica>', 'id of the replica')
+    .option('--accept-data-loss', 'also when it is the last one with the data')
+    .addOption(dryRun())
+    .addOption(noWait())
+    .action((volume: string, id: string, options: RemoveOptions, command: Command) =>
+      online(runtime, command, (session, context) =>
+        change(
+          session,
+          context,
+          'replica.remove',
+          {
+            volume,
+            replica: id,
+            ...(options.acceptDataLoss === undefined
+              ? {}
+              : { acceptDataLoss: options.acceptDataLoss }),
+            ...(options.dryRun === undefined ? {} : { dryRun: options.dryRun }),
+          },
+          options.wait,
+          volumeDetails,
+        ),
+      ),
+    );
+
+  replica
+    .command('checksum')
+    .description('compare the replicas of a detached volume, or of one of its snapshots')
+    .argument('<volume>', 'name or id')
+    .option('--snapshot <snapshot>', 'compare this snapshot; the volume may be attached')
+    .action((volume: string, options: { snapshot?: string }, command: Command) =>
+      online(runtime, command, async (session, { printer }) => {
+        const reply = await session.request('replica.checksum', {
+          volume,
+          ...(options.snapshot === undefined ? {} : { snapshot: options.snapshot }),
+        });
+        printer.show(reply, () => checksumTable(reply));
+        if (!reply.identical) runtime.setExitCode(1);
+      }),
+    );
+}

@@ -1,0 +1,171 @@
+import type { Frontend } from '@lariat/contracts';
+import { type Command, Option } from 'commander';
+import { volumeDetails, volumeTable } from '../output/views.js';
+import {
+  change,
+  collectLabel,
+  dryRun,
+  type DryRunOption,
+  noWait,
+  online,
+  parseCount,
+  parseSize,
+  type Runtime,
+  type WaitOption,
+} from './runtime.js';
+
+interface CreateOptions extends WaitOption {
+  readonly size: number;
+  readonly replicas?: number;
+  readonly label?: Record<string, string>;
+}
+
+interface AttachOptions extends WaitOption {
+  readonly node: string;
+  readonly frontend?: Frontend;
+}
+
+export function addVolumeCommands(program: Command, runtime: Runtime): void {
+  const volume = program.command('volume').description('replicated block volumes');
+
+  volume
+    .command('create')
+    .description('make a volume with its replicas on different nodes')
+    .argument('<name>', 'a DNS label: a-z, 0-9 and -')
+    .addOption(
+      new Option('--size <size>', 'e.g. 256MiB or 10GiB; rounded up to a whole MiB')
+        .argParser(parseSize)
+        .makeOptionMandatory(),
+    )
+    .option('--replicas <number>', 'copies on different nodes (default 3)', parseCount)
+    .option('--label <key=value>', 'a label; may be given again', collectLabel)
+    .addOption(noWait())
+    .action((name: string, options: CreateOptions, command: Command) =>
+      online(runtime, command, (session, context) =>
+        change(
+          session,
+          context,
+          'volume.create',
+          {
+            name,
+            sizeBytes: options.size,
+            ...(options.replicas === undefined ? {} : { replicas: options.replicas }),
+            ...(options.label === undefined ? {} : { labels: options.label }),
+          },
+          options.wait,
+          volumeDetails,
+        ),
+      ),
+    );
+
+  volume
+    .command('list')
+    .alias('ls')
+    .description('list the volumes')
+    .action((_options: unknown, command: Command) =>
+      online(runtime, command, async (session, { printer }) => {
+        const reply = await session.request('volume.list', {});
+        printer.show(reply, () =>
+          reply.volumes.length === 0
+            ? "no volumes yet; make one with 'lariat volume create NAME --size 1GiB'"
+            : volumeTable(reply.volumes),
+        );
+      }),
+    );
+
+  volume
+    .command('get')
+    .description('show one volume with its replicas')
+    .argument('<volume>', 'name or id')
+    .action((name: string, _options: unknown, command: Command) =>
+      online(runtime, command, async (session, { printer }) => {
+        const reply = await session.request('volume.get', { volume: name });
+        printer.show(reply, () => volumeDetails(reply));
+      }),
+    );
+
+  volume
+    .command('attach')
+    .description('make a volume usable on a node')
+    .argument('<volume>', 'name or id')
+    .requiredOption('--node <node>', 'where it is used')
+    .addOption(
+      new Option('--frontend <frontend>', 'how it is used there (default nvmf)').choices([
+        'nvmf',
+        'nbd',
+        'kernel',
+        'loop',
+      ]),
+    )
+    .addOption(noWait())
+    .action((name: string, options: AttachOptions, command: Command) =>
+      online(runtime, command, (session, context) =>
+        change(
+          session,
+          context,
+          'volume.attach',
+          {
+            volume: name,
+            node: options.node,
+            ...(options.frontend === undefined ? {} : { frontend: options.frontend }),
+          },
+          options.wait,
+          volumeDetails,
+        ),
+      ),
+    );
+
+  volume
+    .command('detach')
+    .description('stop the use of a volume; its data stays')
+    .argument('<volume>', 'name or id')
+    .addOption(noWait())
+    .action((name: string, options: WaitOption, command: Command) =>
+      online(runtime, command, (session, context) =>
+        change(session, context, 'volume.detach', { volume: name }, options.wait, volumeDetails),
+      ),
+    );
+
+  volume
+    .command('expand')
+    .description('make a detached volume larger')
+    .argument('<volume>', 'name or id')
+    .addOption(
+      new Option('--size <size>', 'the new size, e.g. 20GiB')
+        .argParser(parseSize)
+        .makeOptionMandatory(),
+    )
+    .addOption(noWait())
+    .action((name: string, options: WaitOption & { size: number }, command: Command) =>
+      online(runtime, command, (session, context) =>
+        change(
+          session,
+          context,
+          'volume.expand',
+          { volume: name, sizeBytes: options.size },
+          options.wait,
+          volumeDetails,
+        ),
+      ),
+    );
+
+  volume
+    .command('delete')
+    .alias('rm')
+    .description('delete a detached volume with its replicas and snapshots')
+    .argument('<volume>', 'name or id')
+    .addOption(dryRun())
+    .addOption(noWait())
+    .action((name: string, options: WaitOption & DryRunOption, command: Command) =>
+      online(runtime, command, (session, context) =>
+        change(
+          session,
+          context,
+          'volume.delete',
+          { volume: name, ...(options.dryRun === undefined ? {} : { dryRun: options.dryRun }) },
+          options.wait,
+          (reply) => `deleted volume ${reply.name} (${reply.id})`,
+        ),
+      ),
+    );
+}

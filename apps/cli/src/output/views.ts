@@ -1,0 +1,219 @@
+import type {
+  DiskView,
+  NodeView,
+  OperationView,
+  ReplicaView,
+  SnapshotView,
+  VolumeView,
+} from '@lariat/contracts';
+import { formatBytes } from '@lariat/kernel';
+import { formatAge, formatDuration } from './durations.js';
+import { formatAmount } from './progress.js';
+import { formatFields, formatTable } from './table.js';
+
+export function volumeTable(volumes: readonly VolumeView[]): string {
+  return formatTable<VolumeView>(
+    [
+      { title: 'NAME', value: (volume) => volume.name },
+      { title: 'STATE', value: (volume) => volume.state },
+      { title: 'ROBUSTNESS', value: (volume) => volume.robustness },
+      { title: 'SIZE', align: 'right', value: (volume) => formatBytes(volume.sizeBytes) },
+      {
+        title: 'REPLICAS',
+        align: 'right',
+        value: (volume) =>
+          `${volume.replicas.filter((replica) => replica.mode === 'RW').length}/${volume.replicaCount}`,
+      },
+      { title: 'NODE', value: (volume) => volume.attachment?.node ?? '' },
+      { title: 'ENDPOINT', value: (volume) => volume.attachment?.endpoint ?? '' },
+      { title: 'AGE', align: 'right', value: (volume) => formatAge(volume.createdAt) },
+    ],
+    volumes,
+  );
+}
+
+export function volumeDetails(volume: VolumeView): string {
+  const { attachment } = volume;
+  const labels = Object.entries(volume.labels).map(([key, value]) => `${key}=${value}`);
+  const fields = formatFields([
+    ['name', volume.name],
+    ['id', volume.id],
+    ['size', `${formatBytes(volume.sizeBytes)} (${volume.sizeBytes} bytes)`],
+    ['state', volume.state],
+    ['robustness', volume.robustness],
+    ['content', volume.content.state],
+    ['attached to', attachment === null ? '' : `${attachment.node} (${attachment.frontend})`],
+    ['endpoint', attachment?.endpoint ?? ''],
+    ['epoch', attachment === null ? '' : String(attachment.epoch)],
+    ['operation', volume.operation ?? ''],
+    ['labels', labels.join(', ')],
+    ['created', volume.createdAt],
+  ]);
+  const inSync = new Set(attachment?.inSync);
+  const replicas = formatTable<VolumeView['replicas'][number]>(
+    [
+      { title: 'REPLICA', value: (replica) => replica.id },
+      { title: 'NODE', value: (replica) => replica.node },
+      { title: 'DISK', value: (replica) => replica.disk },
+      { title: 'MODE', value: (replica) => replica.mode },
+      { title: 'STATE', value: (replica) => replica.state },
+      {
+        title: 'IN SYNC',
+        value: (replica) => (attachment === null ? '' : inSync.has(replica.id) ? 'yes' : 'no'),
+      },
+      { title: 'REASON', value: (replica) => replica.reason ?? '' },
+    ],
+    volume.replicas,
+  );
+  return `${fields}\n\n${replicas}`;
+}
+
+export function nodeTable(nodes: readonly NodeView[]): string {
+  const sum = (node: NodeView, pick: (disk: DiskView) => number): number =>
+    node.disks.reduce((total, disk) => total + pick(disk), 0);
+  return formatTable<NodeView>(
+    [
+      { title: 'NAME', value: (node) => node.name },
+      {
+        title: 'STATE',
+        value: (node) => (node.schedulable ? node.state : `${node.state}, cordoned`),
+      },
+      { title: 'SINCE', align: 'right', value: (node) => formatAge(node.since) },
+      { title: 'TARGET', value: (node) => node.target },
+      { title: 'ADDRESS', value: (node) => `${node.traddr}:${node.trsvcid}` },
+      { title: 'DISKS', align: 'right', value: (node) => String(node.disks.length) },
+      {
+        title: 'CAPACITY',
+        align: 'right',
+        value: (node) => formatBytes(sum(node, (disk) => disk.capacityBytes)),
+      },
+      {
+        title: 'PROMISED',
+        align: 'right',
+        value: (node) => formatBytes(sum(node, (disk) => disk.scheduledBytes)),
+      },
+      { title: 'REASON', value: (node) => (node.state === 'ready' ? '' : node.reason) },
+    ],
+    nodes,
+  );
+}
+
+export function nodeDetails(node: NodeView): string {
+  const fields = formatFields([
+    ['name', node.name],
+    ['state', `${node.state} since ${node.since}`],
+    ['reason', node.reason],
+    ['takes new replicas', node.schedulable ? 'yes' : 'no: cordoned'],
+    ['zone', node.zone],
+    ['address', `${node.traddr}:${node.trsvcid}`],
+    ['frontends', node.frontends.join(', ')],
+    ['target', node.target],
+    ['agent', `${node.agentVersion} (${node.agentInstance})`],
+  ]);
+  return `${fields}\n\n${diskTable(node.disks)}`;
+}
+
+export function diskTable(disks: readonly DiskView[]): string {
+  return formatTable<DiskView>(
+    [
+      { title: 'DISK', value: (disk) => disk.id },
+      { title: 'NODE', value: (disk) => disk.node },
+      { title: 'NAME', value: (disk) => disk.name },
+      { title: 'CAPACITY', align: 'right', value: (disk) => formatBytes(disk.capacityBytes) },
+      { title: 'PROMISED', align: 'right', value: (disk) => formatBytes(disk.scheduledBytes) },
+      { title: 'AVAILABLE', align: 'right', value: (disk) => formatBytes(disk.availableBytes) },
+      { title: 'REPLICAS', align: 'right', value: (disk) => String(disk.replicas) },
+      { title: 'PATH', value: (disk) => disk.path },
+    ],
+    disks,
+  );
+}
+
+export function snapshotTable(snapshots: readonly SnapshotView[]): string {
+  const names = new Map(snapshots.map((snapshot) => [snapshot.id, snapshot.name]));
+  return formatTable<SnapshotView>(
+    [
+      { title: 'NAME', value: (snapshot) => snapshot.name },
+      { title: 'ID', value: (snapshot) => snapshot.id },
+      { title: 'SIZE', align: 'right', value: (snapshot) => formatBytes(snapshot.sizeBytes) },
+      {
+        title: 'ON TOP OF',
+        value: ({ parent }) => (parent === null ? '' : (names.get(parent) ?? parent)),
+      },
+      { title: 'MADE BY', value: (snapshot) => (snapshot.user ? 'user' : 'rebuild') },
+      { title: 'AGE', align: 'right', value: (snapshot) => formatAge(snapshot.createdAt) },
+    ],
+    snapshots,
+  );
+}
+
+export function replicaTable(replicas: readonly ReplicaView[]): string {
+  return formatTable<ReplicaView>(
+    [
+      { title: 'REPLICA', value: (replica) => replica.id },
+      { title: 'NODE', value: (replica) => replica.node },
+      { title: 'DISK', value: (replica) => replica.disk },
+      { title: 'MODE', value: (replica) => replica.mode },
+      { title: 'STATE', value: (replica) => replica.state },
+      {
+        title: 'REBUILD',
+        value: ({ rebuild }) =>
+          rebuild === null
+            ? ''
+            : formatAmount({
+                done: rebuild.doneBytes,
+                total: rebuild.totalBytes,
+                unit: 'bytes',
+              }),
+      },
+      { title: 'REASON', value: (replica) => replica.reason ?? '' },
+    ],
+    replicas,
+  );
+}
+
+const durationOf = (operation: OperationView): string => {
+  const endMs = operation.endedAt === null ? Date.now() : Date.parse(operation.endedAt);
+  return formatDuration(Math.max(0, endMs - Date.parse(operation.startedAt)));
+};
+
+export function operationTable(operations: readonly OperationView[]): string {
+  return formatTable<OperationView>(
+    [
+      { title: 'OPERATION', value: (operation) => operation.id },
+      { title: 'KIND', value: (operation) => operation.kind },
+      { title: 'SUBJECT', value: (operation) => operation.subject },
+      { title: 'STATE', value: (operation) => operation.state },
+      { title: 'STEP', value: (operation) => operation.step ?? '' },
+      { title: 'TOOK', align: 'right', value: durationOf },
+      { title: 'AGE', align: 'right', value: (operation) => formatAge(operation.startedAt) },
+      {
+        title: 'ERROR',
+        value: (operation) => operation.error?.code ?? operation.lastError?.code ?? '',
+      },
+    ],
+    operations,
+  );
+}
+
+export function operationDetails(operation: OperationView): string {
+  const { progress, error, lastError } = operation;
+  return formatFields([
+    ['operation', operation.id],
+    ['kind', operation.kind],
+    ['subject', operation.subject],
+    ['state', operation.state],
+    ['step', operation.step ?? ''],
+    ['attempt', String(operation.attempt)],
+    ['node', operation.node ?? ''],
+    ['waits for', operation.waitingFor ?? ''],
+    ['since', operation.since],
+    ['progress', progress === null ? '' : formatAmount(progress)],
+    ['last error', lastError === null ? '' : `${lastError.code}: ${lastError.message}`],
+    ['next try', operation.nextTryAt ?? ''],
+    ['error', error === null ? '' : `${error.code}: ${error.message}`],
+    ['started', operation.startedAt],
+    ['ended', operation.endedAt ?? ''],
+    ['trace', operation.traceId],
+  ]);
+}

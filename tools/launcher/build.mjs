@@ -1,0 +1,55 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { run, tail } from './run.mjs';
+import { SetupError, say, seconds } from './say.mjs';
+import { once } from './stamp.mjs';
+
+const SOLUTION = 'tsconfig.solution.json';
+const SHARED_INPUTS = [SOLUTION, 'tsconfig.settings.json', 'package-lock.json'];
+
+function filesBelow(folder) {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? filesBelow(path) : [path];
+  });
+}
+
+/** Size and time of change of each source file: about 10 ms for the repository. */
+function digestOf(root, projects) {
+  const hash = createHash('sha256');
+  const add = (path) => {
+    const { size, mtimeMs } = statSync(path);
+    hash.update(`${path} ${size} ${mtimeMs}\n`);
+  };
+  for (const name of SHARED_INPUTS) add(join(root, name));
+  for (const project of projects) {
+    add(join(project, 'tsconfig.json'));
+    add(join(project, 'package.json'));
+    for (const path of filesBelow(join(project, 'src'))) add(path);
+  }
+  return `${hash.digest('hex')}\n`;
+}
+
+export async function ensureBuild(root) {
+  const { references } = JSON.parse(readFileSync(join(root, SOLUTION), 'utf8'));
+  const projects = references.map(({ path }) => join(root, path));
+  const isBuilt = () => projects.every((path) => existsSync(join(path, 'dist')));
+  const inputs = (evenIfMissing = false) =>
+    evenIfMissing || isBuilt() ? digestOf(root, projects) : undefined;
+  await once(root, 'build', inputs, async () => {
+    say('building ...');
+    const start = performance.now();
+    const { code, output } = await run(
+      process.execPath,
+      [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-b', SOLUTION],
+      { cwd: root },
+    );
+    if (code !== 0) {
+      throw new SetupError(
+        `the build failed:\n${tail(output, 40)}\nlariat: correct the sources above, or restore the checkout, then try again.`,
+      );
+    }
+    say(`built in ${seconds(start)}`);
+  });
+}
