@@ -13,6 +13,8 @@ export class ImageController {
 
   @OnRequest('image.get')
   get(@Payload() request: ImageReference): never {
-    throw lariatError('IMAGE_NOT_FOUND', `There is no image '${request.image}'.`, { image: request.image });
+    throw lariatError('IMAGE_NOT_FOUND', `There is no image '${request.image}'.`, {
+      image: request.image,
+    });
   }
 }

@@ -5,6 +5,7 @@ import { addCompletionCommand } from './commands/completion.js';
 import { addDemoCommand } from './commands/demo.js';
 import { addEventCommand } from './commands/event.js';
 import { addDiskCommands, addNodeCommands } from './commands/node.js';
+import { addImageCommands } from './commands/image.js';
 import { addOperationCommands } from './commands/operation.js';
 import { addReplicaCommands } from './commands/replica.js';
 import type { Runtime } from './commands/runtime.js';
@@ -61,6 +62,7 @@ export function createProgram(runtime: Runtime): Command {
   addVolumeCommands(program, runtime);
   addSnapshotCommands(program, runtime);
   addReplicaCommands(program, runtime);
+  addImageCommands(program, runtime);
   addNodeCommands(program, runtime);
   addDiskCommands(program, runtime);
 
@@ -71,6 +73,7 @@ export function createProgram(runtime: Runtime): Command {
 
   program.commandsGroup('More:');
   addCompletionCommand(program, runtime);
+  program.helpCommand('help [command]', 'show the help of a command');
   return program;
 }
 

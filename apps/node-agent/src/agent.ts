@@ -20,7 +20,7 @@ import { probePort } from './adapters/process/tcp-port.js';
 import { SUPPORTED_FRONTENDS } from './app/frontend.commands.js';
 import { Presence } from './app/presence.js';
 import type { AgentConfig } from './config.js';
-import { bindFaultPoints } from './fault-points.js';
+import { AgentFaultPoints } from './fault-points.js';
 import { buildNodeParts, type NodeParts } from './node-parts.js';
 import type { JournalPort } from './ports/journal.port.js';
 import { AGENT_VERSION } from './version.js';
@@ -65,6 +65,7 @@ export class Agent {
     });
     const controlPlane = new NatsControlPlane(`node/${config.node}`);
     const status = new StatusFile(config.dataDir);
+    const faults = new AgentFaultPoints();
     let agent: Agent | undefined;
     try {
       await bindNode(journal, config.node);
@@ -75,7 +76,7 @@ export class Agent {
         journal,
         listen,
         controlPlane,
-        faults: bindFaultPoints(config.faults),
+        faults,
         tracer: telemetry.tracer,
         log,
         onProcessChange: () => {
@@ -91,6 +92,7 @@ export class Agent {
       sink = natsSpanSink(connection);
       controlPlane.use(connection);
       await ensureStreams(connection);
+      await faults.use(connection, config.node, process.env);
       agent.presence = new Presence({
         node: config.node,
         agentInstance,

@@ -1,9 +1,21 @@
-import { noFaultPoints, type FaultPoints } from '@lariat/kernel';
+import { type FaultPoints, noFaultPoints } from '@lariat/kernel';
+import { faultsFromEnvironment } from '@lariat/plugin';
+import type { NatsConnection } from '@nats-io/nats-core';
 
 /**
- * The one place where fault points are bound; see CommandExecutor for the names that are reached. With
- * LARIAT_FAULTS=1 (`enabled`) a build for chaos tests binds its own here.
+ * The agent's fault points; see CommandExecutor for the names that are reached. They are armed over NATS, and the
+ * agent works before it has a connection: until `use` nothing can be armed.
  */
-export function bindFaultPoints(_enabled: boolean): FaultPoints {
-  return noFaultPoints;
+export class AgentFaultPoints implements FaultPoints {
+  private points: FaultPoints = noFaultPoints;
+
+  reach(name: string): void | Promise<void> {
+    return this.points.reach(name);
+  }
+
+  /** Binds the real ones, with LARIAT_FAULTS=1 and only then. */
+  async use(connection: NatsConnection, node: string, env: NodeJS.ProcessEnv): Promise<void> {
+    const { faults } = await faultsFromEnvironment(env);
+    if (faults !== undefined) this.points = faults(connection, `node-agent-${node}`);
+  }
 }

@@ -52,10 +52,17 @@ export class VolumeSvcModule {
       log,
       whileHeld: async (signal) => {
         const relayed = [BUCKETS.volumes, BUCKETS.operations];
-        await Promise.all(relayed.map((bucket) => relayEvents({ connection, bucket, log }, signal)));
+        await Promise.all(
+          relayed.map((bucket) => relayEvents({ connection, bucket, log }, signal)),
+        );
       },
     });
-    const service: VolumeService = { volumes, operations: sagas.store, runner: sagas.runner, clock };
+    const service: VolumeService = {
+      volumes,
+      operations: sagas.store,
+      runner: sagas.runner,
+      clock,
+    };
     return {
       module: VolumeSvcModule,
       controllers: [VolumeController, SnapshotController, OperationController, InternalController],

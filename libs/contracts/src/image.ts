@@ -17,5 +17,9 @@ export interface ImageView {
   readonly sizeBytes: number;
   /** `sha256:…`, `sha512:…` of the whole logical content. */
   readonly checksums: readonly string[];
-  readonly copies: readonly { readonly node: string; readonly disk: string; readonly state: ImageState }[];
+  readonly copies: readonly {
+    readonly node: string;
+    readonly disk: string;
+    readonly state: ImageState;
+  }[];
 }

@@ -1,9 +1,12 @@
-import { type CommandMap, type CommandName, hasCode } from '@lariat/contracts';
-import { LariatError, toLariatError } from '@lariat/kernel';
+import { type CommandMap, type CommandName, hasCode, lariatError } from '@lariat/contracts';
+import { LariatError, delay, toLariatError } from '@lariat/kernel';
 import type { StepContext } from './definition.js';
 
 /** The part of a step's context that talks to nodes. */
-export type NodeAccess = Pick<StepContext<unknown, unknown>, 'command' | 'client' | 'log' | 'operation'>;
+export type NodeAccess = Pick<
+  StepContext<unknown, unknown>,
+  'command' | 'client' | 'log' | 'operation'
+>;
 
 /** Time for a node to answer a command that needs no copying. */
 export const COMMAND_TIMEOUT_MS = 10_000;
@@ -40,21 +43,61 @@ export async function isDeclaredGone(context: NodeAccess, node: string): Promise
 }
 
 /** Unknown outcome: the node did not answer, or was not reached. */
-export const isUnanswered = (error: LariatError): boolean => error.kind === 'timeout' || error.kind === 'unavailable';
+export const isUnanswered = (error: LariatError): boolean =>
+  error.kind === 'timeout' || error.kind === 'unavailable';
+
+const WATCH_MS = 500;
+
+/** The work's outcome, or NODE_NOT_READY as soon as one of the nodes is declared gone (invariant 8). */
+export async function whileNodesLive<T>(
+  context: NodeAccess,
+  nodes: readonly string[],
+  work: Promise<T>,
+): Promise<T> {
+  const ended = new AbortController();
+  const watch = async (): Promise<never> => {
+    for (;;) {
+      await delay(WATCH_MS, ended.signal);
+      if (ended.signal.aborted) return new Promise(() => undefined);
+      for (const node of nodes) {
+        if (await isDeclaredGone(context, node)) throw nodeGone(node);
+      }
+    }
+  };
+  try {
+    return await Promise.race([work, watch()]);
+  } finally {
+    ended.abort();
+  }
+}
+
+function nodeGone(node: string): LariatError {
+  return lariatError('NODE_NOT_READY', `Node '${node}' was declared down before it answered.`, {
+    node,
+  });
+}
 
 /**
- * For clean-up: what the node refuses is an error; a node that does not answer is waited for until it is declared
- * gone, and then left: what it still holds has no owner on record and goes when it returns.
+ * A command that takes something away. What the node refuses is an error; a node that is declared gone is not
+ * waited for: what it still holds has no owner on record, and goes when the node returns.
  */
-export async function orLeaveToReconciler(
+export async function cleanUp<Name extends CommandName>(
   context: NodeAccess,
   node: string,
-  outcome: Outcome<unknown>,
+  name: Name,
+  input: CommandMap[Name]['input'],
+  key: string,
+  timeoutMs = COMMAND_TIMEOUT_MS,
 ): Promise<void> {
-  if (outcome.ok) return;
-  if (isUnanswered(outcome.error) && (await isDeclaredGone(context, node))) {
-    context.log.info('left to the reconciler', { operation: context.operation, node, error: outcome.error });
-    return;
+  try {
+    if (await isDeclaredGone(context, node)) throw nodeGone(node);
+    await whileNodesLive(context, [node], context.command(node, name, input, { key, timeoutMs }));
+  } catch (error) {
+    if (!hasCode(error, 'NODE_NOT_READY')) throw error;
+    context.log.info('left to the reconciler', {
+      operation: context.operation,
+      node,
+      command: name,
+    });
   }
-  throw outcome.error;
 }

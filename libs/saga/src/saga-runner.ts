@@ -112,6 +112,18 @@ export class SagaRunner {
     return created.value;
   }
 
+  /** The operation that an earlier request with this key began; refuses a key that was used for another kind. */
+  async known(kind: string, requestId: string | undefined): Promise<SagaRecord | undefined> {
+    if (requestId === undefined) return undefined;
+    const found = await this.options.store.find(deriveOperationId(requestId));
+    if (found === undefined || found.value.kind === kind) return found?.value;
+    throw lariatError(
+      'REQUEST_INVALID',
+      `The request id '${requestId}' was used for ${found.value.kind} before: use a new one for each request.`,
+      { requestId, operation: found.value.id },
+    );
+  }
+
   /** The operation when it has ended; DEADLINE_EXCEEDED when it has not by then. */
   async wait(id: string, timeoutMs: number): Promise<SagaRecord> {
     const found = await this.options.store.find(id);
@@ -374,13 +386,14 @@ export class SagaRunner {
           ),
           input,
         }),
-      checkpoint: (found) => this.append(run, definition, { type: 'checkpointed', memory: known(found) }),
+      checkpoint: (found) =>
+        this.append(run, definition, { type: 'checkpointed', memory: known(found) }),
       progress: (done, total, unit) => {
         const nowMs = clock.monotonicMs();
         if (nowMs - progressAtMs < PROGRESS_WRITE_MS) return;
         progressAtMs = nowMs;
-        this.append(run, definition, { type: 'progressed', progress: { done, total, unit } }).catch((error: unknown) =>
-          log.info('progress not written', { operation: value.id, error }),
+        this.append(run, definition, { type: 'progressed', progress: { done, total, unit } }).catch(
+          (error: unknown) => log.info('progress not written', { operation: value.id, error }),
         );
       },
     };
@@ -389,7 +402,10 @@ export class SagaRunner {
   /** Writes beside the running step, one after the other. */
   private append(run: Run, definition: UntypedSaga, event: SagaEvent): Promise<void> {
     const write = (run.writing ?? Promise.resolve()).then(async () => {
-      run.latest = await this.options.store.write(run.latest, this.next(run.latest, event, definition));
+      run.latest = await this.options.store.write(
+        run.latest,
+        this.next(run.latest, event, definition),
+      );
     });
     // Whoever waits for its turn must not fail with its predecessor's error.
     run.writing = write.catch(() => undefined);

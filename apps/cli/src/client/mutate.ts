@@ -94,11 +94,12 @@ function showOperation(line: ProgressLine, operation: OperationView): void {
   const parts = [
     step === null ? kind : `${kind}: ${step}`,
     node === null ? '' : `on ${node}`,
-    waitingFor === null ? '' : `waiting for ${waitingFor} since ${formatAge(operation.since)}`,
+    waitingFor === null ? '' : `waiting for ${waitingFor}`,
     attempt > 1 ? `attempt ${attempt}` : '',
     operation.lastError === null ? '' : `(${operation.lastError.code})`,
   ];
-  line.show(parts.filter((part) => part !== '').join(' '), operation.progress);
+  const age = `since ${formatAge(operation.since)}`;
+  line.show(parts.filter((part) => part !== '').join(' '), operation.progress, age);
 }
 
 export function operationError(operation: OperationView): LariatError {

@@ -66,6 +66,8 @@ export async function openSession(
   name: string,
   timeoutMs: number,
 ): Promise<OpenSession> {
+  // The contracts' decorators need it, before anything that imports them.
+  await import('reflect-metadata');
   const [messaging, telemetryLib] = await Promise.all([
     import('@lariat/messaging'),
     import('@lariat/telemetry'),

@@ -1,5 +1,6 @@
 import { BUCKETS, type AllocationRecord } from '@lariat/contracts';
 import { delay } from '@lariat/kernel';
+import type { StoredRecord } from '@lariat/messaging';
 import { Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/nats-core';
 import type { Session } from '../client/session.js';
@@ -41,8 +42,8 @@ async function inRecords(connection: NatsConnection): Promise<readonly string[]>
     const kv = await kvm.open(bucket);
     for await (const key of await kv.keys()) {
       const entry = bucket === BUCKETS.allocations ? await kv.get(key) : null;
-      const replicas = entry === null ? undefined : entry.json<AllocationRecord>().replicas;
-      if (replicas !== undefined && Object.keys(replicas).length === 0) continue;
+      const stored = entry?.json<StoredRecord<AllocationRecord>>().value;
+      if (stored !== undefined && Object.keys(stored?.replicas ?? {}).length === 0) continue;
       found.push(`record ${bucket}/${key}`);
     }
   }

@@ -33,7 +33,7 @@ describe('a table', () => {
     expect(table.split('\n')).toEqual(['NAME      SIZE', 'a       10 GiB', 'longer       -']);
   });
   it('lets no control character through to the terminal', () => {
-    expect(formatFields([['name', 'a\u001b[31m\nb']])).toBe('name:  a?[31m?b');
+    expect(formatFields([['name', 'a\u001b[31m\nb']])).toBe('name: a?[31m?b');
   });
 });
 
@@ -142,11 +142,11 @@ describe('a trace', () => {
       span('x', 'gone', 'lost', 1_020),
     ]);
     expect(text.split('\n').map((line) => line.trimEnd())).toEqual([
-      'root             +0.0 ms  2.0 ms  svc',
-      '├─ first         +5.0 ms  2.0 ms  svc',
-      '│  └─ below      +6.0 ms  2.0 ms  svc',
-      '└─ ✗ second       +10 ms  2.0 ms  svc  it failed',
-      'lost              +20 ms  2.0 ms  svc  (its parent is not kept)',
+      'root         +0.0 ms  2.0 ms  svc',
+      '├─ first     +5.0 ms  2.0 ms  svc',
+      '│  └─ below  +6.0 ms  2.0 ms  svc',
+      '└─ ✗ second   +10 ms  2.0 ms  svc  it failed',
+      'lost          +20 ms  2.0 ms  svc  (its parent is not kept)',
     ]);
   });
 });

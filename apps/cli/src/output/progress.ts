@@ -47,8 +47,9 @@ export class ProgressLine {
 
   constructor(private readonly terminal: Terminal) {}
 
-  show(label: string, progress: Progress | null): void {
-    if (this.terminal.isTTY === true) this.draw(label, progress);
+  /** `passing` changes all the time and would make a plain line of every look: only a terminal shows it. */
+  show(label: string, progress: Progress | null, passing = ''): void {
+    if (this.terminal.isTTY === true) this.draw(`${label} ${passing}`.trimEnd(), progress);
     else this.print(label, progress);
   }
 

@@ -1,5 +1,6 @@
 import type {
   DiskView,
+  ImageView,
   NodeView,
   OperationView,
   ReplicaView,
@@ -216,4 +217,18 @@ export function operationDetails(operation: OperationView): string {
     ['ended', operation.endedAt ?? ''],
     ['trace', operation.traceId],
   ]);
+}
+
+export function imageTable(images: readonly ImageView[]): string {
+  return formatTable<ImageView>(
+    [
+      { title: 'NAME', value: (image) => image.name },
+      { title: 'ID', value: (image) => image.id },
+      { title: 'STATE', value: (image) => image.state },
+      { title: 'SIZE', align: 'right', value: (image) => formatBytes(image.sizeBytes) },
+      { title: 'COPIES', value: (image) => image.copies.map(({ node }) => node).join(', ') },
+      { title: 'CHECKSUM', value: (image) => image.checksums[0] ?? '' },
+    ],
+    images,
+  );
 }

@@ -1,3 +1,4 @@
+import 'reflect-metadata';
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -55,7 +56,7 @@ test.skipIf(!has('nbdinfo'))('nbdinfo sees the export (needs nbdinfo)', async ()
         can_multi_conn: true,
         can_trim: true,
         can_zero: true,
-        block_minimum: 4096,
+        block_size_minimum: 4096,
       },
     ],
   });

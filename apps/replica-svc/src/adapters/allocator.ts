@@ -1,4 +1,10 @@
-import { type AllocationRecord, BUCKETS, type NodeRecord, type Placement, lariatError } from '@lariat/contracts';
+import {
+  type AllocationRecord,
+  BUCKETS,
+  type NodeRecord,
+  type Placement,
+  lariatError,
+} from '@lariat/contracts';
 import { type Clock, formatBytes } from '@lariat/kernel';
 import { RecordBucket } from '@lariat/messaging';
 import type { NatsConnection } from '@nats-io/nats-core';
@@ -21,7 +27,10 @@ const ACTOR = 'replica-svc';
  * one: a group commit.
  */
 export class Allocator {
-  private readonly promisedByDisk = new Map<string, { promises: Map<string, number>; scheduledBytes: number }>();
+  private readonly promisedByDisk = new Map<
+    string,
+    { promises: Map<string, number>; scheduledBytes: number }
+  >();
   private readonly diskByReplica = new Map<string, string>();
   private pending: Pending[] = [];
   private committing = false;
@@ -34,7 +43,11 @@ export class Allocator {
     records.listen((disk, record) => this.index(disk, record));
   }
 
-  static async open(connection: NatsConnection, nodes: NodeStore, clock: Clock): Promise<Allocator> {
+  static async open(
+    connection: NatsConnection,
+    nodes: NodeStore,
+    clock: Clock,
+  ): Promise<Allocator> {
     const records = await RecordBucket.open<AllocationRecord>({
       connection,
       bucket: BUCKETS.allocations,
@@ -56,7 +69,10 @@ export class Allocator {
   async grow(replicas: readonly string[], sizeBytes: number): Promise<void> {
     for (const disk of this.disks()) {
       const mine = replicas.filter((replica) => disk.replicas.has(replica));
-      const moreBytes = mine.reduce((sum, replica) => sum + sizeBytes - (disk.replicas.get(replica) ?? 0), 0);
+      const moreBytes = mine.reduce(
+        (sum, replica) => sum + sizeBytes - (disk.replicas.get(replica) ?? 0),
+        0,
+      );
       if (moreBytes > disk.capacityBytes - disk.scheduledBytes) {
         throw lariatError(
           'NO_CAPACITY',
@@ -82,7 +98,11 @@ export class Allocator {
 
   /** All disks with their promises, as of now. */
   disks(): readonly DiskState[] {
-    return this.nodes.list().flatMap((node) => node.disks.map((disk) => this.diskState(node, disk.id, disk.capacityBytes)));
+    return this.nodes
+      .list()
+      .flatMap((node) =>
+        node.disks.map((disk) => this.diskState(node, disk.id, disk.capacityBytes)),
+      );
   }
 
   private diskState(node: NodeRecord, disk: string, capacityBytes: number): DiskState {
@@ -112,7 +132,9 @@ export class Allocator {
 
   /** Decides the whole batch on one view of the disks, then writes each touched disk once. */
   private async commit(batch: readonly Pending[]): Promise<void> {
-    const view = new Map(this.disks().map((disk) => [disk.disk, { ...disk, replicas: new Map(disk.replicas) }]));
+    const view = new Map(
+      this.disks().map((disk) => [disk.disk, { ...disk, replicas: new Map(disk.replicas) }]),
+    );
     const decided: { pending: Pending; placements: readonly Placement[] }[] = [];
     const touched = new Set<string>();
     for (const pending of batch) {
@@ -122,7 +144,10 @@ export class Allocator {
           const state = view.get(disk);
           if (state === undefined || state.replicas.has(replica)) continue;
           state.replicas.set(replica, pending.request.sizeBytes);
-          view.set(disk, { ...state, scheduledBytes: state.scheduledBytes + pending.request.sizeBytes });
+          view.set(disk, {
+            ...state,
+            scheduledBytes: state.scheduledBytes + pending.request.sizeBytes,
+          });
           touched.add(disk);
         }
         decided.push({ pending, placements });
@@ -135,7 +160,9 @@ export class Allocator {
       [...touched].map(async (disk) => {
         const state = view.get(disk);
         if (state === undefined) return;
-        await this.write(disk, state.node, state.replicas).catch((error: unknown) => failures.set(disk, error));
+        await this.write(disk, state.node, state.replicas).catch((error: unknown) =>
+          failures.set(disk, error),
+        );
       }),
     );
     for (const { pending, placements } of decided) {
@@ -202,4 +229,7 @@ export class Allocator {
 }
 
 const isConflict = (error: unknown): boolean =>
-  typeof error === 'object' && error !== null && 'code' in error && error.code === 'REVISION_CONFLICT';
+  typeof error === 'object' &&
+  error !== null &&
+  'code' in error &&
+  error.code === 'REVISION_CONFLICT';

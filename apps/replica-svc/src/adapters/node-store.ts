@@ -1,4 +1,10 @@
-import { BUCKETS, type DiskRecord, type NodeRecord, type NodeRegistration, lariatError } from '@lariat/contracts';
+import {
+  BUCKETS,
+  type DiskRecord,
+  type NodeRecord,
+  type NodeRegistration,
+  lariatError,
+} from '@lariat/contracts';
 import type { Clock } from '@lariat/kernel';
 import { type NewEvent, RecordBucket } from '@lariat/messaging';
 import type { NatsConnection } from '@nats-io/nats-core';
@@ -14,7 +20,12 @@ export class NodeStore {
   static async open(connection: NatsConnection, clock: Clock): Promise<NodeStore> {
     const nowMs = (): number => clock.nowMs();
     return new NodeStore(
-      await RecordBucket.open<NodeRecord>({ connection, bucket: BUCKETS.nodes, kind: 'node', nowMs }),
+      await RecordBucket.open<NodeRecord>({
+        connection,
+        bucket: BUCKETS.nodes,
+        kind: 'node',
+        nowMs,
+      }),
       clock,
     );
   }
@@ -38,8 +49,15 @@ export class NodeStore {
   /** A node that says what it has; new ones are made. */
   async register(registration: NodeRegistration): Promise<NodeRecord> {
     const since = new Date(this.clock.nowMs()).toISOString();
-    const fresh: NodeRecord = { ...registration, state: 'ready', reason: 'registered', since, schedulable: true };
-    const known = this.records.cached(registration.name) ?? (await this.records.read(registration.name));
+    const fresh: NodeRecord = {
+      ...registration,
+      state: 'ready',
+      reason: 'registered',
+      since,
+      schedulable: true,
+    };
+    const known =
+      this.records.cached(registration.name) ?? (await this.records.read(registration.name));
     if (known === undefined) {
       const event = { type: 'registered', data: { traddr: fresh.traddr, target: fresh.target } };
       return (await this.records.create(fresh.name, fresh, [event], 'node-agent')).value;
@@ -53,7 +71,10 @@ export class NodeStore {
         reason: returned ? fresh.reason : node.reason,
       };
       if (JSON.stringify(next) === JSON.stringify(node)) return undefined;
-      return { value: next, events: returned ? [{ type: 'ready', data: { from: node.state } }] : [] };
+      return {
+        value: next,
+        events: returned ? [{ type: 'ready', data: { from: node.state } }] : [],
+      };
     });
     return changed;
   }
@@ -72,7 +93,10 @@ export class NodeStore {
   setSchedulable(name: string, schedulable: boolean): Promise<NodeRecord> {
     return this.change(name, (node) => {
       if (node.schedulable === schedulable) return undefined;
-      return { value: { ...node, schedulable }, events: [{ type: schedulable ? 'uncordoned' : 'cordoned', data: null }] };
+      return {
+        value: { ...node, schedulable },
+        events: [{ type: schedulable ? 'uncordoned' : 'cordoned', data: null }],
+      };
     });
   }
 
@@ -81,7 +105,10 @@ export class NodeStore {
       const others = node.disks.filter((other) => other.id !== disk.id);
       const known = others.length !== node.disks.length;
       if (known) return undefined;
-      return { value: { ...node, disks: [...others, disk] }, events: [{ type: 'disk-added', data: { disk: disk.id, path: disk.path } }] };
+      return {
+        value: { ...node, disks: [...others, disk] },
+        events: [{ type: 'disk-added', data: { disk: disk.id, path: disk.path } }],
+      };
     });
   }
 
@@ -95,7 +122,8 @@ export class NodeStore {
 
   async remove(name: string, actor: string): Promise<void> {
     const found = await this.records.read(name);
-    if (found !== undefined) await this.records.remove(name, found, [{ type: 'removed', data: null }], actor);
+    if (found !== undefined)
+      await this.records.remove(name, found, [{ type: 'removed', data: null }], actor);
   }
 
   private async change(
@@ -109,5 +137,7 @@ export class NodeStore {
 }
 
 function nodeNotFound(name: string): Error {
-  return lariatError('NODE_NOT_FOUND', `There is no node '${name}'. See 'lariat node list'.`, { node: name });
+  return lariatError('NODE_NOT_FOUND', `There is no node '${name}'. See 'lariat node list'.`, {
+    node: name,
+  });
 }

@@ -10,7 +10,11 @@ export class VolumeView {
     private readonly client: LariatClient,
   ) {}
 
-  static async open(connection: NatsConnection, client: LariatClient, clock: Clock): Promise<VolumeView> {
+  static async open(
+    connection: NatsConnection,
+    client: LariatClient,
+    clock: Clock,
+  ): Promise<VolumeView> {
     const records = await RecordBucket.open<VolumeRecord>({
       connection,
       bucket: BUCKETS.volumes,

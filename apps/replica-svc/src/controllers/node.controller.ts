@@ -11,7 +11,7 @@ import {
   RemoveNodeRequest,
   lariatError,
 } from '@lariat/contracts';
-import { deriveDiskId, roundUpToCluster } from '@lariat/kernel';
+import { type Json, deriveDiskId, roundUpToCluster } from '@lariat/kernel';
 import { MessageContext, OnRequest } from '@lariat/messaging';
 import { runOperation } from '@lariat/saga';
 import { Controller, Inject } from '@nestjs/common';
@@ -50,12 +50,19 @@ export class NodeController {
   }
 
   @OnRequest('node.remove')
-  async remove(@Payload() request: RemoveNodeRequest, @Ctx() { facts }: MessageContext): Promise<NodeView> {
+  async remove(
+    @Payload() request: RemoveNodeRequest,
+    @Ctx() { facts }: MessageContext,
+  ): Promise<NodeView> {
     const node = await this.service.nodes.find(request.node);
     if (node.state !== 'down') {
-      throw lariatError('NODE_IN_USE', `Node '${node.name}' is ${node.state}: stop its agent first, or it would register again.`, {
-        node: node.name,
-      });
+      throw lariatError(
+        'NODE_IN_USE',
+        `Node '${node.name}' is ${node.state}: stop its agent first, or it would register again.`,
+        {
+          node: node.name,
+        },
+      );
     }
     for (const disk of node.disks) assertDiskUnused(this.service, disk.id);
     await this.service.nodes.remove(node.name, facts.actor);
@@ -64,45 +71,88 @@ export class NodeController {
 
   @OnRequest('disk.list')
   async listDisks(@Payload() request: ListDisksRequest): Promise<{ disks: readonly DiskView[] }> {
-    const nodes = request.node === undefined ? this.service.nodes.list() : [await this.service.nodes.find(request.node)];
+    const nodes =
+      request.node === undefined
+        ? this.service.nodes.list()
+        : [await this.service.nodes.find(request.node)];
     return { disks: nodes.flatMap((node) => this.view(node).disks) };
   }
 
   @OnRequest('disk.add')
-  async addDisk(@Payload() request: AddDiskRequest, @Ctx() { facts }: MessageContext): Promise<DiskView | OperationAccepted> {
-    const node = await this.service.nodes.find(request.node);
-    if (node.state === 'down') throw nodeNotReady(node);
-    if (node.disks.some(({ path }) => path === request.path)) {
-      throw lariatError('DISK_TAKEN', `'${request.path}' is a disk of node '${node.name}' already.`, { node: node.name });
-    }
-    const disk = deriveDiskId(node.name, request.path, facts.requestId ?? String(this.service.clock.nowMs()));
-    const input = {
-      node: node.name,
-      disk,
-      name: request.name ?? disk,
-      path: request.path,
-      tags: request.tags ?? [],
-      sizeBytes: request.sizeBytes === undefined ? null : roundUpToCluster(request.sizeBytes),
+  addDisk(
+    @Payload() request: AddDiskRequest,
+    @Ctx() { facts }: MessageContext,
+  ): Promise<DiskView | OperationAccepted> {
+    const { requestId, actor } = facts;
+    const prepare = async (): Promise<Json> => {
+      const node = await this.service.nodes.find(request.node);
+      if (node.state === 'down') throw nodeNotReady(node);
+      if (node.disks.some(({ path }) => path === request.path)) {
+        throw lariatError(
+          'DISK_TAKEN',
+          `'${request.path}' is a disk of node '${node.name}' already.`,
+          { node: node.name },
+        );
+      }
+      const disk = deriveDiskId(
+        node.name,
+        request.path,
+        requestId ?? String(this.service.clock.nowMs()),
+      );
+      return {
+        node: node.name,
+        disk,
+        name: request.name ?? disk,
+        path: request.path,
+        tags: request.tags ?? [],
+        sizeBytes: request.sizeBytes === undefined ? null : roundUpToCluster(request.sizeBytes),
+      };
     };
-    const start = { kind: 'disk.add', input, actor: facts.actor, requestId: facts.requestId, wait: request.wait };
-    return runOperation(this.service.runner, start, () => this.findDisk(node.name, disk));
+    return runOperation<DiskView>(this.service.runner, {
+      kind: 'disk.add',
+      actor,
+      requestId,
+      wait: request.wait,
+      prepare,
+    });
   }
 
   @OnRequest('disk.remove')
-  async removeDisk(@Payload() request: RemoveDiskRequest, @Ctx() { facts }: MessageContext): Promise<DiskView | OperationAccepted> {
-    const disk = await this.findDisk(request.node, request.disk);
-    assertDiskUnused(this.service, disk.id);
-    if (request.dryRun === true) return disk;
-    const input = { node: disk.node, disk: disk.id };
-    const start = { kind: 'disk.remove', input, actor: facts.actor, requestId: facts.requestId, wait: request.wait };
-    return runOperation(this.service.runner, start, () => disk);
+  async removeDisk(
+    @Payload() request: RemoveDiskRequest,
+    @Ctx() { facts }: MessageContext,
+  ): Promise<DiskView | OperationAccepted> {
+    const { requestId, actor } = facts;
+    const findUnused = async (): Promise<DiskView> => {
+      const disk = await this.findDisk(request.node, request.disk);
+      assertDiskUnused(this.service, disk.id);
+      return disk;
+    };
+    if (request.dryRun === true) return findUnused();
+    const prepare = async (): Promise<Json> => {
+      const disk = await findUnused();
+      return { node: disk.node, disk: disk.id, removed: { ...disk } };
+    };
+    return runOperation<DiskView>(this.service.runner, {
+      kind: 'disk.remove',
+      actor,
+      requestId,
+      wait: request.wait,
+      prepare,
+    });
   }
 
   private async findDisk(name: string, reference: string): Promise<DiskView> {
     const node = this.view(await this.service.nodes.find(name));
-    const found = node.disks.find(({ id, name: diskName }) => id === reference || diskName === reference);
+    const found = node.disks.find(
+      ({ id, name: diskName }) => id === reference || diskName === reference,
+    );
     if (found === undefined) {
-      throw lariatError('DISK_NOT_FOUND', `Node '${name}' has no disk '${reference}'. See 'lariat disk list'.`, { node: name, disk: reference });
+      throw lariatError(
+        'DISK_NOT_FOUND',
+        `Node '${name}' has no disk '${reference}'. See 'lariat disk list'.`,
+        { node: name, disk: reference },
+      );
     }
     return found;
   }
@@ -118,5 +168,7 @@ export class NodeController {
 }
 
 function nodeNotReady(node: NodeRecord): Error {
-  return lariatError('NODE_NOT_READY', `Node '${node.name}' is ${node.state} (${node.reason}).`, { node: node.name });
+  return lariatError('NODE_NOT_READY', `Node '${node.name}' is ${node.state} (${node.reason}).`, {
+    node: node.name,
+  });
 }

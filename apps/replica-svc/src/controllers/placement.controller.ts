@@ -1,4 +1,9 @@
-import { type Placement, ReleaseRequest, ReserveGrowthRequest, ReserveRequest } from '@lariat/contracts';
+import {
+  type Placement,
+  ReleaseRequest,
+  ReserveGrowthRequest,
+  ReserveRequest,
+} from '@lariat/contracts';
 import { OnRequest } from '@lariat/messaging';
 import { Controller, Inject } from '@nestjs/common';
 import { Payload } from '@nestjs/microservices';

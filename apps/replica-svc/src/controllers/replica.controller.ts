@@ -11,9 +11,8 @@ import {
   type VolumeView as VolumeApiView,
   isEnded,
   lariatError,
-  toVolumeView,
 } from '@lariat/contracts';
-import { CLUSTER_SIZE_BYTES } from '@lariat/kernel';
+import { CLUSTER_SIZE_BYTES, type Json } from '@lariat/kernel';
 import { MessageContext, OnRequest } from '@lariat/messaging';
 import { type SagaRecord, runOperation } from '@lariat/saga';
 import { Controller, Inject } from '@nestjs/common';
@@ -21,7 +20,6 @@ import { Ctx, Payload } from '@nestjs/microservices';
 import { REPLICA_SERVICE, type ReplicaService } from '../app-tokens.js';
 import { chooseRebuild, replicaNotFound } from '../domain/choose-rebuild.js';
 import { assertNotLast } from '../sagas/remove-replica.saga.js';
-import { checksumReplicas } from './replica-checksums.js';
 
 @Controller()
 export class ReplicaController {
@@ -46,78 +44,126 @@ export class ReplicaController {
   }
 
   @OnRequest('replica.rebuild')
-  async rebuild(@Payload() request: RebuildRequest, @Ctx() { facts }: MessageContext): Promise<VolumeApiView | OperationAccepted> {
-    const record = await this.service.volumes.find(request.volume);
-    const ready = new Set(this.service.nodes.list().filter(({ state }) => state === 'ready').map(({ name }) => name));
-    // A rebuild that runs already is joined by the runner.
-    if (record.operation === null) chooseRebuild(record, request.replica, (node) => ready.has(node));
-    const input = { volume: record.id, replica: request.replica ?? null };
-    const start = { kind: 'replica.rebuild', input, actor: facts.actor, requestId: facts.requestId, wait: request.wait };
-    return runOperation(this.service.runner, start, async () => toVolumeView(await this.service.volumes.find(record.id)));
+  rebuild(
+    @Payload() request: RebuildRequest,
+    @Ctx() context: MessageContext,
+  ): Promise<VolumeApiView | OperationAccepted> {
+    return this.run<VolumeApiView>('replica.rebuild', request.wait, context, async () => {
+      const record = await this.service.volumes.find(request.volume);
+      const nodes = this.service.nodes.list();
+      const ready = new Set(nodes.filter(({ state }) => state === 'ready').map(({ name }) => name));
+      // A rebuild that runs already is joined by the runner.
+      if (record.operation === null)
+        chooseRebuild(record, request.replica, (node) => ready.has(node));
+      return { volume: record.id, replica: request.replica ?? null };
+    });
   }
 
   @OnRequest('replica.remove')
   async remove(
     @Payload() request: ReplicaRequest,
-    @Ctx() { facts }: MessageContext,
+    @Ctx() context: MessageContext,
   ): Promise<VolumeApiView | OperationAccepted | DryRun> {
-    const record = await this.service.volumes.find(request.volume);
-    const replica = record.replicas.find(({ id }) => id === request.replica);
-    if (replica === undefined) throw replicaNotFound(record, request.replica);
-    assertNotLast(record, replica.id);
     if (request.dryRun === true) {
-      const left = record.replicas.filter(({ id, mode }) => mode === 'RW' && id !== replica.id).length;
-      return {
-        dryRun: true,
-        would: [`delete replica ${replica.id} (${replica.mode}) on node '${replica.node}'`, `leave ${left} healthy replica(s)`],
-      };
+      return wouldRemove(await this.service.volumes.find(request.volume), request.replica);
     }
-    const input = { volume: record.id, replica: replica.id };
-    const start = { kind: 'replica.remove', input, actor: facts.actor, requestId: facts.requestId, wait: request.wait };
-    return runOperation(this.service.runner, start, async () => toVolumeView(await this.service.volumes.find(record.id)));
+    return this.run<VolumeApiView>('replica.remove', request.wait, context, async () => {
+      const record = await this.service.volumes.find(request.volume);
+      const replica = findRemovable(record, request.replica);
+      return { volume: record.id, replica: replica.id };
+    });
   }
 
   @OnRequest('replica.checksum')
-  async checksum(@Payload() request: ReplicaChecksumRequest, @Ctx() { facts }: MessageContext): Promise<ReplicaChecksums> {
-    const record = await this.service.volumes.find(request.volume);
-    if (request.snapshot === undefined && record.attachment !== null) {
-      throw lariatError(
-        'VOLUME_ATTACHED',
-        `Volume '${record.name}' is attached: its replicas change while they are read. Name a snapshot, or detach it.`,
-        { volume: record.id },
-      );
-    }
-    const snapshot = request.snapshot === undefined ? null : snapshotId(record, request.snapshot);
-    const start = {
-      kind: 'replica.checksum',
-      input: { volume: record.id, snapshot },
-      actor: facts.actor,
-      requestId: facts.requestId,
-      wait: true,
+  async checksum(
+    @Payload() request: ReplicaChecksumRequest,
+    @Ctx() { facts }: MessageContext,
+  ): Promise<ReplicaChecksums> {
+    const { requestId, actor } = facts;
+    const prepare = async (): Promise<Json> => {
+      const record = await this.service.volumes.find(request.volume);
+      if (request.snapshot === undefined && record.attachment !== null)
+        throw changesWhileRead(record);
+      return {
+        volume: record.id,
+        snapshot: request.snapshot === undefined ? null : snapshotId(record, request.snapshot),
+      };
     };
-    const sums = await runOperation(this.service.runner, start, (ended) => checksumReplicas(ended));
-    return sums as ReplicaChecksums;
+    const operation = { kind: 'replica.checksum', actor, requestId, wait: true, prepare };
+    return (await runOperation<ReplicaChecksums>(
+      this.service.runner,
+      operation,
+    )) as ReplicaChecksums;
+  }
+
+  private run<T>(
+    kind: string,
+    wait: boolean | undefined,
+    { facts }: MessageContext,
+    prepare: () => Promise<Json>,
+  ): Promise<T | OperationAccepted> {
+    const { requestId, actor } = facts;
+    return runOperation<T>(this.service.runner, { kind, actor, requestId, wait, prepare });
   }
 
   private runningRebuild(record: VolumeRecord): SagaRecord | undefined {
     if (record.operation === null) return undefined;
     const operation = this.service.operations.cached(record.operation)?.value;
-    return operation?.kind === 'replica.rebuild' && !isEnded(operation.state) ? operation : undefined;
+    return operation?.kind === 'replica.rebuild' && !isEnded(operation.state)
+      ? operation
+      : undefined;
   }
+}
+
+function findRemovable(record: VolumeRecord, id: string): VolumeRecord['replicas'][number] {
+  const replica = record.replicas.find((candidate) => candidate.id === id);
+  if (replica === undefined) throw replicaNotFound(record, id);
+  assertNotLast(record, replica.id);
+  return replica;
+}
+
+function wouldRemove(record: VolumeRecord, id: string): DryRun {
+  const replica = findRemovable(record, id);
+  const left = record.replicas.filter(
+    (other) => other.mode === 'RW' && other.id !== replica.id,
+  ).length;
+  return {
+    dryRun: true,
+    would: [
+      `delete replica ${replica.id} (${replica.mode}) on node '${replica.node}'`,
+      `leave ${left} healthy replica(s)`,
+    ],
+  };
+}
+
+function changesWhileRead(record: VolumeRecord): Error {
+  return lariatError(
+    'VOLUME_ATTACHED',
+    `Volume '${record.name}' is attached: its replicas change while they are read. Name a snapshot, or detach it.`,
+    { volume: record.id },
+  );
 }
 
 function progressOf(operation: SagaRecord): ReplicaView['rebuild'] {
   const { done = 0, total = 0 } = operation.progress ?? {};
-  return { operation: operation.id, doneBytes: done * CLUSTER_SIZE_BYTES, totalBytes: total * CLUSTER_SIZE_BYTES };
+  return {
+    operation: operation.id,
+    doneBytes: done * CLUSTER_SIZE_BYTES,
+    totalBytes: total * CLUSTER_SIZE_BYTES,
+  };
 }
 
 function snapshotId(record: VolumeRecord, reference: string): string {
   const found = record.snapshots.find(({ id, name }) => id === reference || name === reference);
   if (found === undefined) {
-    throw lariatError('SNAPSHOT_NOT_FOUND', `Volume '${record.name}' has no snapshot '${reference}'.`, {
-      volume: record.id,
-      snapshot: reference,
-    });
+    throw lariatError(
+      'SNAPSHOT_NOT_FOUND',
+      `Volume '${record.name}' has no snapshot '${reference}'.`,
+      {
+        volume: record.id,
+        snapshot: reference,
+      },
+    );
   }
   return found.id;
 }

@@ -1,4 +1,9 @@
-import { type ReplicaRecord, type VolumeRecord, lariatError, robustnessOf } from '@lariat/contracts';
+import {
+  type ReplicaRecord,
+  type VolumeRecord,
+  lariatError,
+  robustnessOf,
+} from '@lariat/contracts';
 
 export interface RebuildChoice {
   /** The faulted replica that is replaced; null when one is simply missing. */
@@ -19,25 +24,39 @@ export function chooseRebuild(
   const inSync = record.replicas.filter(({ mode }) => mode === 'RW');
   const replaced = wanted === undefined ? (faulted[0] ?? null) : findFaulted(record, wanted);
   if (replaced === null && inSync.length >= record.replicaCount) {
-    throw lariatError('VOLUME_HEALTHY', `Volume '${record.name}' has all its ${record.replicaCount} replicas in sync: nothing is to be rebuilt.`, {
-      volume: record.id,
-    });
+    throw lariatError(
+      'VOLUME_HEALTHY',
+      `Volume '${record.name}' has all its ${record.replicaCount} replicas in sync: nothing is to be rebuilt.`,
+      {
+        volume: record.id,
+      },
+    );
   }
   if (robustnessOf(record) === 'faulted') {
-    throw lariatError('VOLUME_FAULTED', `Volume '${record.name}' has no replica to copy from: bring one of its nodes back.`, {
-      volume: record.id,
-    });
+    throw lariatError(
+      'VOLUME_FAULTED',
+      `Volume '${record.name}' has no replica to copy from: bring one of its nodes back.`,
+      {
+        volume: record.id,
+      },
+    );
   }
   // The engine's own node would pay for every byte twice.
   const ready = inSync.filter(({ node }) => isReady(node));
   const source = ready.find(({ node }) => node !== record.attachment?.node) ?? ready[0];
   if (source === undefined) {
-    throw lariatError('LEG_UNREACHABLE', `No node with a healthy replica of volume '${record.name}' is ready.`, {
-      volume: record.id,
-      nodes: inSync.map(({ node }) => node),
-    });
+    throw lariatError(
+      'LEG_UNREACHABLE',
+      `No node with a healthy replica of volume '${record.name}' is ready.`,
+      {
+        volume: record.id,
+        nodes: inSync.map(({ node }) => node),
+      },
+    );
   }
-  const excludeNodes = record.replicas.filter(({ id }) => id !== replaced?.id).map(({ node }) => node);
+  const excludeNodes = record.replicas
+    .filter(({ id }) => id !== replaced?.id)
+    .map(({ node }) => node);
   return { replaced, source, excludeNodes };
 }
 
@@ -45,16 +64,24 @@ function findFaulted(record: VolumeRecord, id: string): ReplicaRecord {
   const found = record.replicas.find((replica) => replica.id === id);
   if (found === undefined) throw replicaNotFound(record, id);
   if (found.mode !== 'ERR') {
-    throw lariatError('VOLUME_HEALTHY', `Replica ${id} of volume '${record.name}' is ${found.mode}: only a faulted one is rebuilt.`, {
-      replica: id,
-    });
+    throw lariatError(
+      'VOLUME_HEALTHY',
+      `Replica ${id} of volume '${record.name}' is ${found.mode}: only a faulted one is rebuilt.`,
+      {
+        replica: id,
+      },
+    );
   }
   return found;
 }
 
 export function replicaNotFound(record: VolumeRecord, id: string): Error {
-  return lariatError('REPLICA_NOT_FOUND', `Volume '${record.name}' has no replica '${id}'. See 'lariat replica list ${record.name}'.`, {
-    volume: record.id,
-    replica: id,
-  });
+  return lariatError(
+    'REPLICA_NOT_FOUND',
+    `Volume '${record.name}' has no replica '${id}'. See 'lariat replica list ${record.name}'.`,
+    {
+      volume: record.id,
+      replica: id,
+    },
+  );
 }

@@ -18,8 +18,10 @@ export interface Verdict {
 
 /** A node's state from what was last heard of it. Pure. */
 export function judgeNode({ silentMs, targetReady }: Observation): Verdict {
-  if (silentMs >= DOWN_AFTER_MS) return { state: NodeState.down, reason: `no heartbeat for ${DOWN_AFTER_MS / 1000} s` };
-  if (silentMs >= SUSPECT_AFTER_MS) return { state: NodeState.suspect, reason: `no heartbeat for ${SUSPECT_AFTER_MS / 1000} s` };
+  if (silentMs >= DOWN_AFTER_MS)
+    return { state: NodeState.down, reason: `no heartbeat for ${DOWN_AFTER_MS / 1000} s` };
+  if (silentMs >= SUSPECT_AFTER_MS)
+    return { state: NodeState.suspect, reason: `no heartbeat for ${SUSPECT_AFTER_MS / 1000} s` };
   if (!targetReady) return { state: NodeState.suspect, reason: 'its target does not answer' };
   return { state: NodeState.ready, reason: 'heartbeats arrive' };
 }

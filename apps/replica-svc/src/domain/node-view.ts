@@ -21,5 +21,8 @@ export function toDiskView(node: string, disk: DiskRecord, promised: Promised): 
 }
 
 export function toNodeView(node: NodeRecord, promisedOn: (disk: string) => Promised): NodeView {
-  return { ...node, disks: node.disks.map((disk) => toDiskView(node.name, disk, promisedOn(disk.id))) };
+  return {
+    ...node,
+    disks: node.disks.map((disk) => toDiskView(node.name, disk, promisedOn(disk.id))),
+  };
 }

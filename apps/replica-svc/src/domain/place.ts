@@ -22,11 +22,16 @@ export interface PlaceRequest {
 const freeBytes = (disk: DiskState): number => disk.capacityBytes - disk.scheduledBytes;
 
 /** Why a disk can't take a replica; undefined when it can. */
-export function whyNot(disk: DiskState, sizeBytes: number, usedNodes: ReadonlySet<string>): string | undefined {
+export function whyNot(
+  disk: DiskState,
+  sizeBytes: number,
+  usedNodes: ReadonlySet<string>,
+): string | undefined {
   if (!disk.nodeReady) return 'its node is not ready';
   if (!disk.schedulable) return 'its node is cordoned';
   if (usedNodes.has(disk.node)) return 'its node has a replica of the volume already';
-  if (freeBytes(disk) < sizeBytes) return `${formatBytes(Math.max(0, freeBytes(disk)))} free, ${formatBytes(sizeBytes)} needed`;
+  if (freeBytes(disk) < sizeBytes)
+    return `${formatBytes(Math.max(0, freeBytes(disk)))} free, ${formatBytes(sizeBytes)} needed`;
   return undefined;
 }
 
@@ -45,12 +50,16 @@ export function place(request: PlaceRequest, disks: readonly DiskState[]): reado
   }
   for (const replica of request.replicas) {
     if (placements.some((placement) => placement.replica === replica)) continue;
-    const fitting = disks.filter((disk) => whyNot(disk, request.sizeBytes, usedNodes) === undefined);
+    const fitting = disks.filter(
+      (disk) => whyNot(disk, request.sizeBytes, usedNodes) === undefined,
+    );
     const best = fitting.reduce<DiskState | undefined>(
-      (chosen, disk) => (chosen === undefined || freeBytes(disk) > freeBytes(chosen) ? disk : chosen),
+      (chosen, disk) =>
+        chosen === undefined || freeBytes(disk) > freeBytes(chosen) ? disk : chosen,
       undefined,
     );
-    if (best === undefined) throw nothingFits(request, disks, new Set(request.excludeNodes), placements.length);
+    if (best === undefined)
+      throw nothingFits(request, disks, new Set(request.excludeNodes), placements.length);
     placements.push({ replica, node: best.node, disk: best.disk });
     usedNodes.add(best.node);
   }
@@ -65,10 +74,15 @@ function nothingFits(
 ): Error {
   const wanted = request.replicas.length;
   const readyNodes = new Set(
-    disks.filter((disk) => disk.nodeReady && disk.schedulable && !excluded.has(disk.node)).map((disk) => disk.node),
+    disks
+      .filter((disk) => disk.nodeReady && disk.schedulable && !excluded.has(disk.node))
+      .map((disk) => disk.node),
   );
   const reasons = Object.fromEntries(
-    disks.map((disk) => [`${disk.node}/${disk.disk}`, whyNot(disk, request.sizeBytes, excluded) ?? 'could take one']),
+    disks.map((disk) => [
+      `${disk.node}/${disk.disk}`,
+      whyNot(disk, request.sizeBytes, excluded) ?? 'could take one',
+    ]),
   );
   if (readyNodes.size < wanted) {
     const names = [...readyNodes].toSorted().join(', ') || 'none';

@@ -1,4 +1,10 @@
-import { type CommandMap, type CommandName, type Inventory, SUBJECT_PREFIX, type VolumeRecord } from '@lariat/contracts';
+import {
+  type CommandMap,
+  type CommandName,
+  type Inventory,
+  SUBJECT_PREFIX,
+  type VolumeRecord,
+} from '@lariat/contracts';
 import { type Clock, deriveOperationId } from '@lariat/kernel';
 import type { CommandClient } from '@lariat/messaging';
 import type { Log } from '@lariat/telemetry';
@@ -19,21 +25,37 @@ interface Stray {
  * What of a node's inventory no record wants. A replica has an owner while its volume's record lists it; an engine
  * while its volume is attached there in its epoch. A volume with an operation under way is left alone. Pure.
  */
-export function findStrays(inventory: Inventory, record: (volume: string) => VolumeRecord | undefined): readonly Stray[] {
+export function findStrays(
+  inventory: Inventory,
+  record: (volume: string) => VolumeRecord | undefined,
+): readonly Stray[] {
   const strays: Stray[] = [];
   for (const { volume, epoch } of inventory.engines) {
     const owner = record(volume);
     if (owner !== undefined && owner.operation !== null) continue;
     const wanted = owner?.attachment?.node === inventory.node && owner.attachment.epoch === epoch;
     if (wanted) continue;
-    strays.push({ key: `frontend/${volume}/${epoch}`, command: 'frontend.stop', input: { volume, epoch } });
-    strays.push({ key: `engine/${volume}/${epoch}`, command: 'engine.stop', input: { volume, epoch } });
+    strays.push({
+      key: `frontend/${volume}/${epoch}`,
+      command: 'frontend.stop',
+      input: { volume, epoch },
+    });
+    strays.push({
+      key: `engine/${volume}/${epoch}`,
+      command: 'engine.stop',
+      input: { volume, epoch },
+    });
   }
   for (const { replica, volume } of inventory.replicas) {
     const owner = record(volume);
     if (owner !== undefined && owner.operation !== null) continue;
-    if (owner?.replicas.some(({ id, node }) => id === replica && node === inventory.node) === true) continue;
-    strays.push({ key: `replica/${replica}`, command: 'replica.delete', input: { replica, volume } });
+    if (owner?.replicas.some(({ id, node }) => id === replica && node === inventory.node) === true)
+      continue;
+    strays.push({
+      key: `replica/${replica}`,
+      command: 'replica.delete',
+      input: { replica, volume },
+    });
   }
   return strays;
 }
@@ -76,9 +98,15 @@ export class StraySweep {
 
   private async consider(inventory: Inventory): Promise<void> {
     try {
-      const named = new Set([...inventory.replicas, ...inventory.engines].map(({ volume }) => volume));
+      const named = new Set(
+        [...inventory.replicas, ...inventory.engines].map(({ volume }) => volume),
+      );
       // From JetStream, not from a cache: what is deleted on old news is deleted wrongly.
-      const records = new Map(await Promise.all(Array.from(named, async (id) => [id, await this.volumes.fresh(id)] as const)));
+      const records = new Map(
+        await Promise.all(
+          Array.from(named, async (id) => [id, await this.volumes.fresh(id)] as const),
+        ),
+      );
       const strays = findStrays(inventory, (volume) => records.get(volume));
       this.forgetOthers(inventory.node, strays);
       for (const stray of strays) await this.sweepOne(inventory.node, stray);

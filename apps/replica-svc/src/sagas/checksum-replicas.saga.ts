@@ -8,14 +8,21 @@ export interface ChecksumInput {
 }
 
 interface ChecksumMemory {
-  readonly sums: readonly { readonly replica: string; readonly node: string; readonly sha256: string }[];
+  readonly sums: readonly {
+    readonly replica: string;
+    readonly node: string;
+    readonly sha256: string;
+  }[];
 }
 
 const READ_TIMEOUT_MS = 6 * 3_600_000;
 
 /** Reads every healthy replica whole, on its own node. The volume is held, so that no attach changes it meanwhile. */
 export function checksumReplicasSaga(): SagaDefinition<ChecksumInput, ChecksumMemory> {
-  const change = (operation: string, type: 'claim' | 'release'): { type: 'claim' | 'release'; operation: string }[] => [{ type, operation }];
+  const change = (
+    operation: string,
+    type: 'claim' | 'release',
+  ): { type: 'claim' | 'release'; operation: string }[] => [{ type, operation }];
   return {
     kind: 'replica.checksum',
     subjectOf: (input) => `volume/${input.volume}`,
@@ -26,10 +33,18 @@ export function checksumReplicasSaga(): SagaDefinition<ChecksumInput, ChecksumMe
         timeoutMs: 10_000,
         retry: RETRY_BRIEFLY,
         run: async ({ client, input, operation }) => {
-          await client.request('internal.volume.change', { volume: input.volume, operation, changes: change(operation, 'claim') });
+          await client.request('internal.volume.change', {
+            volume: input.volume,
+            operation,
+            changes: change(operation, 'claim'),
+          });
         },
         undo: async ({ client, input, operation }) => {
-          await client.request('internal.volume.change', { volume: input.volume, operation, changes: change(operation, 'release') });
+          await client.request('internal.volume.change', {
+            volume: input.volume,
+            operation,
+            changes: change(operation, 'release'),
+          });
         },
       },
       {
@@ -39,11 +54,16 @@ export function checksumReplicasSaga(): SagaDefinition<ChecksumInput, ChecksumMe
         retry: RETRY_BRIEFLY,
         run: async (context) => {
           const { volume, snapshot } = context.input;
-          const record = await context.client.request('internal.volume.record', { volume, fresh: true });
+          const record = await context.client.request('internal.volume.record', {
+            volume,
+            fresh: true,
+          });
           const sums = await Promise.all(
             inSyncReplicas(record).map(async ({ id, node }) => {
               const input = { replica: id, volume, snapshot };
-              const { sha256 } = await context.command(node, 'replica.checksum', input, { key: id });
+              const { sha256 } = await context.command(node, 'replica.checksum', input, {
+                key: id,
+              });
               return { replica: id, node, sha256 };
             }),
           );
@@ -56,7 +76,11 @@ export function checksumReplicasSaga(): SagaDefinition<ChecksumInput, ChecksumMe
         timeoutMs: 10_000,
         retry: RETRY_UNTIL_DONE,
         run: async ({ client, input, operation }) => {
-          await client.request('internal.volume.change', { volume: input.volume, operation, changes: change(operation, 'release') });
+          await client.request('internal.volume.change', {
+            volume: input.volume,
+            operation,
+            changes: change(operation, 'release'),
+          });
         },
       },
     ],

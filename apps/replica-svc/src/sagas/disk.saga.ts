@@ -1,5 +1,7 @@
 import { type DiskRecord, lariatError } from '@lariat/contracts';
+import type { Json } from '@lariat/kernel';
 import { RETRY_BRIEFLY, RETRY_UNTIL_DONE, type SagaDefinition } from '@lariat/saga';
+import { toDiskView } from '../domain/node-view.js';
 import type { RebuildDeps } from './rebuild-memory.js';
 
 export interface AddDiskInput {
@@ -14,6 +16,8 @@ export interface AddDiskInput {
 export interface RemoveDiskInput {
   readonly node: string;
   readonly disk: string;
+  /** What it was, for the answer. */
+  readonly removed: Json;
 }
 
 interface AddDiskMemory {
@@ -49,7 +53,10 @@ export function addDiskSaga(deps: RebuildDeps): SagaDefinition<AddDiskInput, Add
         },
       },
     ],
-    result: (input) => ({ disk: input.disk }),
+    result: (input, { record }) =>
+      record === undefined
+        ? null
+        : ({ ...toDiskView(input.node, record, { scheduledBytes: 0, replicas: 0 }) } as Json),
   };
 }
 
@@ -80,6 +87,7 @@ export function removeDiskSaga(deps: RebuildDeps): SagaDefinition<RemoveDiskInpu
         },
       },
     ],
+    result: (input) => input.removed,
   };
 }
 

@@ -6,25 +6,31 @@ import {
   progressSubject,
   scratchNqn,
 } from '@lariat/contracts';
-import { delay } from '@lariat/kernel';
-import { RETRY_BRIEFLY, attempt, isDeclaredGone, orLeaveToReconciler } from '@lariat/saga';
+import { RETRY_BRIEFLY, cleanUp, whileNodesLive } from '@lariat/saga';
 import { inCopyOrder } from '../domain/snapshot-order.js';
-import { type RebuildContext, type RebuildDeps, type RebuildStep, joinSnapshotId, remembered } from './rebuild-memory.js';
+import {
+  type RebuildContext,
+  type RebuildDeps,
+  type RebuildStep,
+  joinSnapshotId,
+  remembered,
+} from './rebuild-memory.js';
 
 /** A copy may take long; what ends it early is a node that is declared gone. */
 const COPY_TIMEOUT_MS = 24 * 3_600_000;
-const WATCH_MS = 1_000;
 
 /** Step (d) of design section 5: the chain, oldest first, while writes go on. */
 export function copyStep(deps: RebuildDeps): RebuildStep {
   return {
     name: 'copy',
-    waitsFor: (_input, memory) => `snapshots to be copied from ${memory.source?.node ?? '?'} to ${memory.target?.node ?? '?'}`,
+    waitsFor: (_input, memory) =>
+      `snapshots to be copied from ${memory.source?.node ?? '?'} to ${memory.target?.node ?? '?'}`,
     timeoutMs: COPY_TIMEOUT_MS,
     retry: { ...RETRY_BRIEFLY, attempts: 10 },
     run: async (context) => {
       const volume = await deps.volumes.fresh(context.input.volume);
-      if (volume === undefined) throw lariatError('VOLUME_NOT_FOUND', `Volume ${context.input.volume} is gone.`);
+      if (volume === undefined)
+        throw lariatError('VOLUME_NOT_FOUND', `Volume ${context.input.volume} is gone.`);
       const copied = new Set(context.memory.copied);
       let copiedClusters = context.memory.copiedClusters ?? 0;
       for (const snapshot of inCopyOrder(volume.snapshots)) {
@@ -37,13 +43,21 @@ export function copyStep(deps: RebuildDeps): RebuildStep {
     undo: async (context) => {
       const { source, target } = context.memory;
       if (source === undefined || target === undefined) return;
-      const input = { replica: source.id, volume: context.input.volume, scratchNqn: scratchNqn(target.id) };
-      await orLeaveToReconciler(context, source.node, await attempt(context, source.node, 'rebuild.detach-scratch', input, source.id));
+      const input = {
+        replica: source.id,
+        volume: context.input.volume,
+        scratchNqn: scratchNqn(target.id),
+      };
+      await cleanUp(context, source.node, 'rebuild.detach-scratch', input, source.id);
     },
   };
 }
 
-async function copySnapshot(context: RebuildContext, snapshot: SnapshotRecord, before: number): Promise<number> {
+async function copySnapshot(
+  context: RebuildContext,
+  snapshot: SnapshotRecord,
+  before: number,
+): Promise<number> {
   const { volume } = context.input;
   const source = remembered(context.memory.source, 'source');
   const target = remembered(context.memory.target, 'target');
@@ -73,30 +87,15 @@ async function copySnapshot(context: RebuildContext, snapshot: SnapshotRecord, b
       { replica: source.id, volume, scratchNqn: scratch.nqn },
       { key, timeoutMs: 30_000 },
     );
-    await context.command(target.node, 'rebuild.freeze-scratch', { ...onTarget, snapshot: snapshot.id }, { key, timeoutMs: 30_000 });
+    await context.command(
+      target.node,
+      'rebuild.freeze-scratch',
+      { ...onTarget, snapshot: snapshot.id },
+      { key, timeoutMs: 30_000 },
+    );
     return copiedClusters;
   } finally {
     stopReporting();
-  }
-}
-
-/** The work's outcome, or an error as soon as one of the nodes is declared gone (invariant 8). */
-async function whileNodesLive<T>(context: RebuildContext, nodes: readonly string[], work: Promise<T>): Promise<T> {
-  const ended = new AbortController();
-  const watch = async (): Promise<never> => {
-    for (;;) {
-      await delay(WATCH_MS, ended.signal);
-      if (ended.signal.aborted) return new Promise(() => undefined);
-      for (const node of nodes) {
-        if (!(await isDeclaredGone(context, node))) continue;
-        throw lariatError('NODE_NOT_READY', `Node '${node}' went down during the copy; the rebuild is undone.`, { node });
-      }
-    }
-  };
-  try {
-    return await Promise.race([work, watch()]);
-  } finally {
-    ended.abort();
   }
 }
 
@@ -115,7 +114,8 @@ function reportProgress(context: RebuildContext, before: number): () => void {
 export function settleStep(): RebuildStep {
   return {
     name: 'settle',
-    waitsFor: (_input, memory) => `the new replica on ${memory.target?.node ?? '?'} to stand on its own copy`,
+    waitsFor: (_input, memory) =>
+      `the new replica on ${memory.target?.node ?? '?'} to stand on its own copy`,
     timeoutMs: 60_000,
     retry: { ...RETRY_BRIEFLY, attempts: 10 },
     run: async (context) => {
@@ -123,7 +123,12 @@ export function settleStep(): RebuildStep {
       const source = remembered(context.memory.source, 'source');
       const target = remembered(context.memory.target, 'target');
       const snapshot = joinSnapshotId(context.operation);
-      await context.command(target.node, 'rebuild.finish', { replica: target.id, volume, snapshot }, { key: target.id });
+      await context.command(
+        target.node,
+        'rebuild.finish',
+        { replica: target.id, volume, snapshot },
+        { key: target.id },
+      );
       const input = { replica: source.id, volume, snapshot };
       await context.command(source.node, 'rebuild.unexport-snapshot', input, { key: source.id });
     },

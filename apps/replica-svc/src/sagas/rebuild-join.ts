@@ -1,5 +1,11 @@
-import { type EngineLeg, type VolumeRecord, engineHostNqn, lariatError, nodeHostNqn } from '@lariat/contracts';
-import { RETRY_BRIEFLY, attempt, orLeaveToReconciler } from '@lariat/saga';
+import {
+  type EngineLeg,
+  type VolumeRecord,
+  engineHostNqn,
+  lariatError,
+  nodeHostNqn,
+} from '@lariat/contracts';
+import { RETRY_BRIEFLY, cleanUp } from '@lariat/saga';
 import {
   type RebuildContext,
   type RebuildDeps,
@@ -51,7 +57,8 @@ export function joinStep(deps: RebuildDeps): RebuildStep {
 
 async function record(deps: RebuildDeps, context: RebuildContext): Promise<VolumeRecord> {
   const found = await deps.volumes.fresh(context.input.volume);
-  if (found === undefined) throw lariatError('VOLUME_NOT_FOUND', `Volume ${context.input.volume} is gone.`);
+  if (found === undefined)
+    throw lariatError('VOLUME_NOT_FOUND', `Volume ${context.input.volume} is gone.`);
   return found;
 }
 
@@ -64,7 +71,12 @@ async function joinBehindGate(
   const target = remembered(context.memory.target, 'target');
   const gate = { volume, epoch: engine.epoch, gate: `${context.operation}.${context.attempt}` };
   const options = { key: target.id, timeoutMs: UNDER_GATE_TIMEOUT_MS };
-  await context.command(engine.node, 'engine.close-gate', { ...gate, timeoutMs: GATE_TIMEOUT_MS }, options);
+  await context.command(
+    engine.node,
+    'engine.close-gate',
+    { ...gate, timeoutMs: GATE_TIMEOUT_MS },
+    options,
+  );
   try {
     await freezeAndClone(context, await record(deps, context));
     const leg = await exportLeg(context, engine);
@@ -120,7 +132,10 @@ async function exportLeg(
   const hostNqns = [engineHostNqn(volume, engine.epoch)];
   const input = { replica: target.id, volume, epoch: engine.epoch, hostNqns };
   const options = { key: target.id, timeoutMs: UNDER_GATE_TIMEOUT_MS };
-  return { replica: target.id, endpoint: await context.command(target.node, 'replica.export', input, options) };
+  return {
+    replica: target.id,
+    endpoint: await context.command(target.node, 'replica.export', input, options),
+  };
 }
 
 /** Takes back whatever of the join has happened; each part may or may not be there. */
@@ -132,27 +147,32 @@ async function leave(deps: RebuildDeps, context: RebuildContext): Promise<void> 
   if (engine !== null) {
     // The raid drops the leg before its target goes, so that no write waits for it.
     const input = { volume, epoch: engine.epoch, replica: target.id };
-    const removed = await attempt(context, engine.node, 'engine.remove-leg', input, `leave-${target.id}`);
-    await orLeaveToReconciler(context, engine.node, removed);
+    await cleanUp(context, engine.node, 'engine.remove-leg', input, `leave-${target.id}`);
   }
-  const deleted = await attempt(context, target.node, 'replica.delete', { replica: target.id, volume }, `leave-${target.id}`);
-  await orLeaveToReconciler(context, target.node, deleted);
+  await cleanUp(
+    context,
+    target.node,
+    'replica.delete',
+    { replica: target.id, volume },
+    `leave-${target.id}`,
+  );
   const exported = { replica: source.id, volume, snapshot };
-  const unexported = await attempt(context, source.node, 'rebuild.unexport-snapshot', exported, `leave-${source.id}`);
-  await orLeaveToReconciler(context, source.node, unexported);
+  await cleanUp(context, source.node, 'rebuild.unexport-snapshot', exported, `leave-${source.id}`);
   await dropJoinSnapshot(context, await record(deps, context));
 }
 
 /** The snapshot has served: its clusters go to what stands on it. */
-export async function dropJoinSnapshot(context: RebuildContext, volume: VolumeRecord): Promise<void> {
+export async function dropJoinSnapshot(
+  context: RebuildContext,
+  volume: VolumeRecord,
+): Promise<void> {
   const snapshot = joinSnapshotId(context.operation);
   await Promise.all(
     volume.replicas
       .filter(({ mode }) => mode !== 'ERR')
       .map(async ({ id, node }) => {
         const input = { replica: id, volume: volume.id, snapshot };
-        const dropped = await attempt(context, node, 'snapshot.delete', input, `drop-${id}`);
-        await orLeaveToReconciler(context, node, dropped);
+        await cleanUp(context, node, 'snapshot.delete', input, `drop-${id}`);
       }),
   );
   await changeVolume(context, [{ type: 'drop-snapshot', snapshot }]);

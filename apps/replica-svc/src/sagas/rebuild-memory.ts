@@ -1,13 +1,13 @@
-import type { VolumeChange, VolumeRecord } from '@lariat/contracts';
+import type { VolumeChange, VolumeRecord, VolumeView } from '@lariat/contracts';
 import type { Clock } from '@lariat/kernel';
 import { deriveReplicaId, deriveSnapshotId } from '@lariat/kernel';
 import type { SagaStep, StepContext } from '@lariat/saga';
 import type { Allocator } from '../adapters/allocator.js';
 import type { NodeStore } from '../adapters/node-store.js';
-import type { VolumeView } from '../adapters/volume-view.js';
+import type { VolumeView as Volumes } from '../adapters/volume-view.js';
 
 export interface RebuildDeps {
-  readonly volumes: VolumeView;
+  readonly volumes: Volumes;
   readonly nodes: NodeStore;
   readonly allocator: Allocator;
   readonly clock: Clock;
@@ -36,6 +36,8 @@ export interface RebuildMemory {
   /** Snapshots that the target has a frozen copy of. */
   readonly copied: readonly string[];
   readonly copiedClusters: number;
+  /** The volume as the rebuild leaves it, for the answer. */
+  readonly view: VolumeView;
 }
 
 export type RebuildContext = StepContext<RebuildInput, RebuildMemory>;
@@ -45,9 +47,16 @@ export const targetId = (operation: string): string => deriveReplicaId(operation
 /** The snapshot at which the new replica joined: below it all is copied, above it all is written to every leg. */
 export const joinSnapshotId = (operation: string): string => deriveSnapshotId(operation, 'join');
 
-export function changeVolume(context: RebuildContext, changes: readonly VolumeChange[]): Promise<VolumeRecord> {
+export function changeVolume(
+  context: RebuildContext,
+  changes: readonly VolumeChange[],
+): Promise<VolumeRecord> {
   const { operation, input, client } = context;
-  return client.request('internal.volume.change', { volume: input.volume, operation, changes: [...changes] });
+  return client.request('internal.volume.change', {
+    volume: input.volume,
+    operation,
+    changes: [...changes],
+  });
 }
 
 /** A value that an earlier step has remembered. */

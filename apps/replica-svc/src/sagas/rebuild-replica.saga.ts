@@ -1,5 +1,6 @@
-import { type VolumeRecord, lariatError } from '@lariat/contracts';
-import { RETRY_BRIEFLY, RETRY_UNTIL_DONE, type SagaDefinition, attempt, orLeaveToReconciler } from '@lariat/saga';
+import { type VolumeRecord, lariatError, toVolumeView } from '@lariat/contracts';
+import type { Json } from '@lariat/kernel';
+import { RETRY_BRIEFLY, RETRY_UNTIL_DONE, type SagaDefinition, cleanUp } from '@lariat/saga';
 import { chooseRebuild } from '../domain/choose-rebuild.js';
 import { copyStep, settleStep } from './rebuild-copy.js';
 import { dropJoinSnapshot, joinStep } from './rebuild-join.js';
@@ -22,8 +23,19 @@ export function rebuildReplicaSaga(deps: RebuildDeps): SagaDefinition<RebuildInp
   return {
     kind: 'replica.rebuild',
     subjectOf: (input) => `volume/${input.volume}`,
-    steps: [claimStep(deps), placeStep(deps), joinStep(deps), copyStep(deps), settleStep(), syncStep(), cleanStep(deps)],
-    result: (_input, memory) => ({ replica: memory.target?.id ?? null, node: memory.target?.node ?? null }),
+    steps: [
+      claimStep(deps),
+      placeStep(deps),
+      joinStep(deps),
+      copyStep(deps),
+      settleStep(),
+      syncStep(),
+      cleanStep(deps),
+    ],
+    result: (_input, memory) => ({
+      replica: memory.target?.id ?? null,
+      node: memory.target?.node ?? null,
+    }),
   };
 }
 
@@ -36,8 +48,15 @@ function claimStep(deps: RebuildDeps): RebuildStep {
     run: async (context) => {
       const record = await changeVolume(context, [{ type: 'claim', operation: context.operation }]);
       if (record.state !== 'attached' && record.state !== 'detached') throw notNow(record);
-      const ready = new Set(deps.nodes.list().filter(({ state }) => state === 'ready').map(({ name }) => name));
-      const choice = chooseRebuild(record, context.input.replica ?? undefined, (node) => ready.has(node));
+      const ready = new Set(
+        deps.nodes
+          .list()
+          .filter(({ state }) => state === 'ready')
+          .map(({ name }) => name),
+      );
+      const choice = chooseRebuild(record, context.input.replica ?? undefined, (node) =>
+        ready.has(node),
+      );
       const { attachment, sizeBytes } = record;
       return {
         replaced: choice.replaced === null ? null : placeOf(choice.replaced),
@@ -53,7 +72,15 @@ function claimStep(deps: RebuildDeps): RebuildStep {
   };
 }
 
-const placeOf = ({ id, node, disk }: { id: string; node: string; disk: string }): RebuildMemory['source'] => ({ id, node, disk });
+const placeOf = ({
+  id,
+  node,
+  disk,
+}: {
+  id: string;
+  node: string;
+  disk: string;
+}): RebuildMemory['source'] => ({ id, node, disk });
 
 function placeStep(deps: RebuildDeps): RebuildStep {
   return {
@@ -68,7 +95,10 @@ function placeStep(deps: RebuildDeps): RebuildStep {
         replicas: [replica],
         sizeBytes: remembered(sizeBytes, 'sizeBytes'),
         // The failed one's node only when there is no other.
-        excludeNodes: [...remembered(excludeNodes, 'excludeNodes'), ...(replaced === null || replaced === undefined ? [] : [replaced.node])],
+        excludeNodes: [
+          ...remembered(excludeNodes, 'excludeNodes'),
+          ...(replaced === null || replaced === undefined ? [] : [replaced.node]),
+        ],
       };
       const placements = await deps.allocator
         .reserve(wanted)
@@ -79,7 +109,16 @@ function placeStep(deps: RebuildDeps): RebuildStep {
       await changeVolume(context, [
         {
           type: 'put-replica',
-          replica: { id: replica, node, disk, mode: 'WO', state: 'rebuilding', lvolUuid: null, reason: null, faultedAtMs: null },
+          replica: {
+            id: replica,
+            node,
+            disk,
+            mode: 'WO',
+            state: 'rebuilding',
+            lvolUuid: null,
+            reason: null,
+            faultedAtMs: null,
+          },
         },
       ]);
       return { target: { id: replica, node, disk } };
@@ -119,10 +158,15 @@ function cleanStep(deps: RebuildDeps): RebuildStep {
     run: async (context) => {
       const record = await deps.volumes.fresh(context.input.volume);
       // Ended by an earlier run whose own journal entry was lost.
-      if (record?.operation !== context.operation) return;
+      if (record?.operation !== context.operation)
+        return record === undefined ? undefined : { view: toVolumeView(record) };
       await dropJoinSnapshot(context, record);
       await dropReplaced(deps, context);
-      await changeVolume(context, [{ type: 'release', operation: context.operation }]);
+      return {
+        view: toVolumeView(
+          await changeVolume(context, [{ type: 'release', operation: context.operation }]),
+        ),
+      };
     },
   };
 }
@@ -131,13 +175,17 @@ async function dropReplaced(deps: RebuildDeps, context: RebuildContext): Promise
   const { replaced = null } = context.memory;
   if (replaced === null) return;
   const input = { replica: replaced.id, volume: context.input.volume };
-  await orLeaveToReconciler(context, replaced.node, await attempt(context, replaced.node, 'replica.delete', input, replaced.id));
+  await cleanUp(context, replaced.node, 'replica.delete', input, replaced.id);
   await deps.allocator.release([replaced.id]);
 }
 
 function notNow(record: VolumeRecord): Error {
-  return lariatError('VOLUME_BUSY', `Volume '${record.name}' is ${record.state}: rebuild it when it is attached or detached.`, {
-    volume: record.id,
-    state: record.state,
-  });
+  return lariatError(
+    'VOLUME_BUSY',
+    `Volume '${record.name}' is ${record.state}: rebuild it when it is attached or detached.`,
+    {
+      volume: record.id,
+      state: record.state,
+    },
+  );
 }

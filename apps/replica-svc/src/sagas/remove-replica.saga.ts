@@ -1,5 +1,6 @@
-import { type VolumeRecord, lariatError } from '@lariat/contracts';
-import { RETRY_BRIEFLY, RETRY_UNTIL_DONE, type SagaDefinition, attempt, orLeaveToReconciler } from '@lariat/saga';
+import { type VolumeRecord, type VolumeView, lariatError, toVolumeView } from '@lariat/contracts';
+import type { Json } from '@lariat/kernel';
+import { RETRY_BRIEFLY, RETRY_UNTIL_DONE, type SagaDefinition, cleanUp } from '@lariat/saga';
 import type { RebuildDeps } from './rebuild-memory.js';
 
 export interface RemoveReplicaInput {
@@ -10,10 +11,13 @@ export interface RemoveReplicaInput {
 interface RemoveReplicaMemory {
   readonly node: string;
   readonly engine: { readonly node: string; readonly epoch: number } | null;
+  readonly view: VolumeView;
 }
 
 /** Takes a replica away; the record forgets it first, so that nothing counts on it. Never the last healthy one. */
-export function removeReplicaSaga(deps: RebuildDeps): SagaDefinition<RemoveReplicaInput, RemoveReplicaMemory> {
+export function removeReplicaSaga(
+  deps: RebuildDeps,
+): SagaDefinition<RemoveReplicaInput, RemoveReplicaMemory> {
   return {
     kind: 'replica.remove',
     subjectOf: (input) => `volume/${input.volume}`,
@@ -48,14 +52,20 @@ export function removeReplicaSaga(deps: RebuildDeps): SagaDefinition<RemoveRepli
       },
       {
         name: 'leave-engine',
-        waitsFor: (_input, memory) => `the engine on ${memory.engine?.node ?? 'no node'} to drop the leg`,
+        waitsFor: (_input, memory) =>
+          `the engine on ${memory.engine?.node ?? 'no node'} to drop the leg`,
         timeoutMs: 20_000,
         retry: RETRY_BRIEFLY,
         run: async (context) => {
           const { engine = null } = context.memory;
           const { volume, replica } = context.input;
           if (engine === null) return;
-          await context.command(engine.node, 'engine.remove-leg', { volume, epoch: engine.epoch, replica }, { key: replica });
+          await context.command(
+            engine.node,
+            'engine.remove-leg',
+            { volume, epoch: engine.epoch, replica },
+            { key: replica },
+          );
         },
       },
       {
@@ -80,17 +90,19 @@ export function removeReplicaSaga(deps: RebuildDeps): SagaDefinition<RemoveRepli
           const { volume, replica } = context.input;
           const { node = '' } = context.memory;
           if (node !== '') {
-            await orLeaveToReconciler(context, node, await attempt(context, node, 'replica.delete', { replica, volume }, replica));
+            await cleanUp(context, node, 'replica.delete', { replica, volume }, replica);
           }
           await deps.allocator.release([replica]);
-          await context.client.request('internal.volume.change', {
+          const record = await context.client.request('internal.volume.change', {
             volume,
             operation: context.operation,
             changes: [{ type: 'release', operation: context.operation }],
           });
+          return { view: toVolumeView(record) };
         },
       },
     ],
+    result: (_input, { view }) => (view ?? null) as Json,
   };
 }
 

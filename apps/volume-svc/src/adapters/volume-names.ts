@@ -10,7 +10,9 @@ export class VolumeNames {
   private constructor(private readonly kv: KV) {}
 
   static async open(connection: NatsConnection): Promise<VolumeNames> {
-    return new VolumeNames(await new Kvm(jetstream(connection)).create(BUCKETS.names, { history: 1 }));
+    return new VolumeNames(
+      await new Kvm(jetstream(connection)).create(BUCKETS.names, { history: 1 }),
+    );
   }
 
   async volumeOf(name: string): Promise<string | undefined> {

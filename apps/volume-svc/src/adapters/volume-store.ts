@@ -95,7 +95,11 @@ export class VolumeStore {
 }
 
 export function volumeNotFound(reference: string): Error {
-  return lariatError('VOLUME_NOT_FOUND', `There is no volume '${reference}'. See 'lariat volume list'.`, {
-    volume: reference,
-  });
+  return lariatError(
+    'VOLUME_NOT_FOUND',
+    `There is no volume '${reference}'. See 'lariat volume list'.`,
+    {
+      volume: reference,
+    },
+  );
 }

@@ -25,8 +25,16 @@ export class InternalController {
   }
 
   @OnRequest('internal.volume.change')
-  change(@Payload() request: ChangeVolumeRecordRequest, @Ctx() { facts }: MessageContext): Promise<VolumeRecord> {
-    return this.service.volumes.change(request.volume, request.operation, request.changes, facts.actor);
+  change(
+    @Payload() request: ChangeVolumeRecordRequest,
+    @Ctx() { facts }: MessageContext,
+  ): Promise<VolumeRecord> {
+    return this.service.volumes.change(
+      request.volume,
+      request.operation,
+      request.changes,
+      facts.actor,
+    );
   }
 
   /** An engine has lost legs: they leave the in-sync set, on record, before this is answered. */
@@ -37,7 +45,12 @@ export class InternalController {
   ): Promise<{ inSync: readonly string[] }> {
     const { volumes, clock } = this.service;
     const atMs = clock.nowMs();
-    let record = await volumes.change(report.volume, null, (current) => fresh(current, report), facts.actor);
+    let record = await volumes.change(
+      report.volume,
+      null,
+      (current) => fresh(current, report),
+      facts.actor,
+    );
     for (const { replica, reason } of report.lost) {
       const faulted: VolumeChange = { type: 'fault-replica', replica, reason, atMs };
       record = await volumes

@@ -1,4 +1,9 @@
-import { ListOperationsRequest, OperationReference, type OperationView, WaitOperationRequest } from '@lariat/contracts';
+import {
+  ListOperationsRequest,
+  OperationReference,
+  type OperationView,
+  WaitOperationRequest,
+} from '@lariat/contracts';
 import { OnRequest } from '@lariat/messaging';
 import { operationNotFound, toOperationView } from '@lariat/saga';
 import { Controller, Inject } from '@nestjs/common';
@@ -22,12 +27,18 @@ export class OperationController {
   @OnRequest('operation.list')
   list(@Payload() request: ListOperationsRequest): { operations: readonly OperationView[] } {
     const subject = request.volume === undefined ? undefined : `volume/${request.volume}`;
-    const records = [...this.service.operations.all()].filter((record) => subject === undefined || record.subject === subject);
-    return { operations: records.toSorted((a, b) => a.startedAtMs - b.startedAtMs).map(toOperationView) };
+    const records = [...this.service.operations.all()].filter(
+      (record) => subject === undefined || record.subject === subject,
+    );
+    return {
+      operations: records.toSorted((a, b) => a.startedAtMs - b.startedAtMs).map(toOperationView),
+    };
   }
 
   @OnRequest('operation.wait')
   async wait(@Payload() request: WaitOperationRequest): Promise<OperationView> {
-    return toOperationView(await this.service.runner.wait(request.operation, request.timeoutMs ?? DEFAULT_WAIT_MS));
+    return toOperationView(
+      await this.service.runner.wait(request.operation, request.timeoutMs ?? DEFAULT_WAIT_MS),
+    );
   }
 }

@@ -6,8 +6,8 @@ import {
   type SnapshotView,
   VolumeReference,
   type VolumeView,
-  toVolumeView,
 } from '@lariat/contracts';
+import type { Json } from '@lariat/kernel';
 import { MessageContext, OnRequest } from '@lariat/messaging';
 import { runOperation } from '@lariat/saga';
 import { Controller, Inject } from '@nestjs/common';
@@ -37,44 +37,51 @@ export class SnapshotController {
   }
 
   @OnRequest('snapshot.create')
-  async create(
+  create(
     @Payload() request: CreateSnapshotRequest,
-    @Ctx() { facts }: MessageContext,
+    @Ctx() context: MessageContext,
   ): Promise<SnapshotView | OperationAccepted> {
-    const record = await this.service.volumes.find(request.volume);
-    // The same request that runs already is joined; only another one is refused.
-    if (record.operation === null) assertCanSnapshot(record, null, null, request.snapshot);
-    const input = { volume: record.id, snapshot: request.snapshot };
-    const start = { kind: 'snapshot.create', input, actor: facts.actor, requestId: facts.requestId, wait: request.wait };
-    return runOperation(this.service.runner, start, async () => {
-      const after = await this.service.volumes.find(record.id);
-      return { ...findSnapshot(after, request.snapshot), volume: record.id };
+    return this.run<SnapshotView>('snapshot.create', request.wait, context, async () => {
+      const record = await this.service.volumes.find(request.volume);
+      // The same request that runs already is joined; only another one is refused.
+      if (record.operation === null) assertCanSnapshot(record, null, null, request.snapshot);
+      return { volume: record.id, snapshot: request.snapshot };
     });
   }
 
   @OnRequest('snapshot.delete')
-  async delete(
+  delete(
     @Payload() request: SnapshotRequest,
-    @Ctx() { facts }: MessageContext,
+    @Ctx() context: MessageContext,
   ): Promise<SnapshotView | OperationAccepted> {
-    const record = await this.service.volumes.find(request.volume);
-    const snapshot = findSnapshot(record, request.snapshot);
-    if (record.operation === null) assertCanDeleteSnapshot(record, null, snapshot);
-    const input = { volume: record.id, snapshot: snapshot.id };
-    const start = { kind: 'snapshot.delete', input, actor: facts.actor, requestId: facts.requestId, wait: request.wait };
-    return runOperation(this.service.runner, start, () => ({ ...snapshot, volume: record.id }));
+    return this.run<SnapshotView>('snapshot.delete', request.wait, context, async () => {
+      const record = await this.service.volumes.find(request.volume);
+      const snapshot = findSnapshot(record, request.snapshot);
+      if (record.operation === null) assertCanDeleteSnapshot(record, null, snapshot);
+      return { volume: record.id, snapshot: snapshot.id };
+    });
   }
 
   @OnRequest('snapshot.revert')
-  async revert(
+  revert(
     @Payload() request: SnapshotRequest,
-    @Ctx() { facts }: MessageContext,
+    @Ctx() context: MessageContext,
   ): Promise<VolumeView | OperationAccepted> {
-    const record = await this.service.volumes.find(request.volume);
-    const snapshot = findSnapshot(record, request.snapshot);
-    if (record.operation === null) assertCanRevert(record, null);
-    const input = { volume: record.id, snapshot: snapshot.id };
-    const start = { kind: 'snapshot.revert', input, actor: facts.actor, requestId: facts.requestId, wait: request.wait };
-    return runOperation(this.service.runner, start, async () => toVolumeView(await this.service.volumes.find(record.id)));
+    return this.run<VolumeView>('snapshot.revert', request.wait, context, async () => {
+      const record = await this.service.volumes.find(request.volume);
+      const snapshot = findSnapshot(record, request.snapshot);
+      if (record.operation === null) assertCanRevert(record, null);
+      return { volume: record.id, snapshot: snapshot.id };
+    });
+  }
+
+  private run<T>(
+    kind: string,
+    wait: boolean | undefined,
+    context: MessageContext,
+    prepare: () => Promise<Json>,
+  ): Promise<T | OperationAccepted> {
+    const { requestId, actor } = context.facts;
+    return runOperation<T>(this.service.runner, { kind, actor, requestId, wait, prepare });
   }
 }

@@ -6,6 +6,7 @@ import {
   type DryRun,
   ExpandVolumeRequest,
   type OperationAccepted,
+  type VolumeRecord,
   VolumeReference,
   type VolumeView,
   toVolumeView,
@@ -16,7 +17,12 @@ import { runOperation } from '@lariat/saga';
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { VOLUME_SERVICE, type VolumeService } from '../app-tokens.js';
-import { assertCanAttach, assertCanDelete, assertCanDetach, assertCanExpand } from '../domain/preconditions.js';
+import {
+  assertCanAttach,
+  assertCanDelete,
+  assertCanDetach,
+  assertCanExpand,
+} from '../domain/preconditions.js';
 
 const DEFAULT_REPLICAS = 3;
 
@@ -36,14 +42,16 @@ export class VolumeController {
   }
 
   @OnRequest('volume.create')
-  async create(@Payload() request: CreateVolumeRequest, @Ctx() context: MessageContext): Promise<VolumeView | OperationAccepted> {
-    const input = {
+  create(
+    @Payload() request: CreateVolumeRequest,
+    @Ctx() context: MessageContext,
+  ): Promise<VolumeView | OperationAccepted> {
+    return this.run('volume.create', request.wait, context, () => ({
       name: request.name,
       sizeBytes: roundUpToCluster(request.sizeBytes),
       replicas: request.replicas ?? DEFAULT_REPLICAS,
       labels: request.labels ?? {},
-    };
-    return this.run('volume.create', input, request.wait, context, request.name);
+    }));
   }
 
   @OnRequest('volume.delete')
@@ -51,64 +59,82 @@ export class VolumeController {
     @Payload() request: DeleteVolumeRequest,
     @Ctx() context: MessageContext,
   ): Promise<VolumeView | OperationAccepted | DryRun> {
-    const record = await this.service.volumes.find(request.volume);
-    if (request.dryRun === true) {
-      assertCanDelete(record, null);
-      return {
-        dryRun: true,
-        would: [
-          `delete volume '${record.name}' (${record.sizeBytes} bytes)`,
-          ...record.snapshots.filter(({ user }) => user).map(({ name }) => `delete its snapshot '${name}'`),
-          ...record.replicas.map(({ id, node }) => `delete its replica ${id} on node '${node}'`),
-        ],
-      };
-    }
-    if (record.state !== 'deleting') assertCanDelete(record, record.operation);
-    const { facts } = context;
-    const started = { kind: 'volume.delete', input: { volume: record.id }, actor: facts.actor, requestId: facts.requestId };
-    return runOperation(this.service.runner, { ...started, wait: request.wait }, () => toVolumeView({ ...record, state: 'deleting' }));
+    if (request.dryRun === true)
+      return this.wouldDelete(await this.service.volumes.find(request.volume));
+    return this.run('volume.delete', request.wait, context, async () => {
+      const record = await this.service.volumes.find(request.volume);
+      // The same request that runs already is joined.
+      if (record.state !== 'deleting') assertCanDelete(record, record.operation);
+      return { volume: record.id };
+    });
   }
 
   @OnRequest('volume.attach')
-  async attach(@Payload() request: AttachVolumeRequest, @Ctx() context: MessageContext): Promise<VolumeView | OperationAccepted> {
-    const record = await this.service.volumes.find(request.volume);
-    const { attachment } = record;
+  async attach(
+    @Payload() request: AttachVolumeRequest,
+    @Ctx() context: MessageContext,
+  ): Promise<VolumeView | OperationAccepted> {
     const frontend = request.frontend ?? 'nvmf';
-    const same = attachment !== null && attachment.node === request.node && attachment.frontend === frontend;
+    const isAsked = (record: VolumeRecord): boolean =>
+      record.attachment?.node === request.node && record.attachment.frontend === frontend;
+    const there = await this.service.volumes.find(request.volume);
     // Attached as asked for: done.
-    if (same && record.state === 'attached') return toVolumeView(record);
-    if (!same) assertCanAttach(record, null, request.node);
-    const input = { volume: record.id, node: request.node, frontend };
-    return this.run('volume.attach', input, request.wait, context, record.id);
+    if (isAsked(there) && there.state === 'attached') return toVolumeView(there);
+    return this.run('volume.attach', request.wait, context, async () => {
+      const record = await this.service.volumes.find(request.volume);
+      if (!isAsked(record)) assertCanAttach(record, null, request.node);
+      return { volume: record.id, node: request.node, frontend };
+    });
   }
 
   @OnRequest('volume.detach')
-  async detach(@Payload() request: ChangeVolumeRequest, @Ctx() context: MessageContext): Promise<VolumeView | OperationAccepted> {
-    const record = await this.service.volumes.find(request.volume);
-    if (record.state !== 'detaching') assertCanDetach(record, null);
-    return this.run('volume.detach', { volume: record.id }, request.wait, context, record.id);
+  detach(
+    @Payload() request: ChangeVolumeRequest,
+    @Ctx() context: MessageContext,
+  ): Promise<VolumeView | OperationAccepted> {
+    return this.run('volume.detach', request.wait, context, async () => {
+      const record = await this.service.volumes.find(request.volume);
+      if (record.state !== 'detaching') assertCanDetach(record, null);
+      return { volume: record.id };
+    });
   }
 
   @OnRequest('volume.expand')
-  async expand(@Payload() request: ExpandVolumeRequest, @Ctx() context: MessageContext): Promise<VolumeView | OperationAccepted> {
-    const record = await this.service.volumes.find(request.volume);
+  async expand(
+    @Payload() request: ExpandVolumeRequest,
+    @Ctx() context: MessageContext,
+  ): Promise<VolumeView | OperationAccepted> {
     const sizeBytes = roundUpToCluster(request.sizeBytes);
-    assertCanExpand(record, record.operation, sizeBytes);
-    if (sizeBytes === record.sizeBytes) return toVolumeView(record);
-    return this.run('volume.expand', { volume: record.id, sizeBytes }, request.wait, context, record.id);
+    const there = await this.service.volumes.find(request.volume);
+    if (there.sizeBytes === sizeBytes && there.operation === null) return toVolumeView(there);
+    return this.run('volume.expand', request.wait, context, async () => {
+      const record = await this.service.volumes.find(request.volume);
+      assertCanExpand(record, record.operation, sizeBytes);
+      return { volume: record.id, sizeBytes };
+    });
   }
 
-  private async run(
+  private wouldDelete(record: VolumeRecord): DryRun {
+    assertCanDelete(record, null);
+    return {
+      dryRun: true,
+      would: [
+        `delete volume '${record.name}' (${record.sizeBytes} bytes)`,
+        ...record.snapshots
+          .filter(({ user }) => user)
+          .map(({ name }) => `delete its snapshot '${name}'`),
+        ...record.replicas.map(({ id, node }) => `delete its replica ${id} on node '${node}'`),
+      ],
+    };
+  }
+
+  private run(
     kind: string,
-    input: Json,
     wait: boolean | undefined,
     context: MessageContext,
-    reference: string,
+    prepare: () => Json | Promise<Json>,
   ): Promise<VolumeView | OperationAccepted> {
     const { requestId, actor } = context.facts;
-    return runOperation(this.service.runner, { kind, input, actor, requestId, wait }, async () =>
-      toVolumeView(await this.service.volumes.find(reference)),
-    );
+    return runOperation<VolumeView>(this.service.runner, { kind, actor, requestId, wait, prepare });
   }
 }
-

@@ -43,7 +43,11 @@ export function applyVolumeChanges(
     record = after;
   }
   const robustness = robustnessOf(record);
-  if (record.state !== 'deleting' && robustness !== robustnessOf(before) && robustness !== 'unknown') {
+  if (
+    record.state !== 'deleting' &&
+    robustness !== robustnessOf(before) &&
+    robustness !== 'unknown'
+  ) {
     events.push({ type: robustness, data: { inSync: inSyncOf(record) } });
   }
   return { record, events };
@@ -51,10 +55,16 @@ export function applyVolumeChanges(
 
 /** Ids of the replicas that hold all acknowledged writes. */
 export function inSyncOf(record: VolumeRecord): readonly string[] {
-  return record.replicas.filter((replica) => replica.mode === ReplicaMode.rw).map((replica) => replica.id);
+  return record.replicas
+    .filter((replica) => replica.mode === ReplicaMode.rw)
+    .map((replica) => replica.id);
 }
 
-function assertMayChange(record: VolumeRecord, operation: string | null, change: VolumeChange): void {
+function assertMayChange(
+  record: VolumeRecord,
+  operation: string | null,
+  change: VolumeChange,
+): void {
   // What an agent saw is true whoever holds the volume.
   if (change.type === 'fault-replica' && operation === null) return;
   if (change.type === 'claim') {
@@ -83,7 +93,9 @@ export function operationInProgress(record: VolumeRecord): Error {
 function applyOne(record: VolumeRecord, change: VolumeChange): VolumeRecord {
   switch (change.type) {
     case 'claim':
-      return record.operation === change.operation ? record : { ...record, operation: change.operation };
+      return record.operation === change.operation
+        ? record
+        : { ...record, operation: change.operation };
     case 'release':
       return record.operation === change.operation ? { ...record, operation: null } : record;
     case 'transition': {
@@ -102,7 +114,11 @@ function applyOne(record: VolumeRecord, change: VolumeChange): VolumeRecord {
       return syncReplica(record, change.replica);
     case 'add-snapshot':
       if (record.snapshots.some((snapshot) => snapshot.id === change.snapshot.id)) return record;
-      return { ...record, snapshots: [...record.snapshots, change.snapshot], headParent: change.snapshot.id };
+      return {
+        ...record,
+        snapshots: [...record.snapshots, change.snapshot],
+        headParent: change.snapshot.id,
+      };
     case 'drop-snapshot':
       return dropSnapshot(record, change.snapshot);
     case 'revert':
@@ -119,15 +135,24 @@ function applyOne(record: VolumeRecord, change: VolumeChange): VolumeRecord {
 /** An event that has led to the present state already, sent again by a resumed saga, changes nothing. */
 function stateAfter(record: VolumeRecord, event: VolumeEvent): VolumeState {
   if (VOLUME_MACHINE.can(record.state, event)) return VOLUME_MACHINE.next(record.state, event);
-  const leadsHere = Object.values(VOLUME_MACHINE.table).some((edges) => edges[event] === record.state);
+  const leadsHere = Object.values(VOLUME_MACHINE.table).some(
+    (edges) => edges[event] === record.state,
+  );
   if (leadsHere) return record.state;
-  throw lariatError('VOLUME_BUSY', `Volume '${record.name}' is ${record.state}: '${event}' is not possible now.`, {
-    volume: record.id,
-    state: record.state,
-  });
+  throw lariatError(
+    'VOLUME_BUSY',
+    `Volume '${record.name}' is ${record.state}: '${event}' is not possible now.`,
+    {
+      volume: record.id,
+      state: record.state,
+    },
+  );
 }
 
-function putReplica(replicas: readonly ReplicaRecord[], replica: ReplicaRecord): readonly ReplicaRecord[] {
+function putReplica(
+  replicas: readonly ReplicaRecord[],
+  replica: ReplicaRecord,
+): readonly ReplicaRecord[] {
   const others = replicas.filter((other) => other.id !== replica.id);
   return others.length === replicas.length
     ? [...replicas, replica]
@@ -154,7 +179,10 @@ function dropReplica(record: VolumeRecord, id: string): VolumeRecord {
   );
 }
 
-function faultReplica(record: VolumeRecord, change: Extract<VolumeChange, { type: 'fault-replica' }>): VolumeRecord {
+function faultReplica(
+  record: VolumeRecord,
+  change: Extract<VolumeChange, { type: 'fault-replica' }>,
+): VolumeRecord {
   const replica = record.replicas.find((candidate) => candidate.id === change.replica);
   if (replica === undefined || replica.mode === ReplicaMode.err) return record;
   if (isLastInSync(record, replica.id)) throw lastReplica(record, replica.id);
@@ -172,11 +200,21 @@ function syncReplica(record: VolumeRecord, id: string): VolumeRecord {
   const replica = record.replicas.find((candidate) => candidate.id === id);
   if (replica === undefined || replica.mode === ReplicaMode.rw) return record;
   if (replica.mode === ReplicaMode.err) {
-    throw lariatError('VOLUME_BUSY', `Replica ${id} failed while it was being rebuilt: ${replica.reason ?? 'no reason'}.`, {
-      replica: id,
-    });
+    throw lariatError(
+      'VOLUME_BUSY',
+      `Replica ${id} failed while it was being rebuilt: ${replica.reason ?? 'no reason'}.`,
+      {
+        replica: id,
+      },
+    );
   }
-  const synced = { ...replica, mode: ReplicaMode.rw, state: ReplicaState.ready, reason: null, faultedAtMs: null };
+  const synced = {
+    ...replica,
+    mode: ReplicaMode.rw,
+    state: ReplicaState.ready,
+    reason: null,
+    faultedAtMs: null,
+  };
   return withInSync(record, putReplica(record.replicas, synced));
 }
 
@@ -185,8 +223,14 @@ function dropSnapshot(record: VolumeRecord, id: string): VolumeRecord {
   if (dropped === undefined) return record;
   const snapshots = record.snapshots
     .filter((snapshot) => snapshot.id !== id)
-    .map((snapshot) => (snapshot.parent === id ? { ...snapshot, parent: dropped.parent } : snapshot));
-  return { ...record, snapshots, headParent: record.headParent === id ? dropped.parent : record.headParent };
+    .map((snapshot) =>
+      snapshot.parent === id ? { ...snapshot, parent: dropped.parent } : snapshot,
+    );
+  return {
+    ...record,
+    snapshots,
+    headParent: record.headParent === id ? dropped.parent : record.headParent,
+  };
 }
 
 /** Invariant 5: the last healthy replica is never faulted or dropped by the way. */
@@ -198,12 +242,22 @@ function lastReplica(record: VolumeRecord, id: string): Error {
   );
 }
 
-function describe(before: VolumeRecord, after: VolumeRecord, change: VolumeChange): VolumeHappening | undefined {
+function describe(
+  before: VolumeRecord,
+  after: VolumeRecord,
+  change: VolumeChange,
+): VolumeHappening | undefined {
   switch (change.type) {
     case 'transition':
-      return { type: change.event === 'created' ? 'created' : after.state, data: { from: before.state, name: after.name } };
+      return {
+        type: change.event === 'created' ? 'created' : after.state,
+        data: { from: before.state, name: after.name },
+      };
     case 'resize':
-      return { type: 'expanded', data: { fromBytes: before.sizeBytes, sizeBytes: after.sizeBytes } };
+      return {
+        type: 'expanded',
+        data: { fromBytes: before.sizeBytes, sizeBytes: after.sizeBytes },
+      };
     case 'fault-replica':
       return { type: 'replica-faulted', data: { replica: change.replica, reason: change.reason } };
     case 'sync-replica':
@@ -213,9 +267,15 @@ function describe(before: VolumeRecord, after: VolumeRecord, change: VolumeChang
     case 'put-replica':
       return before.replicas.some((replica) => replica.id === change.replica.id)
         ? undefined
-        : { type: 'replica-added', data: { replica: change.replica.id, node: change.replica.node } };
+        : {
+            type: 'replica-added',
+            data: { replica: change.replica.id, node: change.replica.node },
+          };
     case 'add-snapshot':
-      return { type: 'snapshot-created', data: { snapshot: change.snapshot.id, name: change.snapshot.name } };
+      return {
+        type: 'snapshot-created',
+        data: { snapshot: change.snapshot.id, name: change.snapshot.name },
+      };
     case 'drop-snapshot':
       return { type: 'snapshot-deleted', data: { snapshot: change.snapshot } };
     case 'revert':

@@ -13,7 +13,11 @@ export interface LegChoice {
  * it starts from exactly one, on evidence (invariant 4): every member holds all that was acknowledged, one on
  * a node that answers is taken, the engine's own node first, and the rest are copied from it.
  */
-export function chooseLegs(record: VolumeRecord, engineNode: string, answers: (node: string) => boolean): LegChoice {
+export function chooseLegs(
+  record: VolumeRecord,
+  engineNode: string,
+  answers: (node: string) => boolean,
+): LegChoice {
   const inSync = record.replicas.filter((replica) => replica.mode === ReplicaMode.rw);
   if (record.clean || inSync.length <= 1) return { use: inSync.map(({ id }) => id), leave: [] };
   const reachable = inSync.filter(({ node }) => answers(node));

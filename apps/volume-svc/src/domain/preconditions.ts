@@ -1,11 +1,17 @@
-import { type SnapshotRecord, type VolumeRecord, lariatError, robustnessOf } from '@lariat/contracts';
+import {
+  type SnapshotRecord,
+  type VolumeRecord,
+  lariatError,
+  robustnessOf,
+} from '@lariat/contracts';
 import { operationInProgress } from './apply-change.js';
 
 /** A snapshot chain longer than this makes reads slow and rebuilds long. */
 export const MAX_SNAPSHOTS = 250;
 
 function assertNotClaimed(record: VolumeRecord, operation: string | null): void {
-  if (record.operation !== null && record.operation !== operation) throw operationInProgress(record);
+  if (record.operation !== null && record.operation !== operation)
+    throw operationInProgress(record);
 }
 
 /** Each `assertCan…` says whether the operation (null: one that is to begin) may go on with the record. */
@@ -14,7 +20,11 @@ export function assertCanDelete(record: VolumeRecord, operation: string | null):
   if (record.attachment !== null) throw attached(record, 'deleted');
 }
 
-export function assertCanAttach(record: VolumeRecord, operation: string | null, node: string): void {
+export function assertCanAttach(
+  record: VolumeRecord,
+  operation: string | null,
+  node: string,
+): void {
   if (record.attachment !== null && record.operation !== operation) {
     const { node: holder } = record.attachment;
     if (holder !== node) {
@@ -38,11 +48,17 @@ export function assertCanAttach(record: VolumeRecord, operation: string | null, 
 export function assertCanDetach(record: VolumeRecord, operation: string | null): void {
   assertNotClaimed(record, operation);
   if (record.attachment === null) {
-    throw lariatError('VOLUME_NOT_ATTACHED', `Volume '${record.name}' is not attached.`, { volume: record.id });
+    throw lariatError('VOLUME_NOT_ATTACHED', `Volume '${record.name}' is not attached.`, {
+      volume: record.id,
+    });
   }
 }
 
-export function assertCanExpand(record: VolumeRecord, operation: string | null, sizeBytes: number): void {
+export function assertCanExpand(
+  record: VolumeRecord,
+  operation: string | null,
+  sizeBytes: number,
+): void {
   assertNotClaimed(record, operation);
   if (record.attachment !== null) throw attached(record, 'expanded');
   if (sizeBytes < record.sizeBytes) {
@@ -54,27 +70,48 @@ export function assertCanExpand(record: VolumeRecord, operation: string | null, 
   }
 }
 
-export function assertCanSnapshot(record: VolumeRecord, operation: string | null, id: string | null, name: string): void {
+export function assertCanSnapshot(
+  record: VolumeRecord,
+  operation: string | null,
+  id: string | null,
+  name: string,
+): void {
   assertNotClaimed(record, operation);
   if (record.snapshots.some((snapshot) => snapshot.name === name && snapshot.id !== id)) {
-    throw lariatError('SNAPSHOT_NAME_TAKEN', `Volume '${record.name}' has a snapshot '${name}' already; choose another name.`, {
-      volume: record.id,
-      snapshot: name,
-    });
+    throw lariatError(
+      'SNAPSHOT_NAME_TAKEN',
+      `Volume '${record.name}' has a snapshot '${name}' already; choose another name.`,
+      {
+        volume: record.id,
+        snapshot: name,
+      },
+    );
   }
   if (record.snapshots.length >= MAX_SNAPSHOTS) {
-    throw lariatError('SNAPSHOT_LIMIT', `Volume '${record.name}' has ${MAX_SNAPSHOTS} snapshots; delete some first.`, {
-      volume: record.id,
-    });
+    throw lariatError(
+      'SNAPSHOT_LIMIT',
+      `Volume '${record.name}' has ${MAX_SNAPSHOTS} snapshots; delete some first.`,
+      {
+        volume: record.id,
+      },
+    );
   }
   if (robustnessOf(record) === 'faulted') {
-    throw lariatError('VOLUME_FAULTED', `Volume '${record.name}' has no healthy replica to take a snapshot of.`, {
-      volume: record.id,
-    });
+    throw lariatError(
+      'VOLUME_FAULTED',
+      `Volume '${record.name}' has no healthy replica to take a snapshot of.`,
+      {
+        volume: record.id,
+      },
+    );
   }
 }
 
-export function assertCanDeleteSnapshot(record: VolumeRecord, operation: string | null, snapshot: SnapshotRecord): void {
+export function assertCanDeleteSnapshot(
+  record: VolumeRecord,
+  operation: string | null,
+  snapshot: SnapshotRecord,
+): void {
   assertNotClaimed(record, operation);
   const children = childrenOf(record, snapshot.id);
   if (children.length > 1) {
@@ -93,17 +130,25 @@ export function assertCanRevert(record: VolumeRecord, operation: string | null):
 
 /** What stands on a snapshot: other snapshots, and the head. */
 export function childrenOf(record: VolumeRecord, snapshot: string): readonly string[] {
-  const children = record.snapshots.filter((other) => other.parent === snapshot).map((other) => other.name);
+  const children = record.snapshots
+    .filter((other) => other.parent === snapshot)
+    .map((other) => other.name);
   return record.headParent === snapshot ? [...children, 'the volume itself'] : children;
 }
 
 export function findSnapshot(record: VolumeRecord, reference: string): SnapshotRecord {
-  const found = record.snapshots.find((snapshot) => snapshot.id === reference || snapshot.name === reference);
+  const found = record.snapshots.find(
+    (snapshot) => snapshot.id === reference || snapshot.name === reference,
+  );
   if (found === undefined) {
-    throw lariatError('SNAPSHOT_NOT_FOUND', `Volume '${record.name}' has no snapshot '${reference}'.`, {
-      volume: record.id,
-      snapshot: reference,
-    });
+    throw lariatError(
+      'SNAPSHOT_NOT_FOUND',
+      `Volume '${record.name}' has no snapshot '${reference}'.`,
+      {
+        volume: record.id,
+        snapshot: reference,
+      },
+    );
   }
   return found;
 }

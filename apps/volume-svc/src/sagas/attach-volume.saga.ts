@@ -8,11 +8,26 @@ import {
   engineHostNqn,
   lariatError,
 } from '@lariat/contracts';
-import { COMMAND_TIMEOUT_MS, RETRY_BRIEFLY, type SagaDefinition, type SagaStep, type StepContext, attempt, orLeaveToReconciler } from '@lariat/saga';
+import {
+  COMMAND_TIMEOUT_MS,
+  RETRY_BRIEFLY,
+  type SagaDefinition,
+  type SagaStep,
+  type StepContext,
+  attempt,
+  cleanUp,
+} from '@lariat/saga';
 import { chooseLegs } from '../domain/choose-legs.js';
 import { inSyncOf } from '../domain/apply-change.js';
 import { assertCanAttach } from '../domain/preconditions.js';
-import { type OnVolume, type SagaDeps, changeVolume, claimStep, finishStep } from './saga-deps.js';
+import {
+  type OnVolume,
+  type SagaDeps,
+  changeVolume,
+  claimStep,
+  finishStep,
+  volumeResult,
+} from './saga-deps.js';
 
 export interface AttachVolumeInput extends OnVolume {
   readonly node: string;
@@ -36,11 +51,14 @@ type Step = SagaStep<AttachVolumeInput, AttachVolumeMemory>;
 /** A leg that does not answer by then leaves the in-sync set instead of holding the attach up. */
 const EXPORT_TIMEOUT_MS = 5_000;
 
-export function attachVolumeSaga(deps: SagaDeps): SagaDefinition<AttachVolumeInput, AttachVolumeMemory> {
+export function attachVolumeSaga(
+  deps: SagaDeps,
+): SagaDefinition<AttachVolumeInput, AttachVolumeMemory> {
   return {
     kind: 'volume.attach',
     subjectOf: (input) => `volume/${input.volume}`,
     steps: [claim(deps), exportLegs(deps), startEngine(deps), startFrontend(), finish(deps)],
+    result: volumeResult,
   };
 }
 
@@ -58,7 +76,14 @@ function claim(deps: SagaDeps): Step {
         { type: 'raise-epoch', epoch },
         {
           type: 'set-attachment',
-          attachment: { epoch, node, frontend, endpoint: null, engine: null, inSync: inSyncOf(record) },
+          attachment: {
+            epoch,
+            node,
+            frontend,
+            endpoint: null,
+            engine: null,
+            inSync: inSyncOf(record),
+          },
         },
       ];
     },
@@ -68,7 +93,9 @@ function claim(deps: SagaDeps): Step {
         sizeBytes: record.sizeBytes,
         uuid: record.uuid,
         wasClean: record.clean,
-        replicas: record.replicas.filter(({ mode }) => mode === 'RW').map(({ id, node }) => ({ id, node })),
+        replicas: record.replicas
+          .filter(({ mode }) => mode === 'RW')
+          .map(({ id, node }) => ({ id, node })),
       }),
       revert: (record) =>
         record.state === 'attaching'
@@ -91,10 +118,14 @@ function claim(deps: SagaDeps): Step {
 async function assertNodeReady({ client, input }: Context): Promise<NodeView> {
   const node = await client.request('node.get', { node: input.node });
   if (node.state === 'down') {
-    throw lariatError('NODE_NOT_READY', `Node '${input.node}' is down (${node.reason}): attach on another one.`, {
-      node: input.node,
-      since: node.since,
-    });
+    throw lariatError(
+      'NODE_NOT_READY',
+      `Node '${input.node}' is down (${node.reason}): attach on another one.`,
+      {
+        node: input.node,
+        since: node.since,
+      },
+    );
   }
   if (!node.frontends.includes(input.frontend)) {
     throw lariatError(
@@ -110,31 +141,48 @@ async function assertNodeReady({ client, input }: Context): Promise<NodeView> {
 function exportLegs(deps: SagaDeps): Step {
   return {
     name: 'export-legs',
-    waitsFor: (_input, memory) => `replicas on ${(memory.replicas ?? []).map(({ node }) => node).join(', ')}`,
+    waitsFor: (_input, memory) =>
+      `replicas on ${(memory.replicas ?? []).map(({ node }) => node).join(', ')}`,
     timeoutMs: 3 * EXPORT_TIMEOUT_MS,
     retry: RETRY_BRIEFLY,
     run: async (context) => {
       const { nodes } = await context.client.request('node.list', {});
-      const answering = new Set(nodes.filter(({ state }) => state !== 'down').map(({ name }) => name));
+      const answering = new Set(
+        nodes.filter(({ state }) => state !== 'down').map(({ name }) => name),
+      );
       const record = await deps.volumes.find(context.input.volume);
       const choice = chooseLegs(record, context.input.node, (node) => answering.has(node));
-      const exported = await Promise.all(choice.use.map((replica) => exportLeg(context, record, replica)));
+      const exported = await Promise.all(
+        choice.use.map((replica) => exportLeg(context, record, replica)),
+      );
       const legs = exported.flatMap((result) => ('leg' in result ? [result.leg] : []));
-      const lost = [...choice.leave, ...exported.flatMap((result) => ('leg' in result ? [] : [result]))];
+      const lost = [
+        ...choice.leave,
+        ...exported.flatMap((result) => ('leg' in result ? [] : [result])),
+      ];
       if (legs.length === 0) throw noLegLeft(record, lost);
       // Not clean from here on: the engine may write as soon as it runs.
-      await changeVolume(deps, context, [...faults(deps, lost), { type: 'set-clean', clean: false }]);
+      await changeVolume(deps, context, [
+        ...faults(deps, lost),
+        { type: 'set-clean', clean: false },
+      ]);
       return { legs };
     },
     undo: async (context) => {
       await Promise.all(
         (context.memory.replicas ?? []).map(async ({ id, node }) => {
-          const input = { replica: id, volume: context.input.volume, epoch: context.memory.epoch ?? 0 };
-          await orLeaveToReconciler(context, node, await attempt(context, node, 'replica.unexport', input, id));
+          const input = {
+            replica: id,
+            volume: context.input.volume,
+            epoch: context.memory.epoch ?? 0,
+          };
+          await cleanUp(context, node, 'replica.unexport', input, id);
         }),
       );
       // Nothing wrote: what was known of the legs before still holds.
-      await changeVolume(deps, context, [{ type: 'set-clean', clean: context.memory.wasClean ?? false }]);
+      await changeVolume(deps, context, [
+        { type: 'set-clean', clean: context.memory.wasClean ?? false },
+      ]);
     },
   };
 }
@@ -159,7 +207,9 @@ async function exportLeg(
         EXPORT_TIMEOUT_MS,
       );
   if (!outcome.ok) return { replica, reason: `node ${node}: ${outcome.error.message}` };
-  return { leg: { replica, endpoint: 'nqn' in outcome.output ? (outcome.output as NvmfEndpoint) : null } };
+  return {
+    leg: { replica, endpoint: 'nqn' in outcome.output ? (outcome.output as NvmfEndpoint) : null },
+  };
 }
 
 function startEngine(deps: SagaDeps): Step {
@@ -180,7 +230,7 @@ function startEngine(deps: SagaDeps): Step {
     undo: async (context) => {
       const { volume, node } = context.input;
       const input = { volume, epoch: context.memory.epoch ?? 0 };
-      await orLeaveToReconciler(context, node, await attempt(context, node, 'engine.stop', input, volume));
+      await cleanUp(context, node, 'engine.stop', input, volume);
     },
   };
 }
@@ -194,7 +244,8 @@ function startFrontend(): Step {
     run: async (context) => {
       const { volume, node, frontend } = context.input;
       const { epoch = 0, engine } = context.memory;
-      if (engine === undefined) throw lariatError('RECORD_CORRUPT', 'The journal has no engine endpoint.');
+      if (engine === undefined)
+        throw lariatError('RECORD_CORRUPT', 'The journal has no engine endpoint.');
       const input = { volume, epoch, frontend, endpoint: engine };
       const { endpoint } = await context.command(node, 'frontend.start', input, { key: volume });
       return { endpoint };
@@ -202,7 +253,7 @@ function startFrontend(): Step {
     undo: async (context) => {
       const { volume, node } = context.input;
       const input = { volume, epoch: context.memory.epoch ?? 0 };
-      await orLeaveToReconciler(context, node, await attempt(context, node, 'frontend.stop', input, volume));
+      await cleanUp(context, node, 'frontend.stop', input, volume);
     },
   };
 }
@@ -224,12 +275,18 @@ function finish(deps: SagaDeps): Step {
   ]);
 }
 
-function faults(deps: SagaDeps, lost: readonly { replica: string; reason: string }[]): VolumeChange[] {
+function faults(
+  deps: SagaDeps,
+  lost: readonly { replica: string; reason: string }[],
+): VolumeChange[] {
   const atMs = deps.clock.nowMs();
   return lost.map(({ replica, reason }) => ({ type: 'fault-replica', replica, reason, atMs }));
 }
 
-function noLegLeft(record: VolumeRecord, lost: readonly { replica: string; reason: string }[]): Error {
+function noLegLeft(
+  record: VolumeRecord,
+  lost: readonly { replica: string; reason: string }[],
+): Error {
   return lariatError(
     'LEG_UNREACHABLE',
     `No replica of volume '${record.name}' can be reached: ${lost.map(({ replica, reason }) => `${replica} (${reason})`).join('; ')}. Bring one of the nodes back.`,

@@ -1,9 +1,22 @@
 import { type VolumeRecord, lariatError } from '@lariat/contracts';
 import { deriveSnapshotId } from '@lariat/kernel';
-import { COMMAND_TIMEOUT_MS, RETRY_BRIEFLY, type SagaDefinition, type SagaStep, type StepContext, attempt, orLeaveToReconciler } from '@lariat/saga';
+import {
+  COMMAND_TIMEOUT_MS,
+  RETRY_BRIEFLY,
+  type SagaDefinition,
+  type SagaStep,
+  type StepContext,
+  cleanUp,
+} from '@lariat/saga';
 import { inSyncOf } from '../domain/apply-change.js';
 import { assertCanSnapshot } from '../domain/preconditions.js';
-import { type OnVolume, type SagaDeps, claimStep, finishStep } from './saga-deps.js';
+import {
+  type OnVolume,
+  type SagaDeps,
+  claimStep,
+  finishStep,
+  snapshotResult,
+} from './saga-deps.js';
 
 export interface CreateSnapshotInput extends OnVolume {
   readonly snapshot: string;
@@ -40,7 +53,7 @@ export function createSnapshotSaga(deps: SagaDeps): SagaDefinition<CreateSnapsho
         },
       ]),
     ],
-    result: (input) => ({ volume: input.volume, snapshot: input.snapshot }),
+    result: (input, memory) => snapshotResult(input.volume, input.snapshot, memory),
   };
 }
 
@@ -65,10 +78,20 @@ function take(deps: SagaDeps): SagaStep<CreateSnapshotInput, Memory> {
   };
 }
 
-async function freezeBehindGate(deps: SagaDeps, context: Context, node: string, epoch: number): Promise<void> {
+async function freezeBehindGate(
+  deps: SagaDeps,
+  context: Context,
+  node: string,
+  epoch: number,
+): Promise<void> {
   const { volume } = context.input;
   const gate = { volume, epoch, gate: `${context.operation}.${context.attempt}` };
-  await context.command(node, 'engine.close-gate', { ...gate, timeoutMs: GATE_TIMEOUT_MS }, { key: volume });
+  await context.command(
+    node,
+    'engine.close-gate',
+    { ...gate, timeoutMs: GATE_TIMEOUT_MS },
+    { key: volume },
+  );
   let failure: unknown;
   try {
     // Read behind the gate: a leg that was lost meanwhile is out of the set.
@@ -79,7 +102,11 @@ async function freezeBehindGate(deps: SagaDeps, context: Context, node: string, 
   const { held } = await context.command(node, 'engine.open-gate', gate, { key: volume });
   if (failure !== undefined) throw failure;
   if (!held) {
-    throw lariatError('GATE_EXPIRED', 'The engine let writes through before all replicas were frozen.', { volume, node });
+    throw lariatError(
+      'GATE_EXPIRED',
+      'The engine let writes through before all replicas were frozen.',
+      { volume, node },
+    );
   }
 }
 
@@ -105,7 +132,7 @@ async function dropTaken(context: Context, record: VolumeRecord): Promise<void> 
   await Promise.all(
     record.replicas.map(async ({ id, node }) => {
       const input = { replica: id, volume: record.id, snapshot };
-      await orLeaveToReconciler(context, node, await attempt(context, node, 'snapshot.delete', input, `drop-${id}`));
+      await cleanUp(context, node, 'snapshot.delete', input, `drop-${id}`);
     }),
   );
 }

@@ -6,8 +6,14 @@ import {
   lariatError,
 } from '@lariat/contracts';
 import { deriveReplicaId, deriveUuid, deriveVolumeId } from '@lariat/kernel';
-import { COMMAND_TIMEOUT_MS, RETRY_BRIEFLY, RETRY_UNTIL_DONE, type SagaDefinition, attempt, orLeaveToReconciler } from '@lariat/saga';
-import type { SagaDeps } from './saga-deps.js';
+import {
+  COMMAND_TIMEOUT_MS,
+  RETRY_BRIEFLY,
+  RETRY_UNTIL_DONE,
+  type SagaDefinition,
+  cleanUp,
+} from '@lariat/saga';
+import { type SagaDeps, rememberVolume, volumeResult } from './saga-deps.js';
 
 export interface CreateVolumeInput {
   readonly name: string;
@@ -68,7 +74,10 @@ function newRecord(
   };
 }
 
-function finished(operation: string, memory: Readonly<Partial<CreateVolumeMemory>>): VolumeChange[] {
+function finished(
+  operation: string,
+  memory: Readonly<Partial<CreateVolumeMemory>>,
+): VolumeChange[] {
   const { placements = [], lvolUuids = {} } = memory;
   return [
     ...placements.map((placement) => ({
@@ -80,7 +89,9 @@ function finished(operation: string, memory: Readonly<Partial<CreateVolumeMemory
   ];
 }
 
-export function createVolumeSaga(deps: SagaDeps): SagaDefinition<CreateVolumeInput, CreateVolumeMemory> {
+export function createVolumeSaga(
+  deps: SagaDeps,
+): SagaDefinition<CreateVolumeInput, CreateVolumeMemory> {
   const { volumes, clock } = deps;
   return {
     kind: 'volume.create',
@@ -96,7 +107,8 @@ export function createVolumeSaga(deps: SagaDeps): SagaDefinition<CreateVolumeInp
           const holder = await volumes.names.reserve(input.name, volume);
           if (holder !== volume) throw nameTaken(input.name, holder);
         },
-        undo: ({ operation, input }) => volumes.names.release(input.name, deriveVolumeId(operation)),
+        undo: ({ operation, input }) =>
+          volumes.names.release(input.name, deriveVolumeId(operation)),
       },
       {
         name: 'place',
@@ -116,12 +128,15 @@ export function createVolumeSaga(deps: SagaDeps): SagaDefinition<CreateVolumeInp
         },
         undo: async ({ operation, input, client, actor }) => {
           await volumes.remove(deriveVolumeId(operation), 'create-undone', actor);
-          await client.request('internal.placement.release', { replicas: replicaIds(operation, input.replicas) });
+          await client.request('internal.placement.release', {
+            replicas: replicaIds(operation, input.replicas),
+          });
         },
       },
       {
         name: 'create-replicas',
-        waitsFor: (_input, memory) => `replicas on ${(memory.placements ?? []).map(({ node }) => node).join(', ')}`,
+        waitsFor: (_input, memory) =>
+          `replicas on ${(memory.placements ?? []).map(({ node }) => node).join(', ')}`,
         timeoutMs: 2 * COMMAND_TIMEOUT_MS,
         retry: { ...RETRY_BRIEFLY, attempts: 2 },
         run: async (context) => {
@@ -142,8 +157,14 @@ export function createVolumeSaga(deps: SagaDeps): SagaDefinition<CreateVolumeInp
           await Promise.all(
             (context.memory.placements ?? []).map(async ({ replica, node }) => {
               const input = { replica, volume };
-              const outcome = await attempt(context, node, 'replica.delete', input, replica, UNDO_COMMAND_TIMEOUT_MS);
-              await orLeaveToReconciler(context, node, outcome);
+              await cleanUp(
+                context,
+                node,
+                'replica.delete',
+                input,
+                replica,
+                UNDO_COMMAND_TIMEOUT_MS,
+              );
             }),
           );
         },
@@ -154,21 +175,27 @@ export function createVolumeSaga(deps: SagaDeps): SagaDefinition<CreateVolumeInp
         timeoutMs: PLACE_TIMEOUT_MS,
         retry: RETRY_UNTIL_DONE,
         run: async ({ operation, memory, actor }) => {
-          await volumes.change(
+          const record = await volumes.change(
             deriveVolumeId(operation),
             operation,
             (record) => (record.operation === operation ? finished(operation, memory) : []),
             actor,
           );
+          return rememberVolume<CreateVolumeMemory>(record);
         },
       },
     ],
+    result: volumeResult,
   };
 }
 
 export function nameTaken(name: string, holder: string): Error {
-  return lariatError('VOLUME_NAME_TAKEN', `A volume named '${name}' exists already; choose another name.`, {
-    name,
-    volume: holder,
-  });
+  return lariatError(
+    'VOLUME_NAME_TAKEN',
+    `A volume named '${name}' exists already; choose another name.`,
+    {
+      name,
+      volume: holder,
+    },
+  );
 }

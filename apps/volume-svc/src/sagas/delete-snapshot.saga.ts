@@ -1,4 +1,5 @@
-import { COMMAND_TIMEOUT_MS, RETRY_UNTIL_DONE, type SagaDefinition, attempt, orLeaveToReconciler } from '@lariat/saga';
+import type { SnapshotRecord } from '@lariat/contracts';
+import { COMMAND_TIMEOUT_MS, RETRY_UNTIL_DONE, type SagaDefinition, cleanUp } from '@lariat/saga';
 import { assertCanDeleteSnapshot } from '../domain/preconditions.js';
 import { type OnVolume, type SagaDeps, claimStep, finishStep } from './saga-deps.js';
 
@@ -9,9 +10,13 @@ export interface OnSnapshot extends OnVolume {
 
 interface DeleteSnapshotMemory {
   readonly replicas: readonly { readonly id: string; readonly node: string }[];
+  /** What it was, for the answer. */
+  readonly deleted: SnapshotRecord | null;
 }
 
-export function deleteSnapshotSaga(deps: SagaDeps): SagaDefinition<OnSnapshot, DeleteSnapshotMemory> {
+export function deleteSnapshotSaga(
+  deps: SagaDeps,
+): SagaDefinition<OnSnapshot, DeleteSnapshotMemory> {
   return {
     kind: 'snapshot.delete',
     subjectOf: (input) => `volume/${input.volume}`,
@@ -23,12 +28,18 @@ export function deleteSnapshotSaga(deps: SagaDeps): SagaDefinition<OnSnapshot, D
           if (snapshot !== undefined) assertCanDeleteSnapshot(record, operation, snapshot);
           return [];
         },
-        { remember: (record) => ({ replicas: record.replicas.map(({ id, node }) => ({ id, node })) }) },
+        {
+          remember: (record, { input }) => ({
+            replicas: record.replicas.map(({ id, node }) => ({ id, node })),
+            deleted: record.snapshots.find(({ id }) => id === input.snapshot) ?? null,
+          }),
+        },
       ),
       {
         // Once one replica has merged it into its child there is no way back.
         name: 'delete',
-        waitsFor: (_input, memory) => `replicas on ${(memory.replicas ?? []).map(({ node }) => node).join(', ')}`,
+        waitsFor: (_input, memory) =>
+          `replicas on ${(memory.replicas ?? []).map(({ node }) => node).join(', ')}`,
         timeoutMs: 2 * COMMAND_TIMEOUT_MS,
         retry: RETRY_UNTIL_DONE,
         run: async (context) => {
@@ -36,7 +47,7 @@ export function deleteSnapshotSaga(deps: SagaDeps): SagaDefinition<OnSnapshot, D
           await Promise.all(
             (context.memory.replicas ?? []).map(async ({ id, node }) => {
               const input = { replica: id, volume, snapshot };
-              await orLeaveToReconciler(context, node, await attempt(context, node, 'snapshot.delete', input, id));
+              await cleanUp(context, node, 'snapshot.delete', input, id);
             }),
           );
         },
@@ -45,5 +56,7 @@ export function deleteSnapshotSaga(deps: SagaDeps): SagaDefinition<OnSnapshot, D
         { type: 'drop-snapshot', snapshot: input.snapshot },
       ]),
     ],
+    result: (input, { deleted }) =>
+      deleted === undefined || deleted === null ? null : { ...deleted, volume: input.volume },
   };
 }

@@ -1,10 +1,13 @@
-import { hasCode } from '@lariat/contracts';
-import { COMMAND_TIMEOUT_MS, RETRY_UNTIL_DONE, type SagaDefinition, attempt, orLeaveToReconciler } from '@lariat/saga';
+import { type VolumeView, hasCode, toVolumeView } from '@lariat/contracts';
+import type { Json } from '@lariat/kernel';
+import { COMMAND_TIMEOUT_MS, RETRY_UNTIL_DONE, type SagaDefinition, cleanUp } from '@lariat/saga';
 import { assertCanDelete } from '../domain/preconditions.js';
 import { type OnVolume, type SagaDeps, claimStep } from './saga-deps.js';
 
 interface DeleteVolumeMemory {
   readonly name: string;
+  /** What it was, for the answer. */
+  readonly deleted: VolumeView;
   readonly replicas: readonly { readonly id: string; readonly node: string }[];
 }
 
@@ -23,20 +26,22 @@ export function deleteVolumeSaga(deps: SagaDeps): SagaDefinition<OnVolume, Delet
         {
           remember: (record) => ({
             name: record.name,
+            deleted: toVolumeView(record),
             replicas: record.replicas.map(({ id, node }) => ({ id, node })),
           }),
         },
       ),
       {
         name: 'delete-replicas',
-        waitsFor: (_input, memory) => `replicas to go on ${(memory.replicas ?? []).map(({ node }) => node).join(', ')}`,
+        waitsFor: (_input, memory) =>
+          `replicas to go on ${(memory.replicas ?? []).map(({ node }) => node).join(', ')}`,
         timeoutMs: 2 * COMMAND_TIMEOUT_MS,
         retry: RETRY_UNTIL_DONE,
         run: async (context) => {
           await Promise.all(
             (context.memory.replicas ?? []).map(async ({ id, node }) => {
               const input = { replica: id, volume: context.input.volume };
-              await orLeaveToReconciler(context, node, await attempt(context, node, 'replica.delete', input, id));
+              await cleanUp(context, node, 'replica.delete', input, id);
             }),
           );
         },
@@ -47,7 +52,9 @@ export function deleteVolumeSaga(deps: SagaDeps): SagaDefinition<OnVolume, Delet
         timeoutMs: COMMAND_TIMEOUT_MS,
         retry: RETRY_UNTIL_DONE,
         run: async ({ input, memory, client, actor }) => {
-          await client.request('internal.placement.release', { replicas: (memory.replicas ?? []).map(({ id }) => id) });
+          await client.request('internal.placement.release', {
+            replicas: (memory.replicas ?? []).map(({ id }) => id),
+          });
           if (memory.name !== undefined) await volumes.names.release(memory.name, input.volume);
           await volumes.remove(input.volume, 'deleted', actor).catch((error: unknown) => {
             if (!hasCode(error, 'VOLUME_NOT_FOUND')) throw error;
@@ -55,6 +62,6 @@ export function deleteVolumeSaga(deps: SagaDeps): SagaDefinition<OnVolume, Delet
         },
       },
     ],
-    result: (input, memory) => ({ id: input.volume, name: memory.name ?? null }),
+    result: (_input, { deleted }) => (deleted ?? null) as Json,
   };
 }

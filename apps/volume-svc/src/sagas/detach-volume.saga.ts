@@ -1,6 +1,15 @@
-import { COMMAND_TIMEOUT_MS, RETRY_UNTIL_DONE, type SagaDefinition, type SagaStep, attempt, isDeclaredGone, isUnanswered, orLeaveToReconciler } from '@lariat/saga';
+import {
+  COMMAND_TIMEOUT_MS,
+  RETRY_UNTIL_DONE,
+  type SagaDefinition,
+  type SagaStep,
+  attempt,
+  isDeclaredGone,
+  isUnanswered,
+  cleanUp,
+} from '@lariat/saga';
 import { assertCanDetach } from '../domain/preconditions.js';
-import { type OnVolume, type SagaDeps, claimStep, finishStep } from './saga-deps.js';
+import { type OnVolume, type SagaDeps, claimStep, finishStep, volumeResult } from './saga-deps.js';
 
 interface DetachVolumeMemory {
   readonly epoch: number;
@@ -41,6 +50,7 @@ export function detachVolumeSaga(deps: SagaDeps): SagaDefinition<OnVolume, Detac
         { type: 'transition', event: 'detached' },
       ]),
     ],
+    result: volumeResult,
   };
 }
 
@@ -52,13 +62,14 @@ const stopFrontend: Step = {
   run: async (context) => {
     const { node = '', epoch = 0 } = context.memory;
     const { volume } = context.input;
-    await orLeaveToReconciler(context, node, await attempt(context, node, 'frontend.stop', { volume, epoch }, volume));
+    await cleanUp(context, node, 'frontend.stop', { volume, epoch }, volume);
   },
 };
 
 const stopEngine: Step = {
   name: 'stop-engine',
-  waitsFor: (_input, memory) => `the engine on ${memory.node ?? '?'} to stop, or the node to be declared down`,
+  waitsFor: (_input, memory) =>
+    `the engine on ${memory.node ?? '?'} to stop, or the node to be declared down`,
   timeoutMs: 2 * COMMAND_TIMEOUT_MS,
   retry: RETRY_UNTIL_DONE,
   run: async (context) => {
@@ -66,14 +77,16 @@ const stopEngine: Step = {
     const { volume } = context.input;
     const outcome = await attempt(context, node, 'engine.stop', { volume, epoch }, volume);
     if (outcome.ok) return { clean: true };
-    if (isUnanswered(outcome.error) && (await isDeclaredGone(context, node))) return { clean: false };
+    if (isUnanswered(outcome.error) && (await isDeclaredGone(context, node)))
+      return { clean: false };
     throw outcome.error;
   },
 };
 
 const unexportLegs: Step = {
   name: 'unexport-legs',
-  waitsFor: (_input, memory) => `replicas on ${(memory.replicas ?? []).map(({ node }) => node).join(', ')}`,
+  waitsFor: (_input, memory) =>
+    `replicas on ${(memory.replicas ?? []).map(({ node }) => node).join(', ')}`,
   timeoutMs: 2 * COMMAND_TIMEOUT_MS,
   retry: RETRY_UNTIL_DONE,
   run: async (context) => {
@@ -82,7 +95,7 @@ const unexportLegs: Step = {
     await Promise.all(
       replicas.map(async ({ id, node }) => {
         const input = { replica: id, volume, epoch };
-        await orLeaveToReconciler(context, node, await attempt(context, node, 'replica.unexport', input, id));
+        await cleanUp(context, node, 'replica.unexport', input, id);
       }),
     );
   },

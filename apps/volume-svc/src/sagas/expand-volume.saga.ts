@@ -1,6 +1,6 @@
 import { COMMAND_TIMEOUT_MS, RETRY_BRIEFLY, type SagaDefinition } from '@lariat/saga';
 import { assertCanExpand } from '../domain/preconditions.js';
-import { type OnVolume, type SagaDeps, claimStep, finishStep } from './saga-deps.js';
+import { type OnVolume, type SagaDeps, claimStep, finishStep, volumeResult } from './saga-deps.js';
 
 export interface ExpandVolumeInput extends OnVolume {
   readonly sizeBytes: number;
@@ -11,7 +11,9 @@ interface ExpandVolumeMemory {
   readonly replicas: readonly { readonly id: string; readonly node: string }[];
 }
 
-export function expandVolumeSaga(deps: SagaDeps): SagaDefinition<ExpandVolumeInput, ExpandVolumeMemory> {
+export function expandVolumeSaga(
+  deps: SagaDeps,
+): SagaDefinition<ExpandVolumeInput, ExpandVolumeMemory> {
   return {
     kind: 'volume.expand',
     subjectOf: (input) => `volume/${input.volume}`,
@@ -25,7 +27,9 @@ export function expandVolumeSaga(deps: SagaDeps): SagaDefinition<ExpandVolumeInp
         {
           remember: (record) => ({
             fromBytes: record.sizeBytes,
-            replicas: record.replicas.filter(({ mode }) => mode === 'RW').map(({ id, node }) => ({ id, node })),
+            replicas: record.replicas
+              .filter(({ mode }) => mode === 'RW')
+              .map(({ id, node }) => ({ id, node })),
           }),
         },
       ),
@@ -41,21 +45,30 @@ export function expandVolumeSaga(deps: SagaDeps): SagaDefinition<ExpandVolumeInp
         undo: async ({ client, memory }) => {
           const replicas = (memory.replicas ?? []).map(({ id }) => id);
           if (memory.fromBytes !== undefined) {
-            await client.request('internal.placement.grow', { replicas, sizeBytes: memory.fromBytes });
+            await client.request('internal.placement.grow', {
+              replicas,
+              sizeBytes: memory.fromBytes,
+            });
           }
         },
       },
       {
         // Not undone: a leg that is larger than its volume harms nothing, one that is cut could.
         name: 'resize-replicas',
-        waitsFor: (_input, memory) => `replicas on ${(memory.replicas ?? []).map(({ node }) => node).join(', ')}`,
+        waitsFor: (_input, memory) =>
+          `replicas on ${(memory.replicas ?? []).map(({ node }) => node).join(', ')}`,
         timeoutMs: 2 * COMMAND_TIMEOUT_MS,
         retry: RETRY_BRIEFLY,
         run: async (context) => {
           const { volume, sizeBytes } = context.input;
           await Promise.all(
             (context.memory.replicas ?? []).map(({ id, node }) =>
-              context.command(node, 'replica.resize', { replica: id, volume, sizeBytes }, { key: id }),
+              context.command(
+                node,
+                'replica.resize',
+                { replica: id, volume, sizeBytes },
+                { key: id },
+              ),
             ),
           );
         },
@@ -64,5 +77,6 @@ export function expandVolumeSaga(deps: SagaDeps): SagaDefinition<ExpandVolumeInp
         { type: 'resize', sizeBytes: input.sizeBytes },
       ]),
     ],
+    result: volumeResult,
   };
 }

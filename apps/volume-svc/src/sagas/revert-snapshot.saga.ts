@@ -1,8 +1,15 @@
 import type { VolumeChange } from '@lariat/contracts';
-import { COMMAND_TIMEOUT_MS, RETRY_UNTIL_DONE, type SagaDefinition, attempt, isDeclaredGone, isUnanswered } from '@lariat/saga';
+import {
+  COMMAND_TIMEOUT_MS,
+  RETRY_UNTIL_DONE,
+  type SagaDefinition,
+  attempt,
+  isDeclaredGone,
+  isUnanswered,
+} from '@lariat/saga';
 import { assertCanRevert } from '../domain/preconditions.js';
 import type { OnSnapshot } from './delete-snapshot.saga.js';
-import { type SagaDeps, changeVolume, claimStep, finishStep } from './saga-deps.js';
+import { type SagaDeps, changeVolume, claimStep, finishStep, volumeResult } from './saga-deps.js';
 
 interface RevertMemory {
   readonly sizeBytes: number;
@@ -23,14 +30,17 @@ export function revertSnapshotSaga(deps: SagaDeps): SagaDefinition<OnSnapshot, R
         {
           remember: (record) => ({
             sizeBytes: record.sizeBytes,
-            replicas: record.replicas.filter(({ mode }) => mode === 'RW').map(({ id, node }) => ({ id, node })),
+            replicas: record.replicas
+              .filter(({ mode }) => mode === 'RW')
+              .map(({ id, node }) => ({ id, node })),
           }),
         },
       ),
       {
         // Forward only: a head that was replaced can't be had back. A replica whose node is declared down leaves the set.
         name: 'revert',
-        waitsFor: (_input, memory) => `replicas on ${(memory.replicas ?? []).map(({ node }) => node).join(', ')}`,
+        waitsFor: (_input, memory) =>
+          `replicas on ${(memory.replicas ?? []).map(({ node }) => node).join(', ')}`,
         timeoutMs: 3 * COMMAND_TIMEOUT_MS,
         retry: RETRY_UNTIL_DONE,
         run: async (context) => {
@@ -54,6 +64,7 @@ export function revertSnapshotSaga(deps: SagaDeps): SagaDefinition<OnSnapshot, R
         { type: 'revert', snapshot: input.snapshot },
       ]),
     ],
+    result: volumeResult,
   };
 }
 

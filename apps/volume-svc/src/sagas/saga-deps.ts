@@ -1,5 +1,11 @@
-import type { VolumeChange, VolumeRecord } from '@lariat/contracts';
-import type { Clock } from '@lariat/kernel';
+import {
+  type SnapshotRecord,
+  type VolumeChange,
+  type VolumeRecord,
+  type VolumeView,
+  toVolumeView,
+} from '@lariat/contracts';
+import type { Clock, Json } from '@lariat/kernel';
 import { RETRY_BRIEFLY, RETRY_UNTIL_DONE, type SagaStep, type StepContext } from '@lariat/saga';
 import type { VolumeStore } from '../adapters/volume-store.js';
 
@@ -31,9 +37,15 @@ export function claimStep<Input extends OnVolume, Memory>(
   deps: SagaDeps,
   prepare: (record: VolumeRecord, context: StepContext<Input, Memory>) => readonly VolumeChange[],
   options: {
-    readonly remember?: (record: VolumeRecord, context: StepContext<Input, Memory>) => Partial<Memory>;
+    readonly remember?: (
+      record: VolumeRecord,
+      context: StepContext<Input, Memory>,
+    ) => Partial<Memory>;
     /** What to change back before the volume is let go. */
-    readonly revert?: (record: VolumeRecord, context: StepContext<Input, Memory>) => readonly VolumeChange[];
+    readonly revert?: (
+      record: VolumeRecord,
+      context: StepContext<Input, Memory>,
+    ) => readonly VolumeChange[];
   } = {},
 ): SagaStep<Input, Memory> {
   return {
@@ -52,13 +64,16 @@ export function claimStep<Input extends OnVolume, Memory>(
       await changeVolume(deps, context, (current) => {
         // The claim may have been refused, or given back before.
         if (current.operation !== context.operation) return [];
-        return [...(options.revert?.(current, context) ?? []), { type: 'release', operation: context.operation }];
+        return [
+          ...(options.revert?.(current, context) ?? []),
+          { type: 'release', operation: context.operation },
+        ];
       });
     },
   };
 }
 
-/** The last step: records the outcome and lets the volume go, in one write. */
+/** The last step: records the outcome and lets the volume go, in one write. The operation's result is the volume. */
 export function finishStep<Input extends OnVolume, Memory>(
   deps: SagaDeps,
   changes: (record: VolumeRecord, context: StepContext<Input, Memory>) => readonly VolumeChange[],
@@ -69,11 +84,34 @@ export function finishStep<Input extends OnVolume, Memory>(
     timeoutMs: RECORD_TIMEOUT_MS,
     retry: RETRY_UNTIL_DONE,
     run: async (context) => {
-      await changeVolume(deps, context, (current) => {
+      const record = await changeVolume(deps, context, (current) => {
         // Recorded by an earlier run whose own journal entry was lost.
         if (current.operation !== context.operation) return [];
         return [...changes(current, context), { type: 'release', operation: context.operation }];
       });
+      return rememberVolume<Memory>(record);
     },
   };
+}
+
+/** The volume as the operation leaves it, kept in the journal beside what the steps remember. */
+export function rememberVolume<Memory>(record: VolumeRecord): Partial<Memory> {
+  return { view: toVolumeView(record), snapshots: record.snapshots } as object as Partial<Memory>;
+}
+
+interface Remembered {
+  readonly view?: VolumeView;
+  readonly snapshots?: readonly SnapshotRecord[];
+}
+
+/** The result of an operation on a volume: the volume. */
+export const volumeResult = (_input: unknown, memory: object): Json =>
+  ((memory as Remembered).view ?? null) as Json;
+
+/** The result of an operation on a snapshot: the snapshot. */
+export function snapshotResult(volume: string, reference: string, memory: object): Json {
+  const found = (memory as Remembered).snapshots?.find(
+    ({ id, name }) => id === reference || name === reference,
+  );
+  return found === undefined ? null : { ...found, volume };
 }

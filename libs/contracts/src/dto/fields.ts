@@ -1,3 +1,5 @@
+// class-transformer's and class-validator's decorators need it as soon as a DTO class is defined.
+import 'reflect-metadata';
 import { CLUSTER_SIZE_BYTES, MAX_VOLUME_SIZE_BYTES, isDnsLabel, isLariatId } from '@lariat/kernel';
 import { ValidateBy, type ValidationOptions } from 'class-validator';
 import type { ErrorCode } from '../error-codes.js';

@@ -30,7 +30,8 @@ export interface CommandLaneOptions {
   readonly log: Log;
 }
 
-const ACK_WAIT_MS = 10_000;
+/** After the death of an agent its commands come again this soon; `working` keeps those of a live one. */
+const ACK_WAIT_MS = 3_000;
 /** A command that has come this often without an answer has killed its agent each time. */
 const MAX_DELIVERIES = 8;
 

@@ -1,4 +1,4 @@
-import { lariatError } from '@lariat/contracts';
+import { LariatError } from '@lariat/kernel';
 import { NvmeTcpHost } from '@lariat/nvme-tcp';
 import type {
   BlockConnectorPort,
@@ -21,10 +21,12 @@ export const nvmeBlockConnector: BlockConnectorPort = {
     const namespace = controller.namespaces().find(({ uuid }) => uuid === endpoint.uuid);
     if (namespace === undefined) {
       await controller.close();
-      throw lariatError(
-        'LEG_UNREACHABLE',
-        `${endpoint.nqn} at ${endpoint.traddr}:${endpoint.trsvcid} has no namespace ${endpoint.uuid}`,
-      );
+      // Not lariatError: NBD servers load this file, and must start without the contracts' validators.
+      throw new LariatError({
+        kind: 'unavailable',
+        code: 'LEG_UNREACHABLE',
+        message: `${endpoint.nqn} at ${endpoint.traddr}:${endpoint.trsvcid} has no namespace ${endpoint.uuid}`,
+      });
     }
     return {
       uuid: namespace.uuid,
