@@ -6,3 +6,4 @@ export { stopRemains } from './cluster/remains.js';
 export { type Cluster, type ClusterOptions, startCluster } from './cluster/start-cluster.js';
 export { waitForNodes } from './cluster/wait-for-nodes.js';
 export { NbdClient } from './demo/nbd-client.js';
+export { findLeftovers } from './demo/leftovers.js';

@@ -66,6 +66,12 @@ export const RETRY_BRIEFLY: RetryPolicy = {
   backoff: { initialMs: 100, maxMs: 2_000, factor: 2 },
 };
 
+/** For a write whose effect must be known before anything is undone: only a refusal ends it. */
+export const RETRY_UNTIL_KNOWN: RetryPolicy = {
+  attempts: 10_000,
+  backoff: { initialMs: 200, maxMs: 5_000, factor: 2 },
+};
+
 /** Behind the point of no return: goes on until it succeeds. */
 export const RETRY_UNTIL_DONE: RetryPolicy = {
   attempts: Number.POSITIVE_INFINITY,

@@ -50,7 +50,10 @@ async function inRecords(connection: NatsConnection): Promise<readonly string[]>
   return found;
 }
 
-async function onDisks(session: Session, nodes: readonly string[]): Promise<readonly string[]> {
+async function onDisks(
+  session: Pick<Session, 'request'>,
+  nodes: readonly string[],
+): Promise<readonly string[]> {
   const { disks } = await session.request('disk.list', {});
   return disks
     .filter(({ node }) => nodes.includes(node))
@@ -60,11 +63,12 @@ async function onDisks(session: Session, nodes: readonly string[]): Promise<read
 
 /** What is still there after the last volume was deleted; looks until it is nothing or the time is over. */
 export async function findLeftovers(
-  session: Session,
+  session: Pick<Session, 'connection' | 'request'>,
   paths: ClusterPaths,
   nodes: readonly string[],
+  settleMs = SETTLE_MS,
 ): Promise<readonly string[]> {
-  const deadlineMs = performance.now() + SETTLE_MS;
+  const deadlineMs = performance.now() + settleMs;
   for (;;) {
     const found = [
       ...(await onDisks(session, nodes)),

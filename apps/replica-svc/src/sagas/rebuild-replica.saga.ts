@@ -1,6 +1,12 @@
 import { type VolumeRecord, lariatError, toVolumeView } from '@lariat/contracts';
 import type { Json } from '@lariat/kernel';
-import { RETRY_BRIEFLY, RETRY_UNTIL_DONE, type SagaDefinition, cleanUp } from '@lariat/saga';
+import {
+  RETRY_BRIEFLY,
+  RETRY_UNTIL_DONE,
+  RETRY_UNTIL_KNOWN,
+  type SagaDefinition,
+  cleanUp,
+} from '@lariat/saga';
 import { chooseRebuild } from '../domain/choose-rebuild.js';
 import { copyStep, settleStep } from './rebuild-copy.js';
 import { dropJoinSnapshot, joinStep } from './rebuild-join.js';
@@ -137,7 +143,7 @@ function syncStep(): RebuildStep {
     name: 'sync',
     waitsFor: 'the new replica to be recorded as in sync',
     timeoutMs: RECORD_TIMEOUT_MS,
-    retry: RETRY_BRIEFLY,
+    retry: RETRY_UNTIL_KNOWN,
     run: async (context) => {
       const { replaced = null } = context.memory;
       const target = remembered(context.memory.target, 'target');

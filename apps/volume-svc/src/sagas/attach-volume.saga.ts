@@ -151,7 +151,9 @@ function exportLegs(deps: SagaDeps): Step {
         nodes.filter(({ state }) => state !== 'down').map(({ name }) => name),
       );
       const record = await deps.volumes.find(context.input.volume);
-      const choice = chooseLegs(record, context.input.node, (node) => answering.has(node));
+      // As it was when the volume was taken: this step itself marks it unclean, and may run again.
+      const before = { ...record, clean: context.memory.wasClean ?? record.clean };
+      const choice = chooseLegs(before, context.input.node, (node) => answering.has(node));
       const exported = await Promise.all(
         choice.use.map((replica) => exportLeg(context, record, replica)),
       );

@@ -1,0 +1,90 @@
+import { delay } from '@lariat/kernel';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { ChaosCluster } from './chaos-cluster.js';
+
+export interface KillPlan {
+  readonly nodes: number;
+  /** Processes whose positions are taken, e.g. `volume-svc`, `node-agent-n1`. */
+  readonly processes: readonly string[];
+  /** What is done while the process dies. */
+  readonly work: (chaos: ChaosCluster, volume: string) => Promise<void>;
+  readonly takes: (point: string) => boolean;
+  /** Positions that this many runs must find at least, or the recording is broken. */
+  readonly atLeast: number;
+}
+
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+async function untilDead(pid: number): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (isAlive(pid) && performance.now() < deadline) await delay(20);
+}
+
+/**
+ * Does the work once to learn which positions it passes, and then once for each of them, with SIGKILL to the
+ * process that reaches it. Each time every operation must end finished or undone, and nothing may be left.
+ */
+export function killAtEveryPosition(plan: KillPlan): void {
+  let chaos: ChaosCluster;
+  beforeAll(async () => {
+    chaos = await ChaosCluster.start(plan.nodes);
+  });
+  afterAll(async () => {
+    await chaos.stop();
+  });
+
+  it(
+    'ends finished or undone, with nothing left, wherever a process is killed',
+    async () => {
+      await plan.work(chaos, 'recording');
+      const positions: { process: string; point: string }[] = [];
+      for (const process of plan.processes) {
+        for (const point of await chaos.reached(process))
+          if (plan.takes(point)) positions.push({ process, point });
+      }
+      expect(positions.length).toBeGreaterThanOrEqual(plan.atLeast);
+      const failures: string[] = [];
+      for (const [index, { process, point }] of positions.entries()) {
+        const began = performance.now();
+        const failure = await surviveKill(chaos, plan, `v${index}`, process, point).then(
+          () => undefined,
+          (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
+        );
+        const tookMs = Math.round(performance.now() - began);
+        globalThis.process.stderr.write(
+          `${failure === undefined ? 'ok  ' : 'FAIL'} ${process} ${point} (${tookMs} ms)\n`,
+        );
+        if (failure !== undefined)
+          failures.push(
+            `${process} at ${point}: ${failure.message} ${String(failure.cause ?? '')}`,
+          );
+        // One fault breaks the cluster for all that follows: the first few tell enough.
+        if (failures.length >= 3) break;
+      }
+      expect(failures).toEqual([]);
+    },
+    20 * 60_000,
+  );
+}
+
+async function surviveKill(
+  chaos: ChaosCluster,
+  plan: KillPlan,
+  volume: string,
+  process: string,
+  point: string,
+): Promise<void> {
+  const pid = await chaos.arm(process, { point, action: 'kill' });
+  await plan.work(chaos, volume);
+  await untilDead(pid);
+  if (isAlive(pid)) throw new Error(`the work did not reach ${point}`);
+  const leftovers = await chaos.leftovers();
+  if (leftovers.length > 0) throw new Error(`left over: ${leftovers.join('; ')}`);
+}

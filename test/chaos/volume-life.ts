@@ -1,0 +1,107 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { NbdClient } from '@lariat/cli';
+import { MIB } from '@lariat/kernel';
+import type { ChaosCluster } from './chaos-cluster.js';
+
+const SIZE_BYTES = 16 * MIB;
+const GROWN_BYTES = 20 * MIB;
+const PIECE_BYTES = 256 * 1024;
+
+const sha256 = (data: Buffer): string => createHash('sha256').update(data).digest('hex');
+
+async function withDevice<T>(
+  chaos: ChaosCluster,
+  volume: string,
+  use: (device: NbdClient) => Promise<T>,
+): Promise<T> {
+  const { attachment } = await chaos.retrying('the volume to be shown', () =>
+    chaos.client.request('volume.get', { volume }),
+  );
+  if (attachment?.endpoint === undefined || attachment.endpoint === null)
+    throw new Error(`${volume} has no endpoint`);
+  const device = await NbdClient.connect(attachment.endpoint);
+  try {
+    return await use(device);
+  } finally {
+    await device.close();
+  }
+}
+
+/** Writes random bytes in the first cluster and in the middle of the volume; answers what a reader must find. */
+async function scribble(device: NbdClient): Promise<string> {
+  const pieces = [0, SIZE_BYTES / 2 + 4096].map((offset) => ({
+    offset,
+    data: randomBytes(PIECE_BYTES),
+  }));
+  for (const { offset, data } of pieces) await device.write(offset, data);
+  await device.flush();
+  return sha256(await device.read(0, SIZE_BYTES));
+}
+
+/** Every operation on a volume, each seen through, with the data checked on the way. */
+export async function liveThrough(chaos: ChaosCluster, volume: string): Promise<void> {
+  await chaos.perform('volume.create', { name: volume, sizeBytes: SIZE_BYTES, replicas: 3 });
+  await chaos.perform('volume.attach', { volume, node: 'n1', frontend: 'nbd' });
+  const first = await withDevice(chaos, volume, scribble);
+  await chaos.perform('snapshot.create', { volume, snapshot: 'first' });
+  const second = await withDevice(chaos, volume, scribble);
+  await chaos.perform('snapshot.create', { volume, snapshot: 'second' });
+  await withDevice(chaos, volume, scribble);
+  await chaos.perform('volume.detach', { volume });
+  await chaos.perform('snapshot.revert', { volume, snapshot: 'second' });
+  await chaos.perform('snapshot.delete', { volume, snapshot: 'first' });
+  await chaos.perform('volume.expand', { volume, sizeBytes: GROWN_BYTES });
+  const sums = await chaos.retrying('the replicas to be compared', () =>
+    chaos.client.request('replica.checksum', { volume }, { timeoutMs: 30_000 }),
+  );
+  if (!sums.identical)
+    throw new Error(`the replicas of ${volume} differ: ${JSON.stringify(sums.replicas)}`);
+  await chaos.perform('volume.attach', { volume, node: 'n2', frontend: 'nbd' });
+  const found = await withDevice(chaos, volume, async (device) => {
+    const grown = await device.read(SIZE_BYTES, GROWN_BYTES - SIZE_BYTES);
+    if (grown.some((byte) => byte !== 0)) throw new Error(`what ${volume} grew by is not zero`);
+    return sha256(await device.read(0, SIZE_BYTES));
+  });
+  if (found !== second)
+    throw new Error(
+      `${volume} is not what it was at its second snapshot (first ${first}, found ${found})`,
+    );
+  await chaos.perform('volume.detach', { volume });
+  await chaos.perform('volume.delete', { volume });
+}
+
+/** A volume that loses a replica and gets a new one while it is written to. */
+export async function rebuildThrough(chaos: ChaosCluster, volume: string): Promise<void> {
+  await chaos.perform('volume.create', { name: volume, sizeBytes: SIZE_BYTES, replicas: 3 });
+  await chaos.perform('volume.attach', { volume, node: 'n1', frontend: 'nbd' });
+  await withDevice(chaos, volume, scribble);
+  await chaos.perform('snapshot.create', { volume, snapshot: 'kept' });
+  const { replicas } = await chaos.client.request('replica.list', { volume });
+  const lost = replicas.find(({ node }) => node !== 'n1');
+  if (lost === undefined) throw new Error('no replica is away from the engine');
+  await chaos.perform('replica.remove', { volume, replica: lost.id });
+  const before = await withDevice(chaos, volume, scribble);
+  await chaos.perform('replica.rebuild', { volume });
+  const view = await chaos.retrying('the volume to be shown', () =>
+    chaos.client.request('volume.get', { volume }),
+  );
+  if (view.robustness !== 'healthy')
+    throw new Error(`${volume} is ${view.robustness} after its rebuild`);
+  const after = await withDevice(chaos, volume, async (device) =>
+    sha256(await device.read(0, SIZE_BYTES)),
+  );
+  if (after !== before) throw new Error(`${volume} changed during its rebuild`);
+  await chaos.perform('volume.detach', { volume });
+  for (const snapshot of ['kept', undefined]) {
+    const sums = await chaos.retrying('the replicas to be compared', () =>
+      chaos.client.request(
+        'replica.checksum',
+        { volume, ...(snapshot === undefined ? {} : { snapshot }) },
+        { timeoutMs: 30_000 },
+      ),
+    );
+    if (!sums.identical)
+      throw new Error(`the replicas of ${volume} differ (${snapshot ?? 'heads'})`);
+  }
+  await chaos.perform('volume.delete', { volume });
+}
