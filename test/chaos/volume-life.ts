@@ -40,6 +40,15 @@ async function scribble(device: NbdClient): Promise<string> {
 
 /** Every operation on a volume, each seen through, with the data checked on the way. */
 export async function liveThrough(chaos: ChaosCluster, volume: string): Promise<void> {
+  await live(chaos, volume);
+}
+
+/** The same where a target dies: its replica may leave the in-sync set, and the data must be whole all the same. */
+export async function liveThroughTargetLoss(chaos: ChaosCluster, volume: string): Promise<void> {
+  await live(chaos, volume, true);
+}
+
+async function live(chaos: ChaosCluster, volume: string, mayDegrade = false): Promise<void> {
   await chaos.perform('volume.create', { name: volume, sizeBytes: SIZE_BYTES, replicas: 3 });
   await chaos.perform('volume.attach', { volume, node: 'n1', frontend: 'nbd' });
   const first = await withDevice(chaos, volume, scribble);
@@ -66,8 +75,19 @@ export async function liveThrough(chaos: ChaosCluster, volume: string): Promise<
     throw new Error(
       `${volume} is not what it was at its second snapshot (first ${first}, found ${found})`,
     );
+  if (!mayDegrade) await expectHealthy(chaos, volume);
   await chaos.perform('volume.detach', { volume });
   await chaos.perform('volume.delete', { volume });
+}
+
+/** The death of a process of the control plane costs no replica. */
+async function expectHealthy(chaos: ChaosCluster, volume: string): Promise<void> {
+  const view = await chaos.retrying('the volume to be shown', () =>
+    chaos.client.request('volume.get', { volume }),
+  );
+  if (view.robustness !== 'healthy') {
+    throw new Error(`${volume} is ${view.robustness}: ${JSON.stringify(view.replicas)}`);
+  }
 }
 
 /** A volume that loses a replica and gets a new one while it is written to. */
@@ -82,11 +102,7 @@ export async function rebuildThrough(chaos: ChaosCluster, volume: string): Promi
   await chaos.perform('replica.remove', { volume, replica: lost.id });
   const before = await withDevice(chaos, volume, scribble);
   await chaos.perform('replica.rebuild', { volume });
-  const view = await chaos.retrying('the volume to be shown', () =>
-    chaos.client.request('volume.get', { volume }),
-  );
-  if (view.robustness !== 'healthy')
-    throw new Error(`${volume} is ${view.robustness} after its rebuild`);
+  await expectHealthy(chaos, volume);
   const after = await withDevice(chaos, volume, async (device) =>
     sha256(await device.read(0, SIZE_BYTES)),
   );

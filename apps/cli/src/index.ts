@@ -7,3 +7,4 @@ export { type Cluster, type ClusterOptions, startCluster } from './cluster/start
 export { waitForNodes } from './cluster/wait-for-nodes.js';
 export { NbdClient } from './demo/nbd-client.js';
 export { findLeftovers } from './demo/leftovers.js';
+export { findTargetSocket } from './demo/target-rpc.js';
