@@ -25,6 +25,8 @@ export async function connectNats(options: ConnectOptions): Promise<NatsConnecti
         maxReconnectAttempts: -1,
         reconnectTimeWait: RETRY_MS,
         pingInterval: 10_000,
+        // Else the client makes an Error with its stack for every request it sends, a tenth of a service's time.
+        noAsyncTraces: true,
       });
     } catch (cause) {
       if (performance.now() + RETRY_MS >= deadline) {

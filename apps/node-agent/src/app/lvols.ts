@@ -1,5 +1,5 @@
 import { lariatError } from '@lariat/contracts';
-import type { BdevInfo, LvolInfo } from '@lariat/spdk';
+import type { BdevInfo } from '@lariat/spdk';
 import { lvolAlias } from '../domain/names.js';
 import type { OwnedLvol } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
@@ -145,8 +145,17 @@ export class Lvols {
     return this.require(record.name, what);
   }
 
-  /** From bdev_lvol_get_lvols, which also shows clones whose external parent is missing. */
-  private async see(alias: string, disk: string): Promise<LvolInfo | undefined> {
+  /**
+   * The lvol by its alias. One that is on record and shows no bdev is looked for in the list of its store, which
+   * also has clones whose external parent is missing; the list grows with the store, and so is not the first look.
+   */
+  private async see(alias: string, disk: string): Promise<{ readonly uuid: string } | undefined> {
+    try {
+      return await this.target.spdk().bdev.getBdev(alias);
+    } catch (reason) {
+      if (!isAbsent(reason)) throw reason;
+    }
+    if (this.journal.owned('lvol', alias) === undefined) return undefined;
     try {
       const lvols = await this.target.spdk().lvol.getLvols({ lvsName: disk });
       return lvols.find((lvol) => lvol.alias === alias);

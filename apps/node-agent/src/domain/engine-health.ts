@@ -68,7 +68,7 @@ export function judgeEngine(
     const since = before.get(leg.replica) ?? nowMs;
     brokenSinceMs.set(leg.replica, since);
     if (nowMs - since >= patienceMs) {
-      const reason = `its path has been '${path ?? 'gone'}' for ${nowMs - since} ms`;
+      const reason = `its path has been '${path ?? 'gone'}' for ${Math.round(nowMs - since)} ms`;
       suspects.push({ replica: leg.replica, reason, connected: true });
     }
   }

@@ -267,8 +267,12 @@ export class FakeTarget implements RpcCaller, TargetPort {
     return lvol;
   }
 
-  private lvol(uuid: unknown): FakeLvol {
-    const lvol = this.lvols.get(String(uuid));
+  /** By uuid, or by alias: `<store>/<lvol>`. */
+  private lvol(reference: unknown): FakeLvol {
+    const text = String(reference);
+    const name = text.slice(text.indexOf('/') + 1);
+    const lvol =
+      this.lvols.get(text) ?? [...this.lvols.values()].find((other) => other.name === name);
     if (lvol === undefined) throw new Refusal(ENODEV, 'No such device');
     return lvol;
   }

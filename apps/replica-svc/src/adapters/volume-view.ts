@@ -29,6 +29,11 @@ export class VolumeView {
     return this.client.request('internal.volume.record', { volume: reference, fresh: false });
   }
 
+  /** By id, as the cache last heard of it. */
+  cached(id: string): VolumeRecord | undefined {
+    return this.records.cached(id)?.value;
+  }
+
   /** From JetStream; undefined when the volume is gone. */
   async fresh(id: string): Promise<VolumeRecord | undefined> {
     return (await this.records.read(id))?.value;

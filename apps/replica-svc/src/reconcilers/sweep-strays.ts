@@ -17,6 +17,7 @@ const COMMAND_TIMEOUT_MS = 15_000;
 
 interface Stray {
   readonly key: string;
+  readonly volume: string;
   readonly command: CommandName;
   readonly input: CommandMap[CommandName]['input'];
 }
@@ -36,11 +37,13 @@ export function findStrays(
     const wanted = owner?.attachment?.node === inventory.node && owner.attachment.epoch === epoch;
     if (wanted) continue;
     strays.push({
+      volume,
       key: `frontend/${volume}/${epoch}`,
       command: 'frontend.stop',
       input: { volume, epoch },
     });
     strays.push({
+      volume,
       key: `engine/${volume}/${epoch}`,
       command: 'engine.stop',
       input: { volume, epoch },
@@ -52,6 +55,7 @@ export function findStrays(
     if (owner?.replicas.some(({ id, node }) => id === replica && node === inventory.node) === true)
       continue;
     strays.push({
+      volume,
       key: `replica/${replica}`,
       command: 'replica.delete',
       input: { replica, volume },
@@ -98,21 +102,33 @@ export class StraySweep {
 
   private async consider(inventory: Inventory): Promise<void> {
     try {
-      const named = new Set(
-        [...inventory.replicas, ...inventory.engines].map(({ volume }) => volume),
-      );
-      // From JetStream, not from a cache: what is deleted on old news is deleted wrongly.
-      const records = new Map(
-        await Promise.all(
-          Array.from(named, async (id) => [id, await this.volumes.fresh(id)] as const),
-        ),
-      );
-      const strays = findStrays(inventory, (volume) => records.get(volume));
+      // Most of a node's inventory is wanted, and the cache says so; only what looks stray is asked for anew, since
+      // what is deleted on old news is deleted wrongly.
+      const suspected = findStrays(inventory, (volume) => this.volumes.cached(volume));
+      const strays = suspected.length === 0 ? [] : await this.confirm(inventory, suspected);
       this.forgetOthers(inventory.node, strays);
       for (const stray of strays) await this.sweepOne(inventory.node, stray);
     } catch (error) {
       this.log.warn('inventory not considered', { node: inventory.node, error });
     }
+  }
+
+  private async confirm(
+    inventory: Inventory,
+    suspected: readonly Stray[],
+  ): Promise<readonly Stray[]> {
+    const named = new Set(suspected.map(({ volume }) => volume));
+    const records = new Map(
+      await Promise.all(
+        Array.from(named, async (id) => [id, await this.volumes.fresh(id)] as const),
+      ),
+    );
+    const rest = {
+      ...inventory,
+      replicas: inventory.replicas.filter(({ volume }) => named.has(volume)),
+      engines: inventory.engines.filter(({ volume }) => named.has(volume)),
+    };
+    return findStrays(rest, (volume) => records.get(volume));
   }
 
   private forgetOthers(node: string, strays: readonly Stray[]): void {

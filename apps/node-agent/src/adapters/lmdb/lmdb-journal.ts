@@ -30,6 +30,10 @@ export class LmdbJournal implements JournalPort {
   private readonly epochs: Database<number, string>;
   private readonly things: Database<Owned, OwnedKey>;
   private readonly settings: Database<unknown, string>;
+  /** What is on disk in `things`, by kind and name: they are looked through with every command. */
+  private readonly mirror = new Map<OwnedKind, Map<string, Owned>>(
+    OWNED_KINDS.map((kind) => [kind, new Map()]),
+  );
 
   constructor(path: string) {
     this.root = open<unknown, string>({
@@ -45,6 +49,8 @@ export class LmdbJournal implements JournalPort {
     this.epochs = this.root.openDB<number, string>({ name: 'epochs', encoding: 'json' });
     this.things = this.root.openDB<Owned, OwnedKey>({ name: 'owned', encoding: 'json' });
     this.settings = this.root.openDB<unknown, string>({ name: 'settings', encoding: 'json' });
+    for (const { value } of this.things.getRange())
+      this.mirror.get(value.kind)?.set(value.name, value);
   }
 
   answerOf(commandId: string): CommandAnswer | undefined {
@@ -94,16 +100,11 @@ export class LmdbJournal implements JournalPort {
   }
 
   owned<Kind extends OwnedKind>(kind: Kind, name: string): OwnedOf<Kind> | undefined {
-    return this.things.get([kind, name]) as OwnedOf<Kind> | undefined;
+    return this.mirror.get(kind)?.get(name) as OwnedOf<Kind> | undefined;
   }
 
   ownedOfKind<Kind extends OwnedKind>(kind: Kind): readonly OwnedOf<Kind>[] {
-    const found: OwnedOf<Kind>[] = [];
-    for (const { key, value } of this.things.getRange({ start: [kind, ''] })) {
-      if (key[0] !== kind) break;
-      found.push(value as OwnedOf<Kind>);
-    }
-    return found;
+    return [...(this.mirror.get(kind)?.values() ?? [])] as OwnedOf<Kind>[];
   }
 
   ownedBy(owner: string): readonly Owned[] {
@@ -112,12 +113,15 @@ export class LmdbJournal implements JournalPort {
     );
   }
 
+  /** The mirror follows the disk: what a reader sees has survived a crash. */
   async putOwned(record: Owned): Promise<void> {
     await this.things.put([record.kind, record.name], record);
+    this.mirror.get(record.kind)?.set(record.name, record);
   }
 
   async dropOwned(kind: OwnedKind, name: string): Promise<void> {
     await this.things.remove([kind, name]);
+    this.mirror.get(kind)?.delete(name);
   }
 
   highestEpoch(volume: string): number {
