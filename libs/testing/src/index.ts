@@ -1,1 +1,2 @@
 export * from './nats-fault-points.js';
+export * from './nats-server.js';

@@ -273,6 +273,8 @@ export class FakeTarget implements RpcCaller, TargetPort {
     const name = text.slice(text.indexOf('/') + 1);
     const lvol =
       this.lvols.get(text) ?? [...this.lvols.values()].find((other) => other.name === name);
+    if (lvol !== undefined && !this.stores.has(lvol.store))
+      throw new Refusal(ENODEV, 'No such device');
     if (lvol === undefined) throw new Refusal(ENODEV, 'No such device');
     return lvol;
   }

@@ -1,0 +1,148 @@
+import { newReplicaId, newSnapshotId, newVolumeId, toLariatError } from '@lariat/kernel';
+import { describe, expect, it } from 'vitest';
+import { parseDto } from './dto/validation.js';
+import { ERROR_KIND_BY_CODE, hasCode, lariatError } from './error-codes.js';
+import {
+  engineHostNqn,
+  frontendHostNqn,
+  replicaNqn,
+  scratchNqn,
+  snapshotNqn,
+  volumeNqn,
+} from './nqn.js';
+import { REQUEST_DTOS, type RequestName } from './requests.js';
+import { VOLUME_MACHINE, type VolumeRecord, robustnessOf } from './volume.js';
+
+const MIB = 1024 ** 2;
+
+function codeOf(name: RequestName, body: unknown): string {
+  try {
+    parseDto<object>(REQUEST_DTOS[name], body);
+    return 'accepted';
+  } catch (error) {
+    return toLariatError(error).code;
+  }
+}
+
+describe('requests', () => {
+  const good: readonly [RequestName, object][] = [
+    ['volume.create', { name: 'v1', sizeBytes: MIB }],
+    ['volume.create', { name: 'v1', sizeBytes: MIB, replicas: 1, labels: { a: 'b' }, wait: false }],
+    ['volume.get', { volume: 'v1' }],
+    ['volume.get', { volume: newVolumeId() }],
+    ['volume.list', {}],
+    ['volume.attach', { volume: 'v1', node: 'n1', frontend: 'nbd' }],
+    ['volume.detach', { volume: 'v1' }],
+    ['volume.expand', { volume: 'v1', sizeBytes: 2 * MIB }],
+    ['volume.delete', { volume: 'v1', dryRun: true }],
+    ['snapshot.create', { volume: 'v1', snapshot: 's1' }],
+    ['replica.remove', { volume: 'v1', replica: newReplicaId(), dryRun: true }],
+    ['replica.rebuild', { volume: 'v1' }],
+    ['disk.add', { node: 'n1', path: '/dev/sdb' }],
+    ['operation.wait', { operation: 'op-0123456789ab', timeoutMs: 1 }],
+    [
+      'internal.placement.reserve',
+      { volume: newVolumeId(), replicas: [newReplicaId()], sizeBytes: MIB, excludeNodes: [] },
+    ],
+    [
+      'internal.volume.change',
+      {
+        volume: newVolumeId(),
+        operation: 'op-0123456789ab',
+        changes: [{ type: 'claim', operation: 'o' }],
+      },
+    ],
+  ];
+  it.each(good)('%s takes %j', (name, body) => expect(codeOf(name, body)).toBe('accepted'));
+
+  const bad: readonly [RequestName, unknown, string][] = [
+    ['volume.create', [], 'REQUEST_MALFORMED'],
+    ['volume.create', 'text', 'REQUEST_MALFORMED'],
+    ['volume.create', null, 'REQUEST_MALFORMED'],
+    ['volume.create', { sizeBytes: MIB }, 'NAME_INVALID'],
+    ['volume.create', { name: '', sizeBytes: MIB }, 'NAME_INVALID'],
+    ['volume.create', { name: 'x'.repeat(64), sizeBytes: MIB }, 'NAME_INVALID'],
+    ['volume.create', { name: 'Not_A_Label', sizeBytes: MIB }, 'NAME_INVALID'],
+    ['volume.create', { name: newVolumeId(), sizeBytes: MIB }, 'NAME_INVALID'],
+    ['volume.create', { name: 'v1' }, 'SIZE_INVALID'],
+    ['volume.create', { name: 'v1', sizeBytes: 0 }, 'SIZE_INVALID'],
+    ['volume.create', { name: 'v1', sizeBytes: -1 }, 'SIZE_INVALID'],
+    ['volume.create', { name: 'v1', sizeBytes: 1.5 }, 'SIZE_INVALID'],
+    ['volume.create', { name: 'v1', sizeBytes: '1048576' }, 'SIZE_INVALID'],
+    ['volume.create', { name: 'v1', sizeBytes: 2 ** 53 }, 'SIZE_INVALID'],
+    ['volume.create', { name: 'v1', sizeBytes: MIB, replicas: 0 }, 'REPLICAS_INVALID'],
+    ['volume.create', { name: 'v1', sizeBytes: MIB, replicas: 99 }, 'REPLICAS_INVALID'],
+    ['volume.create', { name: 'v1', sizeBytes: MIB, labels: { a: 1 } }, 'REQUEST_INVALID'],
+    ['volume.create', { name: 'v1', sizeBytes: MIB, colour: 'red' }, 'REQUEST_INVALID'],
+    ['volume.create', { name: 'v1', sizeBytes: MIB, wait: 'yes' }, 'REQUEST_INVALID'],
+    ['volume.get', {}, 'NAME_INVALID'],
+    ['volume.attach', { volume: 'v1', node: 'n1', frontend: 'iscsi' }, 'FRONTEND_INVALID'],
+    ['disk.add', { node: 'n1', path: 'relative' }, 'REQUEST_INVALID'],
+    ['operation.wait', { operation: 'op', timeoutMs: 0 }, 'REQUEST_INVALID'],
+    [
+      'internal.volume.change',
+      { volume: 'v', operation: 'o', changes: [{ type: 'explode' }] },
+      'REQUEST_INVALID',
+    ],
+    ['internal.node.register', { name: 'n1' }, 'REQUEST_INVALID'],
+  ];
+  it.each(bad)('%s refuses %j with %s', (name, body, code) =>
+    expect(codeOf(name, body)).toBe(code),
+  );
+
+  it('names the field that is wrong', () => {
+    expect(() => parseDto(REQUEST_DTOS['volume.create'], { name: 'v1', sizeBytes: -1 })).toThrow(
+      /sizeBytes must be/,
+    );
+  });
+});
+
+describe('errors', () => {
+  it('get their kind from their code', () => {
+    for (const [code, kind] of Object.entries(ERROR_KIND_BY_CODE)) {
+      const error = lariatError(code as keyof typeof ERROR_KIND_BY_CODE, 'words');
+      expect(error.kind).toBe(kind);
+      expect(hasCode(error, code as keyof typeof ERROR_KIND_BY_CODE)).toBe(true);
+    }
+  });
+});
+
+describe('names on the wire', () => {
+  it('stay within the limits of NVMe and SPDK', () => {
+    const [volume, replica, snapshot] = [newVolumeId(), newReplicaId(), newSnapshotId()];
+    const nqns = [
+      volumeNqn(volume),
+      replicaNqn(replica),
+      snapshotNqn(replica, snapshot),
+      scratchNqn(replica),
+      engineHostNqn(volume, Number.MAX_SAFE_INTEGER),
+      frontendHostNqn(volume, Number.MAX_SAFE_INTEGER),
+    ];
+    expect(nqns.every((nqn) => nqn.length <= 223)).toBe(true);
+    expect(`${replica}.${snapshot}`.length).toBeLessThanOrEqual(63);
+    // A new epoch is a new host: that is what fences the old one.
+    expect(engineHostNqn(volume, 1)).not.toBe(engineHostNqn(volume, 2));
+  });
+});
+
+describe('a volume', () => {
+  it('is deleted only when it is not attached', () => {
+    expect(VOLUME_MACHINE.can('attached', 'delete')).toBe(false);
+    expect(VOLUME_MACHINE.can('detached', 'delete')).toBe(true);
+    expect(Object.keys(VOLUME_MACHINE.table.deleting)).toEqual([]);
+  });
+
+  it.each([
+    ['detached', ['RW', 'RW'], 2, 'healthy'],
+    ['attached', ['RW', 'ERR'], 2, 'degraded'],
+    ['attached', ['RW', 'WO'], 2, 'degraded'],
+    ['attached', ['ERR', 'ERR'], 2, 'faulted'],
+    ['creating', ['WO', 'WO'], 2, 'unknown'],
+  ] as const)('%s with %j of %i is %s', (state, modes, replicaCount, expected) => {
+    const replicas = modes.map((mode, index) => ({
+      id: String(index),
+      mode,
+    })) as unknown as VolumeRecord['replicas'];
+    expect(robustnessOf({ state, replicas, replicaCount })).toBe(expected);
+  });
+});

@@ -1,0 +1,73 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+
+export interface TestNats {
+  readonly url: string;
+  /** SIGKILL and start again on the same port and store. */
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const START_DEADLINE_MS = 10_000;
+
+/** `$LARIAT_NATS_SERVER`, else PATH, else what the launcher has fetched; undefined when there is none. */
+export function findNatsBinary(checkout: string): string | undefined {
+  const named = process.env.LARIAT_NATS_SERVER;
+  const onPath = (process.env.PATH ?? '')
+    .split(delimiter)
+    .map((folder) => join(folder, 'nats-server'));
+  const candidates = [named, ...onPath, join(checkout, '.lariat', 'bin', 'nats-server')];
+  return candidates.find((path) => path !== undefined && path !== '' && existsSync(path));
+}
+
+/** A real nats-server with JetStream in a folder of its own, on a port that it chose itself. */
+export async function startNats(binary: string): Promise<TestNats> {
+  const folder = mkdtempSync(join(tmpdir(), 'lariat-nats-'));
+  const portsFile = (): string | undefined =>
+    readdirSync(folder).find((name) => name.endsWith('.ports'));
+  let child: ChildProcess;
+  const launch = async (port: string): Promise<void> => {
+    const args = [
+      '-js',
+      '-sd',
+      join(folder, 'js'),
+      '-a',
+      '127.0.0.1',
+      '-p',
+      port,
+      '--ports_file_dir',
+      folder,
+    ];
+    child = spawn(binary, args, { stdio: 'ignore' });
+    const deadline = performance.now() + START_DEADLINE_MS;
+    while (portsFile() === undefined) {
+      if (performance.now() > deadline) throw new Error(`${binary} did not start`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    await ended;
+    const ports = portsFile();
+    if (ports !== undefined) rmSync(join(folder, ports));
+  };
+  await launch('-1');
+  const { nats } = JSON.parse(readFileSync(join(folder, portsFile() ?? ''), 'utf8')) as {
+    nats: string[];
+  };
+  const url = nats[0] ?? '';
+  return {
+    url,
+    restart: async () => {
+      await end('SIGKILL');
+      await launch(new URL(url).port);
+    },
+    stop: async () => {
+      await end('SIGTERM');
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
