@@ -13,23 +13,25 @@ import { quantile, ratePerSecond, timeEach } from './quantiles.js';
 
 const run = promisify(execFile);
 const lariat = join(CHECKOUT, 'lariat');
-const PAGE_BYTES = 4096;
 
 let dataDir: string;
+let natsUrl: string;
 let connection: NatsConnection;
 let client: LariatClient;
 let echo: ChildProcess;
 
 const print = (line: string): boolean => process.stderr.write(`${line}\n`);
 
-/** Resident memory of every process that has the cluster's data folder on its command line, by its kind. */
+/** Resident memory of every process that has the cluster's data folder or URL on its command line, by its kind. */
 function residentMiB(folder: string): Map<string, number> {
   const found = new Map<string, number>();
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
       const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
       const resident = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-      if (!command.includes(folder) || resident === undefined) continue;
+      if (!(command.includes(folder) || command.includes(natsUrl)) || resident === undefined)
+        continue;
+      if (command.includes('bench/echo')) continue;
       const kind =
         /(soft-target|node-agent|nbd\/main|nats-server|plugin|cli)/.exec(command)?.[1] ?? 'other';
       found.set(kind, (found.get(kind) ?? 0) + Number(resident) / 1024);
@@ -51,7 +53,7 @@ beforeAll(async () => {
   dataDir = mkdtempSync(join(tmpdir(), 'lariat-bench-'));
   await run(lariat, ['up', '--nodes', '3', '--data', dataDir, '--disk-size', '64GiB', '--detach']);
   const { stdout } = await run(lariat, ['status', '--data', dataDir, '--json']);
-  const { natsUrl } = JSON.parse(stdout) as { natsUrl: string };
+  ({ natsUrl } = JSON.parse(stdout) as { natsUrl: string });
   connection = await connectNats({ servers: natsUrl, name: 'bench' });
   client = new LariatClient({ connection, actor: 'bench' });
   echo = spawn(process.execPath, [join(CHECKOUT, 'test', 'dist', 'bench', 'echo.js'), natsUrl], {

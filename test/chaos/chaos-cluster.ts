@@ -93,7 +93,7 @@ export class ChaosCluster {
     body: RequestMap[Name]['request'],
   ): Promise<OperationView> {
     const requestId = newUuid();
-    const request = { ...body, wait: false };
+    const request = Object.assign({}, body, { wait: false });
     const { operation } = (await this.retrying(`${name} to be accepted`, () =>
       this.client.requestRaw(name, request, { requestId, timeoutMs: ANSWER_MS }),
     )) as { operation: OperationView };

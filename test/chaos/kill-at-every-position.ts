@@ -63,7 +63,7 @@ export function killAtEveryPosition(plan: KillPlan): void {
         );
         if (failure !== undefined)
           failures.push(
-            `${process} at ${point}: ${failure.message} ${String(failure.cause ?? '')}`,
+            `${process} at ${point}: ${failure.message} ${failure.cause instanceof Error ? failure.cause.message : ''}`,
           );
         // What the first one left over would fail all that follow.
         if (failures.length > 0) break;

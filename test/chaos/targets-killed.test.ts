@@ -42,7 +42,7 @@ describe('the target of the engine node killed before and after each call', () =
         return undefined;
       const client = await SpdkClient.connect({ socketPath });
       await client.call('lariat_fault_arm', { point, action: 'kill' });
-      await client.close();
+      client.close();
       return { value: pid };
     });
   }

@@ -6,7 +6,7 @@ export const plugin = definePlugin({
   name: 'replica-svc',
   version: '0.1.0',
   description: 'Nodes, disks, placement, replicas and rebuilds',
-  module: ReplicaSvcModule.register,
+  module: (context) => ReplicaSvcModule.register(context),
   subjects: ['node.*', 'disk.*', 'replica.*'],
   streams: [STREAMS.events.name, STREAMS.commands.name],
 });

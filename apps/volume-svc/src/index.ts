@@ -6,7 +6,7 @@ export const plugin = definePlugin({
   name: 'volume-svc',
   version: '0.1.0',
   description: 'Volumes, snapshots, attachments and operations',
-  module: VolumeSvcModule.register,
+  module: (context) => VolumeSvcModule.register(context),
   subjects: ['volume.*', 'snapshot.*', 'operation.*'],
   streams: [STREAMS.events.name, STREAMS.commands.name],
 });

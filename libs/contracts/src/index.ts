@@ -1,3 +1,6 @@
+// Before any DTO class: their decorators keep what they say in it.
+import 'reflect-metadata';
+
 export * from './commands.js';
 export * from './dto/fields.js';
 export * from './dto/image.dto.js';

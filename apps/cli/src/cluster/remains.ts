@@ -44,6 +44,11 @@ export async function stopRemains(paths: ClusterPaths): Promise<readonly number[
   await stopAll(parts.filter(({ kind }) => kind !== 'agent'));
   await stopAll(recorded('plugin'));
   await stopAll(recorded('nats'));
-  if (lockOwner(paths.lockFile) === undefined) rmSync(paths.clusterFile, { force: true });
+  // With a supervisor that holds the folder, be it this process, these are its own.
+  if (lockOwner(paths.lockFile) === undefined) {
+    rmSync(paths.clusterFile, { force: true });
+    rmSync(paths.lockFile, { force: true });
+    if (!paths.controlSocket.startsWith('\0')) rmSync(paths.controlSocket, { force: true });
+  }
   return stopped;
 }

@@ -17,7 +17,6 @@ function choose(names: readonly string[]): readonly Stage[] {
       `There is no stage '${unknown}'. There are: ${stages.map(({ name }) => name).join(', ')}.`,
     );
   }
-  // A name may stand for a check and a suite, as `boundaries` does.
   return stages.filter((stage) => names.includes(stage.name));
 }
 
@@ -54,7 +53,7 @@ export function addTestCommand(program: Command, runtime: Runtime): void {
     .description('run the checks and tests of this checkout, or the stages that are named')
     .argument(
       '[stages...]',
-      'format, lint, lint-tools, boundaries, unit, and each suite below test/',
+      'format, types, lint, lint-tools, boundaries, unit, tools, and each suite below test/',
     )
     .action((names: readonly string[], _options: unknown, command: Command) =>
       offline(runtime, command, async ({ printer, interruption }) => {

@@ -12,6 +12,15 @@ import { findLeftovers } from './leftovers.js';
 import { NbdClient } from './nbd-client.js';
 import { SteadyWriter } from './steady-writer.js';
 import type { Story } from './story.js';
+import {
+  describeReplicas,
+  differs,
+  failure,
+  leftOver,
+  mustBeEqual,
+  short,
+  type ScenarioResult,
+} from './verdict.js';
 
 const VOLUME = 'demo';
 const SNAPSHOT = 'before';
@@ -31,28 +40,10 @@ const WRITES_PER_PHASE = 20;
 /** Where the parts of the story are: the volume is used on one node, and another one dies. */
 export const NODES = { user: 'n1', victim: 'n3', newcomer: 'n4' } as const;
 
-export interface Checksums {
-  /** Of the file, as read from the file system. */
-  file: string;
-  /** Of the same range, read back through the frontend. */
-  fileReadBack: string;
-  /** Of the whole volume as it must be after the rebuild, from what was acknowledged. */
-  expected: string;
-  readBack: string;
-  /** Of each replica, computed by its node. */
-  replicas: Readonly<Record<string, string>>;
-  snapshotExpected: string;
-  snapshotReadBack: string;
-}
-
-export interface ScenarioResult {
-  readonly checksums: Partial<Checksums>;
-  replicasIdentical: boolean;
-  leftovers: readonly string[];
-  traceId: string | null;
-}
-
-/** The main job, step by step, on a cluster that runs; each step throws what goes wrong. */
+/**
+ * The main job, step by step, on a cluster that runs; each step throws what goes wrong. In one file, though it is
+ * long: it is read from top to bottom, as it is told.
+ */
 export class Scenario {
   readonly result: ScenarioResult = {
     checksums: {},
@@ -422,28 +413,3 @@ export class Scenario {
     return this.expected;
   }
 }
-
-const short = (sha256: string): string => `${sha256.slice(0, 16)}…`;
-
-const describeReplicas = (volume: VolumeView): string =>
-  volume.replicas.map(({ node, mode, state }) => `${node} ${mode} ${state}`).join(', ');
-
-function failure(code: string, message: string): LariatError {
-  return new LariatError({ kind: 'internal', code, message });
-}
-
-const differs = (what: string, from: string): LariatError =>
-  failure('DEMO_CONTENT_DIFFERS', `DATA LOSS: ${what} differ from ${from}.`);
-
-function mustBeEqual(what: string, expected: string, actual: string): void {
-  if (expected === actual) return;
-  throw new LariatError({
-    kind: 'internal',
-    code: 'DEMO_CONTENT_DIFFERS',
-    message: `DATA LOSS: ${what} reads back with sha256 ${actual}, expected ${expected}.`,
-    details: { expected, actual },
-  });
-}
-
-const leftOver = (found: readonly string[]): LariatError =>
-  failure('DEMO_LEFTOVERS', `This is left over:\n${found.map((line) => `  ${line}`).join('\n')}`);

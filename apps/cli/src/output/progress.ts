@@ -68,7 +68,8 @@ export class ProgressLine {
         : `${formatBar(fraction(progress))} ${Math.floor(fraction(progress) * 100)
             .toString()
             .padStart(3)} %  ${formatAmount(progress)}  ${label}`;
-    const width = (this.terminal.columns ?? 80) - 1;
+    // A terminal that does not know its width says 0.
+    const width = (this.terminal.columns || 80) - 1;
     this.terminal.write(CLEAR_LINE + text.slice(0, width));
     this.isDrawn = true;
   }

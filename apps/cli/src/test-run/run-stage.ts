@@ -15,8 +15,11 @@ export interface StageResult {
 /** Caches of the tools stay in the checkout, and no daemon stays behind. */
 function toolEnv(): NodeJS.ProcessEnv {
   const cache = join(CHECKOUT, '.lariat', 'nx');
+  const home = join(CHECKOUT, '.lariat', 'tools');
   return {
     ...process.env,
+    XDG_CACHE_HOME: join(home, 'cache'),
+    XDG_DATA_HOME: join(home, 'data'),
     NX_DAEMON: 'false',
     NX_TUI: 'false',
     NX_NO_CLOUD: 'true',

@@ -34,44 +34,54 @@ function unitReports(): readonly string[] {
     .map((entry) => join(entry.parentPath, entry.name));
 }
 
-const suiteConfig = (name: string): string => join(CHECKOUT, 'test', name, 'vitest.config.ts');
+const TEST_FOLDER = join(CHECKOUT, 'test');
 
-/** Suites below test/ that are run by default, in this order; others are run by name. */
-const DEFAULT_SUITES = ['boundaries', 'contract', 'e2e', 'chaos'] as const;
-
-function suite(name: string): Stage {
+/** A folder with a vitest configuration of its own. */
+function suite(name: string, folder: string): Stage {
   const report = join(REPORTS, `${name}.json`);
   return {
     name,
     program: bin('vitest'),
     args: [
       'run',
-      ...['--config', suiteConfig(name), '--root', join(CHECKOUT, 'test', name)],
+      ...['--config', join(folder, 'vitest.config.ts'), '--root', folder],
       ...['--reporter=default', '--reporter=json', `--outputFile.json=${report}`],
     ],
     reports: () => (existsSync(report) ? [report] : []),
   };
 }
 
+/** The quicker, and the nearer to the parts, the earlier; suites that are not named here come last. */
+const SUITE_ORDER: readonly string[] = ['contract', 'e2e', 'chaos'];
+
+const rank = (name: string): number => {
+  const index = SUITE_ORDER.indexOf(name);
+  return index === -1 ? SUITE_ORDER.length : index;
+};
+
+function suiteNames(): readonly string[] {
+  if (!existsSync(TEST_FOLDER)) return [];
+  return readdirSync(TEST_FOLDER, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name)
+    .filter((name) => existsSync(join(TEST_FOLDER, name, 'vitest.config.ts')))
+    .toSorted((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+}
+
 /** Every stage that exists in this checkout, by its name on the command line. */
 export function allStages(): readonly Stage[] {
-  const suites = readdirSync(join(CHECKOUT, 'test'), { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() && existsSync(suiteConfig(entry.name)))
-    .map((entry) => entry.name)
-    .toSorted(
-      (a, b) =>
-        DEFAULT_SUITES.findIndex((name) => name === a) -
-        DEFAULT_SUITES.findIndex((name) => name === b),
-    );
   return [
     check('format', 'oxfmt', '--check', '.'),
+    // Not in tsconfig.solution.json: what `up` and `demo` build before they start should not wait for the tests.
+    check('types', 'tsc', '-b', 'tsconfig.solution.json', 'test'),
     check('lint', 'nx', 'run-many', '-t', 'lint', '--outputStyle=static'),
     check('lint-tools', 'oxlint', '--type-aware', ...existing('tools', 'test', 'examples')),
     check(
       'boundaries',
       'depcruise',
-      ...['--config', '.dependency-cruiser.mjs'],
-      ...existing('libs', 'apps', 'test', 'examples'),
+      ...['--config', '.dependency-cruiser.mjs', '--output-type', 'err'],
+      // Patterns of depcruise's own: built files are no sources.
+      ...['libs/*/src', 'apps/*/src', ...existing('test', 'examples').map((name) => `${name}/*`)],
     ),
     {
       name: 'unit',
@@ -79,7 +89,8 @@ export function allStages(): readonly Stage[] {
       args: ['run-many', '-t', 'test', '--outputStyle=static'],
       reports: unitReports,
     },
-    ...suites.map((name) => suite(name)),
+    suite('tools', join(CHECKOUT, 'tools')),
+    ...suiteNames().map((name) => suite(name, join(TEST_FOLDER, name))),
   ];
 }
 

@@ -49,13 +49,12 @@ export class NodeStore {
   /** A node that says what it has; new ones are made. */
   async register(registration: NodeRegistration): Promise<NodeRecord> {
     const since = new Date(this.clock.nowMs()).toISOString();
-    const fresh: NodeRecord = {
-      ...registration,
-      state: 'ready',
+    const fresh: NodeRecord = Object.assign({}, registration, {
+      state: 'ready' as const,
       reason: 'registered',
       since,
       schedulable: true,
-    };
+    });
     const known =
       this.records.cached(registration.name) ?? (await this.records.read(registration.name));
     if (known === undefined) {

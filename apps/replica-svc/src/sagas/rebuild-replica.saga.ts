@@ -38,10 +38,7 @@ export function rebuildReplicaSaga(deps: RebuildDeps): SagaDefinition<RebuildInp
       syncStep(),
       cleanStep(deps),
     ],
-    result: (_input, memory) => ({
-      replica: memory.target?.id ?? null,
-      node: memory.target?.node ?? null,
-    }),
+    result: (_input, memory) => (memory.view ?? null) as unknown as Json,
   };
 }
 

@@ -1,0 +1,203 @@
+import type { ReplicaRecord, SnapshotRecord, VolumeRecord } from '@lariat/contracts';
+import { toLariatError } from '@lariat/kernel';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { isRebuildDue, rebuildPolicyFrom } from '../reconcilers/rebuild-degraded.js';
+import { findStrays } from '../reconcilers/sweep-strays.js';
+import { assertNotLast } from '../sagas/remove-replica.saga.js';
+import { chooseRebuild } from './choose-rebuild.js';
+import { DOWN_AFTER_MS, SUSPECT_AFTER_MS, judgeNode } from './node-health.js';
+import { inCopyOrder } from './snapshot-order.js';
+
+const replica = (id: string, node: string, given: Partial<ReplicaRecord> = {}): ReplicaRecord => ({
+  id,
+  node,
+  disk: 'd',
+  mode: 'RW',
+  state: 'ready',
+  lvolUuid: null,
+  reason: null,
+  faultedAtMs: null,
+  ...given,
+});
+
+const volume = (given: Partial<VolumeRecord> = {}): VolumeRecord => ({
+  id: 'vol-1',
+  name: 'v1',
+  sizeBytes: 1,
+  replicaCount: 3,
+  state: 'attached',
+  content: { state: 'blank' },
+  labels: {},
+  createdAt: '',
+  uuid: 'u',
+  epoch: 2,
+  clean: false,
+  attachment: { epoch: 2, node: 'n1', frontend: 'nbd', endpoint: null, engine: null, inSync: [] },
+  replicas: [
+    replica('r1', 'n1'),
+    replica('r2', 'n2'),
+    replica('r3', 'n3', { mode: 'ERR', faultedAtMs: 1000 }),
+  ],
+  snapshots: [],
+  headParent: null,
+  operation: null,
+  ...given,
+});
+
+const codeOf = (run: () => unknown): string => {
+  try {
+    run();
+  } catch (error) {
+    return toLariatError(error).code;
+  }
+  return 'accepted';
+};
+
+describe('a node', () => {
+  it.each([
+    [0, true, 'ready'],
+    [SUSPECT_AFTER_MS - 1, true, 'ready'],
+    [SUSPECT_AFTER_MS, true, 'suspect'],
+    [DOWN_AFTER_MS - 1, true, 'suspect'],
+    [DOWN_AFTER_MS, true, 'down'],
+    [0, false, 'suspect'],
+  ])('that was silent for %i ms (target ready: %s) is %s', (silentMs, targetReady, state) => {
+    expect(judgeNode({ silentMs, targetReady }).state).toBe(state);
+  });
+
+  it('may miss two heartbeats', () => expect(SUSPECT_AFTER_MS).toBeGreaterThan(2000));
+});
+
+describe('a rebuild', () => {
+  it('replaces the faulted replica from one that is not on the engine’s node', () => {
+    const choice = chooseRebuild(volume(), undefined, () => true);
+    expect(choice).toMatchObject({
+      replaced: { id: 'r3' },
+      source: { id: 'r2' },
+      excludeNodes: ['n1', 'n2'],
+    });
+  });
+
+  it.each([
+    [
+      'VOLUME_HEALTHY',
+      volume({ replicas: [replica('r1', 'n1'), replica('r2', 'n2'), replica('r3', 'n3')] }),
+      undefined,
+    ],
+    ['VOLUME_HEALTHY', volume(), 'r1'],
+    ['REPLICA_NOT_FOUND', volume(), 'r9'],
+    ['VOLUME_FAULTED', volume({ replicas: [replica('r1', 'n1', { mode: 'ERR' })] }), undefined],
+  ])('is refused with %s', (code, record, wanted) => {
+    expect(codeOf(() => chooseRebuild(record, wanted, () => true))).toBe(code);
+  });
+
+  it('needs a source on a node that is ready', () => {
+    expect(codeOf(() => chooseRebuild(volume(), undefined, () => false))).toBe('LEG_UNREACHABLE');
+    expect(chooseRebuild(volume(), undefined, (node) => node === 'n1').source.id).toBe('r1');
+  });
+
+  it('is due when the grace has passed and nothing else works on the volume', () => {
+    const policy = { graceMs: 500 };
+    expect(isRebuildDue(volume(), policy, 1499)).toBe(false);
+    expect(isRebuildDue(volume(), policy, 1500)).toBe(true);
+    expect(isRebuildDue(volume({ operation: 'op' }), policy, 9999)).toBe(false);
+    expect(isRebuildDue(volume({ state: 'attaching' }), policy, 9999)).toBe(false);
+    expect(isRebuildDue(volume({ replicas: [replica('r1', 'n1')] }), policy, 0)).toBe(true);
+    expect(isRebuildDue(volume({ replicaCount: 2 }), policy, 9999)).toBe(false);
+  });
+
+  it('reads its grace from the environment', () => {
+    expect(rebuildPolicyFrom({})).toEqual({ graceMs: 60_000 });
+    expect(rebuildPolicyFrom({ LARIAT_REBUILD_GRACE_MS: '5' })).toEqual({ graceMs: 5 });
+    expect(() => rebuildPolicyFrom({ LARIAT_REBUILD_GRACE_MS: 'soon' })).toThrow(
+      /must be a whole number/,
+    );
+  });
+});
+
+it('never removes the last healthy replica', () => {
+  const last = volume({ replicas: [replica('r1', 'n1'), replica('r2', 'n2', { mode: 'ERR' })] });
+  expect(codeOf(() => assertNotLast(last, 'r1'))).toBe('LAST_REPLICA');
+  expect(codeOf(() => assertNotLast(last, 'r2'))).toBe('accepted');
+  expect(codeOf(() => assertNotLast(volume(), 'r1'))).toBe('accepted');
+});
+
+describe('strays', () => {
+  const inventory = {
+    node: 'n1',
+    agentInstance: 'i',
+    replicas: [
+      { replica: 'r1', volume: 'vol-1' },
+      { replica: 'old', volume: 'vol-1' },
+      { replica: 'gone', volume: 'vol-9' },
+    ],
+    engines: [
+      { volume: 'vol-1', epoch: 2, operational: [], lost: [] },
+      { volume: 'vol-9', epoch: 1, operational: [], lost: [] },
+    ],
+  };
+
+  it('are what no record wants, and nothing else', () => {
+    const strays = findStrays(inventory, (id) => (id === 'vol-1' ? volume() : undefined));
+    expect(strays.map(({ key }) => key)).toEqual([
+      'frontend/vol-9/1',
+      'engine/vol-9/1',
+      'replica/old',
+      'replica/gone',
+    ]);
+  });
+
+  it('are not looked for while an operation works on the volume', () => {
+    expect(findStrays(inventory, () => volume({ operation: 'op' }))).toEqual([]);
+  });
+
+  it('include an engine of an epoch that has passed', () => {
+    const keys = findStrays(inventory, () => volume({ epoch: 3, attachment: null })).map(
+      ({ key }) => key,
+    );
+    expect(keys).toContain('engine/vol-1/2');
+  });
+
+  it('do not include a replica that its record lists on this node', () => {
+    fc.assert(
+      fc.property(fc.subarray(['r1', 'r2', 'r3']), (ids) => {
+        const record = volume({ replicas: ids.map((id) => replica(id, 'n1')) });
+        const named = findStrays(
+          {
+            ...inventory,
+            engines: [],
+            replicas: ['r1', 'r2', 'r3'].map((id) => ({ replica: id, volume: 'vol-1' })),
+          },
+          () => record,
+        );
+        expect(named.map(({ key }) => key)).toEqual(
+          ['r1', 'r2', 'r3'].filter((id) => !ids.includes(id)).map((id) => `replica/${id}`),
+        );
+      }),
+    );
+  });
+});
+
+it('copies every snapshot after the one that it stands on', () => {
+  const tree = fc.array(fc.nat(), { maxLength: 20 }).map((picks) =>
+    picks.map((pick, index): SnapshotRecord => {
+      const parent = index === 0 || pick % (index + 1) === index ? null : `s${pick % index}`;
+      return { id: `s${index}`, name: '', sizeBytes: 1, createdAt: '', parent, user: true };
+    }),
+  );
+  fc.assert(
+    fc.property(tree, fc.infiniteStream(fc.nat()), (snapshots, random) => {
+      const shuffled = snapshots.toSorted(() => ((random.next().value as number) % 3) - 1);
+      const seen = new Set<string | null>([null]);
+      for (const { id, parent } of inCopyOrder(shuffled)) {
+        expect(seen.has(parent)).toBe(true);
+        seen.add(id);
+      }
+      expect(seen.size).toBe(snapshots.length + 1);
+    }),
+  );
+  expect(() =>
+    inCopyOrder([{ id: 'a', name: '', sizeBytes: 1, createdAt: '', parent: 'a', user: true }]),
+  ).toThrow(/not a tree/);
+});

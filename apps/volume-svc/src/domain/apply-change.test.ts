@@ -1,0 +1,179 @@
+import type { VolumeChange, VolumeRecord } from '@lariat/contracts';
+import { toLariatError } from '@lariat/kernel';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { applyVolumeChanges, inSyncOf } from './apply-change.js';
+import { newVolumeRecord } from './volume-record.test-support.js';
+
+const OPERATION = 'op-1';
+const held = newVolumeRecord({ operation: OPERATION });
+
+const codeOf = (run: () => unknown): string => {
+  try {
+    run();
+    return 'none';
+  } catch (error) {
+    return toLariatError(error).code;
+  }
+};
+
+const change: fc.Arbitrary<VolumeChange> = fc.oneof(
+  fc.constantFrom<VolumeChange>(
+    { type: 'transition', event: 'attach' },
+    { type: 'transition', event: 'attached' },
+    { type: 'transition', event: 'detach' },
+    { type: 'transition', event: 'detached' },
+    { type: 'set-clean', clean: false },
+    { type: 'set-attachment', attachment: null },
+    { type: 'claim', operation: OPERATION },
+    { type: 'drop-snapshot', snapshot: 'snap-a' },
+  ),
+  fc.constantFrom('r1', 'r2', 'r3', 'r9').chain((replica) =>
+    fc.constantFrom<VolumeChange>(
+      { type: 'fault-replica', replica, reason: 'why', atMs: 1 },
+      { type: 'drop-replica', replica },
+      { type: 'sync-replica', replica },
+      {
+        type: 'put-replica',
+        replica: {
+          id: replica,
+          node: 'n',
+          disk: 'd',
+          mode: 'WO',
+          state: 'rebuilding',
+          lvolUuid: null,
+          reason: null,
+          faultedAtMs: null,
+        },
+      },
+    ),
+  ),
+  fc.integer({ min: 0, max: 9 }).map((epoch): VolumeChange => ({ type: 'raise-epoch', epoch })),
+);
+
+describe('changes of a volume', () => {
+  it('never take away the last replica that holds all acknowledged writes', () => {
+    // A replica that is made anew under its own id is another matter: the saga that does so has the old one dropped.
+    const unmaking = change.filter((one) => one.type !== 'put-replica');
+    fc.assert(
+      fc.property(fc.array(unmaking, { maxLength: 20 }), (changes) => {
+        let record: VolumeRecord = held;
+        for (const one of changes) {
+          try {
+            record = applyVolumeChanges(record, OPERATION, [one]).record;
+          } catch {
+            // Refused: the record stays as it was.
+          }
+          expect(inSyncOf(record).length).toBeGreaterThan(0);
+        }
+      }),
+    );
+  });
+
+  it('keep the in-sync set of the attachment equal to the replicas that are RW', () => {
+    const attached = newVolumeRecord({
+      operation: OPERATION,
+      state: 'attached',
+      attachment: {
+        epoch: 1,
+        node: 'n1',
+        frontend: 'nbd',
+        endpoint: 'e',
+        engine: null,
+        inSync: ['r1', 'r2', 'r3'],
+      },
+    });
+    const { record } = applyVolumeChanges(attached, null, [
+      { type: 'fault-replica', replica: 'r2', reason: 'x', atMs: 5 },
+    ]);
+    expect(record.attachment?.inSync).toEqual(['r1', 'r3']);
+    expect(record.replicas[1]).toMatchObject({
+      mode: 'ERR',
+      state: 'faulted',
+      reason: 'x',
+      faultedAtMs: 5,
+    });
+  });
+
+  it('give the same record when a resumed saga sends them again', () => {
+    fc.assert(
+      fc.property(change, (one) => {
+        let once: VolumeRecord;
+        try {
+          once = applyVolumeChanges(held, OPERATION, [one]).record;
+        } catch {
+          return;
+        }
+        expect(applyVolumeChanges(once, OPERATION, [one]).record).toEqual(once);
+      }),
+    );
+  });
+
+  it('are made together or not at all', () => {
+    const changes: VolumeChange[] = [
+      { type: 'fault-replica', replica: 'r1', reason: 'x', atMs: 1 },
+      { type: 'fault-replica', replica: 'r2', reason: 'x', atMs: 1 },
+      { type: 'fault-replica', replica: 'r3', reason: 'x', atMs: 1 },
+    ];
+    expect(codeOf(() => applyVolumeChanges(held, OPERATION, changes))).toBe('LAST_REPLICA');
+    expect(inSyncOf(held)).toHaveLength(3);
+  });
+
+  it('belong to the operation that holds the volume', () => {
+    const claim = (operation: string): VolumeChange[] => [{ type: 'claim', operation }];
+    expect(codeOf(() => applyVolumeChanges(held, 'op-2', claim('op-2')))).toBe(
+      'OPERATION_IN_PROGRESS',
+    );
+    expect(codeOf(() => applyVolumeChanges(held, 'op-2', [{ type: 'resize', sizeBytes: 1 }]))).toBe(
+      'COMMAND_FENCED',
+    );
+    const free = newVolumeRecord({});
+    expect(codeOf(() => applyVolumeChanges(free, 'op-2', [{ type: 'resize', sizeBytes: 1 }]))).toBe(
+      'COMMAND_FENCED',
+    );
+    expect(applyVolumeChanges(free, 'op-2', claim('op-2')).record.operation).toBe('op-2');
+    // A release that comes twice harms nobody who came after.
+    expect(
+      applyVolumeChanges(held, 'op-2', [{ type: 'release', operation: 'op-2' }]).record.operation,
+    ).toBe(OPERATION);
+  });
+
+  it('tell of a change of robustness', () => {
+    const { events } = applyVolumeChanges(held, OPERATION, [
+      { type: 'fault-replica', replica: 'r1', reason: 'x', atMs: 1 },
+    ]);
+    expect(events.map(({ type }) => type)).toEqual(['replica-faulted', 'degraded']);
+  });
+
+  it('refuse a transition that the state does not allow', () => {
+    expect(
+      codeOf(() =>
+        applyVolumeChanges(held, OPERATION, [{ type: 'transition', event: 'attached' }]),
+      ),
+    ).toBe('VOLUME_BUSY');
+  });
+
+  it('hang the children of a dropped snapshot on its parent', () => {
+    const snapshot = (id: string, parent: string | null) => ({
+      id,
+      name: id,
+      sizeBytes: 1,
+      createdAt: '',
+      parent,
+      user: true,
+    });
+    const tree = newVolumeRecord({
+      operation: OPERATION,
+      snapshots: [snapshot('a', null), snapshot('b', 'a'), snapshot('c', 'b')],
+      headParent: 'b',
+    });
+    const { record } = applyVolumeChanges(tree, OPERATION, [
+      { type: 'drop-snapshot', snapshot: 'b' },
+    ]);
+    expect(record.snapshots.map(({ id, parent }) => [id, parent])).toEqual([
+      ['a', null],
+      ['c', 'a'],
+    ]);
+    expect(record.headParent).toBe('a');
+  });
+});

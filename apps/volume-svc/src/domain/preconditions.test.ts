@@ -1,0 +1,86 @@
+import { toLariatError } from '@lariat/kernel';
+import { expect, it } from 'vitest';
+import {
+  MAX_SNAPSHOTS,
+  assertCanAttach,
+  assertCanDelete,
+  assertCanDeleteSnapshot,
+  assertCanDetach,
+  assertCanExpand,
+  assertCanRevert,
+  assertCanSnapshot,
+  findSnapshot,
+} from './preconditions.js';
+import { newReplica, newVolumeRecord } from './volume-record.test-support.js';
+
+const attached = newVolumeRecord({
+  state: 'attached',
+  attachment: {
+    epoch: 1,
+    node: 'n1',
+    frontend: 'nbd',
+    endpoint: null,
+    engine: null,
+    inSync: ['r1'],
+  },
+});
+const free = newVolumeRecord({});
+const busy = newVolumeRecord({ operation: 'op-1' });
+const faulted = newVolumeRecord({ replicas: [{ ...newReplica('r1', 'n1'), mode: 'ERR' }] });
+const snapshot = (id: string, parent: string | null) => ({
+  id,
+  name: id,
+  sizeBytes: 1,
+  createdAt: '',
+  parent,
+  user: true,
+});
+const forked = newVolumeRecord({
+  snapshots: [snapshot('a', null), snapshot('b', 'a')],
+  headParent: 'a',
+});
+
+it.each([
+  ['VOLUME_ATTACHED', () => assertCanDelete(attached, null)],
+  ['OPERATION_IN_PROGRESS', () => assertCanDelete(busy, null)],
+  ['accepted', () => assertCanDelete(busy, 'op-1')],
+  ['accepted', () => assertCanDelete(free, null)],
+  ['VOLUME_ATTACHED_ELSEWHERE', () => assertCanAttach(attached, null, 'n2')],
+  ['OPERATION_IN_PROGRESS', () => assertCanAttach(busy, null, 'n1')],
+  ['VOLUME_FAULTED', () => assertCanAttach(faulted, null, 'n1')],
+  ['accepted', () => assertCanAttach(free, null, 'n1')],
+  ['VOLUME_NOT_ATTACHED', () => assertCanDetach(free, null)],
+  ['accepted', () => assertCanDetach(attached, null)],
+  ['VOLUME_ATTACHED', () => assertCanExpand(attached, null, 2 ** 30)],
+  ['VOLUME_SHRINK', () => assertCanExpand(free, null, 1)],
+  ['accepted', () => assertCanExpand(free, null, 2 ** 30)],
+  ['SNAPSHOT_NAME_TAKEN', () => assertCanSnapshot(forked, null, null, 'a')],
+  ['accepted', () => assertCanSnapshot(forked, null, 'a', 'a')],
+  [
+    'SNAPSHOT_LIMIT',
+    () => {
+      const snapshots = Array.from({ length: MAX_SNAPSHOTS }, (_, index) =>
+        snapshot(`s${index}`, null),
+      );
+      assertCanSnapshot(newVolumeRecord({ snapshots }), null, null, 'one-more');
+    },
+  ],
+  ['VOLUME_FAULTED', () => assertCanSnapshot(faulted, null, null, 'x')],
+  ['SNAPSHOT_IN_USE', () => assertCanDeleteSnapshot(forked, null, snapshot('a', null))],
+  ['accepted', () => assertCanDeleteSnapshot(forked, null, snapshot('b', 'a'))],
+  ['VOLUME_ATTACHED', () => assertCanRevert(attached, null)],
+  ['accepted', () => assertCanRevert(free, null)],
+  ['SNAPSHOT_NOT_FOUND', () => findSnapshot(forked, 'z')],
+  ['accepted', () => findSnapshot(forked, 'b')],
+])('%s (%#)', (code, check) => {
+  expect(outcomeOf(check)).toMatchObject({ code });
+});
+
+function outcomeOf(check: () => unknown): { readonly code: string; readonly message: string } {
+  try {
+    check();
+  } catch (error) {
+    return toLariatError(error);
+  }
+  return { code: 'accepted', message: '' };
+}

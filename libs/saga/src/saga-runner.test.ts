@@ -1,0 +1,168 @@
+import { join } from 'node:path';
+import { isEnded } from '@lariat/contracts';
+import { LariatError, delay, noFaultPoints, systemClock } from '@lariat/kernel';
+import { CommandClient, LariatClient, connectNats, ensureStreams } from '@lariat/messaging';
+import { createLog, createTelemetry } from '@lariat/telemetry';
+import { type TestNats, findNatsBinary, startNats } from '@lariat/testing';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { RETRY_BRIEFLY, type SagaDefinition } from './definition.js';
+import { Liveness } from './liveness.js';
+import { SagaRunner } from './saga-runner.js';
+import { SagaStore } from './saga-store.js';
+
+const binary = findNatsBinary(join(import.meta.dirname, '..', '..', '..'));
+const log = createLog('test', 'error', () => undefined);
+
+interface Input {
+  readonly name: string;
+  readonly plan?: 'fails' | 'flaky' | 'hangs-once';
+}
+
+/** What the steps have done, by operation; steps are idempotent, so it is a set. */
+const effects = new Map<string, Set<string>>();
+const runs = new Map<string, number>();
+const hung = new Set<string>();
+
+const effectsOf = (name: string): Set<string> => {
+  const found = effects.get(name) ?? new Set<string>();
+  effects.set(name, found);
+  return found;
+};
+
+const demo: SagaDefinition<Input, { readonly first: string }> = {
+  kind: 'demo',
+  subjectOf: ({ name }) => `demo/${name}`,
+  steps: ['first', 'second', 'third'].map((name) => ({
+    name,
+    waitsFor: name,
+    timeoutMs: 20_000,
+    retry: RETRY_BRIEFLY,
+    run: async ({ input }) => {
+      const key = `${input.name}/${name}`;
+      runs.set(key, (runs.get(key) ?? 0) + 1);
+      effectsOf(input.name).add(name);
+      if (name === 'second' && input.plan === 'hangs-once' && !hung.has(input.name)) {
+        hung.add(input.name);
+        await new Promise(() => undefined);
+      }
+      if (name === 'third' && input.plan === 'fails') {
+        throw new LariatError({ kind: 'precondition', code: 'NO', message: 'no' });
+      }
+      if (name === 'second' && input.plan === 'flaky' && (runs.get(key) ?? 0) < 3) {
+        throw new LariatError({ kind: 'unavailable', code: 'LATER', message: 'later' });
+      }
+      return name === 'first' ? { first: input.name } : undefined;
+    },
+    undo: async ({ input }) => {
+      effectsOf(input.name).delete(name);
+    },
+  })),
+  result: (_input, { first }) => ({ first: first ?? null }),
+};
+
+describe.skipIf(binary === undefined)('a saga runner on a real nats-server', () => {
+  let nats: TestNats;
+  const stops: (() => Promise<void>)[] = [];
+
+  async function runner(
+    instance: string,
+  ): Promise<{ runner: SagaRunner; die: () => Promise<void> }> {
+    const connection = await connectNats({ servers: nats.url, name: instance });
+    const telemetry = createTelemetry({
+      serviceName: 'test',
+      serviceVersion: '1.0.0',
+      instanceId: instance,
+    });
+    const made = new SagaRunner({
+      store: await SagaStore.open(connection, systemClock),
+      liveness: new Liveness(connection, instance, () => systemClock.monotonicMs()),
+      instance,
+      commands: new CommandClient(connection, instance, telemetry.tracer),
+      client: new LariatClient({ connection, actor: instance }),
+      tracing: telemetry,
+      clock: systemClock,
+      log,
+      faults: noFaultPoints,
+      definitions: [demo],
+    });
+    const die = (): Promise<void> => connection.close();
+    stops.push(die);
+    return { runner: made, die };
+  }
+
+  const start = (on: SagaRunner, input: Input, requestId?: string) =>
+    on.start({ kind: 'demo', input: { ...input }, actor: 'test', requestId });
+
+  beforeAll(async () => {
+    nats = await startNats(binary ?? '');
+    const connection = await connectNats({ servers: nats.url, name: 'setup' });
+    stops.push(() => connection.close());
+    await ensureStreams(connection);
+  });
+  afterAll(async () => {
+    await Promise.all(stops.map((stop) => stop()));
+    await nats.stop();
+  });
+
+  it('journals n steps in n + 1 writes and answers with the result', async () => {
+    const { runner: sagas } = await runner('writes');
+    const manager = await jetstreamManager(
+      await connectNats({ servers: nats.url, name: 'count' }).then(
+        (c) => (stops.push(() => c.close()), c),
+      ),
+    );
+    const before = (await manager.streams.info('KV_lariat-operations')).state.last_seq;
+    const { id } = await start(sagas, { name: 'plain' });
+    const ended = await sagas.wait(id, 5_000);
+    expect(ended).toMatchObject({ state: 'succeeded', result: { first: 'plain' } });
+    expect((await manager.streams.info('KV_lariat-operations')).state.last_seq - before).toBe(4);
+  });
+
+  it('undoes in full what a step that fails for good leaves', async () => {
+    const { runner: sagas } = await runner('undo');
+    const { id } = await start(sagas, { name: 'bad', plan: 'fails' });
+    await expect(sagas.wait(id, 5_000)).resolves.toMatchObject({
+      state: 'failed',
+      error: { code: 'NO' },
+    });
+    expect([...effectsOf('bad')]).toEqual([]);
+  });
+
+  it('tries again what may pass', async () => {
+    const { runner: sagas } = await runner('retry');
+    const { id } = await start(sagas, { name: 'moody', plan: 'flaky' });
+    await expect(sagas.wait(id, 10_000)).resolves.toMatchObject({ state: 'succeeded' });
+    expect(runs.get('moody/second')).toBe(3);
+  });
+
+  it('joins an equal request, refuses another one on the same subject, and knows a request id for good', async () => {
+    const { runner: sagas } = await runner('join');
+    const first = await start(sagas, { name: 'shared', plan: 'flaky' }, 'key-1');
+    const second = await start(sagas, { name: 'shared', plan: 'flaky' });
+    expect(second.id).toBe(first.id);
+    await expect(start(sagas, { name: 'shared' })).rejects.toMatchObject({
+      code: 'OPERATION_IN_PROGRESS',
+    });
+    await sagas.wait(first.id, 10_000);
+    await expect(sagas.known('demo', 'key-1')).resolves.toMatchObject({
+      id: first.id,
+      state: 'succeeded',
+    });
+    await expect(sagas.known('other', 'key-1')).rejects.toMatchObject({ code: 'REQUEST_INVALID' });
+  });
+
+  it('takes up what an instance that died has begun, and ends it', async () => {
+    const dying = await runner('dying');
+    const { id } = await start(dying.runner, { name: 'orphan', plan: 'hangs-once' });
+    while (!hung.has('orphan')) await delay(10);
+    const heir = await runner('heir');
+    await dying.die();
+    const ended = await heir.runner.wait(id, 15_000);
+    expect(ended).toMatchObject({ state: 'succeeded', fence: 2 });
+    // Any of the runners of this file may be first.
+    expect(ended.holder).not.toBe('dying');
+    expect([...effectsOf('orphan')].toSorted()).toEqual(['first', 'second', 'third']);
+    expect(isEnded(ended.state)).toBe(true);
+  }, 30_000);
+});
