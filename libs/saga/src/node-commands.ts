@@ -77,6 +77,28 @@ function nodeGone(node: string): LariatError {
   });
 }
 
+/** A command whose failure the caller judges itself; a node that is declared gone has failed at once. */
+export async function attemptWhileLive<Name extends CommandName>(
+  context: NodeAccess,
+  node: string,
+  name: Name,
+  input: CommandMap[Name]['input'],
+  key: string,
+  timeoutMs = COMMAND_TIMEOUT_MS,
+): Promise<Outcome<CommandMap[Name]['output']>> {
+  try {
+    if (await isDeclaredGone(context, node)) throw nodeGone(node);
+    const output = await whileNodesLive(
+      context,
+      [node],
+      context.command(node, name, input, { key, timeoutMs }),
+    );
+    return { ok: true, output };
+  } catch (reason) {
+    return { ok: false, error: toLariatError(reason) };
+  }
+}
+
 /**
  * A command that takes something away. What the node refuses is an error; a node that is declared gone is not
  * waited for: what it still holds has no owner on record, and goes when the node returns.
@@ -89,15 +111,8 @@ export async function cleanUp<Name extends CommandName>(
   key: string,
   timeoutMs = COMMAND_TIMEOUT_MS,
 ): Promise<void> {
-  try {
-    if (await isDeclaredGone(context, node)) throw nodeGone(node);
-    await whileNodesLive(context, [node], context.command(node, name, input, { key, timeoutMs }));
-  } catch (error) {
-    if (!hasCode(error, 'NODE_NOT_READY')) throw error;
-    context.log.info('left to the reconciler', {
-      operation: context.operation,
-      node,
-      command: name,
-    });
-  }
+  const outcome = await attemptWhileLive(context, node, name, input, key, timeoutMs);
+  if (outcome.ok) return;
+  if (!hasCode(outcome.error, 'NODE_NOT_READY')) throw outcome.error;
+  context.log.info('left to the reconciler', { operation: context.operation, node, command: name });
 }

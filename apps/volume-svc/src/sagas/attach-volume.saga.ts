@@ -14,7 +14,7 @@ import {
   type SagaDefinition,
   type SagaStep,
   type StepContext,
-  attempt,
+  attemptWhileLive,
   cleanUp,
 } from '@lariat/saga';
 import { chooseLegs } from '../domain/choose-legs.js';
@@ -48,8 +48,11 @@ interface AttachVolumeMemory {
 type Context = StepContext<AttachVolumeInput, AttachVolumeMemory>;
 type Step = SagaStep<AttachVolumeInput, AttachVolumeMemory>;
 
-/** A leg that does not answer by then leaves the in-sync set instead of holding the attach up. */
-const EXPORT_TIMEOUT_MS = 5_000;
+/**
+ * A leg that does not answer by then leaves the in-sync set instead of holding the attach up. Longer than an agent
+ * that died takes to come back and to be given its command again; a node that is declared down ends the wait.
+ */
+const EXPORT_TIMEOUT_MS = 12_000;
 
 export function attachVolumeSaga(
   deps: SagaDeps,
@@ -199,8 +202,8 @@ async function exportLeg(
   const base = { replica, volume: record.id, epoch };
   const local = node === context.input.node;
   const outcome = local
-    ? await attempt(context, node, 'replica.unexport', base, replica, EXPORT_TIMEOUT_MS)
-    : await attempt(
+    ? await attemptWhileLive(context, node, 'replica.unexport', base, replica, EXPORT_TIMEOUT_MS)
+    : await attemptWhileLive(
         context,
         node,
         'replica.export',

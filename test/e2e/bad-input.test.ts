@@ -1,0 +1,95 @@
+import { GIB, MIB, toLariatError } from '@lariat/kernel';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type E2eCluster, startE2e } from './e2e-cluster.js';
+
+describe('bad input', () => {
+  let e2e: E2eCluster;
+  let before: Readonly<Record<string, number>>;
+
+  const codeOf = async (name: string, body: object): Promise<string> => {
+    try {
+      await e2e.client.requestRaw(name, body);
+      return 'accepted';
+    } catch (error) {
+      const { code, message } = toLariatError(error);
+      expect(message.length).toBeGreaterThan(10);
+      return code;
+    }
+  };
+
+  beforeAll(async () => {
+    e2e = await startE2e();
+    await e2e.client.request('volume.create', { name: 'there', sizeBytes: 4 * MIB });
+    await e2e.client.request('volume.create', { name: 'attached', sizeBytes: 4 * MIB });
+    await e2e.client.request('volume.attach', { volume: 'attached', node: 'n1', frontend: 'nvmf' });
+    await e2e.client.request('snapshot.create', { volume: 'there', snapshot: 'root' });
+    await e2e.client.request('snapshot.create', { volume: 'there', snapshot: 'child' });
+    await e2e.client.request('snapshot.revert', { volume: 'there', snapshot: 'root' });
+    before = await e2e.records();
+  });
+  afterAll(async () => {
+    await e2e.stop();
+  });
+
+  it.each([
+    ['volume.create', { name: '', sizeBytes: MIB }, 'NAME_INVALID'],
+    ['volume.create', { name: 'x'.repeat(64), sizeBytes: MIB }, 'NAME_INVALID'],
+    ['volume.create', { name: 'No_Label', sizeBytes: MIB }, 'NAME_INVALID'],
+    ['volume.create', { name: 'there', sizeBytes: MIB }, 'VOLUME_NAME_TAKEN'],
+    ['volume.create', { name: 'new', sizeBytes: 0 }, 'SIZE_INVALID'],
+    ['volume.create', { name: 'new', sizeBytes: -5 }, 'SIZE_INVALID'],
+    ['volume.create', { name: 'new', sizeBytes: 1.5 }, 'SIZE_INVALID'],
+    ['volume.create', { name: 'new', sizeBytes: GIB * 4096 }, 'NO_CAPACITY'],
+    ['volume.create', { name: 'new', sizeBytes: MIB, replicas: 4 }, 'NOT_ENOUGH_NODES'],
+    ['volume.create', { name: 'new', sizeBytes: MIB, colour: 'red' }, 'REQUEST_INVALID'],
+    ['volume.get', { volume: 'nobody' }, 'VOLUME_NOT_FOUND'],
+    ['volume.get', { volume: 'vol-0123456789ab' }, 'VOLUME_NOT_FOUND'],
+    ['volume.delete', { volume: 'nobody' }, 'VOLUME_NOT_FOUND'],
+    ['volume.delete', { volume: 'attached' }, 'VOLUME_ATTACHED'],
+    [
+      'volume.attach',
+      { volume: 'attached', node: 'n2', frontend: 'nvmf' },
+      'VOLUME_ATTACHED_ELSEWHERE',
+    ],
+    ['volume.attach', { volume: 'there', node: 'n9', frontend: 'nvmf' }, 'NODE_NOT_FOUND'],
+    ['volume.attach', { volume: 'there', node: 'n1', frontend: 'kernel' }, 'FRONTEND_UNSUPPORTED'],
+    ['volume.attach', { volume: 'there', node: 'n1', frontend: 'iscsi' }, 'FRONTEND_INVALID'],
+    ['volume.detach', { volume: 'there' }, 'VOLUME_NOT_ATTACHED'],
+    ['volume.expand', { volume: 'there', sizeBytes: MIB }, 'VOLUME_SHRINK'],
+    ['volume.expand', { volume: 'attached', sizeBytes: 8 * MIB }, 'VOLUME_ATTACHED'],
+    ['volume.expand', { volume: 'there', sizeBytes: GIB * 4096 }, 'NO_CAPACITY'],
+    ['snapshot.create', { volume: 'there', snapshot: 'root' }, 'SNAPSHOT_NAME_TAKEN'],
+    ['snapshot.get', { volume: 'there', snapshot: 'none' }, 'SNAPSHOT_NOT_FOUND'],
+    ['snapshot.delete', { volume: 'there', snapshot: 'none' }, 'SNAPSHOT_NOT_FOUND'],
+    ['snapshot.delete', { volume: 'there', snapshot: 'root' }, 'SNAPSHOT_IN_USE'],
+    ['snapshot.revert', { volume: 'attached', snapshot: 'none' }, 'SNAPSHOT_NOT_FOUND'],
+    ['replica.remove', { volume: 'there', replica: 'rep-0123456789ab' }, 'REPLICA_NOT_FOUND'],
+    ['replica.rebuild', { volume: 'there' }, 'VOLUME_HEALTHY'],
+    ['replica.checksum', { volume: 'attached' }, 'VOLUME_ATTACHED'],
+    ['node.get', { node: 'n9' }, 'NODE_NOT_FOUND'],
+    ['node.remove', { node: 'n1' }, 'NODE_IN_USE'],
+    ['disk.remove', { node: 'n1', disk: 'd1' }, 'DISK_IN_USE'],
+    ['disk.remove', { node: 'n1', disk: 'd9' }, 'DISK_NOT_FOUND'],
+    ['disk.add', { node: 'n1', path: 'relative' }, 'REQUEST_INVALID'],
+    ['operation.get', { operation: 'op-0123456789ab' }, 'OPERATION_NOT_FOUND'],
+    ['image.get', { image: 'debian' }, 'IMAGE_NOT_FOUND'],
+  ])('%s %j is refused with %s, and nothing is left behind', async (name, body, code) => {
+    expect(await codeOf(name, body)).toBe(code);
+    expect(await e2e.records()).toEqual(before);
+    const { volumes } = await e2e.client.request('volume.list', {});
+    expect(volumes.map(({ operation }) => operation)).toEqual([null, null]);
+    const { disks } = await e2e.client.request('disk.list', {});
+    expect(disks.map(({ scheduledBytes, replicas }) => [scheduledBytes, replicas])).toEqual(
+      disks.map(() => [8 * MIB, 2]),
+    );
+  });
+
+  it('refuses to take away the last healthy replica', async () => {
+    const { replicas } = await e2e.client.request('replica.list', { volume: 'there' });
+    for (const { id } of replicas.slice(1))
+      await e2e.client.request('replica.remove', { volume: 'there', replica: id });
+    expect(
+      await codeOf('replica.remove', { volume: 'there', replica: replicas[0]?.id ?? '' }),
+    ).toBe('LAST_REPLICA');
+  });
+});

@@ -1,0 +1,104 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { MIB, toLariatError } from '@lariat/kernel';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type E2eCluster, startE2e, until } from './e2e-cluster.js';
+
+const SIZE_BYTES = 48 * MIB;
+const BLOCK_BYTES = 16 * 1024;
+
+describe('a node that dies', () => {
+  let e2e: E2eCluster;
+  beforeAll(async () => {
+    e2e = await startE2e({ nodes: 4 });
+  });
+  afterAll(async () => {
+    await e2e.stop();
+  });
+
+  it('costs no write and no byte; its replica is made anew elsewhere and swept when it returns', async () => {
+    const { client } = e2e;
+    const { replicas } = await client.request('volume.create', {
+      name: 'v',
+      sizeBytes: SIZE_BYTES,
+      replicas: 3,
+    });
+    const [home, victim] = replicas.map(({ node }) => node);
+    if (home === undefined || victim === undefined) throw new Error('three replicas were made');
+    await client.request('volume.attach', { volume: 'v', node: home, frontend: 'nbd' });
+    const device = await e2e.open('v');
+    const model = Buffer.alloc(SIZE_BYTES);
+    let writing = true;
+    const writer = (async () => {
+      let writes = 0;
+      while (writing) {
+        const offset = Math.floor(Math.random() * (SIZE_BYTES / BLOCK_BYTES)) * BLOCK_BYTES;
+        const data = randomBytes(BLOCK_BYTES);
+        await device.write(offset, data);
+        data.copy(model, offset);
+        writes += 1;
+      }
+      return writes;
+    })();
+    await client.request('snapshot.create', { volume: 'v', snapshot: 'before' });
+    const killedAt = performance.now();
+    await e2e.cluster.killNode(victim);
+    await until('the volume to be degraded', 15_000, async () =>
+      (await client.request('volume.get', { volume: 'v' })).robustness === 'degraded'
+        ? true
+        : undefined,
+    );
+    process.stderr.write(`degraded after ${Math.round(performance.now() - killedAt)} ms\n`);
+    const rebuilt = await client.request('replica.rebuild', { volume: 'v' }, { timeoutMs: 60_000 });
+    expect(rebuilt).toMatchObject({ robustness: 'healthy' });
+    writing = false;
+    expect(await writer).toBeGreaterThan(10);
+    const sha256 = (data: Buffer): string => createHash('sha256').update(data).digest('hex');
+    expect(sha256(await device.read(0, SIZE_BYTES))).toBe(sha256(model));
+    await device.close();
+    await client.request('volume.detach', { volume: 'v' });
+    for (const snapshot of [undefined, 'before']) {
+      const sums = await client.request('replica.checksum', {
+        volume: 'v',
+        ...(snapshot === undefined ? {} : { snapshot }),
+      });
+      expect(sums).toMatchObject({ identical: true });
+      expect(sums.replicas.map(({ node }) => node)).not.toContain(victim);
+    }
+    await e2e.cluster.startNode(victim);
+    await client.request('volume.delete', { volume: 'v' });
+    expect(await e2e.leftovers(40_000)).toEqual([]);
+  }, 180_000);
+
+  it('does not stop the data path when it is NATS that dies', async () => {
+    const { client } = e2e;
+    await client.request('volume.create', { name: 'w', sizeBytes: 8 * MIB, replicas: 2 });
+    const { attachment } = await client.request('volume.attach', {
+      volume: 'w',
+      node: 'n1',
+      frontend: 'nbd',
+    });
+    expect(attachment?.node).toBe('n1');
+    const device = await e2e.open('w');
+    await e2e.cluster.kill('nats');
+    const data = randomBytes(BLOCK_BYTES);
+    for (let block = 0; block < 64; block += 1) await device.write(block * BLOCK_BYTES, data);
+    expect((await device.read(63 * BLOCK_BYTES, BLOCK_BYTES)).equals(data)).toBe(true);
+    await device.close();
+    const view = await until('the API to answer again', 30_000, () =>
+      client
+        .request('volume.get', { volume: 'w' }, { timeoutMs: 1_000 })
+        .catch((error: unknown) => {
+          expect(['unavailable', 'timeout', 'internal']).toContain(toLariatError(error).kind);
+          return undefined;
+        }),
+    );
+    expect(view).toMatchObject({ state: 'attached', robustness: 'healthy' });
+    await until('a detach', 30_000, () =>
+      client
+        .request('volume.detach', { volume: 'w' }, { requestId: 'detach-w', timeoutMs: 5_000 })
+        .catch(() => undefined),
+    );
+    await client.request('volume.delete', { volume: 'w' });
+    expect(await e2e.leftovers()).toEqual([]);
+  });
+});
