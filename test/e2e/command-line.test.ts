@@ -38,16 +38,14 @@ describe('the command line', () => {
       command('up', '--nodes', '1', '--data', first, '--detach', '--plugin', plugin),
       command('up', '--nodes', '1', '--data', second, '--detach'),
     ]);
-    expect(started.map(({ code, stderr }) => [code, code === 0 ? '' : stderr])).toEqual([
-      [0, ''],
-      [0, ''],
-    ]);
+    const failed = started.find(({ code }) => code !== 0);
+    if (failed !== undefined) throw new Error(`up failed: ${failed.stderr}`);
   });
   afterAll(async () => {
     await Promise.all(folders.map((folder) => command('down', '--data', folder)));
     const left = folders.flatMap(processesOf);
     for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-    expect(left).toEqual([]);
+    if (left.length > 0) throw new Error(`processes are left: ${left.join('; ')}`);
   });
 
   it('tells where the cluster is and which processes it has', async () => {
@@ -107,9 +105,10 @@ describe('the command line', () => {
       '--data',
       first,
     );
-    await until('the plugin to tell of it', 10_000, async () =>
-      seen.includes('created') ? true : undefined,
+    const told = await until('the plugin to tell of it', 10_000, async () =>
+      seen.includes('created') ? seen : undefined,
     );
+    expect(told).toContain('created');
     await connection.close();
   });
 
@@ -148,6 +147,7 @@ describe('the command line', () => {
     await until('all to be gone', 10_000, async () =>
       processesOf(folder).length === 0 ? true : undefined,
     );
+    expect(processesOf(folder)).toEqual([]);
     rmSync(folder, { recursive: true, force: true });
   });
 });
