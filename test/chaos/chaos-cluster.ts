@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Cluster, findLeftovers, startCluster } from '@lariat/cli';
+import { type Cluster, findLeftovers, startCluster, waitForNodes } from '@lariat/cli';
 import { MIB, delay, isRetryable, newUuid, toLariatError } from '@lariat/kernel';
 import { type OperationView, type RequestMap, type RequestName, isEnded } from '@lariat/contracts';
 import { LariatClient, connectNats } from '@lariat/messaging';
@@ -40,6 +40,16 @@ export class ChaosCluster {
       cluster,
       connection,
       new LariatClient({ connection, actor: 'chaos' }),
+    );
+  }
+
+  /** Resolves when every node takes volumes: what died before is back. */
+  async whole(): Promise<void> {
+    const agents = this.cluster.processes().filter(({ kind }) => kind === 'agent');
+    await waitForNodes(
+      this.cluster.natsUrl,
+      agents.map(({ name }) => name),
+      30_000,
     );
   }
 

@@ -43,6 +43,7 @@ export function killAtEveryPosition(plan: KillPlan): void {
   it(
     'ends finished or undone, with nothing left, wherever a process is killed',
     async () => {
+      await chaos.whole();
       await plan.work(chaos, 'recording');
       const positions: { process: string; point: string }[] = [];
       for (const process of plan.processes) {
@@ -81,6 +82,7 @@ async function surviveKill(
   process: string,
   point: string,
 ): Promise<void> {
+  await chaos.whole();
   const pid = await chaos.arm(process, { point, action: 'kill' });
   await plan.work(chaos, volume);
   await untilDead(pid);

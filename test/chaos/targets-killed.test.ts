@@ -50,6 +50,7 @@ describe('the target of the engine node killed before and after each call', () =
   it.each(METHODS.flatMap((method) => [`rpc/${method}/before`, `rpc/${method}/after`]))(
     'loses nothing and leaves nothing when it dies at %s',
     async (point) => {
+      await chaos.whole();
       const pid = await armTarget(point);
       await liveThroughTargetLoss(chaos, `v-${point.replaceAll(/[^a-z]+/g, '-')}`);
       await untilDead(pid);

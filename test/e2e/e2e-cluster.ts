@@ -7,6 +7,7 @@ import {
   NbdClient,
   findLeftovers,
   startCluster,
+  waitForNodes,
 } from '@lariat/cli';
 import { BUCKETS, type RequestMap, type RequestName } from '@lariat/contracts';
 import { MIB, delay } from '@lariat/kernel';
@@ -64,6 +65,12 @@ export async function startE2e(options: Omit<ClusterOptions, 'dataDir'> = {}): P
     env: { ...process.env, LARIAT_REBUILD_GRACE_MS: '86400000' },
     ...options,
   });
+  const agents = cluster.processes().filter(({ kind }) => kind === 'agent');
+  await waitForNodes(
+    cluster.natsUrl,
+    agents.map(({ name }) => name),
+    30_000,
+  );
   const connection = await connectNats({ servers: cluster.natsUrl, name: 'e2e' });
   const client = new LariatClient({ connection, actor: 'e2e' });
   const session = {

@@ -53,7 +53,9 @@ describe('a node that dies', () => {
     writing = false;
     expect(await writer).toBeGreaterThan(10);
     const sha256 = (data: Buffer): string => createHash('sha256').update(data).digest('hex');
-    expect(sha256(await device.read(0, SIZE_BYTES))).toBe(sha256(model));
+    const found: Buffer[] = [];
+    for await (const chunk of device.readAll(0, SIZE_BYTES)) found.push(chunk);
+    expect(sha256(Buffer.concat(found))).toBe(sha256(model));
     await device.close();
     await client.request('volume.detach', { volume: 'v' });
     for (const snapshot of [undefined, 'before']) {

@@ -72,10 +72,16 @@ async function relayFrom(
         sinceProgress = 0;
       }
     }
-    await sweepTombstone(js, options.bucket, message);
+    if (isTombstone(message)) {
+      // It goes only when its last events are told.
+      await Promise.all(pending);
+      await sweepTombstone(js, options.bucket, message);
+    }
   }
   await Promise.all(pending);
 }
+
+const isTombstone = (message: JsMsg): boolean => storedOf(message)?.value === null;
 
 function storedOf(message: JsMsg): StoredRecord<unknown> | undefined {
   // Delete and purge markers have no body.
@@ -87,19 +93,26 @@ function publishEvents(js: JetStreamClient, message: JsMsg): Promise<PubAck>[] {
   const events: readonly LariatEvent[] = storedOf(message)?.events ?? [];
   return events.map((event) => {
     const head = headers();
-    head.set(HEADERS.messageId, event.id);
+    // With the stored message's own number: a key that is used again counts its events from 1 again.
+    head.set(HEADERS.messageId, `${event.id}@${message.seq}`);
     const traceparent = message.headers?.get(HEADERS.traceparent);
     if (traceparent !== undefined && traceparent !== '') head.set(HEADERS.traceparent, traceparent);
-    return js.publish(eventSubject(event.kind, event.objectId, event.type), encodeJson(event), {
-      headers: head,
-      expect: { streamName: STREAMS.events.name },
-    });
+    const told = js.publish(
+      eventSubject(event.kind, event.objectId, event.type),
+      encodeJson(event),
+      {
+        headers: head,
+        expect: { streamName: STREAMS.events.name },
+      },
+    );
+    // Awaited with the others of its batch; until then its failure must not count as unhandled.
+    told.catch(() => undefined);
+    return told;
   });
 }
 
 /** A tombstone has done its work once its events are told. */
 async function sweepTombstone(js: JetStreamClient, bucket: string, message: JsMsg): Promise<void> {
-  if (storedOf(message)?.value !== null) return;
   const key = message.subject.slice(`$KV.${bucket}.`.length);
   const kv = await new Kvm(js).open(bucket);
   try {

@@ -221,6 +221,17 @@ describe.skipIf(binary === undefined)('messaging on a real nats-server', () => {
       await until('the sweep', () =>
         bucket.create('told', { n: 1 }, [], 'test').catch(() => undefined),
       );
+      // Its second life counts from 1 again, and is told all the same.
+      const again = await bucket.read('told');
+      if (again === undefined) throw new Error('it was made again');
+      await bucket.update('told', again, { n: 2 }, [{ type: 'reborn', data: null }], 'test');
+      for await (const event of readEvents(connection, {
+        filter: 'volume.told.reborn',
+        follow: true,
+      })) {
+        expect(event.sequence).toBe(1);
+        break;
+      }
       await second.stop();
     });
   });

@@ -269,16 +269,22 @@ export class RecordBucket<T> {
         this.forget(entry.key, entry.revision);
         this.removed.delete(entry.key);
       } else {
-        const stored = this.parse(entry.key, entry);
-        if (stored.value === null) this.forget(entry.key, entry.revision);
-        else
-          this.remember(entry.key, {
-            value: stored.value,
-            revision: entry.revision,
-            sequence: stored.sequence,
-          });
+        this.follows(entry);
       }
       if (entry.delta === 0) filled();
     }
+  }
+
+  private follows(entry: KvEntry): void {
+    let stored: StoredRecord<T>;
+    try {
+      stored = this.parse(entry.key, entry);
+    } catch {
+      // One corrupt record must not keep the others from being served; `read` of it says RECORD_CORRUPT.
+      return;
+    }
+    const { value, sequence } = stored;
+    if (value === null) this.forget(entry.key, entry.revision);
+    else this.remember(entry.key, { value, revision: entry.revision, sequence });
   }
 }

@@ -152,6 +152,14 @@ describe.skipIf(binary === undefined)('a saga runner on a real nats-server', () 
     await expect(sagas.known('other', 'key-1')).rejects.toMatchObject({ code: 'REQUEST_INVALID' });
   });
 
+  it('makes one operation of equal requests that come at the same moment', async () => {
+    const { runner: sagas } = await runner('moment');
+    const started = await Promise.all([1, 2, 3].map(() => start(sagas, { name: 'moment' })));
+    expect(new Set(started.map(({ id }) => id)).size).toBe(1);
+    await sagas.wait(started[0]?.id ?? '', 5_000);
+    expect(runs.get('moment/first')).toBe(1);
+  });
+
   it('takes up what an instance that died has begun, and ends it', async () => {
     const dying = await runner('dying');
     const { id } = await start(dying.runner, { name: 'orphan', plan: 'hangs-once' });

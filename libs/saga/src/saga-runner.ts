@@ -64,6 +64,8 @@ const UNDO_RETRY: RetryPolicy = {
 export class SagaRunner {
   private readonly definitions: ReadonlyMap<string, UntypedSaga>;
   private readonly driving = new Set<string>();
+  /** Subjects whose operation is being written down at this moment. */
+  private readonly starting = new Map<string, Promise<SagaRecord>>();
   private readonly stopping = new AbortController();
   private readonly waiters = new Map<string, Set<(record: SagaRecord) => void>>();
   private readonly stopListening: () => void;
@@ -88,8 +90,31 @@ export class SagaRunner {
     const subject = definition.subjectOf(request.input);
     const known = await this.findByRequest(request);
     if (known !== undefined) return known;
+    // Nothing is awaited between the last look and the entry in `starting`: two equal requests make one operation.
+    for (
+      let other = this.starting.get(subject);
+      other !== undefined;
+      other = this.starting.get(subject)
+    ) {
+      const first = await other.catch(() => undefined);
+      if (first !== undefined) return joinOrRefuse(first, request);
+    }
     const running = this.findRunning(subject);
     if (running !== undefined) return joinOrRefuse(running, request);
+    const begun = this.begin(request, subject, definition);
+    this.starting.set(subject, begun);
+    try {
+      return await begun;
+    } finally {
+      this.starting.delete(subject);
+    }
+  }
+
+  private async begin(
+    request: StartRequest,
+    subject: string,
+    definition: UntypedSaga,
+  ): Promise<SagaRecord> {
     const record = this.newRecord(request, subject, definition);
     // Before the write, or the scan could meet the new record first and take it for abandoned.
     this.driving.add(record.id);

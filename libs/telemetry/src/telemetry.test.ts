@@ -23,6 +23,7 @@ it('carries a trace through a header', () => {
 });
 
 it.each([
+  `00-${'0'.repeat(32)}-${'b'.repeat(16)}-01`,
   undefined,
   '',
   'garbage',

@@ -4,6 +4,8 @@ import {
   type SpanContext,
   TraceFlags,
   trace,
+  isValidSpanId,
+  isValidTraceId,
 } from '@opentelemetry/api';
 
 const TRACEPARENT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
@@ -25,6 +27,8 @@ export function contextFromTraceparent(header: string | undefined): Context {
   const match = header === undefined ? null : TRACEPARENT.exec(header);
   if (match === null) return ROOT_CONTEXT;
   const [, traceId = '', spanId = '', flags = '00'] = match;
+  // All zeros are of the right form and name nothing.
+  if (!isValidTraceId(traceId) || !isValidSpanId(spanId)) return ROOT_CONTEXT;
   return trace.setSpanContext(ROOT_CONTEXT, {
     traceId,
     spanId,
