@@ -81,7 +81,22 @@ export class Allocator {
         );
       }
     }
-    await this.changeDisks(replicas, (promises, replica) => promises.set(replica, sizeBytes));
+    const capacities = new Map(
+      this.disks().map(({ disk, capacityBytes }) => [disk, capacityBytes]),
+    );
+    await this.changeDisks(replicas, (promises, replica, disk) => {
+      const before = promises.get(replica) ?? 0;
+      promises.set(replica, sizeBytes);
+      const sum = [...promises.values()].reduce((total, bytes) => total + bytes, 0);
+      // On the very record that is written: the look above may have been overtaken. Shrinking back always fits.
+      if (sizeBytes > before && sum > (capacities.get(disk) ?? 0)) {
+        throw lariatError(
+          'NO_CAPACITY',
+          `Disk ${disk} was filled by somebody else at the same moment.`,
+          { disk },
+        );
+      }
+    });
   }
 
   async release(replicas: readonly string[]): Promise<void> {
@@ -188,8 +203,12 @@ export class Allocator {
 
   private async changeDisks(
     replicas: readonly string[],
-    change: (promises: Map<string, number>, replica: string) => void,
+    change: (promises: Map<string, number>, replica: string, disk: string) => void,
   ): Promise<void> {
+    // Placed by another instance a moment ago: its write may not have come to this one's watch yet.
+    if (replicas.some((replica) => !this.diskByReplica.has(replica))) {
+      await Promise.all(this.disks().map(({ disk }) => this.records.read(disk)));
+    }
     const byDisk = new Map<string, string[]>();
     for (const replica of replicas) {
       const disk = this.diskByReplica.get(replica);
@@ -201,7 +220,7 @@ export class Allocator {
           disk,
           (record) => {
             const promises = new Map(Object.entries(record.replicas));
-            for (const id of ids) if (promises.has(id)) change(promises, id);
+            for (const id of ids) if (promises.has(id)) change(promises, id, disk);
             return { value: { ...record, replicas: Object.fromEntries(promises) }, events: [] };
           },
           ACTOR,
