@@ -1,6 +1,7 @@
 import type { NatsConnection } from '@nats-io/nats-core';
 import { connect } from '@nats-io/transport-node';
 import { lariatError } from '@lariat/contracts';
+import { delay } from '@lariat/kernel';
 
 export interface ConnectOptions {
   readonly servers: string;
@@ -37,9 +38,7 @@ export async function connectNats(options: ConnectOptions): Promise<NatsConnecti
           cause,
         );
       }
-      await new Promise((resolve) => {
-        setTimeout(resolve, RETRY_MS);
-      });
+      await delay(RETRY_MS);
     }
   }
 }

@@ -1,5 +1,6 @@
 export * from './client.js';
 export * from './commands/command-client.js';
+export * from './compare-and-set.js';
 export * from './connection.js';
 export * from './event-relay.js';
 export * from './events.js';

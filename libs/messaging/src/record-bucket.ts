@@ -1,8 +1,9 @@
 import { type LariatEvent, lariatError } from '@lariat/contracts';
 import { KeyedQueue, toLariatError } from '@lariat/kernel';
-import { JetStreamApiError, jetstream } from '@nats-io/jetstream';
+import { jetstream } from '@nats-io/jetstream';
 import { type KV, type KvEntry, Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/nats-core';
+import { isWrongLastSequence } from './compare-and-set.js';
 import { encodeJson } from './json.js';
 
 /** A record with the revision that the next write must name. */
@@ -39,7 +40,6 @@ export interface RecordBucketOptions {
  * that writes the bucket, so it can't be down while the bucket is written for long.
  */
 const HISTORY = 64;
-const WRONG_LAST_SEQUENCE = 10071;
 /** How often a change is computed anew on a fresh record before the caller is told of the conflict. */
 const MAX_CHANGE_ATTEMPTS = 20;
 
@@ -173,7 +173,7 @@ export class RecordBucket<T> {
     try {
       return await write();
     } catch (cause) {
-      if (cause instanceof JetStreamApiError && cause.code === WRONG_LAST_SEQUENCE) {
+      if (isWrongLastSequence(cause)) {
         throw lariatError(
           'REVISION_CONFLICT',
           `${this.options.bucket}/${key} was changed by somebody else at the same moment; try again.`,

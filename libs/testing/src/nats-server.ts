@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { delay } from '@lariat/kernel';
 
 export interface TestNats {
   readonly url: string;
@@ -44,7 +45,7 @@ export async function startNats(binary: string): Promise<TestNats> {
     const deadline = performance.now() + START_DEADLINE_MS;
     while (portsFile() === undefined) {
       if (performance.now() > deadline) throw new Error(`${binary} did not start`);
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await delay(20);
     }
   };
   const end = async (signal: NodeJS.Signals): Promise<void> => {

@@ -1,4 +1,5 @@
 import { RETRY_BRIEFLY, RETRY_UNTIL_DONE, type SagaDefinition } from '@lariat/saga';
+import { claimVolume, releaseVolume } from './hold-volume.js';
 import { inSyncReplicas } from './rebuild-memory.js';
 
 export interface ChecksumInput {
@@ -19,10 +20,6 @@ const READ_TIMEOUT_MS = 6 * 3_600_000;
 
 /** Reads every healthy replica whole, on its own node. The volume is held, so that no attach changes it meanwhile. */
 export function checksumReplicasSaga(): SagaDefinition<ChecksumInput, ChecksumMemory> {
-  const change = (
-    operation: string,
-    type: 'claim' | 'release',
-  ): { type: 'claim' | 'release'; operation: string }[] => [{ type, operation }];
   return {
     kind: 'replica.checksum',
     subjectOf: (input) => `volume/${input.volume}`,
@@ -32,19 +29,11 @@ export function checksumReplicasSaga(): SagaDefinition<ChecksumInput, ChecksumMe
         waitsFor: 'the volume to be free',
         timeoutMs: 10_000,
         retry: RETRY_BRIEFLY,
-        run: async ({ client, input, operation }) => {
-          await client.request('internal.volume.change', {
-            volume: input.volume,
-            operation,
-            changes: change(operation, 'claim'),
-          });
+        run: async (context) => {
+          await claimVolume(context);
         },
-        undo: async ({ client, input, operation }) => {
-          await client.request('internal.volume.change', {
-            volume: input.volume,
-            operation,
-            changes: change(operation, 'release'),
-          });
+        undo: async (context) => {
+          await releaseVolume(context);
         },
       },
       {
@@ -75,12 +64,8 @@ export function checksumReplicasSaga(): SagaDefinition<ChecksumInput, ChecksumMe
         waitsFor: 'the volume to be let go',
         timeoutMs: 10_000,
         retry: RETRY_UNTIL_DONE,
-        run: async ({ client, input, operation }) => {
-          await client.request('internal.volume.change', {
-            volume: input.volume,
-            operation,
-            changes: change(operation, 'release'),
-          });
+        run: async (context) => {
+          await releaseVolume(context);
         },
       },
     ],

@@ -6,11 +6,11 @@ import {
   nodeHostNqn,
 } from '@lariat/contracts';
 import { RETRY_BRIEFLY, cleanUp } from '@lariat/saga';
+import { changeVolume } from './hold-volume.js';
 import {
   type RebuildContext,
   type RebuildDeps,
   type RebuildStep,
-  changeVolume,
   inSyncReplicas,
   joinSnapshotId,
   remembered,

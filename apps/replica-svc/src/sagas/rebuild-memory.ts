@@ -1,4 +1,4 @@
-import type { VolumeChange, VolumeRecord, VolumeView } from '@lariat/contracts';
+import type { VolumeRecord, VolumeView } from '@lariat/contracts';
 import type { Clock } from '@lariat/kernel';
 import { deriveReplicaId, deriveSnapshotId } from '@lariat/kernel';
 import type { SagaStep, StepContext } from '@lariat/saga';
@@ -46,18 +46,6 @@ export type RebuildStep = SagaStep<RebuildInput, RebuildMemory>;
 export const targetId = (operation: string): string => deriveReplicaId(operation, 'target');
 /** The snapshot at which the new replica joined: below it all is copied, above it all is written to every leg. */
 export const joinSnapshotId = (operation: string): string => deriveSnapshotId(operation, 'join');
-
-export function changeVolume(
-  context: RebuildContext,
-  changes: readonly VolumeChange[],
-): Promise<VolumeRecord> {
-  const { operation, input, client } = context;
-  return client.request('internal.volume.change', {
-    volume: input.volume,
-    operation,
-    changes: [...changes],
-  });
-}
 
 /** A value that an earlier step has remembered. */
 export function remembered<T>(value: T | undefined, name: string): T {

@@ -10,13 +10,13 @@ import {
 import { chooseRebuild } from '../domain/choose-rebuild.js';
 import { copyStep, settleStep } from './rebuild-copy.js';
 import { dropJoinSnapshot, joinStep } from './rebuild-join.js';
+import { changeVolume, claimVolume, releaseVolume } from './hold-volume.js';
 import {
   type RebuildContext,
   type RebuildDeps,
   type RebuildInput,
   type RebuildMemory,
   type RebuildStep,
-  changeVolume,
   remembered,
   targetId,
 } from './rebuild-memory.js';
@@ -49,7 +49,7 @@ function claimStep(deps: RebuildDeps): RebuildStep {
     timeoutMs: RECORD_TIMEOUT_MS,
     retry: RETRY_BRIEFLY,
     run: async (context) => {
-      const record = await changeVolume(context, [{ type: 'claim', operation: context.operation }]);
+      const record = await claimVolume(context);
       if (record.state !== 'attached' && record.state !== 'detached') throw notNow(record);
       const ready = new Set(
         deps.nodes
@@ -70,7 +70,7 @@ function claimStep(deps: RebuildDeps): RebuildStep {
       };
     },
     undo: async (context) => {
-      await changeVolume(context, [{ type: 'release', operation: context.operation }]);
+      await releaseVolume(context);
     },
   };
 }
@@ -166,9 +166,7 @@ function cleanStep(deps: RebuildDeps): RebuildStep {
       await dropJoinSnapshot(context, record);
       await dropReplaced(deps, context);
       return {
-        view: toVolumeView(
-          await changeVolume(context, [{ type: 'release', operation: context.operation }]),
-        ),
+        view: toVolumeView(await releaseVolume(context)),
       };
     },
   };

@@ -1,6 +1,7 @@
 import { type VolumeRecord, type VolumeView, lariatError, toVolumeView } from '@lariat/contracts';
 import type { Json } from '@lariat/kernel';
 import { RETRY_BRIEFLY, RETRY_UNTIL_DONE, type SagaDefinition, cleanUp } from '@lariat/saga';
+import { changeVolume, claimVolume, releaseVolume } from './hold-volume.js';
 import type { RebuildDeps } from './rebuild-memory.js';
 
 export interface RemoveReplicaInput {
@@ -27,12 +28,9 @@ export function removeReplicaSaga(
         waitsFor: 'the volume to be free',
         timeoutMs: 10_000,
         retry: RETRY_BRIEFLY,
-        run: async ({ operation, input, client }) => {
-          const request = { volume: input.volume, operation };
-          const record = await client.request('internal.volume.change', {
-            ...request,
-            changes: [{ type: 'claim', operation }],
-          });
+        run: async (context) => {
+          const { input } = context;
+          const record = await claimVolume(context);
           const replica = record.replicas.find(({ id }) => id === input.replica);
           if (replica === undefined) return { node: '', engine: null };
           assertNotLast(record, input.replica);
@@ -42,12 +40,8 @@ export function removeReplicaSaga(
             engine: attachment === null ? null : { node: attachment.node, epoch: attachment.epoch },
           };
         },
-        undo: async ({ operation, input, client }) => {
-          await client.request('internal.volume.change', {
-            volume: input.volume,
-            operation,
-            changes: [{ type: 'release', operation }],
-          });
+        undo: async (context) => {
+          await releaseVolume(context);
         },
       },
       {
@@ -73,12 +67,8 @@ export function removeReplicaSaga(
         waitsFor: 'the record to be changed',
         timeoutMs: 10_000,
         retry: RETRY_UNTIL_DONE,
-        run: async ({ operation, input, client }) => {
-          await client.request('internal.volume.change', {
-            volume: input.volume,
-            operation,
-            changes: [{ type: 'drop-replica', replica: input.replica }],
-          });
+        run: async (context) => {
+          await changeVolume(context, [{ type: 'drop-replica', replica: context.input.replica }]);
         },
       },
       {
@@ -93,12 +83,7 @@ export function removeReplicaSaga(
             await cleanUp(context, node, 'replica.delete', { replica, volume }, replica);
           }
           await deps.allocator.release([replica]);
-          const record = await context.client.request('internal.volume.change', {
-            volume,
-            operation: context.operation,
-            changes: [{ type: 'release', operation: context.operation }],
-          });
-          return { view: toVolumeView(record) };
+          return { view: toVolumeView(await releaseVolume(context)) };
         },
       },
     ],

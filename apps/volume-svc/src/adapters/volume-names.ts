@@ -1,9 +1,8 @@
 import { BUCKETS } from '@lariat/contracts';
-import { JetStreamApiError, jetstream } from '@nats-io/jetstream';
+import { isWrongLastSequence } from '@lariat/messaging';
+import { jetstream } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/nats-core';
-
-const WRONG_LAST_SEQUENCE = 10071;
 
 /** Which volume has a name: one KV key a name, made by compare-and-set, so that no two volumes share one. */
 export class VolumeNames {
@@ -26,7 +25,7 @@ export class VolumeNames {
       await this.kv.create(keyOf(name), volume);
       return volume;
     } catch (error) {
-      if (!(error instanceof JetStreamApiError && error.code === WRONG_LAST_SEQUENCE)) throw error;
+      if (!isWrongLastSequence(error)) throw error;
       return (await this.volumeOf(name)) ?? this.reserve(name, volume);
     }
   }
