@@ -6,7 +6,9 @@ import { SetupError, say, seconds } from './say.mjs';
 import { once } from './stamp.mjs';
 
 const SOLUTION = 'tsconfig.solution.json';
-const SHARED_INPUTS = [SOLUTION, 'tsconfig.settings.json', 'package-lock.json'];
+const BUNDLE = join('tools', 'bundle.mjs');
+const STEPS = [[join('node_modules', 'typescript', 'bin', 'tsc'), '-b', SOLUTION], [BUNDLE]];
+const SHARED_INPUTS = [SOLUTION, BUNDLE, 'tsconfig.settings.json', 'package-lock.json'];
 
 function filesBelow(folder) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
@@ -40,15 +42,13 @@ export async function ensureBuild(root) {
   await once(root, 'build', inputs, async () => {
     say('building ...');
     const start = performance.now();
-    const { code, output } = await run(
-      process.execPath,
-      [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-b', SOLUTION],
-      { cwd: root },
-    );
-    if (code !== 0) {
-      throw new SetupError(
-        `the build failed:\n${tail(output, 40)}\nlariat: correct the sources above, or restore the checkout, then try again.`,
-      );
+    for (const step of STEPS) {
+      const { code, output } = await run(process.execPath, step, { cwd: root });
+      if (code !== 0) {
+        throw new SetupError(
+          `the build failed:\n${tail(output, 40)}\nlariat: correct the sources above, or restore the checkout, then try again.`,
+        );
+      }
     }
     say(`built in ${seconds(start)}`);
   });

@@ -83,7 +83,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     clock,
     log,
     dataDir: config.dataDir,
-    nbdCommand: [process.execPath, fileURLToPath(new URL('./nbd/main.js', import.meta.url))],
+    nbdCommand: [process.execPath, fileURLToPath(new URL('./nbd/main.bundle.js', import.meta.url))],
     discards: () => config.target === 'soft',
     onChange: options.onProcessChange,
   });

@@ -34,7 +34,11 @@ export class NbdConnection {
     this.driver = new ByteDriver(session, () => this.isFull());
     socket.on('data', (chunk: Buffer) => this.feed(() => this.driver.push(chunk)));
     socket.on('drain', () => this.feed(() => this.driver.advance()));
-    socket.on('error', (error) => this.fail(error));
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      // A client may leave whenever it likes; the agent does so to see whether the server listens.
+      if (error.code === 'EPIPE' || error.code === 'ECONNRESET') socket.destroy();
+      else this.fail(error);
+    });
     socket.on('close', () => {
       this.closed = true;
       this.settle();

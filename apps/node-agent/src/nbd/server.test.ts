@@ -109,3 +109,18 @@ test('a client that breaks the protocol is cut off, and the others are served', 
   other.destroy();
   expect(greeting.toString('latin1', 0, 8)).toBe('NBDMAGIC');
 });
+
+test('a client that leaves before a word is no failure', async () => {
+  const path = join(dir.path, 'nbd.sock');
+  for (let round = 0; round < 20; round += 1) {
+    await new Promise<void>((resolve) => {
+      const socket = createConnection({ path }, () => {
+        socket.destroy();
+        resolve();
+      });
+    });
+  }
+  // Its own connection comes after theirs, so that they have been served before it is.
+  await server.close();
+  expect(errors).toEqual([]);
+});
