@@ -15,6 +15,7 @@ const begun: SagaRecord = {
   stepIndex: 0,
   stepName: 'one',
   attempt: 1,
+  failures: 0,
   stepSinceMs: 0,
   nextTryAtMs: null,
   waitingFor: 'step 0',
@@ -97,5 +98,21 @@ it('keeps what a long step has found out', () => {
 it('is stuck when not even undoing goes on', () => {
   expect(play({ type: 'step-failed', error }, { type: 'undo-failed', error })).toMatchObject({
     state: 'stuck',
+  });
+});
+
+it('counts a dead instance as a run, not as a failure of the step', () => {
+  const retry: SagaEvent = { type: 'step-retry', error, retryAtMs: 9 };
+  const record = play(
+    retry,
+    { type: 'taken-over', holder: 'b' },
+    { type: 'taken-over', holder: 'c' },
+  );
+  expect(record).toMatchObject({
+    attempt: 3,
+    failures: 1,
+    fence: 3,
+    holder: 'c',
+    nextTryAtMs: null,
   });
 });

@@ -37,6 +37,7 @@ function atStep(
     stepIndex,
     stepName: shape.steps[stepIndex] ?? null,
     attempt: 1,
+    failures: 0,
     stepSinceMs: nowMs,
     nextTryAtMs: null,
     lastError: null,
@@ -78,7 +79,13 @@ export function nextRecord(
       return ended({ ...done, result: event.result }, 'succeeded', nowMs);
     }
     case 'step-retry':
-      return { ...record, lastError: event.error, nextTryAtMs: event.retryAtMs };
+    case 'undo-retry':
+      return {
+        ...record,
+        failures: record.failures + 1,
+        lastError: event.error,
+        nextTryAtMs: event.retryAtMs,
+      };
     case 'run-begun':
       return { ...record, attempt: record.attempt + 1, nextTryAtMs: null };
     case 'step-failed':
@@ -96,8 +103,6 @@ export function nextRecord(
         lastError: record.lastError,
         waitingFor: record.waitingFor,
       };
-    case 'undo-retry':
-      return { ...record, lastError: event.error, nextTryAtMs: event.retryAtMs };
     case 'undo-failed':
       return ended({ ...record, lastError: event.error }, 'stuck', nowMs);
     case 'taken-over':

@@ -60,7 +60,8 @@ export async function whileNodesLive<T>(
       await delay(WATCH_MS, ended.signal);
       if (ended.signal.aborted) return new Promise(() => undefined);
       for (const node of nodes) {
-        if (await isDeclaredGone(context, node)) throw nodeGone(node);
+        // No answer says nothing about the node (invariant 2).
+        if (await isDeclaredGone(context, node).catch(() => false)) throw nodeGone(node);
       }
     }
   };

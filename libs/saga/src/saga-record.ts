@@ -18,6 +18,8 @@ export interface SagaRecord {
   readonly stepName: string | null;
   /** Counts every run of the step, also those that a dead process began. */
   readonly attempt: number;
+  /** Runs of the step that ended in an error; what a dead process began is not its step's fault. */
+  readonly failures: number;
   readonly stepSinceMs: number;
   readonly nextTryAtMs: number | null;
   readonly waitingFor: string | null;

@@ -1,9 +1,8 @@
-import { type OperationView, isEnded, lariatError } from '@lariat/contracts';
+import { isEnded, lariatError } from '@lariat/contracts';
 import {
   type Clock,
   type FaultPoints,
   type Json,
-  LariatError,
   backoffMs,
   delay,
   deriveOperationId,
@@ -13,21 +12,16 @@ import {
   withDeadline,
 } from '@lariat/kernel';
 import type { CommandClient, LariatClient, Versioned } from '@lariat/messaging';
-import {
-  type Log,
-  type Tracing,
-  contextFromTraceparent,
-  failSpan,
-  formatTraceparent,
-  inSpan,
-  traceparentOf,
-} from '@lariat/telemetry';
-import { type Context, ROOT_CONTEXT, SpanKind, TraceFlags, context } from '@opentelemetry/api';
-import type { AnySaga, RetryPolicy, SagaDefinition, SagaStep, StepContext } from './definition.js';
+import { type Log, type Tracing, inSpan, traceparentOf } from '@lariat/telemetry';
+import { context } from '@opentelemetry/api';
+import type { AnySaga, RetryPolicy, SagaDefinition } from './definition.js';
+import { joinOrRefuse, operationNotFound } from './join-or-refuse.js';
 import { DEAD_AFTER_MS, type Liveness } from './liveness.js';
 import { type SagaEvent, type SagaShape, nextRecord } from './next-record.js';
-import { type Memory, type SagaRecord, toOperationView } from './saga-record.js';
+import type { Memory, SagaRecord } from './saga-record.js';
+import { attributesOf, endRootSpan, rootContext } from './saga-spans.js';
 import { FenceLost, type SagaStore } from './saga-store.js';
+import { StepRun, type UntypedStep, known } from './step-run.js';
 
 export interface SagaRunnerOptions {
   readonly store: SagaStore;
@@ -50,11 +44,9 @@ export interface StartRequest {
   readonly requestId: string | undefined;
 }
 
-type UntypedSaga = SagaDefinition<Json, Readonly<Record<string, Json>>>;
-type UntypedStep = SagaStep<Json, Readonly<Record<string, Json>>>;
+type UntypedSaga = SagaDefinition<Json, Memory>;
 
 const SCAN_MS = 500;
-const PROGRESS_WRITE_MS = 1_000;
 const UNDO_RETRY: RetryPolicy = {
   attempts: 60,
   backoff: { initialMs: 200, maxMs: 10_000, factor: 2 },
@@ -216,6 +208,7 @@ export class SagaRunner {
       stepIndex: 0,
       stepName: first?.name ?? null,
       attempt: 1,
+      failures: 0,
       stepSinceMs: nowMs,
       nextTryAtMs: null,
       waitingFor: first === undefined ? null : waitsFor(first, request.input, {}),
@@ -291,7 +284,7 @@ export class SagaRunner {
         if (this.stopping.signal.aborted) return;
         current = await this.advance(current, definition);
       }
-      this.endRootSpan(current.value);
+      endRootSpan(this.options.tracing, current.value);
     } catch (error) {
       if (!(error instanceof FenceLost))
         this.options.log.error('saga interrupted', { operation: id, kind, error });
@@ -318,17 +311,23 @@ export class SagaRunner {
     if (step === undefined) throw new Error(`saga ${value.kind} has no step ${value.stepIndex}`);
     const position = `saga/${value.kind}/${step.name}${value.state === 'undoing' ? '/undo' : ''}`;
     await this.options.faults.reach(`${position}/before`);
-    const run: Run = { latest: current };
+    const append = (latest: Versioned<SagaRecord>, event: SagaEvent) =>
+      this.options.store.write(latest, this.next(latest, event, definition));
+    const run = new StepRun({ ...this.options, append }, step, current);
     const event = await this.runStep(run, definition, step);
-    await run.writing;
+    const latest = await run.settled();
     await this.options.faults.reach(`${position}/after`);
-    return this.options.store.write(run.latest, this.next(run.latest, event, definition));
+    return append(latest, event);
   }
 
-  private async runStep(run: Run, definition: UntypedSaga, step: UntypedStep): Promise<SagaEvent> {
-    const { value } = run.latest;
+  private async runStep(
+    run: StepRun,
+    definition: UntypedSaga,
+    step: UntypedStep,
+  ): Promise<SagaEvent> {
+    const value = run.record;
     const undoing = value.state === 'undoing';
-    const stepContext = this.stepContext(run, definition, step);
+    const stepContext = run.context();
     const name = `${undoing ? 'saga.compensate' : 'saga.step'} ${value.kind}/${step.name}`;
     const attributes = {
       ...attributesOf(value),
@@ -373,101 +372,17 @@ export class SagaRunner {
     });
     const again =
       undoing || isRetryable(error.kind) || policy.attempts === Number.POSITIVE_INFINITY;
-    if (again && value.attempt < policy.attempts) {
-      const retryAtMs = this.options.clock.nowMs() + backoffMs(policy.backoff, value.attempt);
+    const failures = value.failures + 1;
+    if (again && failures < policy.attempts) {
+      const retryAtMs = this.options.clock.nowMs() + backoffMs(policy.backoff, failures);
       return { type: undoing ? 'undo-retry' : 'step-retry', error: error.toRecord(), retryAtMs };
     }
     return { type: undoing ? 'undo-failed' : 'step-failed', error: error.toRecord() };
   }
 
-  private stepContext(
-    run: Run,
-    definition: UntypedSaga,
-    step: UntypedStep,
-  ): StepContext<Json, Readonly<Record<string, Json>>> {
-    const { value } = run.latest;
-    const { clock, commands, client, log } = this.options;
-    const deadlineAtMs = clock.nowMs() + step.timeoutMs;
-    const direction = value.state === 'undoing' ? 'undo-' : '';
-    let progressAtMs = 0;
-    return {
-      operation: value.id,
-      input: value.input,
-      memory: value.memory,
-      actor: value.actor,
-      attempt: value.attempt,
-      client,
-      log,
-      command: (node, command, input, options) =>
-        commands.send(node, {
-          id: `${value.id}/${direction}${step.name}.${value.fence}.${value.attempt}/${command}/${options.key}`,
-          command,
-          operation: value.id,
-          step: step.name,
-          fence: value.fence,
-          deadlineAtMs: Math.min(
-            deadlineAtMs,
-            clock.nowMs() + (options.timeoutMs ?? step.timeoutMs),
-          ),
-          input,
-        }),
-      checkpoint: (found) =>
-        this.append(run, definition, { type: 'checkpointed', memory: known(found) }),
-      progress: (done, total, unit) => {
-        const nowMs = clock.monotonicMs();
-        if (nowMs - progressAtMs < PROGRESS_WRITE_MS) return;
-        progressAtMs = nowMs;
-        this.append(run, definition, { type: 'progressed', progress: { done, total, unit } }).catch(
-          (error: unknown) => log.info('progress not written', { operation: value.id, error }),
-        );
-      },
-    };
-  }
-
-  /** Writes beside the running step, one after the other. */
-  private append(run: Run, definition: UntypedSaga, event: SagaEvent): Promise<void> {
-    const write = (run.writing ?? Promise.resolve()).then(async () => {
-      run.latest = await this.options.store.write(
-        run.latest,
-        this.next(run.latest, event, definition),
-      );
-    });
-    // Whoever waits for its turn must not fail with its predecessor's error.
-    run.writing = write.catch(() => undefined);
-    return write;
-  }
-
-  private endRootSpan(record: SagaRecord): void {
-    const { tracing } = this.options;
-    const span = tracing.startReserved(
-      record,
-      `saga ${record.kind}`,
-      {
-        kind: SpanKind.INTERNAL,
-        startTime: record.startedAtMs,
-        attributes: { ...attributesOf(record), 'saga.outcome': outcomeOf(record) },
-      },
-      contextFromTraceparent(record.traceparent ?? undefined),
-    );
-    if (record.error !== null) failSpan(span, LariatError.fromRecord(record.error));
-    span.end();
-  }
-
   private tell(id: string, record: SagaRecord): void {
     for (const waiter of this.waiters.get(id) ?? []) waiter(record);
   }
-}
-
-function known(found: Readonly<Record<string, Json | undefined>>): Memory {
-  const memory: Record<string, Json> = {};
-  for (const [key, value] of Object.entries(found)) if (value !== undefined) memory[key] = value;
-  return memory;
-}
-
-interface Run {
-  /** The last revision written: progress moves it on while the step runs. */
-  latest: Versioned<SagaRecord>;
-  writing?: Promise<void>;
 }
 
 function waitsFor(step: UntypedStep, input: Json, memory: Readonly<Record<string, Json>>): string {
@@ -482,40 +397,4 @@ function shapeOf(definition: UntypedSaga): SagaShape {
       return step === undefined ? null : waitsFor(step, record.input, record.memory);
     },
   };
-}
-
-function rootContext(record: Pick<SagaRecord, 'traceId' | 'spanId'>): Context {
-  if (record.traceId === '') return ROOT_CONTEXT;
-  return contextFromTraceparent(formatTraceparent({ ...record, traceFlags: TraceFlags.SAMPLED }));
-}
-
-function attributesOf(record: SagaRecord): Record<string, string> {
-  return { 'saga.id': record.id, 'saga.type': record.kind, 'saga.subject': record.subject };
-}
-
-function outcomeOf(record: SagaRecord): string {
-  if (record.state === 'succeeded') return 'completed';
-  return record.state === 'failed' ? 'compensated' : 'stuck';
-}
-
-function joinOrRefuse(record: SagaRecord, request: StartRequest): SagaRecord {
-  if (
-    record.kind === request.kind &&
-    JSON.stringify(record.input) === JSON.stringify(request.input)
-  )
-    return record;
-  const view: OperationView = toOperationView(record);
-  throw lariatError(
-    'OPERATION_IN_PROGRESS',
-    `Operation ${record.id} (${record.kind}) works on ${record.subject}: wait for it ('lariat operation wait ${record.id}') and try again.`,
-    { operation: record.id, kind: record.kind, step: view.step },
-  );
-}
-
-export function operationNotFound(id: string): LariatError {
-  return lariatError(
-    'OPERATION_NOT_FOUND',
-    `There is no operation '${id}'. Ended ones are kept for a day.`,
-    { operation: id },
-  );
 }

@@ -4,7 +4,7 @@ import { type NewEvent, RecordBucket, type Versioned } from '@lariat/messaging';
 import type { NatsConnection } from '@nats-io/nats-core';
 import type { SagaRecord } from './saga-record.js';
 
-/** Thrown when another instance has taken the saga over: stop at once, without a word. */
+/** Thrown when the saga is another instance's by now, or will be: stop at once, without a word. */
 export class FenceLost extends Error {
   override readonly name = 'FenceLost';
 }
@@ -15,7 +15,10 @@ const RETRY_WRITE_MS = 250;
 export class SagaStore {
   private readonly active = new Set<string>();
 
-  private constructor(private readonly bucket: RecordBucket<SagaRecord>) {
+  private constructor(
+    private readonly connection: NatsConnection,
+    private readonly bucket: RecordBucket<SagaRecord>,
+  ) {
     const track = (key: string, record: SagaRecord | null): void => {
       if (record === null || isEnded(record.state)) this.active.delete(key);
       else this.active.add(key);
@@ -27,6 +30,7 @@ export class SagaStore {
   static async open(connection: NatsConnection, clock: Clock): Promise<SagaStore> {
     const nowMs = (): number => clock.nowMs();
     return new SagaStore(
+      connection,
       await RecordBucket.open<SagaRecord>({
         connection,
         bucket: BUCKETS.operations,
@@ -101,6 +105,7 @@ export class SagaStore {
       try {
         return await this.bucket.read(id);
       } catch {
+        if (this.connection.isClosed()) throw new FenceLost('this instance has left NATS');
         // NATS is away; the connection reconnects by itself.
         await delay(RETRY_WRITE_MS);
       }

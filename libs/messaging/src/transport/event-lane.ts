@@ -1,5 +1,12 @@
 import { HEADERS, type LariatEvent, STREAMS, eventFilter, eventSubject } from '@lariat/contracts';
-import { KeyedQueue, backoffMs, toLariatError } from '@lariat/kernel';
+import {
+  type ErrorRecord,
+  KeyedQueue,
+  type LariatError,
+  backoffMs,
+  delay,
+  toLariatError,
+} from '@lariat/kernel';
 import { type Log, contextFromTraceparent, inSpan } from '@lariat/telemetry';
 import {
   AckPolicy,
@@ -23,8 +30,9 @@ export interface EventLaneOptions {
   readonly log: Log;
 }
 
+/** An event of an instance that died comes again this late; `working` keeps those of a live one. */
 const ACK_WAIT_MS = 30_000;
-const MAX_DELIVERIES = 10;
+const MAX_TRIES = 10;
 const BACKOFF = { initialMs: 200, maxMs: 15_000, factor: 2 };
 
 interface Subscriber {
@@ -33,11 +41,15 @@ interface Subscriber {
   readonly handler: Handler;
 }
 
-/** Delivers events to handlers through durable consumers; a handler that goes on failing ends in the dead letters. */
+/**
+ * Delivers events to handlers through durable consumers, in order per object within an instance: what fails is tried
+ * again before a later event of its object, and ends in the dead letters when it goes on failing.
+ */
 export class EventLane {
   private readonly subscribers: Subscriber[] = [];
   private readonly consuming: ConsumerMessages[] = [];
   private readonly queue = new KeyedQueue();
+  private readonly stopping = new AbortController();
   private readonly js: JetStreamClient;
 
   constructor(private readonly options: EventLaneOptions) {
@@ -53,6 +65,7 @@ export class EventLane {
   }
 
   async stop(): Promise<void> {
+    this.stopping.abort();
     for (const messages of this.consuming) messages.stop();
     await this.queue.idle();
   }
@@ -77,12 +90,11 @@ export class EventLane {
     for await (const message of messages) {
       const event = readEvent(message);
       if (event === undefined) {
-        const reason = {
+        await this.giveUp(message, {
           code: 'REQUEST_MALFORMED',
           kind: 'invalid',
           message: 'not an event of Lariat',
-        } as const;
-        await deadLetter(this.js, STREAMS.events.name, message, reason);
+        });
         continue;
       }
       void this.queue.run(event.objectId, () => this.deliver(subscriber, message, event));
@@ -90,11 +102,42 @@ export class EventLane {
   }
 
   private async deliver(subscriber: Subscriber, message: JsMsg, event: LariatEvent): Promise<void> {
+    const keepAlive = setInterval(() => message.working(), ACK_WAIT_MS / 3);
+    try {
+      const failed = await this.tryUntilSettled(subscriber, message, event);
+      if (failed === undefined) message.ack();
+      else if (failed === 'stopping') message.nak();
+      else await this.giveUp(message, failed.toRecord());
+    } finally {
+      clearInterval(keepAlive);
+    }
+  }
+
+  /** Undefined once handled; 'stopping' leaves the event to another instance, or to the next start. */
+  private async tryUntilSettled(
+    subscriber: Subscriber,
+    message: JsMsg,
+    event: LariatEvent,
+  ): Promise<LariatError | 'stopping' | undefined> {
+    for (let tries = message.info.deliveryCount; !this.stopping.signal.aborted; tries += 1) {
+      const error = await this.attempt(subscriber, message, event, tries);
+      if (error === undefined || error.kind === 'invalid' || tries >= MAX_TRIES) return error;
+      await delay(backoffMs(BACKOFF, tries), this.stopping.signal);
+    }
+    return 'stopping';
+  }
+
+  private async attempt(
+    subscriber: Subscriber,
+    message: JsMsg,
+    event: LariatEvent,
+    tries: number,
+  ): Promise<LariatError | undefined> {
     const facts = {
       subject: message.subject,
       requestId: event.id,
       actor: event.actor,
-      deliveryCount: message.info.deliveryCount,
+      deliveryCount: tries,
     };
     try {
       await inSpan(
@@ -107,25 +150,29 @@ export class EventLane {
             'messaging.operation.name': 'process',
             'messaging.consumer.group.name': subscriber.durable,
             'messaging.message.id': event.id,
-            'messaging.nats.delivery_count': message.info.deliveryCount,
+            'messaging.nats.delivery_count': tries,
           },
         },
         contextFromTraceparent(message.headers?.get(HEADERS.traceparent)),
         () => subscriber.handler(event, new MessageContext([facts])),
       );
-      message.ack();
+      return undefined;
     } catch (reason) {
-      const error = toLariatError(reason);
       this.options.log.warn('event handler failed', {
         event: event.id,
         durable: subscriber.durable,
         error: reason,
       });
-      if (error.kind === 'invalid' || message.info.deliveryCount >= MAX_DELIVERIES) {
-        await deadLetter(this.js, STREAMS.events.name, message, error.toRecord());
-      } else {
-        message.nak(backoffMs(BACKOFF, message.info.deliveryCount));
-      }
+      return toLariatError(reason);
+    }
+  }
+
+  /** Without an answer from NATS the message stays unacknowledged, and comes again. */
+  private async giveUp(message: JsMsg, reason: ErrorRecord): Promise<void> {
+    try {
+      await deadLetter(this.js, STREAMS.events.name, message, reason);
+    } catch (error) {
+      this.options.log.error('event not dead-lettered', { subject: message.subject, error });
     }
   }
 }

@@ -1,0 +1,101 @@
+import type { Clock, Json } from '@lariat/kernel';
+import type { CommandClient, LariatClient, Versioned } from '@lariat/messaging';
+import type { Log } from '@lariat/telemetry';
+import type { SagaStep, StepContext } from './definition.js';
+import type { SagaEvent } from './next-record.js';
+import type { Memory, SagaRecord } from './saga-record.js';
+
+/** The runner handles inputs and memories as JSON; each definition gives them their types. */
+export type UntypedStep = SagaStep<Json, Memory>;
+
+export interface StepRunParts {
+  readonly commands: CommandClient;
+  readonly client: LariatClient;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Writes the revision that follows from the event. */
+  readonly append: (
+    latest: Versioned<SagaRecord>,
+    event: SagaEvent,
+  ) => Promise<Versioned<SagaRecord>>;
+}
+
+const PROGRESS_WRITE_MS = 1_000;
+
+/** One run of a step, forward or back: what the step has at hand, and the revisions that it writes on the way. */
+export class StepRun {
+  private progressAtMs = 0;
+  private writing: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly parts: StepRunParts,
+    private readonly step: UntypedStep,
+    /** The last revision written: progress and checkpoints move it on. */
+    private latest: Versioned<SagaRecord>,
+  ) {}
+
+  get record(): SagaRecord {
+    return this.latest.value;
+  }
+
+  /** The last revision, when all that the step has begun to write is written. */
+  async settled(): Promise<Versioned<SagaRecord>> {
+    await this.writing;
+    return this.latest;
+  }
+
+  context(): StepContext<Json, Memory> {
+    const { value } = this.latest;
+    const { clock, commands, client, log } = this.parts;
+    const { name, timeoutMs } = this.step;
+    const deadlineAtMs = clock.nowMs() + timeoutMs;
+    const direction = value.state === 'undoing' ? 'undo-' : '';
+    return {
+      operation: value.id,
+      input: value.input,
+      memory: value.memory,
+      actor: value.actor,
+      attempt: value.attempt,
+      client,
+      log,
+      command: (node, command, input, options) =>
+        commands.send(node, {
+          id: `${value.id}/${direction}${name}.${value.fence}.${value.attempt}/${command}/${options.key}`,
+          command,
+          operation: value.id,
+          step: name,
+          fence: value.fence,
+          deadlineAtMs: Math.min(deadlineAtMs, clock.nowMs() + (options.timeoutMs ?? timeoutMs)),
+          input,
+        }),
+      checkpoint: (found) => this.append({ type: 'checkpointed', memory: known(found) }),
+      progress: (done, total, unit) => this.tellProgress({ done, total, unit }),
+    };
+  }
+
+  private tellProgress(progress: NonNullable<SagaRecord['progress']>): void {
+    const nowMs = this.parts.clock.monotonicMs();
+    if (nowMs - this.progressAtMs < PROGRESS_WRITE_MS) return;
+    this.progressAtMs = nowMs;
+    this.append({ type: 'progressed', progress }).catch((error: unknown) =>
+      this.parts.log.info('progress not written', { operation: this.record.id, error }),
+    );
+  }
+
+  /** Writes beside the running step, one after the other. */
+  private append(event: SagaEvent): Promise<void> {
+    const write = this.writing.then(async () => {
+      this.latest = await this.parts.append(this.latest, event);
+    });
+    // Whoever waits for its turn must not fail with its predecessor's error.
+    this.writing = write.catch(() => undefined);
+    return write;
+  }
+}
+
+/** Without the members that are undefined, which JSON would drop as well. */
+export function known(found: Readonly<Record<string, Json | undefined>>): Memory {
+  const memory: Record<string, Json> = {};
+  for (const [key, value] of Object.entries(found)) if (value !== undefined) memory[key] = value;
+  return memory;
+}
