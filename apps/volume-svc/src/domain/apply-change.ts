@@ -105,7 +105,9 @@ function applyOne(record: VolumeRecord, change: VolumeChange): VolumeRecord {
     case 'resize':
       return { ...record, sizeBytes: change.sizeBytes };
     case 'put-replica':
-      return { ...record, replicas: putReplica(record.replicas, change.replica) };
+      if (change.replica.mode !== ReplicaMode.rw && isLastInSync(record, change.replica.id))
+        throw lastReplica(record, change.replica.id);
+      return withInSync(record, putReplica(record.replicas, change.replica));
     case 'drop-replica':
       return dropReplica(record, change.replica);
     case 'fault-replica':
