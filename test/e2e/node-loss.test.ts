@@ -1,5 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { findTargetSocket } from '@lariat/cli';
 import { MIB } from '@lariat/kernel';
+import { SpdkClient } from '@lariat/spdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type E2eCluster, startE2e, until } from './e2e-cluster.js';
 
@@ -98,4 +100,59 @@ describe('a node that dies', () => {
     await client.request('volume.delete', { volume: 'w' });
     expect(await e2e.leftovers()).toEqual([]);
   });
+
+  it('acknowledges no write that missed a replica before that is on record', async () => {
+    const { client, cluster } = e2e;
+    const { replicas } = await client.request('volume.create', {
+      name: 'x',
+      sizeBytes: 8 * MIB,
+      replicas: 2,
+    });
+    const [home, victim] = replicas.map(({ node }) => node);
+    if (home === undefined || victim === undefined) throw new Error('two replicas were made');
+    await client.request('volume.attach', { volume: 'x', node: home, frontend: 'nbd' });
+    const device = await e2e.open('x');
+    await device.write(0, randomBytes(BLOCK_BYTES));
+    const nats = await cluster.kill('nats', 'SIGSTOP');
+    let acknowledged = false;
+    const data = randomBytes(BLOCK_BYTES);
+    let written: Promise<void>;
+    try {
+      await cluster.killNode(victim);
+      written = device.write(0, data).then(() => {
+        acknowledged = true;
+      });
+      await until('the engine to go on without its dead leg', 15_000, async () => {
+        const spdk = await connectTarget(cluster, home);
+        const [raid] = (await spdk.call('bdev_raid_get_bdevs', { category: 'online' })) as {
+          num_base_bdevs_discovered: number;
+        }[];
+        spdk.close();
+        return raid?.num_base_bdevs_discovered === 1 ? true : undefined;
+      });
+      // It has landed, and is readable; its answer waits for the record.
+      await until('the new data', 5_000, async () =>
+        (await device.read(0, BLOCK_BYTES)).equals(data) ? true : undefined,
+      );
+      expect(acknowledged).toBe(false);
+    } finally {
+      process.kill(nats, 'SIGCONT');
+    }
+    await written;
+    expect(
+      await client.request('volume.get', { volume: 'x' }, { timeoutMs: 10_000 }),
+    ).toMatchObject({ robustness: 'degraded' });
+    await device.write(0, data);
+    await device.close();
+    await client.request('volume.detach', { volume: 'x' });
+    await cluster.startNode(victim);
+    await client.request('volume.delete', { volume: 'x' });
+    expect(await e2e.leftovers(40_000)).toEqual([]);
+  }, 120_000);
 });
+
+async function connectTarget(cluster: E2eCluster['cluster'], node: string): Promise<SpdkClient> {
+  const socketPath = await findTargetSocket(cluster.paths.node(node));
+  if (socketPath === undefined) throw new Error(`${node} has no target`);
+  return SpdkClient.connect({ socketPath });
+}

@@ -49,13 +49,26 @@ test('starts with the legs that answer and names the others', async () => {
   expect(node.journal.owned('controller', 'rep-c')).toBeUndefined();
 });
 
+test('no host is let in before the raid holds what a lost leg would miss', async () => {
+  reachable('rep-b');
+  await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
+  const changes = node.target.changes();
+  expect(changes.indexOf('bdev_raid_create')).toBeLessThan(
+    changes.indexOf('lariat_raid_hold_losses'),
+  );
+  expect(changes.indexOf('lariat_raid_hold_losses')).toBeLessThan(
+    changes.lastIndexOf('nvmf_create_subsystem'),
+  );
+});
+
 test('a repeated start answers the same and makes nothing anew', async () => {
   reachable('rep-b');
   const legs = [await localLeg('rep-a'), remoteLeg('rep-b')];
   const first = await start(legs);
   node.target.calls.length = 0;
   expect(await start(legs)).toEqual(first);
-  expect(node.target.changes()).toEqual([]);
+  // The first start may have died before it: told twice it is the same.
+  expect(node.target.changes()).toEqual(['lariat_raid_hold_losses']);
 });
 
 test('without any leg it fails and leaves nothing', async () => {
@@ -171,8 +184,12 @@ test('a leg that the raid lost stays on record until its loss is accepted', asyn
     ['rep-a', 'member'],
     ['rep-b', 'lost'],
   ]);
+  const confirmed = () =>
+    node.target.calls.find(({ method }) => method === 'lariat_raid_confirm_losses')?.params;
+  expect(confirmed()).toBeUndefined();
   accept();
   await expect.poll(legStates).toEqual([['rep-a', 'member']]);
+  expect(confirmed()).toEqual({ name: 'vol-1', base_bdevs: ['rep-bn1'] });
   expect(node.target.controllers.size).toBe(0);
 });
 

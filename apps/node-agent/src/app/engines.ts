@@ -26,6 +26,10 @@ export const LEG_DEADLINE_MS = 3_000;
 /** Stock SPDK wants two bases for raid1; the method tells a target that has grown beyond that. */
 const GROW = 'bdev_raid_grow_base_bdev';
 
+const HOLD = 'lariat_raid_hold_losses';
+/** Below the 30 s after which Linux gives up on an NVMe command: its host gets an answer, not a reset. */
+const HOLD_TIMEOUT_MS = 20_000;
+
 /** The raid of an attached volume: its legs' paths, the raid bdev, its export. */
 export class Engines {
   constructor(
@@ -90,6 +94,13 @@ export class Engines {
 
   /** The raid over `legs`, unless it runs already. */
   async assemble(record: OwnedRaid, legs: readonly OwnedLeg[]): Promise<void> {
+    await this.assembleRaid(record, legs);
+    // Before any host is let in: no write may be acknowledged that a leg has missed unrecorded (invariant 4).
+    const holds = this.target.supports(HOLD) && this.target.supports(GROW);
+    if (holds) await this.target.spdk().raid.holdLosses(record.name, HOLD_TIMEOUT_MS);
+  }
+
+  private async assembleRaid(record: OwnedRaid, legs: readonly OwnedLeg[]): Promise<void> {
     const seen = await this.see(record);
     if (seen !== undefined && seen.state === 'online') return;
     const { raid } = this.target.spdk();
@@ -139,7 +150,10 @@ export class Engines {
     if (record !== undefined) await this.journal.dropOwned('raid', record.name);
   }
 
-  /** Takes a leg out of the running raid, and its path away; the record no longer names it after that. */
+  /**
+   * Takes a leg out of the running raid, and its path away; the record no longer names it after that. The caller
+   * has seen to it that the volume's record does not count on the leg: what the raid held for it goes on.
+   */
   async dropLeg(volume: string, replica: string): Promise<void> {
     const record = this.recordOf(volume);
     const leg = record?.params.legs.find((candidate) => candidate.replica === replica);
@@ -152,8 +166,18 @@ export class Engines {
         if (!isAbsent(reason)) throw reason;
       }
     }
+    if (seen !== undefined && this.target.supports(HOLD)) await this.confirmLoss(record, leg);
     if (leg.endpoint !== null) await this.controllers.remove(legControllerName(replica));
     await this.updateLegs(volume, (legs) => legs.filter((other) => other.replica !== replica));
+  }
+
+  private async confirmLoss(record: OwnedRaid, leg: OwnedLeg): Promise<void> {
+    try {
+      await this.target.spdk().raid.confirmLosses(record.name, [leg.bdevName]);
+    } catch (reason) {
+      // With the raid goes what it held.
+      if (!isAbsent(reason)) throw reason;
+    }
   }
 
   /** Takes away the path of a leg that the raid does not have. */

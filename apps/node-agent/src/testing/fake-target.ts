@@ -55,7 +55,11 @@ export class FakeTarget implements RpcCaller, TargetPort {
   /** Namespace uuid that each NQN brings; one that is not here cannot be reached. */
   readonly reachable = new Map<string, string>();
   readonly stores = new Set(['disk-1']);
-  readonly methods = new Set(['bdev_raid_grow_base_bdev', 'lariat_bdev_quiesce']);
+  readonly methods = new Set([
+    'bdev_raid_grow_base_bdev',
+    'lariat_bdev_quiesce',
+    'lariat_raid_hold_losses',
+  ]);
   readonly version = 'fake 1';
   instance = 'life-1';
   /** Called before each method; what it throws is the call's outcome, nothing has happened then. */
@@ -256,6 +260,8 @@ export class FakeTarget implements RpcCaller, TargetPort {
     },
     lariat_bdev_quiesce: () => true,
     lariat_bdev_unquiesce: () => ({ held: true }),
+    lariat_raid_hold_losses: () => true,
+    lariat_raid_confirm_losses: () => ({ unconfirmed: [] }),
   };
 
   private addLvol(store: string, name: string, parent: string | null): FakeLvol {

@@ -48,6 +48,18 @@ const all: readonly (readonly [
     { name: 'a', gate_id: 'g', timeout_ms: 500 },
   ],
   [
+    'lariat_raid_hold_losses',
+    true,
+    (s) => s.raid.holdLosses('r', 500),
+    { name: 'r', timeout_ms: 500 },
+  ],
+  [
+    'lariat_raid_confirm_losses',
+    { unconfirmed: [] },
+    (s) => s.raid.confirmLosses('r', ['a']),
+    { name: 'r', base_bdevs: ['a'] },
+  ],
+  [
     'lariat_bdev_unquiesce',
     { held: true },
     (s) => s.bdev.unquiesce('a', 'g'),

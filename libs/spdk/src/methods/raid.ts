@@ -104,4 +104,26 @@ export class RaidMethods {
     const params = { raid_name: raidName, base_name: baseName, ...ifDefined('gate_id', gateId) };
     flag(await this.rpc.call('bdev_raid_grow_base_bdev', params), 'bdev_raid_grow_base_bdev');
   }
+
+  /**
+   * Lariat's extension: a raid1 that loses a base acknowledges no write until `confirmLosses` names it, and fails the
+   * write after `timeoutMs`. Stock SPDK has no such method.
+   */
+  async holdLosses(raidName: string, timeoutMs: number): Promise<void> {
+    const params = { name: raidName, timeout_ms: timeoutMs };
+    flag(await this.rpc.call('lariat_raid_hold_losses', params), 'lariat_raid_hold_losses');
+  }
+
+  /** The losses of these bases are on record. Answers which are not yet; a base that is not lost is left alone. */
+  async confirmLosses(
+    raidName: string,
+    baseNames: readonly string[],
+  ): Promise<{ readonly unconfirmed: readonly string[] }> {
+    const params = { name: raidName, base_bdevs: baseNames };
+    const result = await this.rpc.call('lariat_raid_confirm_losses', params);
+    return record((fields) => ({ unconfirmed: fields.required('unconfirmed', list(text)) }))(
+      result,
+      'lariat_raid_confirm_losses',
+    );
+  }
 }

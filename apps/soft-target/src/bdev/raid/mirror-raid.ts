@@ -4,6 +4,7 @@ import type { Bdev } from '../bdev.js';
 import { IoGate } from '../io-gate.js';
 import { RaidBdev, RaidLevel, type RaidOptions, type RaidProcess } from './raid-bdev.js';
 import { RaidMember } from './raid-member.js';
+import { UnconfirmedLosses } from './unconfirmed-losses.js';
 
 /** What a rebuild copies at a time; writes to it wait meanwhile. SPDK's default window. */
 const REBUILD_WINDOW_BYTES = MIB;
@@ -11,11 +12,12 @@ const REBUILD_WINDOW_BYTES = MIB;
 /**
  * raid1. A write is acknowledged when every member has answered, and a member that failed it has left the
  * raid before that: whatever is a member holds all acknowledged writes. The last one never leaves for an
- * error of its own.
+ * error of its own. Told to hold, the raid also waits until that loss is on record.
  */
 export class MirrorRaid extends RaidBdev {
   override readonly level = RaidLevel.raid1;
   override readonly minOperational = 1;
+  readonly losses = new UnconfirmedLosses();
   /** Changes of the members let writes under way end first. */
   private readonly writes = new IoGate();
   private readonly changes = new KeyedQueue();
@@ -111,31 +113,35 @@ export class MirrorRaid extends RaidBdev {
     }
   }
 
-  private mirror(io: (bdev: Bdev) => Promise<void>): Promise<void> {
-    return this.writes.run(async () => {
-      const { members } = this;
-      const outcomes = await Promise.allSettled(members.map((member) => member.run(io)));
-      const failures = members.flatMap((member, index) => {
-        const outcome = outcomes[index];
-        return outcome?.status === 'rejected' ? [{ member, error: outcome.reason as unknown }] : [];
-      });
-      const failed = new Set(failures.map(({ member }) => member));
-      // Another write may have removed a member on which this one succeeded: it counts no longer.
-      const written = members.some(
-        (member) => !failed.has(member) && !member.isRemoved && !member.isRebuilding,
-      );
-      if (!written) {
-        const error = failures[0]?.error ?? this.noMembers();
-        // Nothing vouches any longer for what a member that is being filled has here.
-        for (const member of this.members) {
-          if (member.isRebuilding) this.onMemberFailed(member, error);
-        }
-        throw error;
-      }
-      for (const { member, error } of failures) {
-        if (!member.isRemoved) this.onMemberFailed(member, error);
-      }
+  private async mirror(io: (bdev: Bdev) => Promise<void>): Promise<void> {
+    await this.writes.run(() => this.writeToAll(io));
+    // Outside of `writes`: it has landed, only the answer waits, and members may change meanwhile.
+    await this.losses.settled();
+  }
+
+  private async writeToAll(io: (bdev: Bdev) => Promise<void>): Promise<void> {
+    const { members } = this;
+    const outcomes = await Promise.allSettled(members.map((member) => member.run(io)));
+    const failures = members.flatMap((member, index) => {
+      const outcome = outcomes[index];
+      return outcome?.status === 'rejected' ? [{ member, error: outcome.reason as unknown }] : [];
     });
+    const failed = new Set(failures.map(({ member }) => member));
+    // Another write may have removed a member on which this one succeeded: it counts no longer.
+    const written = members.some(
+      (member) => !failed.has(member) && !member.isRemoved && !member.isRebuilding,
+    );
+    if (!written) {
+      const error = failures[0]?.error ?? this.noMembers();
+      // Nothing vouches any longer for what a member that is being filled has here.
+      for (const member of this.members) {
+        if (member.isRebuilding) this.onMemberFailed(member, error);
+      }
+      throw error;
+    }
+    for (const { member, error } of failures) {
+      if (!member.isRemoved) this.onMemberFailed(member, error);
+    }
   }
 
   private noMembers(): BlockIoError {

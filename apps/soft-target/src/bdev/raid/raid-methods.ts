@@ -3,6 +3,7 @@ import { method, type MethodTable } from '../../rpc/method.js';
 import { RpcError } from '../../rpc/rpc-error.js';
 import type { IoGates } from '../gates/io-gates.js';
 import type { TargetBdevs } from '../registry.js';
+import { MirrorRaid } from './mirror-raid.js';
 import { RaidLevel, type RaidBdev } from './raid-bdev.js';
 import type { RaidModule } from './raid-module.js';
 
@@ -21,7 +22,7 @@ const LEVELS: Readonly<Record<string, RaidLevel>> = {
   concat: RaidLevel.concat,
 };
 
-/** The methods of module/bdev/raid/bdev_raid_rpc.c, and bdev_raid_grow_base_bdev of Longhorn's SPDK. */
+/** The methods of module/bdev/raid/bdev_raid_rpc.c, bdev_raid_grow_base_bdev of Longhorn's SPDK, and two of Lariat's own. */
 export function raidMethods({ registry, raids, gates }: RaidMethodsDeps): MethodTable {
   const require = (name: string, message: string): RaidBdev => {
     const raid = raids.find(name);
@@ -101,7 +102,28 @@ export function raidMethods({ registry, raids, gates }: RaidMethodsDeps): Method
         return true;
       },
     ),
+    lariat_raid_hold_losses: method(
+      decodeObject({ name: str, timeout_ms: uint32 }),
+      ({ name, timeout_ms: timeoutMs }) => {
+        if (timeoutMs === 0) throw RpcError.errno('EINVAL');
+        requireMirror(require(name, `raid bdev ${name} not found`)).losses.hold(timeoutMs);
+        return true;
+      },
+    ),
+    lariat_raid_confirm_losses: method(
+      decodeObject({ name: str, base_bdevs: arrayOf(str) }),
+      ({ name, base_bdevs: names }) => {
+        const { losses } = requireMirror(require(name, `raid bdev ${name} not found`));
+        losses.confirm(names);
+        return { unconfirmed: losses.unconfirmed };
+      },
+    ),
   };
+}
+
+function requireMirror(raid: RaidBdev): MirrorRaid {
+  if (raid instanceof MirrorRaid) return raid;
+  throw RpcError.errno('ENOTSUP');
 }
 
 /** Puts what was attempted before the words of the errno. */

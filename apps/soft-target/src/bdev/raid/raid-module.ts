@@ -75,17 +75,18 @@ export class RaidModule {
     const wasOnline = raid.state === RaidState.online;
     raid.state = RaidState.offline;
     if (wasOnline) this.deps.registry.unregister(raid);
+    if (raid instanceof MirrorRaid) raid.losses.abandon();
     // A write still on its way to a base bdev must not arrive after those of a raid made of it next.
     if (wasOnline) await Promise.race([raid.retire(), delay(LAST_IO_MS)]);
     for (const slot of raid.slots) this.empty(raid, slot);
     await raid.retire();
   }
 
-  /** Takes a base bdev out of the raid that holds it. */
+  /** Takes a base bdev out of the raid that holds it. Who asks for it knows of the loss. */
   removeBase(bdev: Bdev): void {
     for (const raid of this.raids.values()) {
       const slot = raid.slotOf(bdev);
-      if (slot !== undefined) return this.lose(raid, slot);
+      if (slot !== undefined) return this.takeOut(raid, slot);
     }
     throw RpcError.errno('ENODEV');
   }
@@ -201,8 +202,16 @@ export class RaidModule {
     }
   }
 
-  /** A member is gone: the raid goes on without it, or goes offline. */
+  /** A member is gone by itself. */
   private lose(raid: RaidBdev, slot: RaidSlot): void {
+    const { name, member } = slot;
+    const wasWhole = member !== undefined && !member.isRebuilding;
+    if (wasWhole && name !== null && raid instanceof MirrorRaid) raid.losses.add(name);
+    this.takeOut(raid, slot);
+  }
+
+  /** The raid goes on without a member, or goes offline. */
+  private takeOut(raid: RaidBdev, slot: RaidSlot): void {
     const { name } = slot;
     this.empty(raid, slot);
     if (raid.state === RaidState.configuring) {

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { BlockIoError } from '@lariat/nvme-tcp';
 import { MIB } from '@lariat/kernel';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -131,6 +132,68 @@ test('a leg that fails a write has left the raid before the write is acknowledge
   a.failWrites = false;
   await raid().write(0, block(3));
   expect(await raid().read(0, 512)).toEqual(block(3));
+});
+
+test('told to hold, acknowledges no write that missed a leg before that loss is confirmed', async () => {
+  await mirror('a', 'b', 'c');
+  await stack.call('lariat_raid_hold_losses', { name: 'r', timeout_ms: 10_000 });
+  legs[1].failWrites = true;
+  const acknowledged: string[] = [];
+  const first = raid()
+    .write(0, block(1))
+    .then(() => acknowledged.push('first'));
+  const confirm = (...names: string[]): Promise<unknown> =>
+    stack.call('lariat_raid_confirm_losses', { name: 'r', base_bdevs: names });
+  while ((await shown()).num_base_bdevs_discovered === 3) await turn();
+  // Neither a later write, which meets two sound legs, nor a flush may be answered; reads go on.
+  const second = raid()
+    .write(512, block(2))
+    .then(() => acknowledged.push('second'));
+  const flush = raid()
+    .flush()
+    .then(() => acknowledged.push('flush'));
+  while (!(await raid().read(512, 512)).equals(block(2))) await turn();
+  expect(await confirm('a')).toEqual({ unconfirmed: ['b'] });
+  expect(acknowledged).toEqual([]);
+  expect(await confirm('b')).toEqual({ unconfirmed: [] });
+  await Promise.all([first, second, flush]);
+  await raid().write(0, block(3));
+});
+
+test('fails a held write after its bound, and goes on once the loss is confirmed', async () => {
+  await mirror('a', 'b');
+  await stack.call('lariat_raid_hold_losses', { name: 'r', timeout_ms: 20 });
+  legs[0].failWrites = true;
+  await expect(raid().write(0, block(1))).rejects.toMatchObject({ failure: 'aborted' });
+  await expect(raid().write(0, block(1))).rejects.toMatchObject({ failure: 'aborted' });
+  await stack.call('lariat_raid_confirm_losses', { name: 'r', base_bdevs: ['a'] });
+  await raid().write(0, block(2));
+  expect(await raid().read(0, 512)).toEqual(block(2));
+});
+
+test('holds nothing for a leg that was taken out on purpose, nor for a raid that is deleted', async () => {
+  await mirror('a', 'b', 'c');
+  await stack.call('lariat_raid_hold_losses', { name: 'r', timeout_ms: 60_000 });
+  await stack.call('bdev_raid_remove_base_bdev', { name: 'a' });
+  await raid().write(0, block(1));
+  legs[1].failWrites = true;
+  const held = raid().write(0, block(2));
+  held.catch(() => undefined);
+  while ((await shown()).num_base_bdevs_discovered === 2) await turn();
+  await stack.call('bdev_raid_delete', { name: 'r' });
+  await expect(held).rejects.toMatchObject({ failure: 'gone' });
+});
+
+test('a raid of another level loses nothing that it could hold', async () => {
+  await stack.call('bdev_raid_create', {
+    name: 'r',
+    raid_level: 'raid0',
+    strip_size_kb: 64,
+    base_bdevs: ['a'],
+  });
+  await expect(
+    stack.call('lariat_raid_hold_losses', { name: 'r', timeout_ms: 1 }),
+  ).rejects.toMatchObject({ code: -95 });
 });
 
 test('writes that fail on different legs at once never count on a leg that has left', async () => {
