@@ -18,6 +18,7 @@ export class NbdConnection {
   private requests = 0;
   private bytes = 0;
   private closed = false;
+  private isCorked = false;
   private resolveEnded: () => void = () => undefined;
 
   constructor(
@@ -98,12 +99,20 @@ export class NbdConnection {
 
   private reply(cookie: bigint, outcome: Awaited<ReturnType<typeof execute>>): void {
     const data = outcome.error === NbdError.none ? outcome.data : undefined;
-    if (data !== undefined) this.socket.cork();
+    this.corkForThisTurn();
     this.socket.write(simpleReply(cookie, outcome.error));
-    if (data !== undefined) {
-      this.socket.write(data);
+    if (data !== undefined) this.socket.write(data);
+  }
+
+  /** All replies of one turn of the event loop go in one system call: at depth 32 that call was a quarter of the time. */
+  private corkForThisTurn(): void {
+    if (this.isCorked) return;
+    this.isCorked = true;
+    this.socket.cork();
+    process.nextTick(() => {
+      this.isCorked = false;
       this.socket.uncork();
-    }
+    });
   }
 
   private fail(reason: unknown): void {

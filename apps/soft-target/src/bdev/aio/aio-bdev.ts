@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { constants } from 'node:fs';
+import { constants, readSync, writeSync } from 'node:fs';
 import { open, readFile, realpath, type FileHandle } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { BlockIoError, BlockIoFailure } from '@lariat/nvme-tcp';
@@ -7,6 +7,7 @@ import { MIB } from '@lariat/kernel';
 import type { JsonObject } from '../../rpc/method.js';
 import { Errno, RpcError } from '../../rpc/rpc-error.js';
 import { MeteredBdev } from '../metered-bdev.js';
+import { BlockingBudget } from './blocking-budget.js';
 
 const DEFAULT_BLOCK_SIZE_BYTES = 4096;
 const SECTOR_SIZE_BYTES = 512;
@@ -23,6 +24,7 @@ export interface AioOptions {
 /** A file or block device. Its writes are in the page cache when they resolve; flush is fdatasync. */
 export class AioBdev extends MeteredBdev {
   override readonly productName = 'AIO disk';
+  private readonly budget = new BlockingBudget();
 
   private constructor(
     override readonly name: string,
@@ -91,8 +93,13 @@ export class AioBdev extends MeteredBdev {
     const buffer = Buffer.allocUnsafe(lengthBytes);
     let done = 0;
     while (done < lengthBytes) {
-      const { bytesRead } = await this.io(
-        this.file.read(buffer, done, lengthBytes - done, offsetBytes + done),
+      const [at, length, position] = [done, lengthBytes - done, offsetBytes + done];
+      const bytesRead = await this.io(() =>
+        this.budget.run(
+          length,
+          () => readSync(this.file.fd, buffer, at, length, position),
+          async () => (await this.file.read(buffer, at, length, position)).bytesRead,
+        ),
       );
       if (bytesRead === 0) {
         throw new BlockIoError(
@@ -108,10 +115,14 @@ export class AioBdev extends MeteredBdev {
   protected override async writeBlocks(offsetBytes: number, data: Buffer): Promise<void> {
     let done = 0;
     while (done < data.length) {
-      const { bytesWritten } = await this.io(
-        this.file.write(data, done, data.length - done, offsetBytes + done),
+      const [at, length, position] = [done, data.length - done, offsetBytes + done];
+      done += await this.io(() =>
+        this.budget.run(
+          length,
+          () => writeSync(this.file.fd, data, at, length, position),
+          async () => (await this.file.write(data, at, length, position)).bytesWritten,
+        ),
       );
-      done += bytesWritten;
     }
   }
 
@@ -124,12 +135,12 @@ export class AioBdev extends MeteredBdev {
   }
 
   protected override async flushBlocks(): Promise<void> {
-    await this.io(this.file.datasync());
+    await this.io(() => this.file.datasync());
   }
 
-  private async io<T>(call: Promise<T>): Promise<T> {
+  private async io<T>(call: () => T | Promise<T>): Promise<T> {
     try {
-      return await call;
+      return await call();
     } catch (error) {
       const full = errnoOf(error) === 'ENOSPC';
       throw new BlockIoError(

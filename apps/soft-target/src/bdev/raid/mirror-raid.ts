@@ -97,13 +97,13 @@ export class MirrorRaid extends RaidBdev {
 
   private async readMirrored(offsetBytes: number, lengthBytes: number): Promise<Buffer> {
     const tried = new Set<RaidMember>();
-    let failure: unknown = this.noMembers();
+    let failure: unknown;
     for (;;) {
       const readable = this.members.filter(
         (member) => !member.isRebuilding && !member.isRemoved && !tried.has(member),
       );
       const member = readable[this.nextReader++ % Math.max(1, readable.length)];
-      if (member === undefined) throw failure;
+      if (member === undefined) throw failure ?? this.noMembers();
       try {
         return await member.run((bdev) => bdev.read(offsetBytes, lengthBytes));
       } catch (error) {
