@@ -87,7 +87,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     discards: () => config.target === 'soft',
     onChange: options.onProcessChange,
   });
-  const losses = new LossReporter({ node, controlPlane, engines, queue, log });
+  const losses = new LossReporter({ node, controlPlane, engines, frontends, queue, log });
   const watch = new EngineWatch({
     node,
     journal,

@@ -13,6 +13,7 @@ export type VolumeState = (typeof VolumeState)[keyof typeof VolumeState];
 export type VolumeEvent =
   | 'created'
   | 'attach'
+  | 'seize'
   | 'attached'
   | 'attach-undone'
   | 'detach'
@@ -20,7 +21,7 @@ export type VolumeEvent =
   | 'delete'
   | 'deleted';
 
-/** The life of a volume. `deleted` from `creating` is the undoing of a create; the record then goes. */
+/** The life of a volume. `seize` takes it from a node that is dead or cut off, for another one; `deleted` from `creating` is the undoing of a create; the record then goes. */
 export const VOLUME_MACHINE: StateMachine<VolumeState, VolumeEvent> = defineStateMachine<
   VolumeState,
   VolumeEvent
@@ -28,7 +29,7 @@ export const VOLUME_MACHINE: StateMachine<VolumeState, VolumeEvent> = defineStat
   creating: { created: 'detached', delete: 'deleting' },
   detached: { attach: 'attaching', delete: 'deleting' },
   attaching: { attached: 'attached', 'attach-undone': 'detached', detach: 'detaching' },
-  attached: { detach: 'detaching' },
+  attached: { detach: 'detaching', seize: 'attaching' },
   detaching: { detached: 'detached' },
   deleting: {},
 });
@@ -110,6 +111,8 @@ export interface AttachmentRecord {
   /** What a user opens: `nvme+tcp://…` or `nbd+unix:///?socket=…`; null until it is there. */
   readonly endpoint: string | null;
   readonly engine: NvmfEndpoint | null;
+  /** The node that it was taken from by force, until its engine is known to have stopped or to be locked out. */
+  readonly seizedFrom: string | null;
   /** Ids of the replicas that hold all acknowledged writes (invariant 4). */
   readonly inSync: readonly string[];
 }

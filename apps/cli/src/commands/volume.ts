@@ -23,6 +23,7 @@ interface CreateOptions extends WaitOption {
 interface AttachOptions extends WaitOption {
   readonly node: string;
   readonly frontend?: Frontend;
+  readonly force?: boolean;
 }
 
 export function addVolumeCommands(program: Command, runtime: Runtime): void {
@@ -97,6 +98,7 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
         'loop',
       ]),
     )
+    .option('--force', 'take it from the node that holds it, for one that is dead or cut off')
     .addOption(noWait())
     .action((name: string, options: AttachOptions, command: Command) =>
       online(runtime, command, (session, context) =>
@@ -108,6 +110,7 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
             volume: name,
             node: options.node,
             ...(options.frontend === undefined ? {} : { frontend: options.frontend }),
+            ...(options.force === undefined ? {} : { force: options.force }),
           },
           options.wait,
           volumeDetails,

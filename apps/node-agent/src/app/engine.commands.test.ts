@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { replicaNqn, volumeNqn, type EngineLeg } from '@lariat/contracts';
+import { lariatError, replicaNqn, volumeNqn, type EngineLeg } from '@lariat/contracts';
 import { systemClock } from '@lariat/kernel';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { connectionLost } from '../testing/fake-target.js';
@@ -152,6 +152,11 @@ test('a replica in use by the engine is neither exported nor deleted', async () 
   });
 });
 
+const stopped: string[] = [];
+const stopFrontend = async (volume: string): Promise<void> => {
+  stopped.push(volume);
+};
+
 function watcher(report: () => Promise<void>): EngineWatch {
   const { journal, target, engines, controllers, queue } = node;
   const controlPlane = {
@@ -162,7 +167,7 @@ function watcher(report: () => Promise<void>): EngineWatch {
     progress: () => undefined,
   };
   const common = { node: 'n1', engines, queue, log: silentLog };
-  const losses = new LossReporter({ ...common, controlPlane });
+  const losses = new LossReporter({ ...common, frontends: { stop: stopFrontend }, controlPlane });
   return new EngineWatch({ ...common, journal, target, controllers, losses, clock: systemClock });
 }
 
@@ -191,6 +196,21 @@ test('a leg that the raid lost stays on record until its loss is accepted', asyn
   await expect.poll(legStates).toEqual([['rep-a', 'member']]);
   expect(confirmed()).toEqual({ name: 'vol-1', base_bdevs: ['rep-bn1'] });
   expect(node.target.controllers.size).toBe(0);
+});
+
+test('an engine whose volume was taken away is stopped, and its held writes with it', async () => {
+  reachable('rep-b');
+  await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
+  const raid = node.target.raids.get('vol-1');
+  if (raid === undefined) throw new Error('no raid');
+  raid.bases = raid.bases.map((base) => (base === 'rep-bn1' ? null : base));
+  stopped.length = 0;
+  await watcher(() => Promise.reject(lariatError('EPOCH_STALE', 'taken by n2'))).poll();
+  await expect.poll(() => node.target.raids.size).toBe(0);
+  await node.queue.idle();
+  expect(stopped).toEqual(['vol-1']);
+  expect(node.journal.owned('raid', 'vol-1')).toBeUndefined();
+  expect(node.target.calls.map(({ method }) => method)).not.toContain('lariat_raid_confirm_losses');
 });
 
 test('a poll that fails changes nothing', async () => {

@@ -1,14 +1,22 @@
-import { delay, isRetryable, toLariatError, type KeyedQueue } from '@lariat/kernel';
+import {
+  delay,
+  isRetryable,
+  toLariatError,
+  type KeyedQueue,
+  type LariatError,
+} from '@lariat/kernel';
 import type { EngineReportRequest } from '@lariat/contracts';
 import type { OwnedRaid } from '../domain/ownership.js';
 import type { ControlPlanePort } from '../ports/control-plane.port.js';
 import type { LogPort } from '../ports/log.port.js';
 import type { Engines } from './engines.js';
+import type { Frontends } from './frontends.js';
 
 export interface LossReporterParts {
   readonly node: string;
   readonly controlPlane: ControlPlanePort;
   readonly engines: Engines;
+  readonly frontends: Pick<Frontends, 'stop'>;
   readonly queue: KeyedQueue;
   readonly log: LogPort;
 }
@@ -17,7 +25,10 @@ const RETRY_MS = 300;
 /** A refusal is not going to change soon; it is said again in case the volume's record does. */
 const REFUSED_RETRY_MS = 5_000;
 
-/** Tells the volume's record of lost legs until it is accepted, and only then lets go of them. */
+/**
+ * Tells the volume's record of lost legs until it is accepted, and only then lets go of them. An engine that is not
+ * the volume's any more is stopped.
+ */
 export class LossReporter {
   private readonly pursued = new Set<string>();
   private readonly stopping = new AbortController();
@@ -58,11 +69,23 @@ export class LossReporter {
         );
       } catch (reason) {
         const error = toLariatError(reason);
+        if (error.code === 'EPOCH_STALE') return this.giveUp(volume, epoch, error);
         if (!isRetryable(error.kind)) waitMs = REFUSED_RETRY_MS;
         log.warn('lost legs not settled yet', { volume, epoch, error: error.message });
         await delay(waitMs, this.stopping.signal);
       }
     }
+  }
+
+  /** The volume was taken from this node: what its engine holds is never acknowledged, and no one reads here any more. */
+  private async giveUp(volume: string, epoch: number, error: LariatError): Promise<void> {
+    const { engines, frontends, queue, log } = this.parts;
+    log.warn('engine locked out', { volume, epoch, error: error.message });
+    await queue.run(`volume/${volume}`, async () => {
+      if (engines.recordOf(volume)?.epoch !== epoch) return;
+      await frontends.stop(volume);
+      await engines.tearDown(volume);
+    });
   }
 
   private async letGo(volume: string, epoch: number, replicas: readonly string[]): Promise<void> {

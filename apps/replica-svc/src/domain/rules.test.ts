@@ -33,7 +33,15 @@ const volume = (given: Partial<VolumeRecord> = {}): VolumeRecord => ({
   uuid: 'u',
   epoch: 2,
   clean: false,
-  attachment: { epoch: 2, node: 'n1', frontend: 'nbd', endpoint: null, engine: null, inSync: [] },
+  attachment: {
+    epoch: 2,
+    node: 'n1',
+    frontend: 'nbd',
+    endpoint: null,
+    engine: null,
+    seizedFrom: null,
+    inSync: [],
+  },
   replicas: [
     replica('r1', 'n1'),
     replica('r2', 'n2'),

@@ -82,8 +82,9 @@ export class VolumeController {
     if (isAsked(there) && there.state === 'attached') return toVolumeView(there);
     return this.run('volume.attach', request.wait, context, async () => {
       const record = await this.service.volumes.find(request.volume);
-      if (!isAsked(record)) assertCanAttach(record, null, request.node);
-      return { volume: record.id, node: request.node, frontend };
+      const force = request.force === true;
+      if (!isAsked(record)) assertCanAttach(record, null, { node: request.node, force });
+      return { volume: record.id, node: request.node, frontend, force };
     });
   }
 

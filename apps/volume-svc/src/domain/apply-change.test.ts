@@ -78,6 +78,7 @@ describe('changes of a volume', () => {
         frontend: 'nbd',
         endpoint: 'e',
         engine: null,
+        seizedFrom: null,
         inSync: ['r1', 'r2', 'r3'],
       },
     });

@@ -23,21 +23,28 @@ export function assertCanDelete(record: VolumeRecord, operation: string | null):
 export function assertCanAttach(
   record: VolumeRecord,
   operation: string | null,
-  node: string,
+  wanted: { readonly node: string; readonly force: boolean },
 ): void {
+  assertNotClaimed(record, operation);
   // The operation's own second run finds what its first one put there.
   const isOwn = operation !== null && record.operation === operation;
   if (record.attachment !== null && !isOwn) {
-    const { node: holder } = record.attachment;
-    if (holder !== node) {
+    const { node: holder, frontend, epoch } = record.attachment;
+    if (holder === wanted.node) {
+      throw lariatError(
+        'VOLUME_ATTACHED',
+        `Volume '${record.name}' is attached on node '${holder}' already, with frontend '${frontend}': detach it first ('lariat volume detach ${record.name}').`,
+        { volume: record.id, node: holder, frontend, epoch },
+      );
+    }
+    if (!wanted.force) {
       throw lariatError(
         'VOLUME_ATTACHED_ELSEWHERE',
-        `Volume '${record.name}' is attached on node '${holder}': detach it there first ('lariat volume detach ${record.name}').`,
-        { volume: record.id, node: holder, epoch: record.attachment.epoch },
+        `Volume '${record.name}' is attached on node '${holder}': detach it there first ('lariat volume detach ${record.name}'). If that node is dead or cut off, attach with force: what it still writes is refused from then on.`,
+        { volume: record.id, node: holder, epoch },
       );
     }
   }
-  assertNotClaimed(record, operation);
   if (robustnessOf(record) === 'faulted') {
     throw lariatError(
       'VOLUME_FAULTED',

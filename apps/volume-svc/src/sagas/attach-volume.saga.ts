@@ -14,6 +14,7 @@ import {
   type SagaDefinition,
   type SagaStep,
   type StepContext,
+  attempt,
   attemptWhileLive,
   cleanUp,
 } from '@lariat/saga';
@@ -32,6 +33,8 @@ import {
 export interface AttachVolumeInput extends OnVolume {
   readonly node: string;
   readonly frontend: Frontend;
+  /** Takes the volume from the node that holds it. */
+  readonly force: boolean;
 }
 
 interface AttachVolumeMemory {
@@ -39,6 +42,8 @@ interface AttachVolumeMemory {
   readonly sizeBytes: number;
   readonly uuid: string;
   readonly wasClean: boolean;
+  /** The node that the volume is taken from; null when it was detached. */
+  readonly seizedFrom: string | null;
   readonly replicas: readonly { readonly id: string; readonly node: string }[];
   readonly legs: readonly EngineLeg[];
   readonly engine: NvmfEndpoint;
@@ -53,6 +58,8 @@ type Step = SagaStep<AttachVolumeInput, AttachVolumeMemory>;
  * that died takes to come back and to be given its command again; a node that is declared down ends the wait.
  */
 const EXPORT_TIMEOUT_MS = 12_000;
+/** How long the node that a volume is taken from may take to stop its engine; it is done without it then. */
+const EVICT_TIMEOUT_MS = 3_000;
 
 export function attachVolumeSaga(
   deps: SagaDeps,
@@ -60,7 +67,14 @@ export function attachVolumeSaga(
   return {
     kind: 'volume.attach',
     subjectOf: (input) => `volume/${input.volume}`,
-    steps: [claim(deps), exportLegs(deps), startEngine(deps), startFrontend(), finish(deps)],
+    steps: [
+      claim(deps),
+      evict(),
+      exportLegs(deps),
+      startEngine(deps),
+      startFrontend(),
+      finish(deps),
+    ],
     result: volumeResult,
   };
 }
@@ -70,12 +84,13 @@ function claim(deps: SagaDeps): Step {
   const step = claimStep<AttachVolumeInput, AttachVolumeMemory>(
     deps,
     (record, context) => {
-      assertCanAttach(record, context.operation, context.input.node);
+      const { node, frontend, force } = context.input;
+      assertCanAttach(record, context.operation, { node, force });
       // A second run of this step finds its own epoch.
-      const epoch = record.attachment === null ? record.epoch + 1 : record.attachment.epoch;
-      const { node, frontend } = context.input;
+      const isOwn = record.operation === context.operation && record.state === 'attaching';
+      const epoch = isOwn ? record.epoch : record.epoch + 1;
       return [
-        { type: 'transition', event: 'attach' },
+        { type: 'transition', event: record.state === 'attached' ? 'seize' : 'attach' },
         { type: 'raise-epoch', epoch },
         {
           type: 'set-attachment',
@@ -85,6 +100,7 @@ function claim(deps: SagaDeps): Step {
             frontend,
             endpoint: null,
             engine: null,
+            seizedFrom: seizedFrom(record, isOwn),
             inSync: inSyncOf(record),
           },
         },
@@ -92,6 +108,7 @@ function claim(deps: SagaDeps): Step {
     },
     {
       remember: (record) => ({
+        seizedFrom: record.attachment?.seizedFrom ?? null,
         epoch: record.epoch,
         sizeBytes: record.sizeBytes,
         uuid: record.uuid,
@@ -118,6 +135,11 @@ function claim(deps: SagaDeps): Step {
   };
 }
 
+/** A second run of the claim finds what its first one noted. */
+function seizedFrom({ attachment }: VolumeRecord, isOwn: boolean): string | null {
+  return (isOwn ? attachment?.seizedFrom : attachment?.node) ?? null;
+}
+
 async function assertNodeReady({ client, input }: Context): Promise<NodeView> {
   const node = await client.request('node.get', { node: input.node });
   if (node.state === 'down') {
@@ -140,6 +162,45 @@ async function assertNodeReady({ client, input }: Context): Promise<NodeView> {
   return node;
 }
 
+/**
+ * Asks the node that held the volume to stop: what it answers is in the volume then, and every leg is as good as the
+ * others. Without an answer it may go on writing until its legs no longer admit it.
+ */
+function evict(): Step {
+  return {
+    name: 'evict',
+    waitsFor: (_input, { seizedFrom }) =>
+      seizedFrom == null
+        ? 'nothing'
+        : `the engine on ${seizedFrom} to stop, for ${(2 * EVICT_TIMEOUT_MS) / 1000} s at most`,
+    timeoutMs: 3 * EVICT_TIMEOUT_MS,
+    retry: RETRY_BRIEFLY,
+    run: async (context) => {
+      const { seizedFrom = null, epoch = 0 } = context.memory;
+      if (seizedFrom === null) return;
+      const { volume } = context.input;
+      // Under the new epoch: a command of the old one that is still on its way is refused after it.
+      const input = { volume, epoch };
+      const stops = [
+        ['frontend.stop', 'frontend'],
+        ['engine.stop', 'engine'],
+      ] as const;
+      for (const [command, key] of stops) {
+        const outcome = await attempt(context, seizedFrom, command, input, key, EVICT_TIMEOUT_MS);
+        if (!outcome.ok) {
+          context.log.warn('seized without its engine’s help', {
+            volume,
+            from: seizedFrom,
+            error: outcome.error.message,
+          });
+          return;
+        }
+      }
+      return { wasClean: true, seizedFrom: null };
+    },
+  };
+}
+
 /** Each leg admits only this epoch's engine; one that can't be reached leaves the in-sync set before the engine starts. */
 function exportLegs(deps: SagaDeps): Step {
   return {
@@ -156,15 +217,16 @@ function exportLegs(deps: SagaDeps): Step {
       const record = await deps.volumes.find(context.input.volume);
       // As it was when the volume was taken: this step itself marks it unclean, and may run again.
       const before = { ...record, clean: context.memory.wasClean ?? record.clean };
-      const choice = chooseLegs(before, context.input.node, (node) => answering.has(node));
-      const exported = await Promise.all(
-        choice.use.map((replica) => exportLeg(context, record, replica)),
+      const choice = chooseLegs(
+        before,
+        context.input.node,
+        (node) => answering.has(node),
+        (node) => node !== context.memory.seizedFrom,
       );
-      const legs = exported.flatMap((result) => ('leg' in result ? [result.leg] : []));
-      const lost = [
-        ...choice.leave,
-        ...exported.flatMap((result) => ('leg' in result ? [] : [result])),
-      ];
+      const { legs, lost } =
+        choice.kind === 'all'
+          ? await exportAll(context, record, choice.replicas)
+          : await exportOne(context, record, choice.candidates);
       if (legs.length === 0) throw noLegLeft(record, lost);
       // Not clean from here on: the engine may write as soon as it runs.
       await changeVolume(deps, context, [
@@ -192,11 +254,57 @@ function exportLegs(deps: SagaDeps): Step {
   };
 }
 
+interface ExportedLegs {
+  readonly legs: readonly EngineLeg[];
+  /** Leave the in-sync set. */
+  readonly lost: readonly Lost[];
+}
+
+interface Lost {
+  readonly replica: string;
+  readonly reason: string;
+}
+
+async function exportAll(
+  context: Context,
+  record: VolumeRecord,
+  replicas: readonly string[],
+): Promise<ExportedLegs> {
+  const exported = await Promise.all(
+    replicas.map((replica) => exportLeg(context, record, replica)),
+  );
+  return {
+    legs: exported.flatMap((result) => ('leg' in result ? [result.leg] : [])),
+    lost: exported.flatMap((result) => ('leg' in result ? [] : [result])),
+  };
+}
+
+/** The first candidate that can be reached; all others of the in-sync set are to be copied from it. */
+async function exportOne(
+  context: Context,
+  record: VolumeRecord,
+  candidates: readonly string[],
+): Promise<ExportedLegs> {
+  const failed: Lost[] = [];
+  for (const candidate of candidates) {
+    const result = await exportLeg(context, record, candidate);
+    if (!('leg' in result)) {
+      failed.push(result);
+      continue;
+    }
+    const node = record.replicas.find(({ id }) => id === candidate)?.node;
+    const reason = `unclean stop in epoch ${context.memory.epoch}: copied anew from ${candidate} on ${node}`;
+    const others = inSyncOf(record).filter((id) => id !== candidate);
+    return { legs: [result.leg], lost: others.map((replica) => ({ replica, reason })) };
+  }
+  return { legs: [], lost: failed };
+}
+
 async function exportLeg(
   context: Context,
   record: VolumeRecord,
   replica: string,
-): Promise<{ readonly leg: EngineLeg } | { readonly replica: string; readonly reason: string }> {
+): Promise<{ readonly leg: EngineLeg } | Lost> {
   const node = record.replicas.find(({ id }) => id === replica)?.node ?? '';
   const epoch = context.memory.epoch ?? 0;
   const base = { replica, volume: record.id, epoch };
@@ -273,6 +381,7 @@ function finish(deps: SagaDeps): Step {
         frontend: input.frontend,
         endpoint: memory.endpoint ?? null,
         engine: memory.engine ?? null,
+        seizedFrom: null,
         inSync: inSyncOf(record),
       },
     },
@@ -280,18 +389,12 @@ function finish(deps: SagaDeps): Step {
   ]);
 }
 
-function faults(
-  deps: SagaDeps,
-  lost: readonly { replica: string; reason: string }[],
-): VolumeChange[] {
+function faults(deps: SagaDeps, lost: readonly Lost[]): VolumeChange[] {
   const atMs = deps.clock.nowMs();
   return lost.map(({ replica, reason }) => ({ type: 'fault-replica', replica, reason, atMs }));
 }
 
-function noLegLeft(
-  record: VolumeRecord,
-  lost: readonly { replica: string; reason: string }[],
-): Error {
+function noLegLeft(record: VolumeRecord, lost: readonly Lost[]): Error {
   return lariatError(
     'LEG_UNREACHABLE',
     `No replica of volume '${record.name}' can be reached: ${lost.map(({ replica, reason }) => `${replica} (${reason})`).join('; ')}. Bring one of the nodes back.`,

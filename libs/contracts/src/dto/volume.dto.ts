@@ -63,6 +63,11 @@ export class AttachVolumeRequest extends ChangeVolumeRequest {
   @IsOptional()
   @IsFrontend()
   frontend?: Frontend;
+
+  /** Takes the volume from the node that holds it, if need be without that node's help. */
+  @IsOptional()
+  @IsBoolean({ message: 'force must be true or false.' })
+  force?: boolean;
 }
 
 export class SnapshotRequest extends ChangeVolumeRequest {
