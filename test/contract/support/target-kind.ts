@@ -21,7 +21,7 @@ const softTargetMain = join(
   'main.js',
 );
 
-const softTarget: TargetKind = {
+export const softTarget: TargetKind = {
   name: 'soft-target',
   missing: undefined,
   command: ({ rpcSocket, stateDir }) => [

@@ -3,12 +3,13 @@ import { once } from 'node:events';
 import { open, type FileHandle } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { MIB } from '@lariat/kernel';
 import { Spdk, SpdkClient } from '@lariat/spdk';
 import type { TargetKind } from './target-kind.js';
 import { Hopeless, waitUntil } from './wait-until.js';
 
 const READY_TIMEOUT_MS = 30_000;
-const DISK_BYTES = 96 * 1024 * 1024;
+const DISK_BYTES = 96 * MIB;
 
 /** A target process with one file as its disk and one port to export on. */
 export class TargetProcess {
@@ -57,13 +58,17 @@ export class TargetProcess {
     return this.client;
   }
 
-  /** Opens the disk file, and gives it a store of 1 MiB clusters. */
-  async makeStore(): Promise<void> {
+  get diskSizeBytes(): number {
+    return DISK_BYTES;
+  }
+
+  /** Opens the disk file, and gives it a store. */
+  async makeStore(clusterSizeBytes: number = MIB): Promise<void> {
     await this.openDisk();
     await this.spdk.lvol.createLvstore({
       bdevName: 'disk',
       lvsName: this.storeName,
-      clusterSizeBytes: 1024 * 1024,
+      clusterSizeBytes,
       clearMethod: 'write_zeroes',
     });
   }
