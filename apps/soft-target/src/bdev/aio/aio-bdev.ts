@@ -8,6 +8,7 @@ import type { JsonObject } from '../../rpc/method.js';
 import { Errno, RpcError } from '../../rpc/rpc-error.js';
 import { MeteredBdev } from '../metered-bdev.js';
 import { BlockingBudget } from './blocking-budget.js';
+import { openExclusively } from './disk-lock.js';
 
 const DEFAULT_BLOCK_SIZE_BYTES = 4096;
 const SECTOR_SIZE_BYTES = 512;
@@ -21,7 +22,10 @@ export interface AioOptions {
   readonly uuid: string | undefined;
 }
 
-/** A file or block device. Its writes are in the page cache when they resolve; flush is fdatasync. */
+/**
+ * A file or block device, which no one else may write to meanwhile unless it is opened read-only. Its writes are in the
+ * page cache when they resolve; flush is fdatasync.
+ */
 export class AioBdev extends MeteredBdev {
   override readonly productName = 'AIO disk';
   private readonly budget = new BlockingBudget();
@@ -37,7 +41,7 @@ export class AioBdev extends MeteredBdev {
     super();
   }
 
-  /** Throws the -errno of the open, or EINVAL for a block size or a size that does not fit. */
+  /** Throws the -errno of the open (EBUSY: another process, or another bdev, has it), or EINVAL for a block size or a size that does not fit. */
   static async open(options: AioOptions): Promise<AioBdev> {
     const blockSizeBytes = options.blockSizeBytes ?? DEFAULT_BLOCK_SIZE_BYTES;
     const isPowerOf2 = (blockSizeBytes & (blockSizeBytes - 1)) === 0;
@@ -154,13 +158,14 @@ export class AioBdev extends MeteredBdev {
 
 async function openFile({ filename, readOnly }: AioOptions): Promise<FileHandle> {
   try {
-    return await open(filename, readOnly ? constants.O_RDONLY : constants.O_RDWR);
+    return await (readOnly ? open(filename, constants.O_RDONLY) : openExclusively(filename));
   } catch (error) {
     throw openError(error);
   }
 }
 
 function openError(error: unknown): unknown {
+  if (error instanceof RpcError) return error;
   const errno = errnoOf(error);
   if (errno !== undefined && errno in Errno) return RpcError.errno(errno as keyof typeof Errno);
   const number = (error as NodeJS.ErrnoException).errno;
