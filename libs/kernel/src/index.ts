@@ -4,5 +4,6 @@ export * from './errors.js';
 export * from './fault-point.js';
 export * from './ids.js';
 export * from './keyed-queue.js';
+export * from './media-content.js';
 export * from './state-table.js';
 export * from './units.js';

@@ -23,6 +23,7 @@ if (isNew) {
     bdev_name: 'disk',
     lvs_name: 'lvs',
     cluster_sz: CLUSTER_SIZE,
+    lariat_overwrite: true,
   });
   for (let index = 0; index < LVOLS; index += 1) {
     await stack.call('bdev_lvol_create', {

@@ -27,6 +27,7 @@ beforeEach(async () => {
     lvs_name: 'lvs',
     cluster_sz: MIB,
     clear_method: 'none',
+    lariat_overwrite: true,
   });
 });
 

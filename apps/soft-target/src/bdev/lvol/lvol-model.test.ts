@@ -66,7 +66,12 @@ class Pair {
     await disk.write(0, Buffer.alloc(disk.sizeBytes, 0xdb));
     const stack = startBdevStack(folder);
     stack.registry.register(disk);
-    await stack.stores.create({ bdevName: 'disk', name: 'lvs', clusterSizeBytes: CLUSTER });
+    await stack.stores.create({
+      bdevName: 'disk',
+      name: 'lvs',
+      clusterSizeBytes: CLUSTER,
+      overwrite: true,
+    });
     return new Pair(folder, disk, stack);
   }
 

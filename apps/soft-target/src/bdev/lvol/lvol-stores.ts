@@ -6,6 +6,7 @@ import type { Log } from '../../app/log.js';
 import { RpcError } from '../../rpc/rpc-error.js';
 import { BdevClaim, BdevEvent, type Bdev } from '../bdev.js';
 import type { TargetBdevs } from '../registry.js';
+import { clearLabelAreas, refuseContent, superblockLength } from './label-areas.js';
 import { LvolBdev } from './lvol-bdev.js';
 import { LvolMetadata } from './lvol-metadata.js';
 import { checkName, clustersOf, LvolStore } from './lvol-store.js';
@@ -32,14 +33,14 @@ export interface LvolStoresDeps {
   readonly registry: TargetBdevs;
   readonly stateDir: string;
   readonly log: Log;
-  /** Throws when a bdev has content that a new store must not overwrite. */
-  readonly refuseForeignContent?: (bdev: Bdev) => Promise<void>;
 }
 
 export interface NewStore {
   readonly bdevName: string;
   readonly name: string;
   readonly clusterSizeBytes: number | undefined;
+  /** Whether what else the bdev holds may be lost; another lvol store may not, in any case. */
+  readonly overwrite?: boolean;
 }
 
 /** The lvol stores of a target. A store's metadata is in `<stateDir>/lvs-<uuid>`. */
@@ -84,8 +85,9 @@ export class LvolStores {
     return store === undefined ? undefined : { store, lvol: bdev.lvol };
   }
 
-  async create({ bdevName, name, clusterSizeBytes }: NewStore): Promise<LvolStore> {
-    const { registry, refuseForeignContent } = this.deps;
+  async create(wanted: NewStore): Promise<LvolStore> {
+    const { bdevName, name, clusterSizeBytes, overwrite = false } = wanted;
+    const { registry } = this.deps;
     checkName(name);
     const bdev = registry.find(bdevName);
     if (bdev === undefined) throw RpcError.errno('ENODEV');
@@ -100,8 +102,9 @@ export class LvolStores {
     try {
       await this.swept;
       if ((await readSuperblock(bdev)) !== undefined) throw RpcError.errno('EEXIST');
-      await refuseForeignContent?.(bdev);
       if (clustersOf(bdev.sizeBytes, cluster) < 2) throw RpcError.errno('ENOSPC');
+      if (overwrite) await clearLabelAreas(bdev);
+      else await refuseContent(bdev);
       return await this.format(bdev, name, cluster);
     } catch (error) {
       registry.release(bdev, user);
@@ -120,7 +123,7 @@ export class LvolStores {
     const folder = this.folderOf(store.uuid);
     await rename(folder, folder + UNFINISHED);
     this.void.add(store.uuid);
-    await wipe(store.base);
+    await clearLabelAreas(store.base);
     await rm(folder + UNFINISHED, { recursive: true });
     this.deps.registry.release(store.base, user);
   }
@@ -145,7 +148,7 @@ export class LvolStores {
       if (superblock === undefined) return;
       await this.closing.get(superblock.uuid);
       if (this.void.has(superblock.uuid)) {
-        if (registry.claimOf(bdev) === undefined) await wipe(bdev);
+        if (registry.claimOf(bdev) === undefined) await clearLabelAreas(bdev);
         return;
       }
       if (registry.claimOf(bdev) === undefined) await this.load(bdev, superblock.uuid);
@@ -280,11 +283,6 @@ function claimUser(storeName: string): string {
   return `lvol store ${storeName}`;
 }
 
-/** A superblock's bytes in whole blocks. */
-function superblockLength(bdev: Bdev): number {
-  return Math.max(SUPERBLOCK_SIZE_BYTES, bdev.blockSizeBytes);
-}
-
 async function readSuperblock(bdev: Bdev): Promise<Superblock | undefined> {
   const length = superblockLength(bdev);
   return bdev.sizeBytes < length ? undefined : decodeSuperblock(await bdev.read(0, length));
@@ -293,8 +291,4 @@ async function readSuperblock(bdev: Bdev): Promise<Superblock | undefined> {
 async function writeSuperblock(bdev: Bdev, block: Buffer): Promise<void> {
   await bdev.write(0, Buffer.concat([block], superblockLength(bdev)));
   await bdev.flush();
-}
-
-async function wipe(bdev: Bdev): Promise<void> {
-  await writeSuperblock(bdev, Buffer.alloc(SUPERBLOCK_SIZE_BYTES));
 }

@@ -1,4 +1,4 @@
-import { decodeObject, oneOf, opt, str, uint32 } from '../../rpc/decode.js';
+import { bool, decodeObject, oneOf, opt, str, uint32 } from '../../rpc/decode.js';
 import { method, type JsonObject, type MethodTable } from '../../rpc/method.js';
 import { RpcError } from '../../rpc/rpc-error.js';
 import { answeringInvalidParams } from './lvol-answers.js';
@@ -36,12 +36,20 @@ export function lvsMethods({ stores }: { readonly stores: LvolStores }): MethodT
         clear_method: opt(clearMethod),
         num_md_pages_per_cluster_ratio: opt(uint32),
         md_page_size: opt(uint32),
+        // Not of SPDK, which overwrites whatever there is.
+        lariat_overwrite: opt(bool),
       }),
-      async ({ bdev_name: bdevName, lvs_name: name, cluster_sz: clusterSize }) => {
+      async ({
+        bdev_name: bdevName,
+        lvs_name: name,
+        cluster_sz: clusterSize,
+        lariat_overwrite: overwrite,
+      }) => {
         const store = await stores.create({
           bdevName,
           name,
           clusterSizeBytes: clusterSize === 0 ? undefined : clusterSize,
+          overwrite: overwrite ?? false,
         });
         return store.uuid;
       },

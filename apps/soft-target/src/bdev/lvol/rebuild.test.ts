@@ -30,6 +30,7 @@ beforeEach(async () => {
       bdev_name: disk,
       lvs_name: lvs,
       cluster_sz: MIB,
+      lariat_overwrite: true,
     });
   }
 });
