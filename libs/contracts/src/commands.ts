@@ -36,7 +36,10 @@ type Nothing = Readonly<Record<string, never>>;
 
 /** Input and output of each command. Sizes are bytes; times are milliseconds. */
 export interface CommandMap {
-  /** Makes the file when `sizeBytes` is given and it is absent; refuses foreign content; makes or adopts the lvol store. */
+  /**
+   * Makes the file when `sizeBytes` is given and it is absent; refuses foreign content unless `erase` says that it may be
+   * lost; makes or adopts the lvol store.
+   */
   'disk.add': {
     input: {
       disk: string;
@@ -44,6 +47,7 @@ export interface CommandMap {
       path: string;
       tags: readonly string[];
       sizeBytes: number | null;
+      erase?: boolean;
     };
     output: DiskRecord;
   };

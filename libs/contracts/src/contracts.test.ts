@@ -39,6 +39,7 @@ describe('requests', () => {
     ['replica.remove', { volume: 'v1', replica: newReplicaId(), dryRun: true }],
     ['replica.rebuild', { volume: 'v1' }],
     ['disk.add', { node: 'n1', path: '/dev/sdb' }],
+    ['disk.add', { node: 'n1', path: '/dev/sdb', erase: true }],
     ['operation.wait', { operation: 'op-0123456789ab', timeoutMs: 1 }],
     [
       'internal.placement.reserve',
@@ -78,6 +79,7 @@ describe('requests', () => {
     ['volume.get', {}, 'NAME_INVALID'],
     ['volume.attach', { volume: 'v1', node: 'n1', frontend: 'iscsi' }, 'FRONTEND_INVALID'],
     ['disk.add', { node: 'n1', path: 'relative' }, 'REQUEST_INVALID'],
+    ['disk.add', { node: 'n1', path: '/dev/sdb', erase: 'yes' }, 'REQUEST_INVALID'],
     ['operation.wait', { operation: 'op', timeoutMs: 0 }, 'REQUEST_INVALID'],
     [
       'internal.volume.change',

@@ -67,6 +67,7 @@ interface AddDiskOptions extends WaitOption {
   readonly name?: string;
   readonly size?: number;
   readonly tag?: string[];
+  readonly erase?: boolean;
 }
 
 export function addDiskCommands(program: Command, runtime: Runtime): void {
@@ -89,12 +90,13 @@ export function addDiskCommands(program: Command, runtime: Runtime): void {
 
   disk
     .command('add')
-    .description('give a node a disk; one with foreign content is refused')
+    .description('give a node a disk; one that holds anything is refused, unless it is erased')
     .argument('<node>')
     .argument('<path>', 'block device, or a file that is or will be the disk, on the node')
     .option('--name <name>', 'its name on the node')
     .option('--size <size>', 'needed to make a file that does not exist yet', parseSize)
     .option('--tag <tag>', 'a tag; may be given again', collect)
+    .option('--erase', 'lose what the disk holds, such as a file system or another store')
     .addOption(noWait())
     .action((node: string, path: string, options: AddDiskOptions, command: Command) =>
       online(runtime, command, (session, context) =>
@@ -108,6 +110,7 @@ export function addDiskCommands(program: Command, runtime: Runtime): void {
             ...(options.name === undefined ? {} : { name: options.name }),
             ...(options.size === undefined ? {} : { sizeBytes: options.size }),
             ...(options.tag === undefined ? {} : { tags: options.tag }),
+            ...(options.erase === undefined ? {} : { erase: options.erase }),
           },
           options.wait,
           (reply) => diskTable([reply]),

@@ -1,6 +1,6 @@
-import { lariatError, type DiskRecord } from '@lariat/contracts';
+import { hasCode, lariatError, type DiskRecord } from '@lariat/contracts';
 import { CLUSTER_SIZE_BYTES, newUuid } from '@lariat/kernel';
-import type { LvstoreInfo } from '@lariat/spdk';
+import { SpdkError, type LvstoreInfo } from '@lariat/spdk';
 import { aioName } from '../domain/names.js';
 import type { OwnedDisk } from '../domain/ownership.js';
 import type { FilesPort } from '../ports/files.port.js';
@@ -15,6 +15,8 @@ export interface DiskPlan {
   readonly tags: readonly string[];
   /** Makes a file of this size when there is none. */
   readonly sizeBytes: number | null;
+  /** What the disk holds may be lost. */
+  readonly erase?: boolean;
 }
 
 /** One block size for all disks, so that legs of a raid match whatever they lie on. */
@@ -30,7 +32,7 @@ export class Disks {
     private readonly files: FilesPort,
   ) {}
 
-  /** Makes the disk, or adopts it; content that is not ours is refused. */
+  /** Makes the disk, or adopts it; content that is not ours is refused, unless it may be erased. */
   async add(plan: DiskPlan, operation: string): Promise<DiskRecord> {
     const known = this.journal.owned('disk', plan.disk);
     this.refuseTaken(plan, known);
@@ -67,7 +69,7 @@ export class Disks {
       await this.files.makeSparse(plan.path, plan.sizeBytes);
     }
     try {
-      const store = await this.openStore(record, known !== undefined);
+      const store = await this.openStore(record, plan.erase ?? false);
       const capacityBytes = store.totalDataClusters * store.clusterSizeBytes;
       const { clusterSizeBytes } = store;
       record = {
@@ -76,8 +78,8 @@ export class Disks {
         params: { ...record.params, capacityBytes, clusterSizeBytes },
       };
     } catch (reason) {
-      // Foreign content: nothing of ours was put there, so nothing of ours may stay on record.
-      if (known === undefined && record.uuid === null && isForeign(reason)) {
+      // Nothing of ours was put there, so nothing of ours may stay on record.
+      if (record.uuid === null && isRefusal(reason) && !this.hasBegun(record)) {
         await this.closeBdev(record);
         await this.journal.dropOwned('disk', record.name);
       }
@@ -92,12 +94,7 @@ export class Disks {
     await this.openBdev(record);
     await this.target.spdk().bdev.waitForExamine();
     const store = await this.storeOn(record);
-    if (record.uuid !== null && store?.uuid !== record.uuid) {
-      throw lariatError(
-        'NOT_OWNED',
-        `${record.params.path} holds ${store === undefined ? 'no lvol store' : `store ${store.uuid}`}, not store ${record.uuid} of disk ${record.name}; is it the right device?`,
-      );
-    }
+    if (record.uuid !== null && store?.uuid !== record.uuid) throw missingStore(record, store);
   }
 
   async remove(disk: string): Promise<void> {
@@ -147,20 +144,26 @@ export class Disks {
     }
   }
 
+  /** A store may be half made on the disk. */
+  private hasBegun(record: OwnedDisk): boolean {
+    return this.journal.owned('disk', record.name)?.params.formatBegun ?? false;
+  }
+
   /** The lvol store on the disk, found by examine or made now. */
-  private async openStore(record: OwnedDisk, begunBefore: boolean): Promise<LvstoreInfo> {
+  private async openStore(record: OwnedDisk, erase: boolean): Promise<LvstoreInfo> {
+    const { path } = record.params;
     await this.openBdev(record);
     const { bdev, lvol } = this.target.spdk();
     await bdev.waitForExamine();
     const found = await this.storeOn(record);
     if (found !== undefined) {
       if (found.name === record.name) return found;
-      throw foreign(`${record.params.path} holds the lvol store '${found.name}'`);
+      throw foreign(
+        `${path} holds the lvol store '${found.name}', which this node's target has open`,
+      );
     }
-    // What an interrupted try of our own has begun to write is not foreign.
-    if (!begunBefore && !(await this.files.looksBlank(record.params.path))) {
-      throw foreign(`${record.params.path} holds data`);
-    }
+    if (record.uuid !== null) throw missingStore(record);
+    await this.makeBlank(record, erase);
     await lvol.createLvstore(
       {
         bdevName: aioName(record.name),
@@ -181,6 +184,26 @@ export class Disks {
     return made;
   }
 
+  private async makeBlank(record: OwnedDisk, erase: boolean): Promise<void> {
+    const { path } = record.params;
+    const content = await this.files.contentOf(path);
+    // What an interrupted try of our own has begun to write is not foreign.
+    if (content.length > 0 && !erase && !this.hasBegun(record)) {
+      throw foreign(`${path} holds ${content.join(', ')}`);
+    }
+    // On record before the first byte is written: a retry must not take what is ours for foreign, nor the reverse.
+    await this.journal.putOwned({ ...record, params: { ...record.params, formatBegun: true } });
+    if (content.length === 0) return;
+    // The target lets no one else write to a disk that it has open.
+    await this.closeBdev(record);
+    try {
+      await this.files.clearContent(path);
+    } catch (reason) {
+      throw isBusy(reason) ? taken(path, reason) : reason;
+    }
+    await this.openBdev(record);
+  }
+
   private async openBdev(record: OwnedDisk): Promise<void> {
     const { bdev } = this.target.spdk();
     const name = aioName(record.name);
@@ -191,12 +214,16 @@ export class Disks {
     } catch (reason) {
       if (!isAbsent(reason)) throw reason;
     }
-    await bdev.aioCreate({
-      name,
-      filename: record.params.path,
-      blockSizeBytes: BLOCK_SIZE_BYTES,
-      uuid: record.params.bdevUuid,
-    });
+    try {
+      await bdev.aioCreate({
+        name,
+        filename: record.params.path,
+        blockSizeBytes: BLOCK_SIZE_BYTES,
+        uuid: record.params.bdevUuid,
+      });
+    } catch (reason) {
+      throw isBusy(reason) ? taken(record.params.path, reason) : reason;
+    }
   }
 
   private async closeBdev(record: OwnedDisk): Promise<void> {
@@ -216,12 +243,35 @@ export class Disks {
 function foreign(what: string): Error {
   return lariatError(
     'DISK_FOREIGN_CONTENT',
-    `${what}, which is not Lariat's; it is left untouched. Wipe it (wipefs -a, or zero its first and last MiB) if nobody needs it`,
+    `${what}, which is not Lariat's; it is left untouched. If nobody needs it, add the disk with 'erase' (lariat disk add --erase)`,
   );
 }
 
-function isForeign(reason: unknown): boolean {
-  return reason instanceof Error && (reason as { code?: unknown }).code === 'DISK_FOREIGN_CONTENT';
+function taken(path: string, reason: unknown): Error {
+  return lariatError(
+    'DISK_TAKEN',
+    `${path} is in use on its node: mounted, part of a RAID or volume group, or the disk of another target; end that use first`,
+    {},
+    reason,
+  );
+}
+
+function missingStore(record: OwnedDisk, found?: LvstoreInfo): Error {
+  return lariatError(
+    'NOT_OWNED',
+    `${record.params.path} holds ${found === undefined ? 'no lvol store' : `store ${found.uuid}`}, not store ${record.uuid} of disk ${record.name}; is it the right device?`,
+  );
+}
+
+/** EBUSY of the target's answer, or of a call on this node. */
+function isBusy(reason: unknown): boolean {
+  if (reason instanceof SpdkError) return reason.errno === 'EBUSY';
+  return reason instanceof Error && (reason as NodeJS.ErrnoException).code === 'EBUSY';
+}
+
+/** The disk is another's, and was left as it was. */
+function isRefusal(reason: unknown): boolean {
+  return hasCode(reason, 'DISK_FOREIGN_CONTENT') || hasCode(reason, 'DISK_TAKEN');
 }
 
 export function toDiskRecord(record: OwnedDisk): DiskRecord {

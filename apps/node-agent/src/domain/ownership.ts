@@ -29,6 +29,8 @@ export interface OwnedDisk extends OwnedCommon {
     readonly bdevUuid: string;
     readonly capacityBytes: number;
     readonly clusterSizeBytes: number;
+    /** The disk was found blank, or was given up by its user: what is on it while `uuid` is null is our own. */
+    readonly formatBegun?: boolean;
   };
 }
 

@@ -2,7 +2,9 @@ export interface FilesPort {
   kindOf(path: string): Promise<'absent' | 'file' | 'device' | 'other'>;
   /** Makes a sparse file; refuses one that is there. */
   makeSparse(path: string, sizeBytes: number): Promise<void>;
-  /** True when the first and the last MiB hold zeros alone: no partition table, file system or store. */
-  looksBlank(path: string): Promise<boolean>;
+  /** What the first and the last MiB show that a disk holds (kernel's identifyContent); empty for a blank one. */
+  contentOf(path: string): Promise<readonly string[]>;
+  /** Zeros those, so that the disk is blank. Throws EBUSY for a block device that is mounted or otherwise in use. */
+  clearContent(path: string): Promise<void>;
   remove(path: string): Promise<void>;
 }

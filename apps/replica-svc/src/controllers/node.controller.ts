@@ -106,6 +106,7 @@ export class NodeController {
         path: request.path,
         tags: request.tags ?? [],
         sizeBytes: request.sizeBytes === undefined ? null : roundUpToCluster(request.sizeBytes),
+        erase: request.erase ?? false,
       };
     };
     return runOperation<DiskView>(this.service.runner, {

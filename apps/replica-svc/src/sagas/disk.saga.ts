@@ -11,6 +11,7 @@ export interface AddDiskInput {
   readonly path: string;
   readonly tags: readonly string[];
   readonly sizeBytes: number | null;
+  readonly erase?: boolean;
 }
 
 export interface RemoveDiskInput {

@@ -48,6 +48,11 @@ export class AddDiskRequest extends MutatingRequest {
   @ArrayMaxSize(32, { message: 'at most 32 tags.' })
   @IsString({ each: true, message: 'each tag must be text.' })
   tags?: string[];
+
+  /** What the disk holds may be lost. Without it a disk with content is refused: DISK_FOREIGN_CONTENT names it. */
+  @IsOptional()
+  @IsBoolean({ message: 'erase must be true or false.' })
+  erase?: boolean;
 }
 
 export class RemoveDiskRequest extends MutatingRequest {

@@ -1,10 +1,10 @@
-import { mkdir, open, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import { MIB } from '@lariat/kernel';
+import { constants } from 'node:fs';
+import { mkdir, open, readFile, realpath, rm, stat, type FileHandle } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import { identifyContent, LABEL_AREA_BYTES } from '@lariat/kernel';
 import type { FilesPort } from '../../ports/files.port.js';
 
-/** Partition tables, file systems, RAID and LVM labels all leave marks in the first or the last MiB. */
-const LABEL_AREA_BYTES = MIB;
+const SECTOR_SIZE_BYTES = 512;
 
 export class NodeFiles implements FilesPort {
   async kindOf(path: string): Promise<'absent' | 'file' | 'device' | 'other'> {
@@ -29,13 +29,27 @@ export class NodeFiles implements FilesPort {
     }
   }
 
-  async looksBlank(path: string): Promise<boolean> {
+  async contentOf(path: string): Promise<readonly string[]> {
     const file = await open(path, 'r');
     try {
-      const { size } = await file.stat();
+      const sizeBytes = await sizeOf(file, path);
       const first = await readUpTo(file, 0);
-      const last = await readUpTo(file, Math.max(0, size - LABEL_AREA_BYTES));
-      return isZero(first) && isZero(last);
+      const last = await readUpTo(file, Math.max(0, sizeBytes - LABEL_AREA_BYTES));
+      return identifyContent({ first, last });
+    } finally {
+      await file.close();
+    }
+  }
+
+  async clearContent(path: string): Promise<void> {
+    // Linux refuses O_EXCL, without O_CREAT, for a block device that is in use; for a file it means nothing.
+    const file = await open(path, constants.O_RDWR | constants.O_EXCL);
+    try {
+      const sizeBytes = await sizeOf(file, path);
+      const zeros = Buffer.alloc(Math.min(sizeBytes, LABEL_AREA_BYTES));
+      await file.write(zeros, 0, zeros.length, sizeBytes - zeros.length);
+      await file.write(zeros, 0, zeros.length, 0);
+      await file.sync();
     } finally {
       await file.close();
     }
@@ -46,12 +60,16 @@ export class NodeFiles implements FilesPort {
   }
 }
 
-async function readUpTo(file: Awaited<ReturnType<typeof open>>, position: number): Promise<Buffer> {
+/** stat gives 0 for a block device, and Node has no ioctl. */
+async function sizeOf(file: FileHandle, path: string): Promise<number> {
+  const info = await file.stat();
+  if (!info.isBlockDevice()) return info.size;
+  const device = basename(await realpath(path));
+  return Number(await readFile(`/sys/class/block/${device}/size`, 'utf8')) * SECTOR_SIZE_BYTES;
+}
+
+async function readUpTo(file: FileHandle, position: number): Promise<Buffer> {
   const buffer = Buffer.alloc(LABEL_AREA_BYTES);
   const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
   return buffer.subarray(0, bytesRead);
-}
-
-function isZero(bytes: Buffer): boolean {
-  return bytes.equals(Buffer.alloc(bytes.length));
 }

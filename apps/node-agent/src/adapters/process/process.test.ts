@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { existsSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -65,10 +65,21 @@ test('a disk file is sparse, blank, and never made over another', async () => {
   expect(await files.kindOf(path)).toBe('absent');
   await files.makeSparse(path, 1 << 30);
   expect(await files.kindOf(path)).toBe('file');
-  expect(await files.looksBlank(path)).toBe(true);
+  expect(await files.contentOf(path)).toEqual([]);
   await expect(files.makeSparse(path, 1 << 20)).rejects.toThrow('EEXIST');
   writeFileSync(path, 'not blank');
-  expect(await files.looksBlank(path)).toBe(false);
+  expect(await files.contentOf(path)).toEqual(['data of no known kind']);
+  await files.clearContent(path);
+  expect(await files.contentOf(path)).toEqual([]);
+  truncateSync(path, 3 << 20);
+  for (const at of [0, (3 << 20) - 1]) {
+    const fd = openSync(path, 'r+');
+    writeSync(fd, 'x', at);
+    closeSync(fd);
+    expect(await files.contentOf(path)).toEqual(['data of no known kind']);
+    await files.clearContent(path);
+    expect(await files.contentOf(path)).toEqual([]);
+  }
   expect(await files.kindOf(dir.path)).toBe('other');
 });
 

@@ -1,0 +1,185 @@
+import 'reflect-metadata';
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { MIB } from '@lariat/kernel';
+import { Spdk, SpdkError, type RpcCaller } from '@lariat/spdk';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { LmdbJournal } from '../adapters/lmdb/lmdb-journal.js';
+import { NodeFiles } from '../adapters/process/node-files.js';
+import type { TargetPort } from '../ports/target.port.js';
+import { tempDir } from '../testing/fixture.js';
+import { Disks } from './disks.js';
+
+type Params = Readonly<Record<string, unknown>>;
+
+/** AIO bdevs and their stores, as stock SPDK has them: a store is made over whatever there is. */
+class DiskTarget implements RpcCaller, TargetPort {
+  readonly version = 'fake 1';
+  readonly instance = 'life-1';
+  readonly bdevs = new Map<string, Params>();
+  readonly stores = new Map<string, Params>();
+  /** What it throws is the outcome of the call; nothing has happened then. */
+  before: (method: string) => void = () => undefined;
+  private readonly api = new Spdk(this);
+
+  spdk(): Spdk {
+    return this.api;
+  }
+
+  supports(): boolean {
+    return false;
+  }
+
+  async call(method: string, raw?: object): Promise<unknown> {
+    const params = (raw ?? {}) as Params;
+    const name = String(params['name']);
+    this.before(method);
+    switch (method) {
+      case 'bdev_get_bdevs': {
+        const bdev = this.bdevs.get(name);
+        if (bdev === undefined) throw new SpdkError(method, -19, 'No such device');
+        return [
+          {
+            ...bdev,
+            aliases: [],
+            product_name: 'AIO disk',
+            block_size: 4096,
+            num_blocks: 1,
+            claimed: false,
+          },
+        ];
+      }
+      case 'bdev_aio_create':
+        this.bdevs.set(name, params);
+        return name;
+      case 'bdev_aio_delete':
+        if (!this.bdevs.delete(name)) throw new SpdkError(method, -19, 'No such device');
+        return true;
+      case 'bdev_wait_for_examine':
+        return true;
+      case 'bdev_lvol_get_lvstores':
+        return [...this.stores.values()];
+      case 'bdev_lvol_create_lvstore':
+        return this.createStore(params);
+      default:
+        throw new Error(`${method} is not expected here`);
+    }
+  }
+
+  private createStore(params: Params): string {
+    const bdev = String(params['bdev_name']);
+    const uuid = crypto.randomUUID();
+    this.stores.set(bdev, {
+      uuid,
+      name: params['lvs_name'],
+      base_bdev: bdev,
+      total_data_clusters: 31,
+      free_clusters: 31,
+      block_size: 4096,
+      cluster_size: MIB,
+    });
+    return uuid;
+  }
+}
+
+let dir: ReturnType<typeof tempDir>;
+let path: string;
+let journal: LmdbJournal;
+let target: DiskTarget;
+let disks: Disks;
+
+beforeEach(() => {
+  dir = tempDir();
+  path = join(dir.path, 'disk.img');
+  writeFileSync(path, '');
+  truncateSync(path, 32 * MIB);
+  journal = new LmdbJournal(join(dir.path, 'journal'));
+  target = new DiskTarget();
+  disks = new Disks(journal, target, new NodeFiles());
+});
+
+afterEach(async () => {
+  await journal.close();
+  dir.remove();
+});
+
+const add = (more: { erase?: boolean } = {}): Promise<unknown> =>
+  disks.add({ disk: 'disk-1', name: 'd', path, tags: [], sizeBytes: null, ...more }, 'op-1');
+
+function format(): void {
+  const content = Buffer.alloc(32 * MIB);
+  content.write('LUKS\xba\xbe', 0, 'latin1');
+  content.write('EFI PART', content.length - 512);
+  writeFileSync(path, content);
+}
+
+test('a disk with content is refused by the name of it, and nothing of it changes', async () => {
+  format();
+  const before = readFileSync(path);
+  await expect(add()).rejects.toMatchObject({
+    code: 'DISK_FOREIGN_CONTENT',
+    message: expect.stringContaining(
+      'holds a LUKS encrypted device, the backup of a GPT partition table, which is not',
+    ) as unknown,
+  });
+  expect(readFileSync(path).equals(before)).toBe(true);
+  expect(journal.owned('disk', 'disk-1')).toBeUndefined();
+  expect(target.bdevs.size + target.stores.size).toBe(0);
+});
+
+test('a disk that may be erased is blank before the store is made', async () => {
+  format();
+  let blank: boolean | undefined;
+  target.before = (method) => {
+    if (method === 'bdev_lvol_create_lvstore') {
+      blank = readFileSync(path).equals(Buffer.alloc(32 * MIB));
+    }
+  };
+  expect(await add({ erase: true })).toMatchObject({ id: 'disk-1', capacityBytes: 31 * MIB });
+  expect(blank).toBe(true);
+  // Delivered again, it must find its own store and erase nothing.
+  writeFileSync(path, Buffer.alloc(32 * MIB, 1));
+  await add({ erase: true });
+  expect(readFileSync(path).equals(Buffer.alloc(32 * MIB, 1))).toBe(true);
+});
+
+test('a retry after an outage looks at the disk all the same', async () => {
+  format();
+  target.before = (method) => {
+    if (method === 'bdev_aio_create') throw new SpdkError(method, -12, 'Cannot allocate memory');
+  };
+  await expect(add()).rejects.toThrow('Cannot allocate memory');
+  target.before = () => undefined;
+  await expect(add()).rejects.toMatchObject({ code: 'DISK_FOREIGN_CONTENT' });
+  expect(target.stores.size).toBe(0);
+  expect(journal.owned('disk', 'disk-1')).toBeUndefined();
+});
+
+test('what an interrupted try has begun to write is not foreign', async () => {
+  target.before = (method) => {
+    if (method !== 'bdev_lvol_create_lvstore') return;
+    writeFileSync(path, Buffer.alloc(32 * MIB, 7));
+    throw new SpdkError(method, -5, 'Input/output error');
+  };
+  await expect(add()).rejects.toThrow('Input/output error');
+  target.before = () => undefined;
+  expect(await add()).toMatchObject({ id: 'disk-1' });
+});
+
+test('a disk that is known, but no longer holds its store, gets no new one', async () => {
+  await add();
+  target.stores.clear();
+  target.bdevs.clear();
+  await expect(add({ erase: true })).rejects.toMatchObject({ code: 'NOT_OWNED' });
+  expect(target.stores.size).toBe(0);
+});
+
+test('a disk in use elsewhere is refused and not kept on record', async () => {
+  target.before = (method) => {
+    if (method === 'bdev_aio_create') {
+      throw new SpdkError(method, -16, 'Device or resource busy');
+    }
+  };
+  await expect(add()).rejects.toMatchObject({ code: 'DISK_TAKEN' });
+  expect(journal.owned('disk', 'disk-1')).toBeUndefined();
+});
