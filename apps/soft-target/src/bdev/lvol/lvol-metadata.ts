@@ -1,4 +1,4 @@
-import { open, type Database, type RootDatabase } from 'lmdb';
+import { open, type Database, type RootDatabase, type RootDatabaseOptionsWithPath } from 'lmdb';
 import { ClusterTable, EXTENT_CLUSTERS } from './cluster-table.js';
 
 export interface StoreRecord {
@@ -51,11 +51,19 @@ interface Queued {
 
 const STORE_KEY = 'store';
 
+/** lmdb-js's types don't have `safeRestore`, which its README and its open.js do. */
+type EnvironmentOptions = RootDatabaseOptionsWithPath & { readonly safeRestore: boolean };
+
 /**
  * A store's metadata in an lmdb environment. Memory is changed only by committed changes, one commit at a
  * time; those that come in meanwhile share the next one. A committed change survives the death of the
- * process; it survives a power cut once `flushed` has resolved (lmdb-js's overlappingSync: commits don't wait
- * for the disk, and after a power cut the last state that reached it whole is used).
+ * process; it survives a power cut once `flushed` has resolved.
+ *
+ * How lmdb-js's overlappingSync does that (its mdb.c): a commit writes its pages beside those in use, then one of two meta
+ * pages, without waiting for the disk. A flush syncs the file, then writes through a third meta, of what is on disk whole.
+ * Each meta has the machine's boot id: on the same boot the last commit is taken, since the page cache has all of it;
+ * after another boot a commit that was not flushed may be torn, and the flushed one is taken, whose pages are not reused
+ * until a later one is flushed. A meta lies within one sector, which a disk writes whole or not at all.
  */
 export class LvolMetadata {
   private readonly root: RootDatabase<StoreRecord, string>;
@@ -67,14 +75,17 @@ export class LvolMetadata {
   private nextBlobId = 1;
 
   constructor(readonly folder: string) {
-    this.root = open<StoreRecord, string>({
+    const options: EnvironmentOptions = {
       path: folder,
       noSubdir: false,
       encoding: 'json',
       overlappingSync: true,
+      // lmdb-js takes its default from $LMDB_RESTORE; set, kill -9 would lose what was acknowledged and not yet flushed.
+      safeRestore: false,
       separateFlushed: true,
       maxDbs: 4,
-    });
+    };
+    this.root = open<StoreRecord, string>(options);
     this.lvols = this.root.openDB<LvolRecord, string>({ name: 'lvols', encoding: 'json' });
     this.extents = this.root.openDB<Buffer, [number, number]>({
       name: 'extents',

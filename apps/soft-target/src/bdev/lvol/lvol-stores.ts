@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { constants, existsSync } from 'node:fs';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Log } from '../../app/log.js';
 import { RpcError } from '../../rpc/rpc-error.js';
@@ -122,6 +122,7 @@ export class LvolStores {
     await store.close();
     const folder = this.folderOf(store.uuid);
     await rename(folder, folder + UNFINISHED);
+    await syncFolder(this.deps.stateDir);
     this.void.add(store.uuid);
     await clearLabelAreas(store.base);
     await rm(folder + UNFINISHED, { recursive: true });
@@ -166,13 +167,16 @@ export class LvolStores {
     const uuid = randomUUID();
     const folder = this.folderOf(uuid);
     await mkdir(folder + UNFINISHED, { recursive: true });
+    await syncFolder(this.deps.stateDir);
     const metadata = new LvolMetadata(folder + UNFINISHED);
     const totalClusters = clustersOf(bdev.sizeBytes, clusterSizeBytes);
     await metadata.commit({ store: { format: 1, uuid, name, clusterSizeBytes, totalClusters } });
     await metadata.flushed();
     await metadata.close();
+    await syncFolder(folder + UNFINISHED);
     await writeSuperblock(bdev, encodeSuperblock({ uuid, clusterSizeBytes }));
     await rename(folder + UNFINISHED, folder);
+    await syncFolder(this.deps.stateDir);
     return this.openStore(bdev, uuid);
   }
 
@@ -281,6 +285,16 @@ export class LvolStores {
 
 function claimUser(storeName: string): string {
   return `lvol store ${storeName}`;
+}
+
+/** After a power cut an unsynced rename may be undone, and a store's folder be taken for one that was never finished. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, constants.O_RDONLY);
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
 }
 
 async function readSuperblock(bdev: Bdev): Promise<Superblock | undefined> {
