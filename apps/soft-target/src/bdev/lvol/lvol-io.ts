@@ -71,10 +71,21 @@ export class LvolIo {
     });
   }
 
-  /** Data first: metadata on disk must not name clusters whose bytes are not. */
+  /** After it a power cut loses nothing that was acknowledged before it. */
   async flush(): Promise<void> {
-    await this.deps.base.flush();
-    await this.deps.metadata.flushed();
+    const { base, metadata } = this.deps;
+    const covered = metadata.unsyncedNow();
+    await base.flush();
+    await metadata.markSynced(covered);
+    await metadata.flushed();
+  }
+
+  /**
+   * To be awaited, while the writes of the lvols concerned wait, before what lies beneath allocated clusters is freed or
+   * replaced: a power cut must find either.
+   */
+  async settle(): Promise<void> {
+    if (this.deps.metadata.unsyncedNow().length > 0) await this.flush();
   }
 
   /**
@@ -229,7 +240,11 @@ export class LvolIo {
     const entry = await allocator.allocate(reserved);
     try {
       await base.write(entry * clusterSizeBytes, content);
-      await metadata.commit({ entries: [{ table: lvol.table, cluster, entry }] });
+      const { table } = lvol;
+      await metadata.commit({
+        entries: [{ table, cluster, entry }],
+        allocated: [{ diskCluster: entry, replaced: table.get(cluster) }],
+      });
     } catch (error) {
       allocator.giveBack(entry, reserved);
       throw error;

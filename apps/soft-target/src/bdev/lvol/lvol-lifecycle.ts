@@ -171,6 +171,8 @@ async function removeLeaf(store: LvolStore, lvol: Lvol): Promise<void> {
 async function removeInto(store: LvolStore, snapshot: Lvol, clone: Lvol): Promise<void> {
   await clone.writes.close();
   try {
+    // What the clone has written over the snapshot's clusters must be safe before those are freed.
+    await store.io.settle();
     const { entries, freed } = mergeIntoClone(store.io, snapshot, clone);
     const { parent, external, reservedClusters } = snapshot;
     await store.metadata.commit({

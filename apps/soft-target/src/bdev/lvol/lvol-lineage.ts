@@ -133,7 +133,7 @@ export async function inflateLvol(store: LvolStore, lvol: Lvol): Promise<void> {
         if (await store.io.ownCluster(lvol, cluster, true)) held -= 1;
       }
       await store.exclusively(() =>
-        whileWritesWait(lvol, async () => {
+        whileWritesSettled(store, lvol, async () => {
           // Users' writes meanwhile have taken of the free space, or given back to it.
           const wanted = lvol.sizeClusters - lvol.table.ownedCount;
           if (!allocator.reserve(wanted - held)) throw RpcError.errno('ENOSPC');
@@ -175,7 +175,7 @@ async function rebase(
   const before = lvol.external;
   const external = externalUuid === undefined ? undefined : store.claimExternal(lvol, externalUuid);
   try {
-    await whileWritesWait(lvol, () =>
+    await whileWritesSettled(store, lvol, () =>
       store.metadata.commit({
         putLvols: [lvol.toRecord({ parent: parentRecord(parent, external) })],
         entries: entries(),
@@ -212,9 +212,15 @@ function emptied(parent: Lvol): Lvol {
   return view;
 }
 
-async function whileWritesWait(lvol: Lvol, work: () => Promise<void>): Promise<void> {
+/** Runs `work` when what the lvol has of its own is safe: what lies beneath it may be replaced then. */
+async function whileWritesSettled(
+  store: LvolStore,
+  lvol: Lvol,
+  work: () => Promise<void>,
+): Promise<void> {
   await lvol.writes.close();
   try {
+    await store.io.settle();
     await work();
   } finally {
     lvol.writes.open();

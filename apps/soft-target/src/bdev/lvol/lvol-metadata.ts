@@ -1,5 +1,6 @@
 import { open, type Database, type RootDatabase, type RootDatabaseOptionsWithPath } from 'lmdb';
 import { ClusterTable, EXTENT_CLUSTERS } from './cluster-table.js';
+import { UnsyncedClusters, type Allocation } from './unsynced-clusters.js';
 
 export interface StoreRecord {
   readonly format: 1;
@@ -40,6 +41,9 @@ export interface MetadataChange {
   readonly removeLvols?: readonly string[];
   readonly entries?: readonly EntryChange[];
   readonly removeTables?: readonly ClusterTable[];
+  /** Of the disk clusters that `entries` names for the first time. */
+  readonly allocated?: readonly Allocation[];
+  readonly synced?: readonly Allocation[];
   readonly apply?: () => void;
 }
 
@@ -50,6 +54,7 @@ interface Queued {
 }
 
 const STORE_KEY = 'store';
+const BOOT_KEY = 'boot';
 
 /** lmdb-js's types don't have `safeRestore`, which its README and its open.js do. */
 type EnvironmentOptions = RootDatabaseOptionsWithPath & { readonly safeRestore: boolean };
@@ -57,7 +62,8 @@ type EnvironmentOptions = RootDatabaseOptionsWithPath & { readonly safeRestore: 
 /**
  * A store's metadata in an lmdb environment. Memory is changed only by committed changes, one commit at a
  * time; those that come in meanwhile share the next one. A committed change survives the death of the
- * process; it survives a power cut once `flushed` has resolved.
+ * process; it survives a power cut once `flushed` has resolved. The bytes of newly allocated clusters are not on the medium
+ * when a commit is: `recover` undoes those allocations that no `markSynced` has followed before the power went.
  *
  * How lmdb-js's overlappingSync does that (its mdb.c): a commit writes its pages beside those in use, then one of two meta
  * pages, without waiting for the disk. A flush syncs the file, then writes through a third meta, of what is on disk whole.
@@ -69,6 +75,11 @@ export class LvolMetadata {
   private readonly root: RootDatabase<StoreRecord, string>;
   private readonly lvols: Database<LvolRecord, string>;
   private readonly extents: Database<Buffer, [number, number]>;
+  /** By disk cluster, the entry that it has replaced. */
+  private readonly unsyncedEntries: Database<number, number>;
+  /** Of the process that wrote last. */
+  private readonly marks: Database<string, string>;
+  private readonly unsynced = new UnsyncedClusters();
   private queued: Queued[] = [];
   private isCommitting = false;
   private idle: Promise<void> = Promise.resolve();
@@ -91,6 +102,33 @@ export class LvolMetadata {
       name: 'extents',
       encoding: 'binary',
     });
+    this.unsyncedEntries = this.root.openDB<number, number>({ name: 'unsynced', encoding: 'json' });
+    this.marks = this.root.openDB<string, string>({ name: 'marks', encoding: 'json' });
+  }
+
+  /**
+   * To be awaited before anything is read. After another boot than `bootId` the entries whose bytes were never synced give
+   * way to what they replaced; resolves with how many.
+   */
+  async recover(bootId: string): Promise<number> {
+    const lastBootId = this.marks.get(BOOT_KEY);
+    const found = [...this.unsyncedEntries.getRange()].map(({ key, value }) => ({
+      diskCluster: key,
+      replaced: value,
+    }));
+    if (lastBootId === bootId) {
+      for (const allocation of found) this.unsynced.add(allocation);
+      return 0;
+    }
+    const lost = lastBootId === undefined ? [] : found;
+    let reverted = 0;
+    await this.root.batch(() => {
+      reverted = this.revert(lost);
+      for (const { diskCluster } of lost) void this.unsyncedEntries.remove(diskCluster);
+      void this.marks.put(BOOT_KEY, bootId);
+    });
+    await this.flushed();
+    return reverted;
   }
 
   readStore(): StoreRecord | undefined {
@@ -132,11 +170,23 @@ export class LvolMetadata {
     const done = new Promise<void>((resolve, reject) =>
       this.queued.push({ change, resolve, reject }),
     );
+    for (const allocation of change.allocated ?? []) this.unsynced.add(allocation);
     if (!this.isCommitting) {
       this.isCommitting = true;
       this.idle = this.commitQueued();
     }
     return done;
+  }
+
+  /** Clusters that a sync of the disk, begun now, brings to the medium. */
+  unsyncedNow(): readonly Allocation[] {
+    return this.unsynced.all();
+  }
+
+  /** The disk was synced since `unsyncedNow` gave these. */
+  async markSynced(allocations: readonly Allocation[]): Promise<void> {
+    const synced = allocations.filter((allocation) => this.unsynced.has(allocation));
+    if (synced.length > 0) await this.commit({ synced });
   }
 
   async flushed(): Promise<void> {
@@ -146,6 +196,26 @@ export class LvolMetadata {
   async close(): Promise<void> {
     await this.idle;
     await this.root.close();
+  }
+
+  private revert(lost: readonly Allocation[]): number {
+    if (lost.length === 0) return 0;
+    const replaced = new Map(
+      lost.map((allocation) => [allocation.diskCluster, allocation.replaced]),
+    );
+    let reverted = 0;
+    for (const { key, value } of [...this.extents.getRange()]) {
+      const extent = Buffer.from(value);
+      const before = reverted;
+      for (let at = 0; at < extent.length; at += 4) {
+        const entry = replaced.get(extent.readUInt32LE(at));
+        if (entry === undefined) continue;
+        extent.writeUInt32LE(entry, at);
+        reverted += 1;
+      }
+      if (reverted > before) void this.extents.put(key, extent);
+    }
+    return reverted;
   }
 
   private async commitQueued(): Promise<void> {
@@ -161,6 +231,7 @@ export class LvolMetadata {
       }
       for (const { change, resolve } of batch) {
         for (const { table, cluster, entry } of change.entries ?? []) table.set(cluster, entry);
+        for (const allocation of change.synced ?? []) this.unsynced.remove(allocation);
         change.apply?.();
         resolve();
       }
@@ -182,6 +253,13 @@ export class LvolMetadata {
         const extent = extents.get(index) ?? table.copyOfExtent(index);
         extents.set(index, extent);
         extent[cluster % EXTENT_CLUSTERS] = entry;
+      }
+      // In the order of the changes: a cluster that was synced, freed and allocated again is unsynced.
+      for (const { diskCluster } of change.synced ?? []) {
+        void this.unsyncedEntries.remove(diskCluster);
+      }
+      for (const { diskCluster, replaced } of change.allocated ?? []) {
+        void this.unsyncedEntries.put(diskCluster, replaced);
       }
     }
     for (const [table, extents] of touched) {

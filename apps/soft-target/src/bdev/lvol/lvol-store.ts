@@ -12,6 +12,9 @@ import { ReadTracker } from './read-tracker.js';
 /** SPDK_LVS_NAME_MAX and SPDK_LVOL_NAME_MAX (include/spdk/lvol.h), less the closing zero. */
 const MAX_NAME_BYTES = 63;
 
+/** What users write and never flush is lost to a power cut no longer than this after it. */
+const SETTLE_INTERVAL_MS = 5_000;
+
 /** The metadata contradicts itself; nothing may be done with the store's disk. */
 export class CorruptStore extends Error {
   override readonly name = 'CorruptStore';
@@ -36,6 +39,7 @@ export class LvolStore {
   private readonly bdevs = new Map<Lvol, LvolBdev>();
   private readonly reads = new ReadTracker();
   private readonly operations = new KeyedQueue();
+  private readonly settling: NodeJS.Timeout;
   private record: StoreRecord;
 
   constructor({ registry, base, metadata }: LvolStoreDeps, record: StoreRecord) {
@@ -53,6 +57,7 @@ export class LvolStore {
       metadata,
       reads: this.reads,
     });
+    this.settling = setInterval(() => this.settle(), SETTLE_INTERVAL_MS).unref();
   }
 
   get name(): string {
@@ -204,11 +209,17 @@ export class LvolStore {
 
   /** Takes all bdevs away and closes the metadata. */
   async close(): Promise<void> {
+    clearInterval(this.settling);
     await this.exclusively(async () => {
       await Promise.all([...this.lvols.values()].map((lvol) => this.hide(lvol)));
       for (const lvol of this.lvols.values()) this.disconnect(lvol, lvol.external);
       await this.metadata.close();
     });
+  }
+
+  private settle(): void {
+    // A disk that can't be flushed tells its users when they flush, and is tried again.
+    this.io.settle().catch(() => undefined);
   }
 
   private linkParent({ uuid, name, parent }: LvolRecord): void {

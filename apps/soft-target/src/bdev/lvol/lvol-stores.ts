@@ -6,6 +6,7 @@ import type { Log } from '../../app/log.js';
 import { RpcError } from '../../rpc/rpc-error.js';
 import { BdevClaim, BdevEvent, type Bdev } from '../bdev.js';
 import type { TargetBdevs } from '../registry.js';
+import { readBootId } from './boot-id.js';
 import { clearLabelAreas, refuseContent, superblockLength } from './label-areas.js';
 import { LvolBdev } from './lvol-bdev.js';
 import { LvolMetadata } from './lvol-metadata.js';
@@ -46,6 +47,7 @@ export interface NewStore {
 /** The lvol stores of a target. A store's metadata is in `<stateDir>/lvs-<uuid>`. */
 export class LvolStores {
   private readonly open = new Map<string, LvolStore>();
+  private readonly opening = new Set<string>();
   private readonly closing = new Map<string, Promise<void>>();
   /** Stores whose folder was unfinished at the start: their superblocks are void. */
   private readonly void = new Set<string>();
@@ -182,13 +184,15 @@ export class LvolStores {
 
   private async load(bdev: Bdev, uuid: string): Promise<void> {
     const { registry } = this.deps;
-    if (this.open.has(uuid)) throw new Error(`store ${uuid} is open on another bdev already`);
+    if (this.open.has(uuid) || this.opening.has(uuid)) {
+      throw new Error(`store ${uuid} is open on another bdev already`);
+    }
     if (!existsSync(this.folderOf(uuid))) {
       throw new Error(
         `the metadata of store ${uuid} is missing: restore ${this.folderOf(uuid)}, or clear the disk's first ${SUPERBLOCK_SIZE_BYTES} bytes to give its lvols up`,
       );
     }
-    const store = this.openStore(bdev, uuid);
+    const store = await this.openStore(bdev, uuid);
     try {
       registry.claim(bdev, claimUser(store.name), BdevClaim.exclusiveWrite);
     } catch (error) {
@@ -200,9 +204,17 @@ export class LvolStores {
     store.showAll();
   }
 
-  private openStore(bdev: Bdev, uuid: string): LvolStore {
+  private async openStore(bdev: Bdev, uuid: string): Promise<LvolStore> {
     const metadata = new LvolMetadata(this.folderOf(uuid));
+    this.opening.add(uuid);
     try {
+      const undone = await metadata.recover(readBootId());
+      if (undone > 0) {
+        this.deps.log.warning('writes that were never flushed are lost after a power cut', {
+          store: uuid,
+          clusters: undone,
+        });
+      }
       const record = metadata.readStore();
       if (record === undefined || record.uuid !== uuid) {
         throw new Error(`the folder of store ${uuid} holds no store of that uuid`);
@@ -220,6 +232,8 @@ export class LvolStores {
     } catch (error) {
       void metadata.close();
       throw error;
+    } finally {
+      this.opening.delete(uuid);
     }
   }
 

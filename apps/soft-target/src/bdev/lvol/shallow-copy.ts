@@ -84,6 +84,8 @@ async function copy(
       }
     };
     await Promise.all(Array.from({ length: CLUSTERS_IN_FLIGHT }, worker));
+    // What is told to be copied is going to be counted on.
+    await destination.flush();
   } finally {
     source.isBusy = false;
   }

@@ -67,6 +67,8 @@ export class MirrorRaid extends RaidBdev {
         });
         rebuild.doneBytes += length;
       }
+      // The others' content may have been flushed long ago: a member counts when its own is as safe.
+      await member.run((bdev) => bdev.flush());
       if (member.isRemoved) return false;
       member.isRebuilding = false;
       return true;

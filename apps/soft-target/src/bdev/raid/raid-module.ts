@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { delay } from '@lariat/kernel';
+import { delay, withDeadline } from '@lariat/kernel';
 import type { Log } from '../../app/log.js';
 import { RpcError } from '../../rpc/rpc-error.js';
 import { BdevClaim, BdevEvent, type Bdev, type BdevRegistry } from '../bdev.js';
@@ -71,6 +71,7 @@ export class RaidModule {
   }
 
   async delete(raid: RaidBdev): Promise<void> {
+    await this.flushMembers(raid);
     this.raids.delete(raid.name);
     const wasOnline = raid.state === RaidState.online;
     raid.state = RaidState.offline;
@@ -80,6 +81,25 @@ export class RaidModule {
     if (wasOnline) await Promise.race([raid.retire(), delay(LAST_IO_MS)]);
     for (const slot of raid.slots) this.empty(raid, slot);
     await raid.retire();
+  }
+
+  /** Members that stop in step should be in step after a power cut as well. One that can't be flushed keeps no raid. */
+  private async flushMembers(raid: RaidBdev): Promise<void> {
+    if (raid.state !== RaidState.online) return;
+    await Promise.all(
+      raid.members.map(async (member) => {
+        try {
+          const flushed = member.run((bdev) => bdev.flush());
+          await withDeadline(`flushing ${member.name}`, LAST_IO_MS, flushed);
+        } catch (error) {
+          this.deps.log.warning('raid member not flushed', {
+            raid: raid.name,
+            member: member.name,
+            error: error instanceof Error ? error.message : String(error),
+          });
+        }
+      }),
+    );
   }
 
   /** Takes a base bdev out of the raid that holds it. Who asks for it knows of the loss. */
@@ -118,10 +138,12 @@ export class RaidModule {
     }
     this.requireBase(name);
     checkGate();
-    await raid.betweenWrites(() => {
+    await raid.betweenWrites(async () => {
+      const bdev = this.requireBase(name);
+      // It counts as a copy of what users may have flushed long ago.
+      await bdev.flush();
       // The gate may have run out while the last writes ended.
       checkGate();
-      const bdev = this.requireBase(name);
       const vacant = raid.slots.find((each) => each.name === null);
       const slot: RaidSlot = vacant ?? { name: null, member: undefined };
       this.configure(raid, slot, bdev, name);
