@@ -1,5 +1,3 @@
-import { writeFile } from 'node:fs/promises';
-import { randomBytes } from 'node:crypto';
 import { delay } from '@lariat/kernel';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Lab } from '../contract/support/lab.js';
@@ -28,7 +26,7 @@ beforeEach(async () => {
 afterEach((context) => lab.close(context));
 
 test(`a target that is killed ${ROUNDS} times under load, on a disk full of old bytes, loses no acknowledged write`, async () => {
-  await writeFile(target.diskPath, randomBytes(target.diskSizeBytes));
+  await target.soilDisk();
   await target.makeStore(64 * 1024);
   const lvol = await target.createLvol('head', SIZE_MIB);
   const history = new WriteHistory((SIZE_MIB * 1024 * 1024) / BLOCK_BYTES);

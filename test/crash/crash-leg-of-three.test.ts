@@ -1,5 +1,3 @@
-import { randomBytes } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
 import { delay, MIB } from '@lariat/kernel';
 import type { BlockDevice } from '@lariat/nvme-tcp';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -130,7 +128,7 @@ async function killRemote(
 
 async function newLeg(name: string): Promise<Leg> {
   const target = await lab.startTarget();
-  await writeFile(target.diskPath, randomBytes(target.diskSizeBytes));
+  await target.soilDisk();
   await target.makeStore(64 * 1024);
   return { name, target, lvol: await target.createLvol(name, SIZE_MIB) };
 }

@@ -51,7 +51,7 @@ describe('a volume whose node is cut off', () => {
     const second = randomBytes(BLOCK_BYTES);
     await device.write(0, second);
 
-    await expect(old.write(0, randomBytes(BLOCK_BYTES))).rejects.toThrow();
+    await expect(old.write(0, randomBytes(BLOCK_BYTES))).rejects.toBeInstanceOf(Error);
     await old.close();
     expect((await device.read(0, BLOCK_BYTES)).equals(second)).toBe(true);
     const healed = await until('n1 to be ready', 20_000, async () =>

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { open, type FileHandle } from 'node:fs/promises';
+import { open, writeFile, type FileHandle } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { MIB } from '@lariat/kernel';
@@ -58,8 +59,12 @@ export class TargetProcess {
     return this.client;
   }
 
-  get diskSizeBytes(): number {
-    return DISK_BYTES;
+  /** Leaves random bytes on the disk, but for its ends: a target may refuse a disk that looks like someone's. */
+  async soilDisk(): Promise<void> {
+    const content = randomBytes(DISK_BYTES)
+      .fill(0, 0, MIB)
+      .fill(0, DISK_BYTES - MIB);
+    await writeFile(this.diskPath, content, { flush: true });
   }
 
   /** Opens the disk file, and gives it a store. */

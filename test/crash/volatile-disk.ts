@@ -1,0 +1,145 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { accessSync, constants, existsSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
+import type { TargetKind } from '../contract/support/target-kind.js';
+import { waitUntil } from '../contract/support/wait-until.js';
+
+const run = promisify(execFile);
+const PROGRAMS = ['nbdkit', 'nbdfuse', 'losetup', 'mkfs.ext4', 'mount', 'umount', 'unshare'];
+
+/** Why there can be no such disk here; undefined when there can. */
+export function whyNoVolatileDisk(): string | undefined {
+  if (process.getuid?.() !== 0) return 'only root can mount';
+  for (const device of ['/dev/fuse', '/dev/loop-control']) {
+    if (!existsSync(device)) return `there is no ${device}`;
+  }
+  const missing = PROGRAMS.filter((program) => !isInPath(program));
+  return missing.length === 0 ? undefined : `${missing.join(', ')} not installed`;
+}
+
+function isInPath(program: string): boolean {
+  const folders = (process.env['PATH'] ?? '').split(delimiter);
+  return folders.some((folder) => {
+    try {
+      accessSync(join(folder, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/**
+ * A mounted ext4 on a disk that forgets, when its power is cut, all that was not flushed to it: a loop device on
+ * nbdfuse on nbdkit, whose cache filter holds writes back in memory of its own until the host flushes.
+ */
+export class VolatileDisk {
+  private nbdkit: ChildProcess | undefined;
+  private nbdfuse: ChildProcess | undefined;
+  private loopDevice: string | undefined;
+  private isFuseMounted = false;
+  private isMounted = false;
+
+  private constructor(private readonly folder: string) {}
+
+  static async make(sizeBytes: number): Promise<VolatileDisk> {
+    const disk = new VolatileDisk(await mkdtemp(join(tmpdir(), 'lariat-volatile-')));
+    const image = await open(disk.image, 'w');
+    await image.truncate(sizeBytes);
+    await image.close();
+    await run('mkfs.ext4', ['-q', disk.image]);
+    await mkdir(disk.mountPoint);
+    await mkdir(disk.fuseFolder);
+    return disk;
+  }
+
+  get mountPoint(): string {
+    return join(this.folder, 'mnt');
+  }
+
+  /** The same program in a world where each `powerOn` is a boot: the kernel's own id, which it may look at, stays. */
+  bootedKind(kind: TargetKind): TargetKind {
+    const script = `mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"`;
+    return {
+      ...kind,
+      command: (paths) => [
+        'unshare',
+        '--mount',
+        ...['sh', '-c', script, this.bootId],
+        ...kind.command(paths),
+      ],
+    };
+  }
+
+  async powerOn(): Promise<void> {
+    await writeFile(this.bootId, randomUUID());
+    await rm(this.socket, { force: true });
+    // In the foreground, so that its pid is the one to kill.
+    const cache = ['--filter=cache', 'file', this.image, 'cache=writeback'];
+    this.nbdkit = spawn('nbdkit', ['-f', '-U', this.socket, ...cache], { stdio: 'ignore' });
+    await waitUntil('nbdkit', 10_000, () => Promise.resolve(existsSync(this.socket)));
+    this.nbdfuse = spawn('nbdfuse', [this.fuseFolder, `nbd+unix:///?socket=${this.socket}`], {
+      stdio: 'ignore',
+    });
+    await waitUntil('nbdfuse', 10_000, () => Promise.resolve(existsSync(this.device)));
+    this.isFuseMounted = true;
+    const { stdout } = await run('losetup', ['--show', '--find', this.device]);
+    this.loopDevice = stdout.trim();
+    await run('mount', [this.loopDevice, this.mountPoint]);
+    this.isMounted = true;
+  }
+
+  /** What was not flushed is gone; whoever has files open here gets errors. Kill those before `clear`. */
+  async cut(): Promise<void> {
+    await ended(this.nbdkit, 'SIGKILL');
+  }
+
+  /** Takes what is left of the cut disk away. */
+  async clear(): Promise<void> {
+    await ended(this.nbdkit, 'SIGKILL');
+    if (this.isMounted) await run('umount', [this.mountPoint]);
+    this.isMounted = false;
+    if (this.loopDevice !== undefined) await run('losetup', ['--detach', this.loopDevice]);
+    this.loopDevice = undefined;
+    if (this.isFuseMounted) await run('umount', [this.fuseFolder]);
+    this.isFuseMounted = false;
+    await ended(this.nbdfuse, 'SIGTERM');
+  }
+
+  async remove(): Promise<void> {
+    await this.clear();
+    await rm(this.folder, { recursive: true });
+  }
+
+  private get image(): string {
+    return join(this.folder, 'disk.img');
+  }
+
+  private get bootId(): string {
+    return join(this.folder, 'boot_id');
+  }
+
+  private get socket(): string {
+    return join(this.folder, 'nbd.sock');
+  }
+
+  private get fuseFolder(): string {
+    return join(this.folder, 'fuse');
+  }
+
+  private get device(): string {
+    return join(this.fuseFolder, 'nbd');
+  }
+}
+
+async function ended(child: ChildProcess | undefined, signal: NodeJS.Signals): Promise<void> {
+  if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, 'exit');
+  child.kill(signal);
+  await exited;
+}
