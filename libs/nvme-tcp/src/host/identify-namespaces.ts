@@ -10,7 +10,7 @@ import {
 import { AnaState, LogPage, readAnaStates } from '../nvme/log-page.js';
 import { formatUuid } from '../nvme/text.js';
 import type { AdminQueue } from './admin-queue.js';
-import { NvmeCommandError } from './host-error.js';
+import { LinkError, NvmeCommandError } from './host-error.js';
 
 /** What is known of a namespace at one moment. */
 export interface NamespaceIdentity {
@@ -24,6 +24,10 @@ export interface NamespaceIdentity {
 }
 
 const LIST_ENTRIES = 1024;
+/** Bounds what a faulty controller can make the host keep. */
+const NAMESPACES_MAX = 16_384;
+const BLOCK_BYTES_MIN = 512;
+const BLOCK_BYTES_MAX = 65_536;
 const ANA_GROUPS_ONLY = 1;
 const ANA_LOG_MAX_GROUPS = 1024;
 /** Well below the 31 commands that the admin queue takes. */
@@ -38,6 +42,11 @@ export async function identifyNamespaces(
   for (let after = 0; ;) {
     const page = readNamespaceList(await admin.identify(IdentifyCns.activeNamespaces, after));
     nsids.push(...page);
+    if (!isAscending([after, ...page]) || nsids.length > NAMESPACES_MAX) {
+      throw new LinkError(
+        `the controller lists namespaces out of order, or more than ${NAMESPACES_MAX} of them`,
+      );
+    }
     if (page.length < LIST_ENTRIES) break;
     after = page.at(-1) ?? 0;
   }
@@ -73,6 +82,10 @@ async function identifyNamespace(
     const data = readIdentifyNamespace(await admin.identify(IdentifyCns.namespace, nsid));
     // Zeros: it was removed after the list was read.
     if (data.sizeBlocks === 0) return undefined;
+    // A format that no block device can be made of, or a size that no offset reaches the end of.
+    const { blockSizeBytes } = data;
+    if (blockSizeBytes < BLOCK_BYTES_MIN || blockSizeBytes > BLOCK_BYTES_MAX) return undefined;
+    if (!Number.isSafeInteger(data.sizeBlocks * blockSizeBytes)) return undefined;
     const identifiers = readNamespaceDescriptors(
       await admin.identify(IdentifyCns.namespaceDescriptors, nsid),
     );
@@ -101,4 +114,8 @@ function uuidOf(
     identifiers.nguid ??
     createHash('sha256').update(`${controller.subsystemNqn} ${nsid}`).digest().subarray(0, 16);
   return formatUuid(bytes);
+}
+
+function isAscending(nsids: readonly number[]): boolean {
+  return nsids.every((nsid, index) => index === 0 || nsid > (nsids[index - 1] ?? 0));
 }

@@ -49,6 +49,8 @@ export interface QueuePairOptions {
 interface Outstanding {
   readonly command: QueueCommand;
   bytesRead: number;
+  /** End of the data that R2Ts have asked for. */
+  bytesSent: number;
   corrupt: boolean;
 }
 
@@ -133,7 +135,7 @@ export class QueuePair implements PduSink {
       command.lost(new LinkError('the queue is closed or full'));
       return;
     }
-    this.outstanding.set(id, { command, bytesRead: 0, corrupt: false });
+    this.outstanding.set(id, { command, bytesRead: 0, bytesSent: 0, corrupt: false });
     const { entry, data, readInto } = command;
     setCommandId(entry, id);
     if (data === undefined) {
@@ -309,15 +311,23 @@ export class QueuePair implements PduSink {
 
   private sendData(pdu: Pdu): void {
     const transfer = readTransferHeader(pdu.header);
-    const { data } = this.find(transfer.commandId).command;
+    const outstanding = this.find(transfer.commandId);
+    const { data } = outstanding.command;
     const end = transfer.offset + transfer.length;
-    if (data === undefined || transfer.length === 0 || end > data.length) {
+    // Data is asked for once: else a few bytes from the controller could make this side send without end.
+    if (
+      data === undefined ||
+      transfer.length === 0 ||
+      transfer.offset < outstanding.bytesSent ||
+      end > data.length
+    ) {
       throw new PduError(
         FatalErrorStatus.dataTransferOutOfRange,
         PduField.transferOffset,
         `${transfer.length} bytes at ${transfer.offset} asked for, of ${data?.length ?? 0}`,
       );
     }
+    outstanding.bytesSent = end;
     for (let offset = transfer.offset; offset < end; offset += this.maxH2cData) {
       const stop = Math.min(end, offset + this.maxH2cData);
       this.encoder.hostToControllerData(

@@ -43,6 +43,8 @@ export const DATA_HEADER_LENGTH = 24;
 export const TERM_REQ_DATA_MAX = 128;
 /** HPDA and CPDA are 0's based counts of dwords, at most 31 (128 bytes). */
 export const DATA_ALIGNMENT_MAX = 31;
+/** PDO with the largest alignment. */
+export const DATA_OFFSET_MAX = 128;
 /** Admin and fabrics commands may carry this much in their capsule, whatever IOCCSZ says (spec section 3.3.2). */
 export const ADMIN_IN_CAPSULE_MAX = 8192;
 /** The least MAXH2CDATA that a controller may ask for. */

@@ -4,6 +4,7 @@ import {
   COMMON_HEADER_LENGTH,
   DATA_HEADER_LENGTH,
   DIGEST_LENGTH,
+  FatalErrorStatus,
   IC_PDU_LENGTH,
   PduField,
   PduFlag,
@@ -13,6 +14,11 @@ import {
 import { crc32cOf } from './digest.js';
 import type { PduError } from './pdu-error.js';
 import type { InitializeConnection } from './pdu.js';
+
+const HAS_FIELD_OFFSET: ReadonlySet<FatalErrorStatus> = new Set<FatalErrorStatus>([
+  FatalErrorStatus.invalidHeaderField,
+  FatalErrorStatus.unsupportedParameter,
+]);
 
 /** Takes bytes in the order they are to be sent; must not change them. */
 export type ByteSink = (bytes: Buffer) => void;
@@ -104,7 +110,9 @@ export class PduEncoder {
     );
     const header = bareHeader(type, DATA_HEADER_LENGTH, DATA_HEADER_LENGTH + data.length);
     header.writeUInt16LE(error.status, PduField.termStatus);
-    header.writeUInt32LE(error.fieldOffset, PduField.termInfo);
+    // FEI is reserved with the other statuses.
+    if (HAS_FIELD_OFFSET.has(error.status))
+      header.writeUInt32LE(error.fieldOffset, PduField.termInfo);
     this.out(header);
     this.out(data);
   }

@@ -1,8 +1,10 @@
 import {
   COMMON_HEADER_LENGTH,
+  DATA_OFFSET_MAX,
   DIGEST_LENGTH,
   FatalErrorStatus,
   PduField,
+  PduFlag,
   PduType,
 } from './constants.js';
 import { crc32cOf } from './digest.js';
@@ -133,6 +135,9 @@ export class PduParser {
         `PDU type ${type} has header length ${headerLength}, not ${rule.headerLength}`,
       );
     }
+    const flags = bytes.readUInt8(at + PduField.flags);
+    if (rule.digests && ((flags & PduFlag.headerDigest) !== 0) !== this.headerDigest)
+      throw fail(PduField.flags, `HDGSTF of PDU type ${type} is not what was agreed on`);
     const withDigest = headerLength + (rule.digests && this.headerDigest ? DIGEST_LENGTH : 0);
     const hasData = pduLength > withDigest;
     if (pduLength < withDigest || (hasData ? rule.data === 'none' : rule.data === 'required')) {
@@ -143,12 +148,16 @@ export class PduParser {
     this.regionLength = withDigest;
     this.dataLength = 0;
     if (!hasData) return;
+    if (rule.digests && ((flags & PduFlag.dataDigest) !== 0) !== this.dataDigest)
+      throw fail(PduField.flags, `DDGSTF of PDU type ${type} is not what was agreed on`);
     // A TermReq's data follows its header at once, and its PDO is reserved.
     const start = rule.digests ? dataOffset : withDigest;
-    if (start < withDigest)
+    if (start < withDigest || start > DATA_OFFSET_MAX || start % 4 !== 0)
       throw fail(PduField.dataOffset, `PDU type ${type} has data offset ${dataOffset}`);
     const length = pduLength - start - (rule.digests && this.dataDigest ? DIGEST_LENGTH : 0);
     if (length <= 0) throw fail(PduField.pduLength, `PDU type ${type} has length ${pduLength}`);
+    if (length > rule.maxDataLength && !rule.digests)
+      throw fail(PduField.pduLength, `PDU type ${type} has length ${pduLength}`);
     if (length > rule.maxDataLength) {
       throw new PduError(
         FatalErrorStatus.limitExceeded,

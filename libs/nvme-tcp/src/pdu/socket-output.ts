@@ -25,6 +25,11 @@ export class SocketOutput {
     else this.scheduled ??= setImmediate(() => this.flush());
   };
 
+  /** Bytes that the peer has not taken yet. */
+  get heldBytes(): number {
+    return this.pendingBytes + this.socket.writableLength;
+  }
+
   flush(): void {
     if (this.scheduled !== undefined) clearImmediate(this.scheduled);
     this.scheduled = undefined;
@@ -43,6 +48,7 @@ export class SocketOutput {
     if (this.scheduled !== undefined) clearImmediate(this.scheduled);
     this.scheduled = undefined;
     this.pending = [];
+    this.pendingBytes = 0;
   }
 }
 
