@@ -41,3 +41,13 @@ export class BlockIoError extends Error {
     this.failure = failure;
   }
 }
+
+/**
+ * A reservation of another host forbids the command. Callers that know nothing of reservations see a `media`
+ * failure: the device will not do it, and a repetition does not help.
+ */
+export class ReservationConflictError extends BlockIoError {
+  constructor(message: string, cause?: unknown) {
+    super(BlockIoFailure.media, message, cause);
+  }
+}

@@ -1,5 +1,9 @@
 export * from './block-device.js';
 export * from './memory-block-device.js';
+export type { RegisteredController, ReservationReport } from './nvme/reservation-wire.js';
+export { ReservationNotice } from './reservation/next.js';
+export type { ReservationRecord, ReservationStore } from './reservation/record.js';
+export { ReservationType } from './reservation/state.js';
 export { AnaState, type AnaGroup } from './nvme/log-page.js';
 export { DISCOVERY_NQN, isValidNqn } from './nvme/nqn.js';
 export type { ListenAddress } from './target/listen-port.js';
@@ -20,6 +24,11 @@ export {
   type HostControllerState,
   NvmeTcpController,
 } from './host/controller.js';
+export {
+  type CurrentKey,
+  HostReservations,
+  type RegisterOptions,
+} from './host/host-reservations.js';
 export { NvmeTcpHost } from './host/host.js';
 export type { NvmeTcpHostOptions } from './host/host-options.js';
 export { HostNamespace } from './host/namespace.js';

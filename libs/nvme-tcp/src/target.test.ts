@@ -197,8 +197,15 @@ describe('the controller', () => {
     expect((await statusOf(io(0x01, 1, [0, 0, 1], Buffer.alloc(512)))).code).toBe(
       Status.dataSglLengthInvalid,
     );
+    // Beyond MDTS, by the SGL and by the number of blocks.
     expect((await statusOf(io(0x01, 1, [0, 0, 511], Buffer.alloc(262_144)))).code).toBe(
-      Status.dataSglLengthInvalid,
+      Status.invalidField,
+    );
+    expect((await statusOf(io(0x01, 1, [0, 0, 511], Buffer.alloc(131_072)))).code).toBe(
+      Status.invalidField,
+    );
+    expect((await statusOf(io(0x02, 1, [0, 0, 511], undefined, Buffer.alloc(131_072)))).code).toBe(
+      Status.invalidField,
     );
     expect((await statusOf(io(0x09, 1, [3, 4], Buffer.alloc(16)))).code).toBe(
       Status.dataSglLengthInvalid,

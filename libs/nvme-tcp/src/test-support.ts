@@ -146,7 +146,8 @@ export class Relay {
   address: ListenAddress = { traddr: '127.0.0.1', trsvcid: '0' };
   /** Sees each chunk on its way to the host; may return another one. */
   toHost: (chunk: Buffer) => Buffer = (chunk) => chunk;
-  toTarget: (chunk: Buffer) => Buffer = (chunk) => chunk;
+  /** `onward` sends to the target on the connection that the chunk came by. */
+  toTarget: (chunk: Buffer, onward: (chunk: Buffer) => void) => Buffer = (chunk) => chunk;
   refusing = false;
   private readonly server: Server;
   private readonly sockets = new Set<Socket>();
@@ -159,7 +160,7 @@ export class Relay {
       }
       const address = to();
       const target = connect({ host: address.traddr, port: Number(address.trsvcid) });
-      this.join(host, target, (chunk) => this.toTarget(chunk));
+      this.join(host, target, (chunk) => this.toTarget(chunk, (held) => void target.write(held)));
       this.join(target, host, (chunk) => this.toHost(chunk));
     });
   }

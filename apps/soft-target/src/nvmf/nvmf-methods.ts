@@ -60,7 +60,7 @@ const namespaceSpec = {
   hide_metadata: opt(bool),
 };
 
-/** Of SPDK's methods in lib/nvmf/nvmf_rpc.c those that a TCP target without reservations and keys can have. */
+/** Of SPDK's methods in lib/nvmf/nvmf_rpc.c those that a TCP target without keys can have. */
 export function nvmfMethods(target: NvmfTarget): MethodTable {
   return {
     nvmf_create_transport: method(ofTransport, (params) => {

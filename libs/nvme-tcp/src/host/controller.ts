@@ -1,6 +1,10 @@
 import { defineStateMachine, delay } from '@lariat/kernel';
 import { AsyncNotice } from '../nvme/async-event.js';
 import { CHANGED_NAMESPACES_LENGTH, LogPage } from '../nvme/log-page.js';
+import {
+  readReservationNotification,
+  RESERVATION_NOTIFICATION_LENGTH,
+} from '../nvme/reservation-wire.js';
 import { Association, type AssociationEvents } from './association.js';
 import { connectError } from './host-error.js';
 import { type HostSettings, hostSettings, type NvmeTcpHostOptions } from './host-options.js';
@@ -34,10 +38,15 @@ export interface HostControllerEvents {
   readonly lost: { readonly reason: Error };
   /** Namespaces came, went, or changed their size. */
   readonly namespacesChanged: NamespaceChanges;
+  /** Another host took a registration or reservation from this host, or released one that it may now acquire. */
+  readonly reservationChanged: { readonly nsid: number; readonly notice: number };
 }
 
 /** Without MDTS a transfer is cut at this, which keeps several in flight for one large I/O. */
 const TRANSFER_BYTES_MAX = 1 << 20;
+
+/** A log has one page and tells of at most 255 further ones; an endless one is not followed. */
+const RESERVATION_PAGES_MAX = 256;
 
 /** A connected controller of a remote subsystem, kept connected as its options say. */
 export class NvmeTcpController implements NamespaceController {
@@ -237,10 +246,34 @@ export class NvmeTcpController implements NamespaceController {
   }
 
   private noticed(notice: AsyncNotice): void {
+    if (notice === AsyncNotice.reservationLogAvailable) {
+      void this.readReservationLog();
+      return;
+    }
     if (notice !== AsyncNotice.namespaceAttributeChanged && notice !== AsyncNotice.anaChanged)
       return;
     this.refreshAgain = true;
     if (!this.refreshing) void this.refresh();
+  }
+
+  /** Reads one page after another until none is left; each read lets the next event come. */
+  private async readReservationLog(): Promise<void> {
+    const { association } = this;
+    try {
+      for (let read = 0; read < RESERVATION_PAGES_MAX; read += 1) {
+        const page = readReservationNotification(
+          await association.admin.logPage(
+            LogPage.reservationNotification,
+            RESERVATION_NOTIFICATION_LENGTH,
+          ),
+        );
+        if (page.type === 0) return;
+        this.events.emit('reservationChanged', { nsid: page.nsid, notice: page.type });
+        if (page.further === 0) return;
+      }
+    } catch (error) {
+      association.drop(error instanceof Error ? error : new Error(String(error)));
+    }
   }
 
   /** Reads the logs, which lets the next events come, and then the namespaces, until no event came meanwhile. */

@@ -1,5 +1,5 @@
-import { BlockIoFailure } from '../block-device.js';
-import { failureOfStatus } from '../nvme/block-status.js';
+import { BlockIoError, BlockIoFailure } from '../block-device.js';
+import { blockErrorOfStatus } from '../nvme/block-status.js';
 import type { Completion } from '../nvme/entry.js';
 import {
   describeStatus,
@@ -8,6 +8,7 @@ import {
   Status,
   statusCode,
 } from '../nvme/status.js';
+import { NvmeCommandError } from './host-error.js';
 import type { IoRequest } from './io-request.js';
 import type { QueuePair } from './queue-pair.js';
 
@@ -57,7 +58,7 @@ export class IoDispatcher {
 
   submit(request: IoRequest): Promise<void> {
     if (this.refusal !== undefined) {
-      request.fail(BlockIoFailure.gone, this.refusal.message, this.refusal.cause);
+      request.fail(new BlockIoError(BlockIoFailure.gone, this.refusal.message, this.refusal.cause));
     } else {
       this.pending.push(request);
       this.pump();
@@ -74,8 +75,18 @@ export class IoDispatcher {
   /** What was in flight is put before what waits, in its order; `lost` of each command has run or will run. */
   linkDown(): void {
     this.link = undefined;
-    this.pending.unshift(...this.inFlight);
+    const broken = [...this.inFlight];
     this.inFlight.clear();
+    this.pending.unshift(...broken.filter((request) => request.repeatable));
+    for (const request of broken) {
+      if (!request.repeatable)
+        request.fail(
+          new BlockIoError(
+            BlockIoFailure.aborted,
+            'the connection broke; it may have happened or not',
+          ),
+        );
+    }
   }
 
   /** Fails all that waits, and from now on all that comes, until the link is up again. */
@@ -84,7 +95,8 @@ export class IoDispatcher {
     const waiting = [...this.pending.splice(0), ...this.inaccessible.splice(0)];
     clearTimeout(this.inaccessibleTimer);
     this.inaccessibleTimer = undefined;
-    for (const request of waiting) request.fail(BlockIoFailure.gone, message, cause);
+    for (const request of waiting)
+      request.fail(new BlockIoError(BlockIoFailure.gone, message, cause));
   }
 
   /** Sends nothing more; requests in flight are failed by `endClose`, when they can no longer happen. */
@@ -95,7 +107,8 @@ export class IoDispatcher {
   }
 
   endClose(message: string): void {
-    for (const request of this.inFlight) request.fail(BlockIoFailure.aborted, message);
+    for (const request of this.inFlight)
+      request.fail(new BlockIoError(BlockIoFailure.aborted, message));
     this.inFlight.clear();
   }
 
@@ -137,7 +150,8 @@ export class IoDispatcher {
     this.inFlight.delete(request);
     const { status } = completion;
     if (status === Status.success) request.succeed();
-    else if (this.closing) request.fail(BlockIoFailure.aborted, 'the controller was closed');
+    else if (this.closing)
+      request.fail(new BlockIoError(BlockIoFailure.aborted, 'the controller was closed'));
     else this.failed(request, status);
     this.pump();
   }
@@ -156,7 +170,13 @@ export class IoDispatcher {
         return;
       }
     }
-    request.fail(failureOfStatus(status), `the target answered ${describeStatus(status)}`);
+    request.fail(
+      blockErrorOfStatus(
+        status,
+        `the target answered ${describeStatus(status)}`,
+        new NvmeCommandError('the command', status, 0),
+      ),
+    );
   }
 
   private mayWait(request: IoRequest): boolean {

@@ -1,10 +1,12 @@
-import { BlockIoError, type BlockIoFailure } from '../block-device.js';
+import type { BlockIoError } from '../block-device.js';
 
 export interface IoRequestInit {
   /** The command without command id and SGL. */
   readonly entry: Buffer;
   readonly data?: Buffer;
   readonly readInto?: Buffer;
+  /** False for a command that must not run twice; it fails with `aborted` when its connection breaks. */
+  readonly repeatable?: boolean;
 }
 
 /** One I/O command, from its submission until its caller is told; it may be sent several times. */
@@ -12,6 +14,7 @@ export class IoRequest {
   readonly entry: Buffer;
   readonly data: Buffer | undefined;
   readonly readInto: Buffer | undefined;
+  readonly repeatable: boolean;
   /** Sends that ended in a status worth another try. */
   retries = 0;
   /** Since when the namespace is inaccessible, on the monotonic clock. */
@@ -23,6 +26,7 @@ export class IoRequest {
     this.entry = init.entry;
     this.data = init.data;
     this.readInto = init.readInto;
+    this.repeatable = init.repeatable ?? true;
     this.done = new Promise((resolve, reject) => {
       this.settle = { resolve, reject };
     });
@@ -33,8 +37,8 @@ export class IoRequest {
     this.settle = undefined;
   }
 
-  fail(failure: BlockIoFailure, message: string, cause?: unknown): void {
-    this.settle?.reject(new BlockIoError(failure, message, cause));
+  fail(error: BlockIoError): void {
+    this.settle?.reject(error);
     this.settle = undefined;
   }
 }

@@ -2,6 +2,9 @@ import { type BlockDevice, BlockIoError, BlockIoFailure } from '../block-device.
 import { makeCommand } from '../nvme/entry.js';
 import { OptionalCommand } from '../nvme/identify-controller.js';
 import { IoOpcode } from '../nvme/opcodes.js';
+import { Status, statusCode } from '../nvme/status.js';
+import { NvmeCommandError } from './host-error.js';
+import { HostReservations } from './host-reservations.js';
 import type { NamespaceIdentity } from './identify-namespaces.js';
 import { IoRequest } from './io-request.js';
 
@@ -26,6 +29,7 @@ export class HostNamespace implements BlockDevice {
   readonly uuid: string;
   readonly nguid: string;
   readonly blockSizeBytes: number;
+  readonly reservations: HostReservations;
   private readonly controller: NamespaceController;
   private identity: NamespaceIdentity;
   private removed = false;
@@ -37,6 +41,7 @@ export class HostNamespace implements BlockDevice {
     this.uuid = identity.uuid;
     this.nguid = identity.nguid;
     this.blockSizeBytes = identity.blockSizeBytes;
+    this.reservations = new HostReservations(controller, identity.nsid);
   }
 
   get sizeBytes(): number {
@@ -86,6 +91,26 @@ export class HostNamespace implements BlockDevice {
     );
   }
 
+  /**
+   * Whether the namespace holds `data` there. It is compared by the target where that is supported, in parts of
+   * at most one transfer, each of them atomic.
+   */
+  async compare(offsetBytes: number, data: Buffer): Promise<boolean> {
+    this.check(offsetBytes, data.length);
+    if ((this.controller.optionalCommands & OptionalCommand.compare) === 0)
+      return data.equals(await this.read(offsetBytes, data.length));
+    let equal = true;
+    await this.split(offsetBytes, data.length, this.transferBytes, async (offset, length, from) => {
+      try {
+        await this.command(IoOpcode.compare, offset, length, data.subarray(from, from + length));
+      } catch (error) {
+        if (!isCompareFailure(error)) throw error;
+        equal = false;
+      }
+    });
+    return equal;
+  }
+
   async writeZeroes(offsetBytes: number, lengthBytes: number): Promise<void> {
     this.check(offsetBytes, lengthBytes);
     if ((this.controller.optionalCommands & OptionalCommand.writeZeroes) !== 0) {
@@ -126,8 +151,10 @@ export class HostNamespace implements BlockDevice {
     await this.controller.submit(new IoRequest({ entry: makeCommand(IoOpcode.flush, this.nsid) }));
   }
 
+  /** Whole blocks, whatever MDTS is. */
   private get transferBytes(): number {
-    return Math.min(this.controller.maxTransferBytes, BLOCKS_MAX * this.blockSizeBytes);
+    const blocks = Math.floor(this.controller.maxTransferBytes / this.blockSizeBytes);
+    return Math.max(1, Math.min(blocks, BLOCKS_MAX)) * this.blockSizeBytes;
   }
 
   private command(
@@ -193,4 +220,12 @@ export class HostNamespace implements BlockDevice {
       `namespace ${this.nsid} (${this.uuid}) was removed from its subsystem`,
     );
   }
+}
+
+function isCompareFailure(error: unknown): boolean {
+  return (
+    error instanceof BlockIoError &&
+    error.cause instanceof NvmeCommandError &&
+    statusCode(error.cause.status) === Status.compareFailure
+  );
 }

@@ -1,4 +1,4 @@
-import { BlockIoError, BlockIoFailure } from '../block-device.js';
+import { BlockIoError, BlockIoFailure, ReservationConflictError } from '../block-device.js';
 import { doNotRetry, type NvmeStatus, Status, statusCode, statusType } from './status.js';
 
 const STATUS_OF_FAILURE = {
@@ -13,6 +13,7 @@ const STATUS_OF_FAILURE = {
 /** What a target answers when its device rejected a command. */
 export function statusOfBlockError(error: unknown, isRead: boolean): NvmeStatus {
   if (!(error instanceof BlockIoError)) return Status.internalError;
+  if (error instanceof ReservationConflictError) return doNotRetry(Status.reservationConflict);
   if (error.failure === BlockIoFailure.media)
     return isRead ? Status.unrecoveredReadError : Status.writeFault;
   return STATUS_OF_FAILURE[error.failure];
@@ -32,8 +33,19 @@ const FAILURE_OF_STATUS: ReadonlyMap<NvmeStatus, BlockIoFailure> = new Map<
   [Status.abortedSqDeletion, BlockIoFailure.aborted],
 ]);
 
+const CONFLICTS: ReadonlySet<NvmeStatus> = new Set([
+  Status.reservationConflict,
+  Status.abortedByPreempt,
+]);
+
 /** How a host's caller sees a status other than success. */
-export function failureOfStatus(status: NvmeStatus): BlockIoFailure {
-  if (statusType(status) === 3) return BlockIoFailure.gone;
-  return FAILURE_OF_STATUS.get(statusCode(status)) ?? BlockIoFailure.media;
+export function blockErrorOfStatus(
+  status: NvmeStatus,
+  message: string,
+  cause: unknown,
+): BlockIoError {
+  if (CONFLICTS.has(statusCode(status))) return new ReservationConflictError(message, cause);
+  const failure =
+    statusType(status) === 3 ? BlockIoFailure.gone : FAILURE_OF_STATUS.get(statusCode(status));
+  return new BlockIoError(failure ?? BlockIoFailure.media, message, cause);
 }

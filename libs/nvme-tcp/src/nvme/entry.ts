@@ -30,6 +30,8 @@ export interface SglDescriptor {
 }
 
 export const readOpcode = (entry: Buffer): number => entry.readUInt8(at.opcode);
+/** FUSE in bits 1:0, PSDT in bits 7:6. */
+export const readFlags = (entry: Buffer): number => entry.readUInt8(at.flags);
 export const readCommandId = (entry: Buffer): number => entry.readUInt16LE(at.commandId);
 /** FCTYPE of a fabrics command lies where other commands have their NSID. */
 export const readFabricsType = (entry: Buffer): number => entry.readUInt8(at.nsid);

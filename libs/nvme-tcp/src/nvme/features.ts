@@ -11,6 +11,8 @@ export const Feature = Object.freeze({
   asyncEventConfiguration: 0x0b,
   keepAliveTimer: 0x0f,
   hostIdentifier: 0x81,
+  reservationNotificationMask: 0x82,
+  reservationPersistence: 0x83,
 } as const);
 
 /** Bits of the Asynchronous Event Configuration feature. */

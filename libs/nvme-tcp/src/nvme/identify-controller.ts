@@ -9,6 +9,8 @@ export const OptionalCommand = Object.freeze({
   compare: 0x01,
   datasetManagement: 0x04,
   writeZeroes: 0x08,
+  reservations: 0x20,
+  verify: 0x80,
 } as const);
 
 /** ANACAP: optimized, non-optimized, inaccessible, persistent loss and change states; fixed group ids. */

@@ -21,7 +21,12 @@ export interface IdentifyNamespace {
   readonly anaGroupId: number;
   /** 16 bytes, zeros for none. */
   readonly nguid: Buffer;
+  /** RESCAP. */
+  readonly reservationCapabilities: number;
 }
+
+/** DLFEAT: deallocated blocks read as zeros, and Write Zeroes takes DEAC. */
+const DEALLOCATE_FEATURES = 0x01 | 0x08;
 
 /** The Identify Namespace data structure (CNS 00h): one LBA format without metadata, shared between controllers. */
 export function encodeIdentifyNamespace(fields: IdentifyNamespace): Buffer {
@@ -30,6 +35,8 @@ export function encodeIdentifyNamespace(fields: IdentifyNamespace): Buffer {
   writeU64(data, fields.sizeBlocks, 8);
   writeU64(data, fields.sizeBlocks, 16);
   data[30] = 0x01;
+  data[31] = fields.reservationCapabilities;
+  data[33] = DEALLOCATE_FEATURES;
   data.writeUInt32LE(fields.anaGroupId, 92);
   fields.nguid.copy(data, 104, 0, 16);
   data[130] = Math.log2(fields.blockSizeBytes);
@@ -43,13 +50,18 @@ export function readIdentifyNamespace(data: Buffer): IdentifyNamespace {
     blockSizeBytes: 2 ** data.readUInt8(128 + format * 4 + 2),
     anaGroupId: data.readUInt32LE(92),
     nguid: Buffer.from(data.subarray(104, 120)),
+    reservationCapabilities: data.readUInt8(31),
   };
 }
 
 /** I/O command set independent structure (CNS 08h). */
-export function encodeIndependentNamespace(anaGroupId: number): Buffer {
+export function encodeIndependentNamespace(
+  anaGroupId: number,
+  reservationCapabilities: number,
+): Buffer {
   const data = Buffer.alloc(IDENTIFY_LENGTH);
   data[1] = 0x01;
+  data[2] = reservationCapabilities;
   data.writeUInt32LE(anaGroupId, 4);
   data[14] = 0x01;
   return data;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { AsyncNotice, encodeNotice, readNotice } from './async-event.js';
-import { failureOfStatus, statusOfBlockError } from './block-status.js';
+import { blockErrorOfStatus, statusOfBlockError } from './block-status.js';
 import { encodeCapabilities, readCapabilities } from './controller-properties.js';
 import { encodeCompletion, makeCommand, readCompletion, readStartingLba, setSgl } from './entry.js';
 import { encodeConnectData, makeConnect, readConnect, readConnectData } from './fabrics.js';
@@ -19,8 +19,8 @@ import {
 } from './identify-namespace.js';
 import { AnaState, encodeAnaLog, encodeDiscoveryLog, readAnaStates } from './log-page.js';
 import { isValidNqn } from './nqn.js';
-import { doNotRetry, Status } from './status.js';
-import { BlockIoError, BlockIoFailure } from '../block-device.js';
+import { doNotRetry, Status, statusCode } from './status.js';
+import { BlockIoError, BlockIoFailure, ReservationConflictError } from '../block-device.js';
 
 describe('entries', () => {
   it('lays out a submission entry', () => {
@@ -132,11 +132,12 @@ describe('identify', () => {
       blockSizeBytes: 4096,
       anaGroupId: 3,
       nguid: Buffer.alloc(16, 0x5c),
+      reservationCapabilities: 0xff,
     };
     const data = encodeIdentifyNamespace(fields);
     expect(data.readBigUInt64LE(0)).toBe(2n ** 33n);
     expect(data.readBigUInt64LE(8)).toBe(2n ** 33n);
-    expect(data[30]).toBe(1);
+    expect([data[30], data[31], data[33]]).toEqual([1, 0xff, 0x09]);
     expect(data.readUInt32LE(92)).toBe(3);
     expect(data[130]).toBe(12);
     expect(readIdentifyNamespace(data)).toEqual(fields);
@@ -203,15 +204,23 @@ describe('log pages', () => {
 });
 
 describe('status', () => {
+  const failureOf = (status: number): string => blockErrorOfStatus(status, 'x', undefined).failure;
+
   it.each(Object.values(BlockIoFailure))('carries the failure %s across the wire', (failure) => {
-    expect(failureOfStatus(statusOfBlockError(new BlockIoError(failure, 'x'), false))).toBe(
-      failure,
-    );
+    expect(failureOf(statusOfBlockError(new BlockIoError(failure, 'x'), false))).toBe(failure);
+  });
+
+  it('carries a reservation conflict across the wire', () => {
+    for (const status of [Status.reservationConflict, Status.abortedByPreempt]) {
+      const error = blockErrorOfStatus(status, 'x', undefined);
+      expect(error).toBeInstanceOf(ReservationConflictError);
+      expect(statusCode(statusOfBlockError(error, true))).toBe(Status.reservationConflict);
+    }
   });
 
   it('takes path errors for a lost device, and unknown ones for bad media', () => {
-    expect(failureOfStatus(Status.anaInaccessible)).toBe('gone');
-    expect(failureOfStatus(0x2ff)).toBe('media');
+    expect(failureOf(Status.anaInaccessible)).toBe('gone');
+    expect(failureOf(0x2ff)).toBe('media');
     expect(statusOfBlockError(new Error('bug'), true)).toBe(Status.internalError);
   });
 });

@@ -10,6 +10,7 @@ export const LogPage = Object.freeze({
   commandEffects: 0x05,
   ana: 0x0c,
   discovery: 0x70,
+  reservationNotification: 0x80,
 } as const);
 
 export const AnaState = Object.freeze({
@@ -117,15 +118,18 @@ export function readDiscoveryLog(data: Buffer): {
 /** CSUPP; LBCC for commands that change data. */
 const SUPPORTED = 0x01;
 const CHANGES_DATA = 0x03;
+const CHANGING: ReadonlySet<IoOpcode> = new Set([
+  IoOpcode.write,
+  IoOpcode.writeZeroes,
+  IoOpcode.datasetManagement,
+]);
 
 /** Log page 05h: a dword for each admin opcode, then one for each I/O opcode. */
 export function encodeCommandEffects(): Buffer {
   const data = Buffer.alloc(4096);
   for (const opcode of Object.values(AdminOpcode)) data.writeUInt32LE(SUPPORTED, opcode * 4);
   for (const opcode of Object.values(IoOpcode)) {
-    const reads =
-      opcode === IoOpcode.read || opcode === IoOpcode.compare || opcode === IoOpcode.flush;
-    data.writeUInt32LE(reads ? SUPPORTED : CHANGES_DATA, 1024 + opcode * 4);
+    data.writeUInt32LE(CHANGING.has(opcode) ? CHANGES_DATA : SUPPORTED, 1024 + opcode * 4);
   }
   return data;
 }

@@ -15,6 +15,11 @@ export const IoOpcode = Object.freeze({
   compare: 0x05,
   writeZeroes: 0x08,
   datasetManagement: 0x09,
+  verify: 0x0c,
+  reservationRegister: 0x0d,
+  reservationReport: 0x0e,
+  reservationAcquire: 0x11,
+  reservationRelease: 0x15,
 } as const);
 export type IoOpcode = (typeof IoOpcode)[keyof typeof IoOpcode];
 

@@ -36,9 +36,14 @@ export class AsyncEvents {
   }
 
   raise(notice: AsyncNotice): void {
-    if ((this.configuration & notice.enable) === 0) return;
+    if (notice.enable !== undefined && (this.configuration & notice.enable) === 0) return;
     this.pending.add(notice);
     this.deliver();
+  }
+
+  /** What the event would tell of is gone: it is not sent if it has not been yet. */
+  withdraw(notice: AsyncNotice): void {
+    this.pending.delete(notice);
   }
 
   /** The host has read `logPage` without asking to retain the event. */

@@ -23,6 +23,8 @@ import {
   encodeCompletion,
   readCommandId,
   readFabricsType,
+  readFlags,
+  readNsid,
   readOpcode,
   readSgl,
   SglType,
@@ -54,11 +56,22 @@ export type ConnectHandler = (
 /** Time for the peer to read a C2HTermReq before the connection is cut (transport spec section 3.5). */
 const TERMINATE_GRACE_MS = 1000;
 
+/** Answers to a whole queue of the largest reads are less than this at the default limits. */
+const OUTPUT_HELD_MAX_BYTES = 16 << 20;
+
+/** Fused operations are not supported. */
+const FLAGS_FUSE = 0x03;
+const FLAGS_PSDT = 0xc0;
+/** PSDT 01b and 10b; PRPs do not exist over fabrics. */
+const PSDT_SGL: ReadonlySet<number> = new Set([0x40, 0x80]);
+
 /** One TCP connection from a host: first the PDU handshake, then a Connect, then the commands of one queue. */
 export class TargetConnection implements PduSink {
   readonly port: ListenPort;
   /** Device commands of this queue that run, also after it has closed. */
   readonly inFlight = new InFlight();
+  /** Reservation commands, which may wait for the device commands of other hosts; so those must not wait for them. */
+  readonly reservationsInFlight = new InFlight();
   private readonly socket: Socket;
   private readonly limits: TargetLimits;
   private readonly connect: ConnectHandler;
@@ -134,6 +147,16 @@ export class TargetConnection implements PduSink {
     this.queue?.controller.connectionClosed(this);
   }
 
+  /** Resolves when no command of this queue runs; it must be closed. */
+  async drained(): Promise<void> {
+    await Promise.all([this.inFlight.drained(), this.reservationsInFlight.drained()]);
+  }
+
+  abortWaiting(nsid: number): void {
+    if (this.queue === undefined || this.queue.queueId === 0) return;
+    this.transfers.abort((entry) => readNsid(entry) === nsid);
+  }
+
   place(type: PduType, header: Buffer, length: number): Buffer | undefined {
     this.requireInitialized();
     if (type === PduType.h2cData) return this.transfers.place(readTransferHeader(header), length);
@@ -170,7 +193,17 @@ export class TargetConnection implements PduSink {
     } catch (error) {
       if (error instanceof PduError) this.terminate(error);
       else this.close();
+      return;
     }
+    if (this.output.heldBytes > OUTPUT_HELD_MAX_BYTES) this.holdInput();
+  }
+
+  /** A host that sends commands and does not take the answers is not listened to until it has. */
+  private holdInput(): void {
+    this.output.flush();
+    if (!this.socket.writableNeedDrain || this.socket.isPaused()) return;
+    this.socket.pause();
+    this.socket.once('drain', () => this.socket.resume());
   }
 
   private terminate(error: PduError): void {
@@ -252,9 +285,19 @@ export class TargetConnection implements PduSink {
       return;
     }
     const opcode = readOpcode(entry);
-    const direction = (opcode === FABRICS_OPCODE ? readFabricsType(entry) : opcode) & 0x03;
+    const isFabrics = opcode === FABRICS_OPCODE;
+    // Fabrics commands use SGLs alone, and hosts may leave their flags at 0 (base specification, Fabrics CDW0).
+    if (!isFabrics && (readFlags(entry) & FLAGS_FUSE) !== 0) {
+      this.complete(commandId, { status: doNotRetry(Status.invalidField) });
+      return;
+    }
+    const direction = (isFabrics ? readFabricsType(entry) : opcode) & 0x03;
     if (direction === DataDirection.none) {
       this.run({ entry, commandId, data: undefined, readLength: 0 });
+      return;
+    }
+    if (!isFabrics && !PSDT_SGL.has(readFlags(entry) & FLAGS_PSDT)) {
+      this.complete(commandId, { status: doNotRetry(Status.invalidField) });
       return;
     }
     const sgl = readSgl(entry);
@@ -263,7 +306,8 @@ export class TargetConnection implements PduSink {
     } else if (sgl.type !== SglType.transport || sgl.offset !== 0) {
       this.complete(commandId, { status: doNotRetry(Status.sglDescriptorTypeInvalid) });
     } else if (sgl.length > this.limits.maxIoSizeBytes) {
-      this.complete(commandId, { status: doNotRetry(Status.dataSglLengthInvalid) });
+      // MDTS (base specification, Identify Controller).
+      this.complete(commandId, { status: doNotRetry(Status.invalidField) });
     } else if (direction === DataDirection.controllerToHost || sgl.length === 0) {
       this.run({ entry, commandId, data: undefined, readLength: sgl.length });
     } else {
@@ -304,7 +348,9 @@ export class TargetConnection implements PduSink {
       pdu.dataDigestValid,
     );
     if (ended === undefined) return;
-    if (ended.intact)
+    if (ended.aborted)
+      this.complete(ended.commandId, { status: doNotRetry(Status.abortedByPreempt) });
+    else if (ended.intact)
       this.run({ entry: ended.entry, commandId: ended.commandId, data: ended.data, readLength: 0 });
     else this.complete(ended.commandId, { status: Status.transientTransportError });
   }

@@ -5,6 +5,8 @@ import { FABRICS_OPCODE } from '../nvme/opcodes.js';
 import { readOpcode } from '../nvme/entry.js';
 import { AsyncEventEnable } from '../nvme/features.js';
 import type { AnaState } from '../nvme/log-page.js';
+import type { AssociatedController } from '../nvme/reservation-wire.js';
+import type { ReservationNotice, ReservationNotification } from '../reservation/next.js';
 import { executeAdmin } from './admin-commands.js';
 import { AsyncEvents } from './async-events.js';
 import type { CommandOutcome, TargetCommand } from './command.js';
@@ -15,6 +17,7 @@ import { executeIo, type IoContext } from './io-commands.js';
 import { KeepAliveWatch } from './keep-alive.js';
 import type { TargetNamespace } from './namespace.js';
 import type { TargetLimits } from './options.js';
+import { ReservationLog } from './reservation-log.js';
 import type { Subsystem } from './subsystem.js';
 
 /** A discovery controller without a keep alive timeout is dropped after two minutes of silence. */
@@ -37,6 +40,8 @@ export class TargetController implements IoContext {
   readonly id: number;
   readonly hostNqn: string;
   readonly hostId: Buffer;
+  /** The same as 32 hexadecimal digits. */
+  readonly hostIdHex: string;
   readonly limits: TargetLimits;
   readonly admin: TargetConnection;
   readonly subsystem: Subsystem | undefined;
@@ -45,6 +50,7 @@ export class TargetController implements IoContext {
   readonly keepAlive: KeepAliveWatch;
   readonly plainFeatures = new Map<number, number>();
   readonly changedNamespaces = new Set<number>();
+  readonly reservationLog = new ReservationLog();
   writeCache = true;
   configuration = 0;
   statusBits = 0;
@@ -58,6 +64,7 @@ export class TargetController implements IoContext {
     this.id = init.id;
     this.hostNqn = init.hostNqn;
     this.hostId = init.hostId;
+    this.hostIdHex = init.hostId.toString('hex');
     this.limits = init.limits;
     this.admin = init.admin;
     this.subsystem = init.subsystem;
@@ -136,7 +143,7 @@ export class TargetController implements IoContext {
     if (readOpcode(command.entry) === FABRICS_OPCODE)
       return executeFabrics(this, connection, command);
     if (connection === this.admin) return executeAdmin(this, command);
-    return executeIo(this, command, connection.inFlight);
+    return executeIo(this, command, connection);
   }
 
   namespace(nsid: number): TargetNamespace | undefined {
@@ -156,6 +163,35 @@ export class TargetController implements IoContext {
     this.events.raise(Notice.namespaceAttributeChanged);
   }
 
+  reservationChanged(nsid: number, notice: ReservationNotice): void {
+    this.reservationLog.add(nsid, notice);
+    this.events.raise(Notice.reservationLogAvailable);
+  }
+
+  associatedControllers(): readonly AssociatedController[] {
+    return this.subsystem?.associatedControllers() ?? [];
+  }
+
+  notifyReservations(nsid: number, notifications: readonly ReservationNotification[]): void {
+    this.subsystem?.notifyReservations(nsid, notifications);
+  }
+
+  async endCommandsOf(hostIds: readonly string[], nsid: number): Promise<void> {
+    await this.subsystem?.endCommandsOf(hostIds, nsid);
+  }
+
+  /** Commands to the namespace that wait for their data end as aborted once it has come. */
+  abortWaiting(nsid: number): void {
+    for (const connection of this.connections) connection.abortWaiting(nsid);
+  }
+
+  /** Resolves when the device commands that run now have ended. */
+  async begunEnded(): Promise<void> {
+    await Promise.all(
+      Array.from(this.connections, (connection) => connection.inFlight.begunEnded()),
+    );
+  }
+
   /** Called by a connection that has closed; the loss of the admin queue ends the association. */
   connectionClosed(connection: TargetConnection): void {
     if (connection === this.admin) {
@@ -164,7 +200,7 @@ export class TargetController implements IoContext {
     }
     for (const [queueId, queue] of this.ioQueues)
       if (queue === connection) this.ioQueues.delete(queueId);
-    void connection.inFlight.drained().then(() => this.connections.delete(connection));
+    void connection.drained().then(() => this.connections.delete(connection));
   }
 
   /** CC.EN cleared or CC.SHN set: I/O queues go, and `bits` stands in CSTS once the last command has ended. */
@@ -188,6 +224,6 @@ export class TargetController implements IoContext {
   }
 
   async drained(): Promise<void> {
-    await Promise.all(Array.from(this.connections, (connection) => connection.inFlight.drained()));
+    await Promise.all(Array.from(this.connections, (connection) => connection.drained()));
   }
 }

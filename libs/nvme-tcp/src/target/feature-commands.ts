@@ -1,9 +1,10 @@
-import { readCdw, readCommandId } from '../nvme/entry.js';
+import { readCdw, readCommandId, readNsid } from '../nvme/entry.js';
 import { Feature } from '../nvme/features.js';
 import { doNotRetry, Status } from '../nvme/status.js';
-import type { CommandResult, TargetCommand } from './command.js';
+import type { CommandOutcome, CommandResult, TargetCommand } from './command.js';
 import { SUCCESS } from './command.js';
 import type { TargetController } from './controller.js';
+import type { TargetNamespace } from './namespace.js';
 
 const SAVE = 0x8000_0000;
 /** Features that are kept and given back, and change nothing. */
@@ -22,13 +23,44 @@ const DISCOVERY_FEATURES: ReadonlySet<number> = new Set([
 
 const invalidField: CommandResult = { status: doNotRetry(Status.invalidField) };
 
+const invalidNamespace: CommandResult = { status: doNotRetry(Status.invalidNamespace) };
+
+const NSID_ALL = 0xffff_ffff;
+/** Bits 1 to 3: registration preempted, reservation released, reservation preempted. */
+const NOTIFICATION_MASKS = 0x0e;
+
+/** The namespace that a feature is set for, or all of them. */
+function ofNamespaces(
+  controller: TargetController,
+  command: TargetCommand,
+  set: (namespaces: readonly TargetNamespace[]) => CommandOutcome,
+): CommandOutcome {
+  const nsid = readNsid(command.entry);
+  if (nsid === NSID_ALL) return set(controller.subsystem?.namespaces() ?? []);
+  const namespace = controller.namespace(nsid);
+  return namespace === undefined ? invalidNamespace : set([namespace]);
+}
+
+/** Of all namespaces, those that cannot persist are passed over; one alone must be able to. */
+async function setPersistence(
+  namespaces: readonly TargetNamespace[],
+  persistent: boolean,
+): Promise<CommandResult> {
+  const able = namespaces.filter(({ reservations }) => reservations.canPersist);
+  if (able.length === 0) return invalidField;
+  const statuses = await Promise.all(
+    able.map(({ reservations }) => reservations.setPersistent(persistent)),
+  );
+  return { status: statuses.find((status) => status !== Status.success) ?? Status.success };
+}
+
 /** Over-temperature thresholds start at the highest value, under-temperature ones at 0. */
 function temperatureKey(selector: number): { readonly key: number; readonly initial: number } {
   const sensor = (selector >>> 16) & 0x3f;
   return { key: 0x1_0000 | sensor, initial: (sensor & 0x30) === 0 ? 0xffff : 0 };
 }
 
-export function setFeatures(controller: TargetController, command: TargetCommand): CommandResult {
+export function setFeatures(controller: TargetController, command: TargetCommand): CommandOutcome {
   const feature = readCdw(command.entry, 10) & 0xff;
   const value = readCdw(command.entry, 11);
   if ((readCdw(command.entry, 10) & SAVE) !== 0)
@@ -56,6 +88,16 @@ export function setFeatures(controller: TargetController, command: TargetCommand
     case Feature.temperatureThreshold:
       controller.plainFeatures.set(temperatureKey(value).key, value & 0xffff);
       return SUCCESS;
+    case Feature.reservationNotificationMask:
+      if ((value & ~NOTIFICATION_MASKS) !== 0) return invalidField;
+      return ofNamespaces(controller, command, (namespaces) => {
+        for (const { reservations } of namespaces) reservations.notificationMask = value;
+        return SUCCESS;
+      });
+    case Feature.reservationPersistence:
+      return ofNamespaces(controller, command, (namespaces) =>
+        setPersistence(namespaces, (value & 1) !== 0),
+      );
     case Feature.hostIdentifier:
       // Over fabrics it is set by Connect and never changes.
       return { status: doNotRetry(Status.commandSequenceError) };
@@ -86,6 +128,14 @@ export function getFeatures(controller: TargetController, command: TargetCommand
     case Feature.temperatureThreshold: {
       const { key, initial } = temperatureKey(value);
       return answer(controller.plainFeatures.get(key) ?? initial);
+    }
+    case Feature.reservationNotificationMask:
+    case Feature.reservationPersistence: {
+      const reservations = controller.namespace(readNsid(command.entry))?.reservations;
+      if (reservations === undefined) return invalidNamespace;
+      if (feature === Feature.reservationNotificationMask)
+        return answer(reservations.notificationMask);
+      return answer(reservations.state.persistent ? 1 : 0);
     }
     case Feature.hostIdentifier:
       if ((value & 1) === 0 || command.readLength < controller.hostId.length) return invalidField;

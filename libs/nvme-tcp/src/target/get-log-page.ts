@@ -1,3 +1,4 @@
+import { AsyncNotice } from '../nvme/async-event.js';
 import { readCdw, readU64 } from '../nvme/entry.js';
 import {
   encodeAnaLog,
@@ -27,19 +28,30 @@ export function getLogPage(controller: TargetController, command: TargetCommand)
   if (length > command.readLength || offset % 4 !== 0)
     return { status: doNotRetry(Status.invalidField) };
   const retain = (dword10 & RETAIN_ASYNC_EVENT) !== 0;
-  const page = pageOf(controller, logPage, (dword10 >>> 8) & 0x7f, retain);
+  const page = pageOf(controller, {
+    logPage,
+    specific: (dword10 >>> 8) & 0x7f,
+    retain,
+    offset,
+    length,
+  });
   if (page === undefined) return { status: doNotRetry(Status.invalidLogPage) };
   if (offset > page.length) return { status: doNotRetry(Status.invalidField) };
   if (!retain) controller.events.logPageRead(logPage);
   return { status: Status.success, data: fitted(page.subarray(offset, offset + length), length) };
 }
 
-function pageOf(
-  controller: TargetController,
-  logPage: number,
-  specific: number,
-  retain: boolean,
-): Buffer | undefined {
+interface PageRequest {
+  readonly logPage: number;
+  /** LSP. */
+  readonly specific: number;
+  readonly retain: boolean;
+  readonly offset: number;
+  readonly length: number;
+}
+
+function pageOf(controller: TargetController, request: PageRequest): Buffer | undefined {
+  const { logPage, specific, retain } = request;
   const { subsystem } = controller;
   if (subsystem === undefined) {
     if (logPage !== LogPage.discovery) return undefined;
@@ -63,6 +75,12 @@ function pageOf(
     }
     case LogPage.commandEffects:
       return encodeCommandEffects();
+    case LogPage.reservationNotification: {
+      const page = controller.reservationLog.read(request.offset, request.length);
+      if (controller.reservationLog.isEmpty)
+        controller.events.withdraw(AsyncNotice.reservationLogAvailable);
+      return page;
+    }
     case LogPage.ana: {
       if (!subsystem.anaReporting) return undefined;
       const groups = subsystem.anaGroups(controller.admin.port);

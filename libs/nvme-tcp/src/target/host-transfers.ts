@@ -8,6 +8,7 @@ interface HostTransfer {
   readonly data: Buffer;
   received: number;
   intact: boolean;
+  aborted: boolean;
 }
 
 export interface EndedTransfer {
@@ -16,6 +17,8 @@ export interface EndedTransfer {
   readonly data: Buffer;
   /** False when a data digest did not match. */
   readonly intact: boolean;
+  /** The command was aborted while its data was on its way. */
+  readonly aborted: boolean;
 }
 
 /** Data that was asked for by R2T and comes in H2CData PDUs: one R2T a command, for all of its data. */
@@ -30,7 +33,14 @@ export class HostTransfers {
     } while (this.byTag.has(this.lastTag));
     // Not from Node's pool: a device may keep it for long.
     const data = Buffer.allocUnsafeSlow(length);
-    this.byTag.set(this.lastTag, { entry, commandId, data, received: 0, intact: true });
+    this.byTag.set(this.lastTag, {
+      entry,
+      commandId,
+      data,
+      received: 0,
+      intact: true,
+      aborted: false,
+    });
     return this.lastTag;
   }
 
@@ -84,6 +94,12 @@ export class HostTransfers {
     if (!last) return undefined;
     this.byTag.delete(header.transferTag);
     return transfer;
+  }
+
+  /** The data of these commands is still taken, as the host may have sent it already. */
+  abort(matches: (entry: Buffer) => boolean): void {
+    for (const transfer of this.byTag.values())
+      if (matches(transfer.entry)) transfer.aborted = true;
   }
 
   clear(): void {

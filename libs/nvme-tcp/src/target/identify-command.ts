@@ -15,6 +15,7 @@ import {
   NVM_COMMAND_SET,
 } from '../nvme/identify-namespace.js';
 import { DISCOVERY_NQN } from '../nvme/nqn.js';
+import { reservationCapabilities } from '../nvme/reservation-wire.js';
 import { doNotRetry, Status } from '../nvme/status.js';
 import { ASYNC_EVENT_LIMIT } from './async-events.js';
 import { type CommandResult, fitted, type TargetCommand } from './command.js';
@@ -74,7 +75,12 @@ export function identify(controller: TargetController, command: TargetCommand): 
         ? answer(Buffer.alloc(IDENTIFY_LENGTH))
         : failed(Status.invalidField);
     case IdentifyCns.commandSetIndependentNamespace:
-      return ofNamespace((namespace) => encodeIndependentNamespace(namespace.anaGroupId));
+      return ofNamespace((namespace) =>
+        encodeIndependentNamespace(
+          anaGroupOf(controller, namespace),
+          reservationCapabilities(namespace.reservations.canPersist),
+        ),
+      );
     default:
       return failed(Status.invalidField);
   }
@@ -101,7 +107,11 @@ function controllerData(controller: TargetController): Buffer {
     maxNamespaces: limits.maxNamespaces,
     maxOutstandingCommands: limits.maxQueueDepth,
     optionalCommands:
-      OptionalCommand.compare | OptionalCommand.datasetManagement | OptionalCommand.writeZeroes,
+      OptionalCommand.compare |
+      OptionalCommand.datasetManagement |
+      OptionalCommand.writeZeroes |
+      OptionalCommand.reservations |
+      OptionalCommand.verify,
     volatileWriteCache: true,
     subsystemNqn: subsystem?.nqn ?? DISCOVERY_NQN,
     commandCapsuleBytes: 64 + limits.inCapsuleDataBytes,
@@ -112,7 +122,13 @@ function namespaceData(controller: TargetController, namespace: TargetNamespace)
   return encodeIdentifyNamespace({
     sizeBlocks: namespace.sizeBlocks,
     blockSizeBytes: namespace.device.blockSizeBytes,
-    anaGroupId: controller.subsystem?.anaReporting === true ? namespace.anaGroupId : 0,
+    anaGroupId: anaGroupOf(controller, namespace),
+    reservationCapabilities: reservationCapabilities(namespace.reservations.canPersist),
     nguid: namespace.nguid,
   });
+}
+
+/** ANAGRPID is 0 where ANA is not reported. */
+function anaGroupOf(controller: TargetController, namespace: TargetNamespace): number {
+  return controller.subsystem?.anaReporting === true ? namespace.anaGroupId : 0;
 }

@@ -7,9 +7,14 @@ import { doNotRetry, type NvmeStatus, Status } from '../nvme/status.js';
 import { type CommandOutcome, type CommandResult, SUCCESS, type TargetCommand } from './command.js';
 import type { InFlight } from './in-flight.js';
 import type { TargetNamespace } from './namespace.js';
+import {
+  executeReservation,
+  isReservationOpcode,
+  type ReservationScope,
+} from './reservation-commands.js';
 
 /** What I/O commands need of their controller. */
-export interface IoContext {
+export interface IoContext extends ReservationScope {
   readonly maxIoSizeBytes: number;
   /** False when the host has turned the volatile write cache off: each write is then flushed. */
   readonly writeCache: boolean;
@@ -17,6 +22,7 @@ export interface IoContext {
   anaState(namespace: TargetNamespace): AnaState;
 }
 
+const READING: ReadonlySet<number> = new Set([IoOpcode.read, IoOpcode.compare, IoOpcode.verify]);
 const FORCE_UNIT_ACCESS = 0x4000_0000;
 const DSM_DEALLOCATE = 0x04;
 const DSM_RANGE_LENGTH = 16;
@@ -29,27 +35,61 @@ const ANA_STATUS: ReadonlyMap<AnaState, NvmeStatus> = new Map<AnaState, NvmeStat
 
 const failed = (status: NvmeStatus): CommandResult => ({ status: doNotRetry(status) });
 
-/** Runs one I/O command; `inFlight` counts it on its connection, for fencing. */
+/** The queue that a command came by; its in-flight counts are what a fence waits for. */
+export interface IoQueue {
+  readonly isClosed: boolean;
+  readonly inFlight: InFlight;
+  readonly reservationsInFlight: InFlight;
+}
+
+/** Runs one I/O command. */
 export function executeIo(
   context: IoContext,
   command: TargetCommand,
-  inFlight: InFlight,
+  queue: IoQueue,
 ): CommandOutcome {
   const namespace = context.namespace(readNsid(command.entry));
   if (namespace === undefined) return failed(Status.invalidNamespace);
   const anaStatus = ANA_STATUS.get(context.anaState(namespace));
   if (anaStatus !== undefined) return { status: anaStatus };
+  const { reservations } = namespace;
+  if (!reservations.isReady) return whenReady(context, namespace, command, queue);
+  const opcode = readOpcode(command.entry);
+  if (isReservationOpcode(opcode)) return executeReservation(context, namespace, command, queue);
+  if (!reservations.permits(context.hostIdHex, opcode)) return failed(Status.reservationConflict);
   const work = start(context, namespace, command);
   if (!(work instanceof Promise)) return work;
-  inFlight.begin();
-  namespace.inFlight.begin();
-  const isRead = readOpcode(command.entry) === IoOpcode.read;
+  const ofQueue = queue.inFlight.begin();
+  const ofNamespace = namespace.inFlight.begin();
+  const isRead = READING.has(opcode);
   const ended = (result: CommandResult): CommandResult => {
-    inFlight.end();
-    namespace.inFlight.end();
+    ofQueue.end();
+    ofNamespace.end();
     return result;
   };
   return work.then(ended, (error: unknown) => ended({ status: statusOfBlockError(error, isRead) }));
+}
+
+/** The command anew, once it is known what the reservations allow; the namespace may be gone by then. */
+async function whenReady(
+  context: IoContext,
+  namespace: TargetNamespace,
+  command: TargetCommand,
+  queue: IoQueue,
+): Promise<CommandResult> {
+  const waiting = queue.reservationsInFlight.begin();
+  try {
+    try {
+      await namespace.reservations.ready();
+    } catch {
+      // The store is read again by the next command; until it can be, no access is safe.
+      return { status: Status.namespaceNotReady };
+    }
+    if (queue.isClosed) return { status: Status.abortedSqDeletion };
+    return await executeIo(context, command, queue);
+  } finally {
+    waiting.end();
+  }
 }
 
 function start(
@@ -68,6 +108,7 @@ function start(
     case IoOpcode.write:
     case IoOpcode.compare:
     case IoOpcode.writeZeroes:
+    case IoOpcode.verify:
       break;
     default:
       return failed(Status.invalidOpcode);
@@ -80,9 +121,12 @@ function start(
   const forceUnitAccess = (readCdw(entry, 12) & FORCE_UNIT_ACCESS) !== 0;
   const durable = forceUnitAccess || !context.writeCache;
   if (readOpcode(entry) === IoOpcode.writeZeroes) {
-    // MDTS does not apply: no data is transferred.
+    // MDTS does not apply: no data is transferred. With DEAC too the blocks must read as zeros, which a device's
+    // unmap does not promise; whether it gives the space back is up to its writeZeroes.
     return thenFlush(device, device.writeZeroes(offsetBytes, lengthBytes), durable);
   }
+  if (readOpcode(entry) === IoOpcode.verify)
+    return verify(device, offsetBytes, lengthBytes, context.maxIoSizeBytes);
   if (lengthBytes > context.maxIoSizeBytes) return failed(Status.invalidField);
   if (readOpcode(entry) === IoOpcode.read) {
     if (command.readLength < lengthBytes) return failed(Status.dataSglLengthInvalid);
@@ -100,6 +144,19 @@ function start(
       .then((stored) => (stored.equals(data) ? SUCCESS : failed(Status.compareFailure)));
   }
   return thenFlush(device, device.write(offsetBytes, data), durable);
+}
+
+/** Part by part, so that a command without data cannot make the target hold more than one transfer's worth. */
+async function verify(
+  device: BlockDevice,
+  offsetBytes: number,
+  lengthBytes: number,
+  partBytes: number,
+): Promise<CommandResult> {
+  await device.flush();
+  for (let done = 0; done < lengthBytes; done += partBytes)
+    await device.read(offsetBytes + done, Math.min(partBytes, lengthBytes - done));
+  return SUCCESS;
 }
 
 function thenFlush(

@@ -1,5 +1,7 @@
 import type { BlockDevice } from '../block-device.js';
+import type { ReservationStore } from '../reservation/record.js';
 import { InFlight } from './in-flight.js';
+import { NamespaceReservations } from './namespace-reservations.js';
 
 export interface NamespaceInit {
   readonly nsid: number;
@@ -8,6 +10,7 @@ export interface NamespaceInit {
   readonly uuid: Buffer;
   readonly nguid: Buffer;
   readonly anaGroupId: number;
+  readonly reservationStore: ReservationStore | undefined;
 }
 
 /** A BlockDevice under a namespace id. */
@@ -18,6 +21,7 @@ export class TargetNamespace {
   readonly nguid: Buffer;
   readonly anaGroupId: number;
   readonly inFlight = new InFlight();
+  readonly reservations: NamespaceReservations;
 
   constructor(init: NamespaceInit) {
     this.nsid = init.nsid;
@@ -25,6 +29,7 @@ export class TargetNamespace {
     this.uuid = init.uuid;
     this.nguid = init.nguid;
     this.anaGroupId = init.anaGroupId;
+    this.reservations = new NamespaceReservations(init.reservationStore);
   }
 
   get sizeBlocks(): number {

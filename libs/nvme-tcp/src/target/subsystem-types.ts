@@ -1,5 +1,6 @@
 import type { BlockDevice } from '../block-device.js';
 import type { AnaGroup } from '../nvme/log-page.js';
+import type { ReservationStore } from '../reservation/record.js';
 import type { ListenAddress } from './listen-port.js';
 
 export interface SubsystemOptions {
@@ -26,6 +27,8 @@ export interface NamespaceOptions {
   readonly nguid?: string;
   /** The namespace id when left out. */
   readonly anaGroupId?: number;
+  /** Where its reservations are kept through a power loss; without it they are lost with the namespace. */
+  readonly reservationStore?: ReservationStore;
 }
 
 export interface QueueInfo {

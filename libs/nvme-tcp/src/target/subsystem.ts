@@ -2,7 +2,9 @@ import { LariatError } from '@lariat/kernel';
 import { AsyncNotice } from '../nvme/async-event.js';
 import { type AnaGroup, type AnaState, AnaState as State } from '../nvme/log-page.js';
 import { isValidNqn } from '../nvme/nqn.js';
+import type { AssociatedController } from '../nvme/reservation-wire.js';
 import { parseGuid } from '../nvme/text.js';
+import type { ReservationNotification } from '../reservation/next.js';
 import type { TargetController } from './controller.js';
 import type { Discovery } from './discovery.js';
 import type { ListenAddress, ListenPort } from './listen-port.js';
@@ -188,7 +190,14 @@ export class Subsystem {
     }
     this.byNsid.set(
       nsid,
-      new TargetNamespace({ nsid, device: options.device, uuid, nguid, anaGroupId }),
+      new TargetNamespace({
+        nsid,
+        device: options.device,
+        uuid,
+        nguid,
+        anaGroupId,
+        reservationStore: options.reservationStore,
+      }),
     );
     this.namespaceChanged(nsid);
     return nsid;
@@ -199,7 +208,7 @@ export class Subsystem {
     const namespace = this.requireNamespace(nsid);
     this.byNsid.delete(nsid);
     this.namespaceChanged(nsid);
-    await namespace.inFlight.drained();
+    await Promise.all([namespace.inFlight.drained(), namespace.reservations.settled()]);
   }
 
   /** To be called after a namespace's device has changed its size. */
@@ -285,6 +294,39 @@ export class Subsystem {
       ioQueueCount: controller.ioQueueCount,
       queues: controller.queues().map((queue) => queue.info()),
     }));
+  }
+
+  /** Every connected controller with the id of its host. */
+  associatedControllers(): readonly AssociatedController[] {
+    return Array.from(this.controllersById.values(), ({ id, hostIdHex }) => ({
+      cntlid: id,
+      hostId: hostIdHex,
+    }));
+  }
+
+  /** For the namespace's reservations: puts notifications into the logs of their hosts' controllers. */
+  notifyReservations(nsid: number, notifications: readonly ReservationNotification[]): void {
+    const mask = this.byNsid.get(nsid)?.reservations.notificationMask ?? 0;
+    for (const { hostId, notice } of notifications) {
+      if ((mask & (1 << notice)) !== 0) continue;
+      for (const controller of this.controllersById.values())
+        if (controller.hostIdHex === hostId) controller.reservationChanged(nsid, notice);
+    }
+  }
+
+  /**
+   * Preempt and abort: commands of these hosts whose data is still on its way end as aborted, and this resolves
+   * when those that the device has begun, also over connections that are lost by now, have ended.
+   */
+  async endCommandsOf(hostIds: readonly string[], nsid: number): Promise<void> {
+    const wanted = new Set(hostIds);
+    const live = [...this.controllersById.values()].filter((each) => wanted.has(each.hostIdHex));
+    const lost = [...this.draining].filter(([each]) => wanted.has(each.hostIdHex));
+    for (const controller of live) controller.abortWaiting(nsid);
+    await Promise.all([
+      ...live.map((controller) => controller.begunEnded()),
+      ...lost.map(([controller]) => controller.begunEnded()),
+    ]);
   }
 
   controller(cntlid: number): TargetController | undefined {
