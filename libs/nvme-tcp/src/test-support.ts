@@ -236,15 +236,17 @@ export class RawHost {
     this.socket.destroy();
   }
 
-  async initialize(): Promise<void> {
+  async initialize(digests = false): Promise<void> {
     this.encoder.initializeConnection(Type.icReq, {
       format: 0,
       alignment: 0,
-      headerDigest: false,
-      dataDigest: false,
+      headerDigest: digests,
+      dataDigest: digests,
       limit: 0,
     });
     await this.next(Type.icResp);
+    this.encoder.configure(digests, digests, 0);
+    this.parser.enableDigests(digests, digests);
   }
 
   /** Takes the first PDU of this type out of what was received. */

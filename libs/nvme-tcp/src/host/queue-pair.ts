@@ -49,6 +49,8 @@ export interface QueuePairOptions {
 interface Outstanding {
   readonly command: QueueCommand;
   bytesRead: number;
+  /** C2HData with LAST_PDU has come. */
+  lastRead: boolean;
   /** End of the data that R2Ts have asked for. */
   bytesSent: number;
   corrupt: boolean;
@@ -135,7 +137,13 @@ export class QueuePair implements PduSink {
       command.lost(new LinkError('the queue is closed or full'));
       return;
     }
-    this.outstanding.set(id, { command, bytesRead: 0, bytesSent: 0, corrupt: false });
+    this.outstanding.set(id, {
+      command,
+      bytesRead: 0,
+      lastRead: false,
+      bytesSent: 0,
+      corrupt: false,
+    });
     const { entry, data, readInto } = command;
     setCommandId(entry, id);
     if (data === undefined) {
@@ -172,17 +180,13 @@ export class QueuePair implements PduSink {
         'DATAL does not match PLEN',
       );
     }
-    if (
-      readInto === undefined ||
-      transfer.offset !== outstanding.bytesRead ||
-      transfer.offset + length > readInto.length
-    ) {
-      throw new PduError(
-        FatalErrorStatus.dataTransferOutOfRange,
-        PduField.transferOffset,
-        `${length} bytes at ${transfer.offset}, expected at ${outstanding.bytesRead} of ${readInto?.length ?? 0}`,
-      );
-    }
+    const place = `${length} bytes at ${transfer.offset}, expected at ${outstanding.bytesRead} of ${readInto?.length ?? 0}`;
+    if (readInto === undefined || outstanding.lastRead)
+      throw new PduError(FatalErrorStatus.pduSequenceError, PduField.type, place);
+    if (transfer.offset + length > readInto.length)
+      throw new PduError(FatalErrorStatus.dataTransferOutOfRange, PduField.transferOffset, place);
+    if (transfer.offset !== outstanding.bytesRead)
+      throw new PduError(FatalErrorStatus.pduSequenceError, PduField.transferOffset, place);
     return readInto.subarray(transfer.offset, transfer.offset + length);
   }
 
@@ -199,10 +203,10 @@ export class QueuePair implements PduSink {
         this.requireInitialized();
         return this.sendData(pdu);
       case PduType.c2hTermReq: {
-        const { status, fieldOffset } = readTermination(pdu.header);
+        const { status, information } = readTermination(pdu.header);
         return this.close(
           new LinkError(
-            `the controller ended the connection: fatal error status ${status}, field offset ${fieldOffset}`,
+            `the controller ended the connection: fatal error status ${status}, information ${information}`,
           ),
         );
       }
@@ -222,7 +226,9 @@ export class QueuePair implements PduSink {
     try {
       this.parser.push(chunk);
     } catch (error) {
-      if (error instanceof PduError) this.terminate(error);
+      // A malformed C2HTermReq is not answered (transport spec section 3.5).
+      const isTermReq = error instanceof PduError && error.header?.[0] === PduType.c2hTermReq;
+      if (error instanceof PduError && !isTermReq) this.terminate(error);
       else this.close(error instanceof Error ? error : new LinkError(String(error)));
     }
   }
@@ -297,9 +303,10 @@ export class QueuePair implements PduSink {
     const { commandId, length } = readTransferHeader(pdu.header);
     const outstanding = this.find(commandId);
     outstanding.bytesRead += length;
+    outstanding.lastRead = (pdu.flags & PduFlag.lastPdu) !== 0;
     if (!pdu.dataDigestValid) outstanding.corrupt = true;
     if ((pdu.flags & PduFlag.success) === 0) return;
-    if ((pdu.flags & PduFlag.lastPdu) === 0) {
+    if (!outstanding.lastRead) {
       throw new PduError(
         FatalErrorStatus.invalidHeaderField,
         PduField.flags,
@@ -314,19 +321,12 @@ export class QueuePair implements PduSink {
     const outstanding = this.find(transfer.commandId);
     const { data } = outstanding.command;
     const end = transfer.offset + transfer.length;
-    // Data is asked for once: else a few bytes from the controller could make this side send without end.
-    if (
-      data === undefined ||
-      transfer.length === 0 ||
-      transfer.offset < outstanding.bytesSent ||
-      end > data.length
-    ) {
-      throw new PduError(
-        FatalErrorStatus.dataTransferOutOfRange,
-        PduField.transferOffset,
-        `${transfer.length} bytes at ${transfer.offset} asked for, of ${data?.length ?? 0}`,
-      );
-    }
+    const place = `${transfer.length} bytes at ${transfer.offset} asked for, of ${data?.length ?? 0}`;
+    if (data === undefined || transfer.length === 0 || end > data.length)
+      throw new PduError(FatalErrorStatus.dataTransferOutOfRange, PduField.transferOffset, place);
+    // Data is asked for once, in order: else a few bytes from the controller could make this side send without end.
+    if (transfer.offset !== outstanding.bytesSent)
+      throw new PduError(FatalErrorStatus.pduSequenceError, PduField.transferOffset, place);
     outstanding.bytesSent = end;
     for (let offset = transfer.offset; offset < end; offset += this.maxH2cData) {
       const stop = Math.min(end, offset + this.maxH2cData);

@@ -38,4 +38,5 @@ export const DataDirection = Object.freeze({
   none: 0,
   hostToController: 1,
   controllerToHost: 2,
+  both: 3,
 } as const);

@@ -15,8 +15,9 @@ import { crc32cOf } from './digest.js';
 import type { PduError } from './pdu-error.js';
 import type { InitializeConnection } from './pdu.js';
 
-const HAS_FIELD_OFFSET: ReadonlySet<FatalErrorStatus> = new Set<FatalErrorStatus>([
+const HAS_INFORMATION: ReadonlySet<FatalErrorStatus> = new Set<FatalErrorStatus>([
   FatalErrorStatus.invalidHeaderField,
+  FatalErrorStatus.headerDigestError,
   FatalErrorStatus.unsupportedParameter,
 ]);
 
@@ -111,8 +112,8 @@ export class PduEncoder {
     const header = bareHeader(type, DATA_HEADER_LENGTH, DATA_HEADER_LENGTH + data.length);
     header.writeUInt16LE(error.status, PduField.termStatus);
     // FEI is reserved with the other statuses.
-    if (HAS_FIELD_OFFSET.has(error.status))
-      header.writeUInt32LE(error.fieldOffset, PduField.termInfo);
+    if (HAS_INFORMATION.has(error.status))
+      header.writeUInt32LE(error.information, PduField.termInfo);
     this.out(header);
     this.out(data);
   }

@@ -4,15 +4,15 @@ import type { FatalErrorStatus } from './constants.js';
 export class PduError extends Error {
   override readonly name = 'PduError';
   readonly status: FatalErrorStatus;
-  /** Offset of the field at fault, for the statuses that report one. */
-  readonly fieldOffset: number;
+  /** FEI: offset of the field at fault; for a header digest error the digest that came; else it is not sent. */
+  readonly information: number;
   /** The header of the PDU at fault, as far as it had been read. */
   header: Buffer | undefined;
 
-  constructor(status: FatalErrorStatus, fieldOffset: number, message: string, header?: Buffer) {
+  constructor(status: FatalErrorStatus, information: number, message: string, header?: Buffer) {
     super(message);
     this.status = status;
-    this.fieldOffset = fieldOffset;
+    this.information = information;
     this.header = header;
   }
 }

@@ -129,15 +129,15 @@ export class PduParser {
     const rule = isPduType(type) ? this.rules.get(type) : undefined;
     if (!isPduType(type) || rule === undefined)
       throw fail(PduField.type, `unexpected PDU type ${type}`);
+    const flags = bytes.readUInt8(at + PduField.flags);
+    if (rule.digests && ((flags & PduFlag.headerDigest) !== 0) !== this.headerDigest)
+      throw fail(PduField.flags, `HDGSTF of PDU type ${type} is not what was agreed on`);
     if (headerLength !== rule.headerLength) {
       throw fail(
         PduField.headerLength,
         `PDU type ${type} has header length ${headerLength}, not ${rule.headerLength}`,
       );
     }
-    const flags = bytes.readUInt8(at + PduField.flags);
-    if (rule.digests && ((flags & PduFlag.headerDigest) !== 0) !== this.headerDigest)
-      throw fail(PduField.flags, `HDGSTF of PDU type ${type} is not what was agreed on`);
     const withDigest = headerLength + (rule.digests && this.headerDigest ? DIGEST_LENGTH : 0);
     const hasData = pduLength > withDigest;
     if (pduLength < withDigest || (hasData ? rule.data === 'none' : rule.data === 'required')) {
@@ -156,7 +156,8 @@ export class PduParser {
       throw fail(PduField.dataOffset, `PDU type ${type} has data offset ${dataOffset}`);
     const length = pduLength - start - (rule.digests && this.dataDigest ? DIGEST_LENGTH : 0);
     if (length <= 0) throw fail(PduField.pduLength, `PDU type ${type} has length ${pduLength}`);
-    if (length > rule.maxDataLength && !rule.digests)
+    // The status for a limit is that of H2CData alone.
+    if (length > rule.maxDataLength && type !== PduType.h2cData)
       throw fail(PduField.pduLength, `PDU type ${type} has length ${pduLength}`);
     if (length > rule.maxDataLength) {
       throw new PduError(
@@ -174,16 +175,15 @@ export class PduParser {
     const rule = this.rule;
     const header = region.subarray(0, rule.headerLength);
     this.header = header;
-    if (
-      rule.digests &&
-      this.headerDigest &&
-      region.readUInt32LE(rule.headerLength) !== crc32cOf(header)
-    ) {
-      throw new PduError(
-        FatalErrorStatus.headerDigestError,
-        0,
-        `header digest of PDU type ${this.type} does not match`,
-      );
+    if (rule.digests && this.headerDigest) {
+      const digest = region.readUInt32LE(rule.headerLength);
+      if (digest !== crc32cOf(header)) {
+        throw new PduError(
+          FatalErrorStatus.headerDigestError,
+          digest,
+          `header digest of PDU type ${this.type} does not match`,
+        );
+      }
     }
     if (this.dataLength === 0) {
       this.emit(undefined, true);

@@ -52,13 +52,13 @@ export function readTransferHeader(header: Buffer): TransferHeader {
 
 export interface Termination {
   readonly status: number;
-  readonly fieldOffset: number;
+  readonly information: number;
 }
 
 export function readTermination(header: Buffer): Termination {
   return {
     status: header.readUInt16LE(PduField.termStatus),
-    fieldOffset: header.readUInt32LE(PduField.termInfo),
+    information: header.readUInt32LE(PduField.termInfo),
   };
 }
 

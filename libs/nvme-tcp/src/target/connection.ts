@@ -191,7 +191,9 @@ export class TargetConnection implements PduSink {
     try {
       this.parser.push(chunk);
     } catch (error) {
-      if (error instanceof PduError) this.terminate(error);
+      // A malformed H2CTermReq is not answered (transport spec section 3.5).
+      const isTermReq = error instanceof PduError && error.header?.[0] === PduType.h2cTermReq;
+      if (error instanceof PduError && !isTermReq) this.terminate(error);
       else this.close();
       return;
     }
@@ -268,6 +270,16 @@ export class TargetConnection implements PduSink {
     this.requireInitialized();
     const entry = capsuleEntry(pdu.header);
     const commandId = readCommandId(entry);
+    const opcode = readOpcode(entry);
+    const isFabrics = opcode === FABRICS_OPCODE;
+    const isIo = this.queue !== undefined && this.queue.queueId > 0 && !isFabrics;
+    if (isIo && (pdu.data?.length ?? 0) > this.limits.inCapsuleDataBytes) {
+      throw new PduError(
+        FatalErrorStatus.invalidHeaderField,
+        PduField.pduLength,
+        'more in-capsule data than IOCCSZ allows',
+      );
+    }
     if (this.outstanding.size >= (this.queue?.sizeEntries ?? 1)) {
       throw new PduError(
         FatalErrorStatus.pduSequenceError,
@@ -284,15 +296,14 @@ export class TargetConnection implements PduSink {
       this.complete(commandId, { status: Status.transientTransportError });
       return;
     }
-    const opcode = readOpcode(entry);
-    const isFabrics = opcode === FABRICS_OPCODE;
     // Fabrics commands use SGLs alone, and hosts may leave their flags at 0 (base specification, Fabrics CDW0).
     if (!isFabrics && (readFlags(entry) & FLAGS_FUSE) !== 0) {
       this.complete(commandId, { status: doNotRetry(Status.invalidField) });
       return;
     }
     const direction = (isFabrics ? readFabricsType(entry) : opcode) & 0x03;
-    if (direction === DataDirection.none) {
+    // No command moves data both ways: what names itself so is refused before any of its data is asked for.
+    if (direction === DataDirection.none || direction === DataDirection.both) {
       this.run({ entry, commandId, data: undefined, readLength: 0 });
       return;
     }
@@ -310,6 +321,9 @@ export class TargetConnection implements PduSink {
       this.complete(commandId, { status: doNotRetry(Status.invalidField) });
     } else if (direction === DataDirection.controllerToHost || sgl.length === 0) {
       this.run({ entry, commandId, data: undefined, readLength: sgl.length });
+    } else if (sgl.length % 4 !== 0) {
+      // R2TL and DATAL are multiples of dwords.
+      this.complete(commandId, { status: doNotRetry(Status.dataSglLengthInvalid) });
     } else {
       const tag = this.transfers.begin(entry, commandId, sgl.length);
       this.encoder.readyToTransfer(commandId, tag, 0, sgl.length);
@@ -324,15 +338,6 @@ export class TargetConnection implements PduSink {
     length: number,
   ): void {
     const available = data?.length ?? 0;
-    const isIo =
-      this.queue !== undefined && this.queue.queueId > 0 && readOpcode(entry) !== FABRICS_OPCODE;
-    if (isIo && available > this.limits.inCapsuleDataBytes) {
-      throw new PduError(
-        FatalErrorStatus.limitExceeded,
-        PduField.pduLength,
-        'more in-capsule data than IOCCSZ allows',
-      );
-    }
     if (offset > available)
       this.complete(commandId, { status: doNotRetry(Status.sglOffsetInvalid) });
     else if (offset + length > available)

@@ -28,7 +28,12 @@ export function executeFabrics(
   if (connection !== controller.admin) return { status: doNotRetry(Status.invalidOpcode) };
   if (type === FabricsCommand.propertyGet) return propertyGet(controller, command);
   if (type === FabricsCommand.propertySet) return propertySet(controller, command);
-  return { status: doNotRetry(Status.invalidOpcode) };
+  // Disconnect is optional, and OFCS says that it is not supported; other types are reserved.
+  return {
+    status: doNotRetry(
+      type === FabricsCommand.disconnect ? Status.invalidOpcode : Status.invalidField,
+    ),
+  };
 }
 
 function propertyGet(controller: TargetController, command: TargetCommand): CommandResult {

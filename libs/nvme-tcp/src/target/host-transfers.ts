@@ -68,13 +68,18 @@ export class HostTransfers {
         'DATAL does not match PLEN',
       );
     }
-    if (header.offset !== transfer.received || header.offset + length > transfer.data.length) {
+    if (header.offset % 4 !== 0 || length % 4 !== 0) {
       throw new PduError(
-        FatalErrorStatus.dataTransferOutOfRange,
-        PduField.transferOffset,
-        `${length} bytes at ${header.offset}, expected at ${transfer.received} of ${transfer.data.length}`,
+        FatalErrorStatus.invalidHeaderField,
+        header.offset % 4 === 0 ? PduField.transferLength : PduField.transferOffset,
+        'DATAO and DATAL are multiples of dwords',
       );
     }
+    const place = `${length} bytes at ${header.offset}, expected at ${transfer.received} of ${transfer.data.length}`;
+    if (header.offset + length > transfer.data.length)
+      throw new PduError(FatalErrorStatus.dataTransferOutOfRange, PduField.transferOffset, place);
+    if (header.offset !== transfer.received)
+      throw new PduError(FatalErrorStatus.pduSequenceError, PduField.transferOffset, place);
     return transfer.data.subarray(header.offset, header.offset + length);
   }
 
