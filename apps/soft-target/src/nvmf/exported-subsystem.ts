@@ -1,5 +1,6 @@
 import type { Subsystem } from '@lariat/nvme-tcp';
 import { BdevClaim, type Bdev, type BdevRegistry } from '../bdev/bdev.js';
+import { ReservationFile } from './reservation-file.js';
 
 export interface ExportedNamespace {
   readonly nsid: number;
@@ -17,6 +18,8 @@ export interface NamespaceParams {
   readonly uuid: string | undefined;
   readonly nguid: string | undefined;
   readonly anaGroupId: number | undefined;
+  /** Where its reservations outlive the process; without it they do not. */
+  readonly ptplFile?: string | undefined;
 }
 
 /** A subsystem on the wire together with the bdevs that its namespaces hold. */
@@ -34,7 +37,7 @@ export class ExportedSubsystem {
   }
 
   /** Claims the bdev and shows it to the hosts; undefined for whatever reason SPDK would refuse it. */
-  add(params: NamespaceParams): number | undefined {
+  async add(params: NamespaceParams): Promise<number | undefined> {
     const nsid = params.nsid === 0 ? this.freeNsid() : params.nsid;
     const bdev = this.registry.find(params.bdevName);
     if (nsid === undefined || nsid > this.maxNamespaces || this.byNsid.has(nsid)) return undefined;
@@ -45,7 +48,18 @@ export class ExportedSubsystem {
     const nguid = (params.nguid ?? bdev.uuid.replaceAll('-', '')).toUpperCase();
     this.registry.claim(bdev, this.claimant(nsid), BdevClaim.exclusiveWrite);
     try {
-      this.subsystem.addNamespace({ nsid, device: bdev, uuid, nguid, anaGroupId });
+      const { ptplFile } = params;
+      const store = ptplFile === undefined ? undefined : new ReservationFile(ptplFile, bdev.uuid);
+      // The wire reads it again at the first command; a file that is no good is to be refused here.
+      await store?.load();
+      this.subsystem.addNamespace({
+        nsid,
+        device: bdev,
+        uuid,
+        nguid,
+        anaGroupId,
+        ...(store === undefined ? {} : { reservationStore: store }),
+      });
     } catch (error) {
       this.registry.release(bdev, this.claimant(nsid));
       throw error;

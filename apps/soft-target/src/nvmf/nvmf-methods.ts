@@ -55,6 +55,7 @@ const namespaceSpec = {
   nguid: opt(str),
   eui64: opt(str),
   uuid: opt(uuid),
+  ptpl_file: opt(str),
   anagrpid: opt(uint32),
   no_auto_visible: opt(bool),
   hide_metadata: opt(bool),
@@ -145,6 +146,7 @@ function namespaceMethods(target: NvmfTarget): MethodTable {
           uuid: namespace.uuid,
           nguid: namespace.nguid,
           anaGroupId: namespace.anagrpid,
+          ptplFile: namespace.ptpl_file,
         });
       },
     ),

@@ -112,12 +112,12 @@ export class NvmfTarget {
   }
 
   addNamespace(nqn: string, params: NamespaceParams): Promise<number> {
-    return this.change(nqn, (exported) => {
-      const nsid = this.refusedAsInvalid(`cannot export ${params.bdevName}`, () =>
-        exported.add(params),
-      );
+    return this.change(nqn, async (exported) => {
+      const nsid = await exported.add(params).catch((error: unknown) => {
+        throw this.asInvalidParams(`cannot export ${params.bdevName}`, error);
+      });
       if (nsid === undefined) throw RpcError.invalidParams();
-      return Promise.resolve(nsid);
+      return nsid;
     });
   }
 
