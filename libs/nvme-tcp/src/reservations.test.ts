@@ -133,6 +133,37 @@ describe('a reservation', () => {
     );
   });
 
+  it('is not for a host without an identifier, which it keeps out nevertheless', async () => {
+    const { address } = await startTarget(cleanup);
+    const admin = await connectRaw(cleanup, address, { hostId: Buffer.alloc(16) });
+    await admin.enable(1000);
+    expect((await admin.identify(1, 0)).readUInt32LE(96) & (1 << 18)).not.toBe(0);
+    const { queue } = await connectRaw(cleanup, address, {
+      queueId: 1,
+      controllerId: admin.id,
+      hostId: Buffer.alloc(16),
+    });
+    const keys = Buffer.alloc(16, 1);
+    for (const [opcode, dword10] of [
+      [IoOpcode.reservationRegister, 0],
+      [IoOpcode.reservationAcquire, 0x100],
+      [IoOpcode.reservationRelease, 0x100],
+    ] as const) {
+      const work = execute(queue, 'reservation', makeCommand(opcode, 1, [dword10]), keys);
+      expect((await statusOf(work)).code).toBe(Status.hostIdNotInitialized);
+    }
+    const report = makeCommand(IoOpcode.reservationReport, 1, [15, 1]);
+    const into = Buffer.alloc(64);
+    expect((await statusOf(execute(queue, 'report', report, undefined, into))).code).toBe(
+      Status.hostIdNotInitialized,
+    );
+    const { reservations } = onlyNamespace(await host(address, 'a'));
+    await reservations.register(1n);
+    await reservations.acquire(1n, ReservationType.exclusiveAccess);
+    const write = execute(queue, 'Write', makeCommand(IoOpcode.write, 1, [0, 0, 0]), block);
+    expect((await statusOf(write)).code).toBe(Status.reservationConflict);
+  });
+
   it('is refused in malformed commands, each with its status', async () => {
     const { address } = await startTarget(cleanup);
     const admin = await connectRaw(cleanup, address);

@@ -73,15 +73,23 @@ describe('Connect', () => {
     );
     await connectRaw(cleanup, address, io);
     expect((await statusOf(connectRaw(cleanup, address, io))).code).toBe(
-      Status.invalidQueueIdentifier,
+      Status.commandSequenceError,
     );
+  });
+
+  it('takes an I/O queue from the host of its admin queue alone', async () => {
+    const { address } = await startTarget(cleanup);
+    const admin = await connectRaw(cleanup, address);
+    await admin.enable(1000);
+    const io = { queueId: 1, controllerId: admin.id };
     expect(
-      (
-        await statusOf(
-          connectRaw(cleanup, address, { ...io, queueId: 2, hostnqn: 'nqn.2024-01.io.lariat:b' }),
-        )
-      ).code,
-    ).toBe(Status.connectInvalidHost);
+      await statusOf(connectRaw(cleanup, address, { ...io, hostnqn: 'nqn.2024-01.io.lariat:b' })),
+    ).toEqual({ code: Status.connectInvalidParameters, dword0: 0x1_0200 });
+    expect(
+      await statusOf(connectRaw(cleanup, address, { ...io, hostId: Buffer.alloc(16, 2) })),
+    ).toEqual({ code: Status.connectInvalidParameters, dword0: 0x1_0000 });
+    // The identifier may be left out.
+    await connectRaw(cleanup, address, { ...io, hostId: Buffer.alloc(16) });
   });
 
   it('keeps controller ids within their range, and says when none is free', async () => {

@@ -13,6 +13,8 @@ export interface RawConnect {
   readonly queueSize?: number;
   readonly controllerId?: number;
   readonly keepAliveTimeoutMs?: number;
+  /** 16 bytes. */
+  readonly hostId?: Buffer;
 }
 
 /** An admin queue, or with a queueId an I/O queue, of which the test sends every command itself. */
@@ -37,7 +39,7 @@ export async function connectRaw(
       keepAliveTimeoutMs: fields.keepAliveTimeoutMs ?? 0,
     },
     {
-      hostId: Buffer.alloc(16, 1),
+      hostId: fields.hostId ?? Buffer.alloc(16, 1),
       controllerId: fields.controllerId ?? DYNAMIC_CONTROLLER_ID,
       subsystemNqn: fields.subnqn ?? SUBSYSTEM_NQN,
       hostNqn: fields.hostnqn ?? HOST_NQN,

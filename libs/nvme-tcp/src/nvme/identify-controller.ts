@@ -58,8 +58,8 @@ export function encodeIdentifyController(fields: IdentifyController): Buffer {
   data.writeUInt32LE(fields.version, 80);
   // OAES: namespace attribute, ANA change, discovery log change.
   data.writeUInt32LE(io ? 0x100 | (fields.anaReporting ? 0x800 : 0) : 0x8000_0000, 92);
-  // CTRATT: 128-bit host identifiers, and any command counts as a keep alive (TBKAS).
-  data.writeUInt32LE(0x1 | 0x40, 96);
+  // CTRATT: 128-bit host identifiers; any command counts as a keep alive (TBKAS); RHII, as reservations need one.
+  data.writeUInt32LE(0x1 | 0x40 | (io ? 1 << 18 : 0), 96);
   data[111] = fields.type;
   // ACL and AERL are 0's based. FRMW: one read-only slot.
   data[258] = io ? 3 : 0;

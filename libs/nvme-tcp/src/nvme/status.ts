@@ -31,6 +31,7 @@ export const Status = Object.freeze({
   abortedByPreempt: generic(0x1b),
   namespaceWriteProtected: generic(0x20),
   transientTransportError: generic(0x22),
+  hostIdNotInitialized: generic(0x27),
   lbaOutOfRange: generic(0x80),
   capacityExceeded: generic(0x81),
   namespaceNotReady: generic(0x82),

@@ -91,7 +91,8 @@ class Model {
       if (before !== type) this.tellOthers(host, 2);
       return 'ok';
     }
-    if (withKey.length === 0) return this.type !== 0 && victimKey === 0n ? 'invalid' : 'conflict';
+    if (this.type !== 0 && !allHold && victimKey === 0n) return 'invalid';
+    if (allHold && withKey.length === 0) return 'conflict';
     for (const each of withKey) {
       this.leave(each);
       if (each !== host) this.told.push(`${each} 1`);

@@ -90,7 +90,7 @@ interface Rule {
 const REGISTER = { ignoreExistingKey: 'allowed', type: false, counted: true } as const;
 const KEYED = { registration: 'needed', ignoreExistingKey: 'invalid', newKey: false } as const;
 
-/** NVMe base specification 1.4, sections 6.10 to 6.13 and 8.8. */
+/** NVMe base specification 1.4, sections 6.10 to 6.13 and 8.8; 2.2, sections 7.5 to 7.8 and 8.1.22. */
 const RULES: Readonly<Record<ReservationAction, Rule>> = {
   register: { ...REGISTER, registration: 'none', newKey: true, apply: register },
   unregister: { ...REGISTER, registration: 'needed', newKey: false, apply: unregister },
@@ -219,11 +219,10 @@ function preempt(state: ReservationState, command: ReservationCommand): Outcome 
       ? each.hostId !== hostId && (heldByAll || each.key === preemptKey)
       : each.key === preemptKey;
   const removed = registrants.filter(named);
-  if (!takesOver && removed.length === 0) {
-    // 0 is the key of nobody; where one host holds the reservation, naming it is no valid request at all.
-    return reservation !== undefined && preemptKey === 0n
-      ? Status.invalidField
-      : Status.reservationConflict;
+  if (!takesOver && reservation !== undefined) {
+    // 0 is the key of nobody; it means all where all hold the reservation, and nothing where one does.
+    if (!heldByAll && preemptKey === 0n) return Status.invalidField;
+    if (heldByAll && removed.length === 0) return Status.reservationConflict;
   }
   const remaining = registrants.filter((each) => !named(each));
   const typeChanges = takesOver && reservation?.type !== type;

@@ -102,14 +102,17 @@ function connectIo(
   if (subsystem === undefined) return invalid('command', ConnectField.queueId);
   const controller = subsystem.controller(data.controllerId);
   if (controller === undefined) return invalid('data', ConnectField.controllerId);
-  if (controller.hostNqn !== data.hostNqn || !controller.hostId.equals(data.hostId))
-    return invalidHost;
+  if (controller.hostNqn !== data.hostNqn) return invalid('data', ConnectField.hostNqn);
+  // A host identifier of 0 is that of the admin queue.
+  if (data.hostId.some((byte) => byte !== 0) && !controller.hostId.equals(data.hostId))
+    return invalid('data', ConnectField.hostId);
   if (!controller.isEnabled || controller.admin.port !== connection.port || connection.isAttached) {
     return invalid('command', ConnectField.queueId);
   }
-  if (request.queueId > controller.grantedQueueCount || controller.hasQueue(request.queueId)) {
+  if (request.queueId > controller.grantedQueueCount)
     return { status: Status.invalidQueueIdentifier };
-  }
+  if (controller.hasQueue(request.queueId))
+    return { status: doNotRetry(Status.commandSequenceError) };
   controller.addQueue(request.queueId, connection);
   attach(connection, controller, request);
   return { status: Status.success, dword0: controller.id };

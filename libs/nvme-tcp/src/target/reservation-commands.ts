@@ -32,6 +32,9 @@ export function isReservationOpcode(opcode: number): boolean {
   return RESERVATION_OPCODES.has(opcode);
 }
 
+/** A host that gives no identifier cannot be told from another one, so it takes no part in reservations (RHII). */
+const NO_HOST_ID = '0'.repeat(32);
+
 /** EDS: the extended data structure, the only one that has room for the host identifiers of fabrics. */
 const EXTENDED_DATA = 0x01;
 
@@ -43,6 +46,7 @@ export function executeReservation(
   command: TargetCommand,
   queue: { readonly isClosed: boolean; readonly reservationsInFlight: InFlight },
 ): CommandOutcome {
+  if (scope.hostIdHex === NO_HOST_ID) return failed(Status.hostIdNotInitialized);
   if (readOpcode(command.entry) === IoOpcode.reservationReport)
     return report(scope, namespace, command);
   const request = readReservationCommand(command.entry, command.data, scope.hostIdHex);
