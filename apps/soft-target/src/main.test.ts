@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -152,5 +152,28 @@ describe('soft-target', () => {
       code: 'SPDK_CONNECTION_LOST',
     });
     expect(await end).toMatchObject({ signal: 'SIGKILL' });
+  });
+
+  test('checks the stores of one that does not run, also where lmdb itself would crash', async () => {
+    const disk = join(folder, 'disk.img');
+    await writeFile(disk, '');
+    await truncate(disk, 32 * 1024 * 1024);
+    const child = start(placeArgs());
+    const { rpcSocket } = await ready(child);
+    const spdk = new Spdk(await SpdkClient.connect({ socketPath: rpcSocket }));
+    await spdk.bdev.aioCreate({ name: 'disk', filename: disk });
+    const uuid = await spdk.lvol.createLvstore({ bdevName: 'disk', lvsName: 'lvs' });
+    const state = join(folder, 'a-state');
+    expect(await ended(start(['check', state, disk]))).toMatchObject({ code: 8 });
+    const end = ended(child);
+    await spdk.app.killInstance('SIGTERM');
+    await end;
+    expect(await ended(start(['check', state, disk]))).toMatchObject({ code: 0, stderr: '' });
+    expect(await ended(start(['check']))).toMatchObject({ code: 16 });
+    // All but the meta pages.
+    const data = join(state, `lvs-${uuid}`, 'data.mdb');
+    const image = await readFile(data);
+    await writeFile(data, image.fill(0xee, 8192));
+    expect(await ended(start(['check', state, disk]))).toMatchObject({ code: 4 });
   });
 });

@@ -5,6 +5,7 @@ import { createLog, type LevelledLog } from './app/log.js';
 import { lockStateDir, StateDirInUse } from './app/state-dir-lock.js';
 import { createTarget } from './app/target.js';
 import { TARGET_VERSION } from './app/version.js';
+import { checkCommand } from './check/check-command.js';
 import { RpcSocketError, startRpcServer } from './rpc/rpc-server.js';
 
 /** An orderly stop that takes longer is cut off: the cluster map is crash-safe, so nothing is lost. */
@@ -23,7 +24,9 @@ process.on('uncaughtException', (error) => {
 });
 
 try {
-  await run(parseArguments(process.argv.slice(2)), log);
+  const [command, ...rest] = process.argv.slice(2);
+  if (command === 'check') process.exitCode = await checkCommand(rest, process);
+  else await run(parseArguments(process.argv.slice(2)), log);
 } catch (error) {
   if (error instanceof UsageError) {
     process.stderr.write(`soft-target: ${error.message}\n\n${USAGE}`);

@@ -14,6 +14,8 @@ export const USAGE = `usage: soft-target --rpc-socket PATH --state-dir DIR [--lo
   --state-dir DIR      folder of the target's own records; made when missing
   --log-level LEVEL    ${LOG_LEVELS.join(', ')} (NOTICE)
   --wait-for-rpc no    accepted for the sake of spdk_tgt's command line
+
+       soft-target check: see 'soft-target check --help'
 `;
 
 /** The command line is wrong; print the message and the usage, and exit 2. */

@@ -1,4 +1,4 @@
-import { identifyContent, LABEL_AREA_BYTES } from '@lariat/kernel';
+import { identifyContent, LABEL_AREA_BYTES, type LabelAreas } from '@lariat/kernel';
 import { RpcError } from '../../rpc/rpc-error.js';
 import type { Bdev } from '../bdev.js';
 import { SUPERBLOCK_SIZE_BYTES } from './superblock.js';
@@ -8,12 +8,17 @@ export function superblockLength(bdev: Bdev): number {
   return Math.max(SUPERBLOCK_SIZE_BYTES, bdev.blockSizeBytes);
 }
 
+export async function readLabelAreas(bdev: Bdev): Promise<LabelAreas> {
+  const length = areaLength(bdev);
+  return {
+    first: await bdev.read(0, length),
+    last: await bdev.read(bdev.sizeBytes - length, length),
+  };
+}
+
 /** Throws EEXIST, as SPDK does for a superblock that it finds, and names what is there. */
 export async function refuseContent(bdev: Bdev): Promise<void> {
-  const length = areaLength(bdev);
-  const first = await bdev.read(0, length);
-  const last = await bdev.read(bdev.sizeBytes - length, length);
-  const found = identifyContent({ first, last });
+  const found = identifyContent(await readLabelAreas(bdev));
   if (found.length === 0) return;
   throw RpcError.errno(
     'EEXIST',

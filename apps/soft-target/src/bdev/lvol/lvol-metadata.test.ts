@@ -165,3 +165,13 @@ test('a meta page torn at any word leaves the state that was flushed before it',
     expect(await found(torn, `old tail ${cut}`)).toEqual(FIRST);
   }
 });
+
+test.each([
+  ['bytes of no kind', () => Buffer.alloc(65_536, 0xee)],
+  ['zeros', () => Buffer.alloc(65_536)],
+  ['its first bytes alone', () => after.subarray(0, 100)],
+  ['one of its meta pages alone', () => after.subarray(0, PAGE_BYTES)],
+])('a file of %s is refused, and does not end the process', async (_what, image) => {
+  await writeFile(join(folder, 'data.mdb'), image());
+  expect(() => new LvolMetadata(folder)).toThrow('is damaged');
+});

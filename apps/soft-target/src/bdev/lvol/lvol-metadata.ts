@@ -1,4 +1,6 @@
+import { join } from 'node:path';
 import { open, type Database, type RootDatabase, type RootDatabaseOptionsWithPath } from 'lmdb';
+import { checkLmdbFile } from './lmdb-file.js';
 import { ClusterTable, EXTENT_CLUSTERS } from './cluster-table.js';
 import { UnsyncedClusters, type Allocation } from './unsynced-clusters.js';
 
@@ -47,6 +49,13 @@ export interface MetadataChange {
   readonly apply?: () => void;
 }
 
+/** All records as they are, for a check that believes none of them. */
+export interface RawMetadata {
+  readonly store: unknown;
+  readonly lvols: readonly { readonly key: unknown; readonly value: unknown }[];
+  readonly extents: readonly { readonly key: unknown; readonly value: Buffer }[];
+}
+
 interface Queued {
   readonly change: MetadataChange;
   readonly resolve: () => void;
@@ -85,7 +94,9 @@ export class LvolMetadata {
   private idle: Promise<void> = Promise.resolve();
   private nextBlobId = 1;
 
+  /** Throws when the folder holds what is no database. */
   constructor(readonly folder: string) {
+    checkLmdbFile(join(folder, 'data.mdb'));
     const options: EnvironmentOptions = {
       path: folder,
       noSubdir: false,
@@ -153,6 +164,18 @@ export class LvolMetadata {
       }
     }
     return tables;
+  }
+
+  readRaw(): RawMetadata {
+    return {
+      store: this.readStore(),
+      lvols: [...this.lvols.getRange()],
+      // lmdb may lend the same memory to each value.
+      extents: [...this.extents.getRange()].map(({ key, value }) => ({
+        key,
+        value: Buffer.from(value),
+      })),
+    };
   }
 
   /** A table for a new blob. */
