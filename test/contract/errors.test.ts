@@ -11,10 +11,43 @@ const NO_UUID = '00000000-1111-4222-8333-444444444444';
 
 const ADDRESS = { trtype: 'TCP', adrfam: 'ipv4', traddr: '127.0.0.1' };
 
-/** Method, parameters, code. The codes are those of spdk_tgt 26.05. */
-const MISTAKES: readonly (readonly [string, string, object, number])[] = [
-  ['no such method', 'bdev_no_such_method', {}, -32601],
-  ['an unknown parameter', 'nvmf_delete_subsystem', { nqn: NQN, extra: 1 }, -32602],
+const DECODE_FAILED = 'spdk_json_decode_object failed';
+
+/** What most methods say with a code: the text of the errno, or of the JSON-RPC error. */
+const MESSAGES: Readonly<Record<number, string>> = {
+  [-17]: 'File exists',
+  [-19]: 'No such device',
+  [-22]: 'Invalid argument',
+  [-32602]: 'Invalid parameters',
+};
+
+/** What it is, method, parameters, code, and the message where it is not the usual one. They are those of spdk_tgt 26.05. */
+const MISTAKES: readonly (readonly [string, string, object, number, string?])[] = [
+  ['no such method', 'bdev_no_such_method', {}, -32601, 'Method not found'],
+  [
+    'an unknown parameter',
+    'nvmf_delete_subsystem',
+    { nqn: NQN, extra: 1 },
+    -32602,
+    'Invalid parameters',
+  ],
+  ['an unknown parameter', 'bdev_get_bdevs', { extra: 1 }, -32603, DECODE_FAILED],
+  ['a parameter of another type', 'bdev_aio_delete', { name: 1 }, -32603, DECODE_FAILED],
+  ['a parameter of another type', 'bdev_raid_delete', { name: 1 }, -32700, DECODE_FAILED],
+  [
+    'an unknown parameter',
+    'bdev_nvme_attach_controller',
+    { name: 'c', ...ADDRESS, trsvcid: '1', subnqn: NQN, bogus: 1 },
+    -32603,
+    DECODE_FAILED,
+  ],
+  [
+    'parameters where there are none',
+    'notify_get_types',
+    { extra: 1 },
+    -32602,
+    'No parameters required',
+  ],
   ['a missing bdev', 'bdev_get_bdevs', { name: 'nope' }, -19],
   [
     'a name that is taken',
@@ -46,8 +79,20 @@ const MISTAKES: readonly (readonly [string, string, object, number])[] = [
   ['a clone of nothing', 'bdev_lvol_clone', { snapshot_name: 'nope', clone_name: 'c' }, -19],
   ['resizing nothing', 'bdev_lvol_resize', { name: 'nope', size_in_mib: 8 }, -19],
   ['an unknown copy', 'bdev_lvol_check_shallow_copy', { operation_id: 987654 }, -19],
-  ['deleting a missing raid', 'bdev_raid_delete', { name: 'nope' }, -19],
-  ['removing a base of no raid', 'bdev_raid_remove_base_bdev', { name: 'nope' }, -19],
+  [
+    'deleting a missing raid',
+    'bdev_raid_delete',
+    { name: 'nope' },
+    -19,
+    'raid bdev nope not found',
+  ],
+  [
+    'removing a base of no raid',
+    'bdev_raid_remove_base_bdev',
+    { name: 'nope' },
+    -19,
+    'Failed to remove base bdev from raid bdev',
+  ],
   ['detaching nothing', 'bdev_nvme_detach_controller', { name: 'nope' }, -19],
   ['resetting nothing', 'bdev_nvme_reset_controller', { name: 'nope' }, -19],
   [
@@ -68,19 +113,57 @@ const MISTAKES: readonly (readonly [string, string, object, number])[] = [
     'bdev_nvme_attach_controller',
     { name: 'c', trtype: 'TCP', adrfam: 'smoke', traddr: '127.0.0.1' },
     -22,
+    'Failed to parse adrfam: smoke',
   ],
-  ['a second TCP transport', 'nvmf_create_transport', { trtype: 'TCP' }, -32603],
-  ['an unknown transport', 'nvmf_create_transport', { trtype: 'PIGEON' }, -32602],
-  ['an NQN that is taken', 'nvmf_create_subsystem', { nqn: NQN }, -32603],
-  ['an NQN that is none', 'nvmf_create_subsystem', { nqn: 'volume' }, -32603],
+  [
+    'a second TCP transport',
+    'nvmf_create_transport',
+    { trtype: 'TCP' },
+    -32603,
+    "Transport type 'TCP' already exists",
+  ],
+  [
+    'an unknown transport',
+    'nvmf_create_transport',
+    { trtype: 'PIGEON' },
+    -32602,
+    "Invalid transport type 'PIGEON'",
+  ],
+  [
+    'an NQN that is taken',
+    'nvmf_create_subsystem',
+    { nqn: NQN },
+    -32603,
+    `Unable to create subsystem ${NQN}`,
+  ],
+  [
+    'an NQN that is none',
+    'nvmf_create_subsystem',
+    { nqn: 'volume' },
+    -32603,
+    'Unable to create subsystem volume',
+  ],
   [
     'a cntlid range that is none',
     'nvmf_create_subsystem',
     { nqn: `${NQN}-2`, min_cntlid: 9, max_cntlid: 3 },
     -32602,
+    'Invalid cntlid range [9-3]',
   ],
-  ['a missing subsystem', 'nvmf_get_subsystems', { nqn: `${NQN}-3` }, -32602],
-  ['deleting a missing subsystem', 'nvmf_delete_subsystem', { nqn: `${NQN}-3` }, -32602],
+  [
+    'a missing subsystem',
+    'nvmf_get_subsystems',
+    { nqn: `${NQN}-3` },
+    -32602,
+    `Subsystem with NQN '${NQN}-3' not found`,
+  ],
+  [
+    'deleting a missing subsystem',
+    'nvmf_delete_subsystem',
+    { nqn: `${NQN}-3` },
+    -32602,
+    `Subsystem with NQN '${NQN}-3' not found`,
+  ],
   [
     'a namespace of a missing bdev',
     'nvmf_subsystem_add_ns',
@@ -100,12 +183,19 @@ const MISTAKES: readonly (readonly [string, string, object, number])[] = [
     -32602,
   ],
   ['removing a missing namespace', 'nvmf_subsystem_remove_ns', { nqn: NQN, nsid: 7 }, -32602],
-  ['a host that is there already', 'nvmf_subsystem_add_host', { nqn: NQN, host: HOST }, -32603],
+  [
+    'a host that is there already',
+    'nvmf_subsystem_add_host',
+    { nqn: NQN, host: HOST },
+    -32603,
+    'Internal error',
+  ],
   [
     'removing a missing host',
     'nvmf_subsystem_remove_host',
     { nqn: NQN, host: `${HOST}-2` },
     -32603,
+    'Internal error',
   ],
   [
     'a listener that is there already',
@@ -155,13 +245,17 @@ describe.each(TARGET_KINDS)('$name: a mistake', (kind) => {
         .replace('@port', target.port),
     ) as object;
 
-  test.each(MISTAKES)('%s: %s', async (_name, method, params, code) => {
+  test.each(
+    MISTAKES.map(([name, method, params, code, message = MESSAGES[code]]) => {
+      return { name, method, params, expected: { rpcCode: code, rpcMessage: message } };
+    }),
+  )('$name: $method', async ({ method, params, expected }) => {
     const error = await target.rpc.call(method, fill(params)).then(
       () => expect.unreachable(`${method} should have been refused`),
       (reason: unknown) => reason,
     );
     expect(error).toBeInstanceOf(SpdkError);
-    expect((error as SpdkError).rpcCode).toBe(code);
+    expect(error).toMatchObject(expected);
   });
 
   test('does not change what is there', async () => {

@@ -50,6 +50,10 @@ export class TargetProcess {
     return join(this.folder, `disk-${this.index}`);
   }
 
+  get rpcSocket(): string {
+    return rpcSocketPath(this.folder, this.index);
+  }
+
   /** Name of the store that `makeStore` makes. */
   get storeName(): string {
     return `store-${this.index}`;
@@ -139,12 +143,16 @@ export class TargetProcess {
   }
 }
 
+function rpcSocketPath(folder: string, index: number): string {
+  return join(folder, `rpc-${index}.sock`);
+}
+
 async function launch(
   kind: TargetKind,
   folder: string,
   index: number,
 ): Promise<{ child: ChildProcess; client: SpdkClient }> {
-  const rpcSocket = join(folder, `rpc-${index}.sock`);
+  const rpcSocket = rpcSocketPath(folder, index);
   const [command, ...args] = kind.command({
     rpcSocket,
     stateDir: join(folder, `state-${index}`),

@@ -1,8 +1,8 @@
 import type { NvmeTcpHostOptions } from '@lariat/nvme-tcp';
 import { parseAdrfam } from '../nvmf/transport-address.js';
 import { bool, decodeObject, int32, oneOf, opt, str, uint, uint16, uint32 } from '../rpc/decode.js';
-import { method, type JsonObject, type MethodTable } from '../rpc/method.js';
-import { JsonRpcCode, RpcError } from '../rpc/rpc-error.js';
+import { method, type MethodTable } from '../rpc/method.js';
+import { RpcError } from '../rpc/rpc-error.js';
 import type { Loose, NvmeModule } from './nvme-module.js';
 import type { PathLossTimes } from './nvme-options.js';
 
@@ -77,7 +77,7 @@ const pathSpec = {
 /** The methods of module/bdev/nvme/bdev_nvme_rpc.c. */
 export function nvmeMethods(module: NvmeModule): MethodTable {
   return {
-    bdev_nvme_set_options: method(internalOnMisfit(decodeObject(setOptionsSpec)), (params) => {
+    bdev_nvme_set_options: method(decodeObject(setOptionsSpec), (params) => {
       module.setOptions({
         ...lossTimes(params),
         keepAliveTimeoutMs: params.keep_alive_timeout_ms,
@@ -85,7 +85,7 @@ export function nvmeMethods(module: NvmeModule): MethodTable {
       });
       return true;
     }),
-    bdev_nvme_attach_controller: method(internalOnMisfit(decodeObject(attachSpec)), (params) => {
+    bdev_nvme_attach_controller: method(decodeObject(attachSpec), (params) => {
       if (params.max_bdevs === 0) throw RpcError.errno('EINVAL', 'max_bdevs cannot be zero');
       checkAddress(params.trtype, params.adrfam);
       if (params.num_io_queues === 0 || (params.num_io_queues ?? 1) > 65_536) {
@@ -109,20 +109,14 @@ export function nvmeMethods(module: NvmeModule): MethodTable {
         times: lossTimes(params),
       });
     }),
-    bdev_nvme_detach_controller: method(
-      internalOnMisfit(decodeObject(pathSpec)),
-      async ({ name, ...path }) => {
-        if (path.trtype !== undefined) checkAddress(path.trtype, path.adrfam);
-        await module.detach(name, (options) => onPath(options, path));
-        return true;
-      },
-    ),
-    bdev_nvme_get_controllers: method(
-      internalOnMisfit(decodeObject({ name: opt(str) })),
-      ({ name }) => {
-        return module.describe(name);
-      },
-    ),
+    bdev_nvme_detach_controller: method(decodeObject(pathSpec), async ({ name, ...path }) => {
+      if (path.trtype !== undefined) checkAddress(path.trtype, path.adrfam);
+      await module.detach(name, (options) => onPath(options, path));
+      return true;
+    }),
+    bdev_nvme_get_controllers: method(decodeObject({ name: opt(str) }), ({ name }) => {
+      return module.describe(name);
+    }),
     bdev_nvme_reset_controller: method(
       decodeObject({ name: str, cntlid: opt(uint16) }),
       async ({ name }) => {
@@ -167,16 +161,4 @@ function onPath(
     (path.trsvcid ?? options.trsvcid) === options.trsvcid &&
     (path.subnqn ?? options.subnqn) === options.subnqn
   );
-}
-
-/** This module answers misfit parameters with an internal error, where others say "Invalid parameters". */
-function internalOnMisfit<T>(decode: (params: JsonObject) => T): (params: JsonObject) => T {
-  return (params) => {
-    try {
-      return decode(params);
-    } catch (error) {
-      if (!(error instanceof RpcError)) throw error;
-      throw new RpcError(JsonRpcCode.internalError, 'spdk_json_decode_object failed');
-    }
-  };
 }

@@ -1,7 +1,8 @@
-import { RpcError } from './rpc-error.js';
+import { hasDuplicateName } from './json-parser.js';
+import { ParamsMisfit } from './rpc-error.js';
 import type { JsonObject } from './method.js';
 
-/** How one parameter is read; `decode` throws RpcError for a value of another type. */
+/** How one parameter is read; `decode` throws ParamsMisfit for a value of another type. */
 export interface Field<T> {
   readonly optional: boolean;
   readonly decode: (value: unknown) => T;
@@ -18,7 +19,7 @@ function field<T>(accept: (value: unknown) => value is T): Field<T> {
   return {
     optional: false,
     decode: (value) => {
-      if (!accept(value)) throw RpcError.invalidParams();
+      if (!accept(value)) throw new ParamsMisfit();
       return value;
     },
   };
@@ -28,7 +29,10 @@ function isUint(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
-export const str: Field<string> = field((value): value is string => typeof value === 'string');
+/** A string that C can hold: spdk_json_strdup refuses one with a NUL in it. */
+export const str: Field<string> = field(
+  (value): value is string => typeof value === 'string' && !value.includes('\0'),
+);
 export const bool: Field<boolean> = field((value): value is boolean => typeof value === 'boolean');
 /** SPDK's uint64, as far as a JSON number is exact (2^53 - 1). */
 export const uint: Field<number> = field(isUint);
@@ -45,14 +49,13 @@ export const int32: Field<number> = field(
 export const uint16: Field<number> = field(
   (value): value is number => isUint(value) && value <= 0xffff,
 );
-
 const UUID = /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$/i;
 
 /** A UUID in lower case with its dashes, however it was written. */
 export const uuid: Field<string> = {
   optional: false,
   decode: (value) => {
-    if (typeof value !== 'string' || !UUID.test(value)) throw RpcError.invalidParams();
+    if (typeof value !== 'string' || !UUID.test(value)) throw new ParamsMisfit();
     const hex = value.replaceAll('-', '').toLowerCase();
     return [
       hex.slice(0, 8),
@@ -73,7 +76,7 @@ export function arrayOf<T>(item: Field<T>): Field<readonly T[]> {
   return {
     optional: false,
     decode: (value) => {
-      if (!Array.isArray(value)) throw RpcError.invalidParams();
+      if (!Array.isArray(value)) throw new ParamsMisfit();
       return value.map((entry: unknown) => item.decode(entry));
     },
   };
@@ -85,7 +88,7 @@ export function objectOf<S extends Spec>(spec: S): Field<Decoded<S>> {
   return {
     optional: false,
     decode: (value) => {
-      if (!isJsonObject(value)) throw RpcError.invalidParams();
+      if (!isJsonObject(value)) throw new ParamsMisfit();
       return decode(value);
     },
   };
@@ -109,13 +112,14 @@ export function isJsonObject(value: unknown): value is JsonObject {
 export function decodeObject<S extends Spec>(spec: S): (params: JsonObject) => Decoded<S> {
   const entries = Object.entries(spec);
   return (params) => {
+    if (hasDuplicateName(params)) throw new ParamsMisfit();
     for (const name of Object.keys(params)) {
-      if (!Object.hasOwn(spec, name)) throw RpcError.invalidParams();
+      if (!Object.hasOwn(spec, name)) throw new ParamsMisfit();
     }
     const decoded: Record<string, unknown> = {};
     for (const [name, { optional, decode }] of entries) {
       const value = Object.hasOwn(params, name) ? params[name] : undefined;
-      if (value === undefined && !optional) throw RpcError.invalidParams();
+      if (value === undefined && !optional) throw new ParamsMisfit();
       decoded[name] = decode(value);
     }
     return decoded as Decoded<S>;

@@ -1,7 +1,7 @@
 import { noFaultPoints } from '@lariat/kernel';
 import { describe, expect, test } from 'vitest';
 import { silentLog } from '../app/log.js';
-import { decodeObject, str } from './decode.js';
+import { decodeObject, opt, str } from './decode.js';
 import { dispatch } from './dispatch.js';
 import { method, type MethodTable } from './method.js';
 import { RpcError } from './rpc-error.js';
@@ -11,6 +11,11 @@ const methods: MethodTable = {
   refuse: method(decodeObject({}), () => {
     throw RpcError.errno('ENODEV');
   }),
+  // Names of SPDK's, for the ways in which each answers parameters that do not fit.
+  bdev_aio_delete: method(decodeObject({ name: str }), () => true),
+  bdev_get_bdevs: method(decodeObject({ name: opt(str) }), () => []),
+  bdev_raid_delete: method(decodeObject({ name: str }), () => true),
+  spdk_get_version: method(decodeObject({}), () => '1'),
   bug: method(decodeObject({}), () => {
     throw new TypeError('secret detail');
   }),
@@ -95,6 +100,29 @@ describe('a request', () => {
 
   test('without an id is answered when it fails', async () => {
     expect(await ask({ method: 'refuse' })).toEqual(failed(null, -19, 'No such device'));
+  });
+});
+
+describe('parameters that do not fit', () => {
+  const params = (method: string, value?: unknown): Promise<unknown> =>
+    ask({ id: 1, method, params: value });
+
+  test.each([
+    ['bdev_aio_delete', { name: 1 }, -32603, 'spdk_json_decode_object failed'],
+    ['bdev_aio_delete', undefined, -32603, 'spdk_json_decode_object failed'],
+    ['bdev_aio_delete', ['a'], -32603, 'spdk_json_decode_object failed'],
+    ['bdev_aio_delete', { name: 'a\0b' }, -32603, 'spdk_json_decode_object failed'],
+    ['bdev_get_bdevs', { x: 1 }, -32603, 'spdk_json_decode_object failed'],
+    ['bdev_raid_delete', {}, -32700, 'spdk_json_decode_object failed'],
+    ['spdk_get_version', {}, -32602, 'spdk_get_version method requires no parameters'],
+    ['echo', { text: null }, -32602, 'Invalid parameters'],
+  ])('%s %j', async (method, value, code, message) => {
+    expect(await params(method, value)).toEqual(failed(1, code, message));
+  });
+
+  test('are not those that may be left out', async () => {
+    expect(await params('bdev_get_bdevs')).toEqual({ jsonrpc: '2.0', id: 1, result: [] });
+    expect(await params('spdk_get_version', null)).toEqual({ jsonrpc: '2.0', id: 1, result: '1' });
   });
 });
 

@@ -1,8 +1,10 @@
 import type { FaultPoints } from '@lariat/kernel';
 import type { Log } from '../app/log.js';
 import { isJsonObject } from './decode.js';
+import { hasDuplicateName } from './json-parser.js';
 import type { JsonObject, MethodTable } from './method.js';
-import { JsonRpcCode, RpcError } from './rpc-error.js';
+import { misfitOf, presenceOf } from './param-rules.js';
+import { JsonRpcCode, ParamsMisfit, RpcError } from './rpc-error.js';
 
 export interface DispatchDeps {
   readonly methods: MethodTable;
@@ -10,7 +12,7 @@ export interface DispatchDeps {
   readonly faults: FaultPoints;
 }
 
-type RequestId = string | number | null;
+type RequestId = string | number | bigint | null;
 
 interface Response {
   readonly jsonrpc: '2.0';
@@ -32,9 +34,9 @@ interface Request {
 export async function dispatch(value: unknown, deps: DispatchDeps): Promise<string | undefined> {
   if (!Array.isArray(value)) {
     const response = await answer(value, deps);
-    return response === undefined ? undefined : JSON.stringify(response);
+    return response === undefined ? undefined : toText(response);
   }
-  if (value.length === 0) return JSON.stringify(invalidRequest());
+  if (value.length === 0) return toText(invalidRequest());
   // Answers of a batch stand in the order in which they were done, as SPDK's do.
   const done: Response[] = [];
   await Promise.all(
@@ -43,12 +45,12 @@ export async function dispatch(value: unknown, deps: DispatchDeps): Promise<stri
       if (response !== undefined) done.push(response);
     }),
   );
-  return done.length === 0 ? undefined : JSON.stringify(done);
+  return done.length === 0 ? undefined : `[${done.map(toText).join(',')}]`;
 }
 
 /** The answer to bytes that are not JSON; the connection is closed after it. */
 export function parseErrorAnswer(): string {
-  return JSON.stringify(failed(null, new RpcError(JsonRpcCode.parseError, 'Parse error')));
+  return toText(failed(null, new RpcError(JsonRpcCode.parseError, 'Parse error')));
 }
 
 async function answer(value: unknown, deps: DispatchDeps): Promise<Response | undefined> {
@@ -76,18 +78,27 @@ async function answer(value: unknown, deps: DispatchDeps): Promise<Response | un
 async function run(request: Request, { methods, faults }: DispatchDeps): Promise<unknown> {
   const method = Object.hasOwn(methods, request.method) ? methods[request.method] : undefined;
   if (method === undefined) throw new RpcError(JsonRpcCode.methodNotFound, 'Method not found');
-  const params = method.decode(paramsObject(request.params));
+  const params = decodeParams(request, (object) => method.decode(object));
   await faults.reach(`rpc/${request.method}/before`);
   const result = await method.run(params);
   await faults.reach(`rpc/${request.method}/after`);
   return result;
 }
 
-/** Null is as if there were none; an array is well-formed, but SPDK's decoders take objects alone. */
-function paramsObject(params: unknown): JsonObject {
-  if (params === undefined || params === null) return {};
-  if (!isJsonObject(params)) throw RpcError.invalidParams();
-  return params;
+/**
+ * Null is as if there were none; an array is well-formed, but SPDK's decoders take objects alone. What does not
+ * fit is answered in the method's own way.
+ */
+function decodeParams<T>({ method, params }: Request, decode: (params: JsonObject) => T): T {
+  const isGiven = params !== undefined && params !== null;
+  const presence = presenceOf(method);
+  if (presence === (isGiven ? 'none' : 'required')) throw misfitOf(method);
+  if (isGiven && !isJsonObject(params)) throw misfitOf(method);
+  try {
+    return decode(isGiven ? params : {});
+  } catch (error) {
+    throw error instanceof ParamsMisfit ? misfitOf(method) : error;
+  }
 }
 
 const REQUEST_FIELDS: ReadonlySet<string> = new Set(['jsonrpc', 'id', 'method', 'params']);
@@ -96,13 +107,24 @@ function parseRequest(value: unknown): Request | undefined {
   if (!isJsonObject(value)) return undefined;
   const { jsonrpc = '2.0', id = null, method, params } = value;
   const wellFormed =
+    !hasDuplicateName(value) &&
     Object.keys(value).every((field) => REQUEST_FIELDS.has(field)) &&
     jsonrpc === '2.0' &&
     typeof method === 'string' &&
     (params === undefined || typeof params === 'object');
   if (!wellFormed) return undefined;
-  if (id !== null && typeof id !== 'string' && typeof id !== 'number') return undefined;
-  return { id, method, params };
+  return isRequestId(id) ? { id, method, params } : undefined;
+}
+
+function isRequestId(id: unknown): id is RequestId {
+  return id === null || typeof id === 'string' || typeof id === 'number' || typeof id === 'bigint';
+}
+
+/** An id goes back as it came, also one that a double would round. */
+function toText({ id, result, error }: Response): string {
+  const idText = typeof id === 'bigint' ? String(id) : JSON.stringify(id);
+  const outcome = error === undefined ? { result } : { error };
+  return `{"jsonrpc":"2.0","id":${idText},${JSON.stringify(outcome).slice(1)}`;
 }
 
 function invalidRequest(): Response {

@@ -2,7 +2,7 @@ export type JsonObject = { readonly [key: string]: unknown };
 
 /**
  * A JSON-RPC method. `decode` turns the request's `params` into what `run` takes, and throws
- * RpcError.invalidParams for a missing, unknown or ill-typed parameter, as SPDK's decoders do.
+ * ParamsMisfit for a missing, unknown or ill-typed parameter, as SPDK's decoders do.
  */
 export interface RpcMethod<Params> {
   readonly decode: (params: JsonObject) => Params;

@@ -51,7 +51,7 @@ const ERRNO_TEXT: Readonly<Record<Errno, string>> = {
 
 /** What a method throws to answer with a JSON-RPC error; anything else thrown becomes an internal error. */
 export class RpcError extends Error {
-  override readonly name = 'RpcError';
+  override readonly name: string = 'RpcError';
   readonly code: number;
 
   constructor(code: number, message: string) {
@@ -67,5 +67,14 @@ export class RpcError extends Error {
   /** `SPDK_JSONRPC_ERROR_INVALID_PARAMS` with a message of its own. */
   static invalidParams(message = 'Invalid parameters'): RpcError {
     return new RpcError(JsonRpcCode.invalidParams, message);
+  }
+}
+
+/** Parameters that do not decode. Each method of SPDK's answers that in a way of its own: see param-rules.ts. */
+export class ParamsMisfit extends RpcError {
+  override readonly name = 'ParamsMisfit';
+
+  constructor() {
+    super(JsonRpcCode.invalidParams, 'Invalid parameters');
   }
 }

@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { silentLog } from '../app/log.js';
 import { decodeObject, str, uint } from './decode.js';
 import { method, type MethodTable } from './method.js';
+import { MAX_RUNNING } from './rpc-connection.js';
 import { RpcSocketError, startRpcServer, type RpcServer } from './rpc-server.js';
 
 let folder: string;
@@ -116,16 +117,71 @@ describe('requests', () => {
   });
 
   test('that are not JSON are answered, and the connection is closed', async () => {
-    for (const bytes of ['{"id":1,]', '}', 'hello there']) {
+    for (const bytes of ['{"id":1,]', '}', 'hello there', '{"id":1,"id":']) {
       const { socket, answers, ended } = await connectRaw();
       socket.write(bytes);
-      if (bytes === '{"id":1,]') socket.write('}');
+      if (bytes.endsWith(':')) socket.write('nil');
       await ended;
       expect(answers).toEqual([
         { jsonrpc: '2.0', id: null, error: { code: -32700, message: 'Parse error' } },
       ]);
       socket.destroy();
     }
+  });
+
+  test('before a fault are answered first', async () => {
+    const { socket, answers, ended } = await connectRaw();
+    socket.write('{"id":1,"method":"echo","params":{"text":"a"}}{"id":2,"method":"wait",');
+    socket.write('"params":{"gate":"a"}}]');
+    await eventually(() => expect(answers).toHaveLength(2));
+    gates.get('a')?.();
+    await ended;
+    expect(answers).toEqual([
+      expect.objectContaining({ error: { code: -32700, message: 'Parse error' } }),
+      { jsonrpc: '2.0', id: 1, result: 'a' },
+      { jsonrpc: '2.0', id: 2, result: 'a' },
+    ]);
+  });
+
+  test('with a name given twice are invalid, and the connection goes on', async () => {
+    const { socket, answers } = await connectRaw();
+    socket.write('{"id":1,"id":2,"method":"echo","params":{"text":"a"}}');
+    socket.write('{"id":3,"method":"echo","params":{"text":"a","text":"b"}}');
+    await eventually(() => expect(answers).toHaveLength(2));
+    expect(answers).toEqual([
+      { jsonrpc: '2.0', id: null, error: { code: -32600, message: 'Invalid request' } },
+      { jsonrpc: '2.0', id: 3, error: { code: -32602, message: 'Invalid parameters' } },
+    ]);
+    socket.destroy();
+  });
+
+  test('keep ids that a double would round', async () => {
+    const { socket } = await connectRaw();
+    let text = '';
+    socket.on('data', (chunk) => (text += String(chunk)));
+    socket.write('{"id":18446744073709551615,"method":"echo","params":{"text":"a"}}');
+    await eventually(() => expect(text).toContain('"result":"a"'));
+    expect(text).toContain('"id":18446744073709551615,');
+    socket.destroy();
+  });
+
+  test('beyond those that may run at a time wait, and none is lost', async () => {
+    const { socket, answers } = await connectRaw();
+    const total = MAX_RUNNING + 50;
+    for (let id = 1; id <= total; id += 1) {
+      socket.write(`{"id":${id},"method":"wait","params":{"gate":"${id}"}}`);
+    }
+    await eventually(() => expect(gates.size).toBe(MAX_RUNNING));
+    const other = await SpdkClient.connect({ socketPath });
+    expect(await other.call('echo', { text: 'still served' })).toBe('still served');
+    other.close();
+    expect(gates.size).toBe(MAX_RUNNING);
+    for (let id = 1; id <= total; id += 1) {
+      await eventually(() => expect(gates.has(String(id))).toBe(true));
+      gates.get(String(id))?.();
+    }
+    await eventually(() => expect(answers).toHaveLength(total));
+    socket.destroy();
   });
 
   test('over the limit are refused', async () => {
