@@ -37,7 +37,7 @@ export class LayerModel {
     this.eachCluster(offsetBytes, lengthBytes, (cluster, inner, _at, length) => {
       const own = this.own.get(cluster);
       if (length === this.clusterSizeBytes && this.isThin) {
-        if (this.parent === undefined && own !== undefined) this.own.delete(cluster);
+        if (this.parent === undefined && own instanceof Buffer) this.own.delete(cluster);
         else if (this.source(cluster) !== undefined) this.own.set(cluster, 'zeros');
       } else if (this.source(cluster) !== undefined) {
         this.ownCopy(cluster).fill(0, inner, inner + length);
@@ -48,7 +48,10 @@ export class LayerModel {
   /** The clusters go to the snapshot. */
   snapshot(name: string): LayerModel {
     const snapshot = new LayerModel(name, this.clusterSizeBytes, this.sizeClusters);
-    for (const [cluster, own] of this.own) snapshot.own.set(cluster, own);
+    for (let c = 0; c < this.sizeClusters; c += 1) {
+      const own = this.own.get(c) ?? (this.isThin ? undefined : 'zeros');
+      if (own !== undefined) snapshot.own.set(c, own);
+    }
     this.own.clear();
     snapshot.isReadOnly = true;
     snapshot.isSnapshot = true;
@@ -78,10 +81,10 @@ export class LayerModel {
     if (clone !== undefined) {
       for (let c = 0; c < clone.sizeClusters; c += 1) {
         if (clone.own.has(c)) continue;
-        const hides = c >= this.sizeClusters || this.own.get(c) === 'zeros';
         const own = this.own.get(c);
-        if (hides && this.parent?.source(c) !== undefined) clone.own.set(c, 'zeros');
-        else if (!hides && own !== undefined) clone.own.set(c, own);
+        const hides = c >= this.sizeClusters && this.parent?.source(c) !== undefined;
+        if (own !== undefined) clone.own.set(c, own);
+        else if (hides) clone.own.set(c, 'zeros');
       }
       clone.rebase(this.parent);
     }

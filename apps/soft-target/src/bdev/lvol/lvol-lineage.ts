@@ -11,7 +11,7 @@ import { mergeIntoClone } from './merge-into-clone.js';
 
 /**
  * The snapshot takes the head's blob over, and the head goes on with an empty one on top of it: two records
- * change, whatever the size. Writes under way end up in the snapshot; later ones wait.
+ * change, whatever a thin head's size. Writes under way end up in the snapshot; later ones wait.
  */
 export function snapshotLvol(store: LvolStore, head: Lvol, name: string): Promise<Lvol> {
   return store.exclusively(async () => {
@@ -44,6 +44,7 @@ async function takeOver(store: LvolStore, head: Lvol, name: string): Promise<Lvo
     isSnapshot: true,
   });
   await store.metadata.commit({
+    entries: head.isThin ? [] : unwritten(head),
     putLvols: [
       snapshot.toRecord({ parent: head.parentRecord() }),
       head.toRecord({
@@ -63,6 +64,14 @@ async function takeOver(store: LvolStore, head: Lvol, name: string): Promise<Lvo
     },
   });
   return snapshot;
+}
+
+/** A thick lvol has all of its clusters: where its snapshot is put onto another parent, their zeros stay. */
+function unwritten(head: Lvol): readonly EntryChange[] {
+  const { table } = head;
+  return Array.from({ length: head.sizeClusters }, (_, cluster) => cluster)
+    .filter((cluster) => table.get(cluster) === UNALLOCATED)
+    .map((cluster) => ({ table, cluster, entry: ZEROED }));
 }
 
 /** Puts an lvol onto another snapshot of its store; what the lvol has of its own stays on top. */

@@ -284,6 +284,21 @@ test('a thick lvol has its space for sure', async () => {
   await bdev('lvs/thick').write(0, Buffer.alloc(60 * MIB, 2));
 });
 
+test('the snapshot of a thick lvol has all of its clusters, also on top of another parent', async () => {
+  await create('thick', 4, false);
+  await bdev('lvs/thick').write(MIB, Buffer.alloc(MIB, 3));
+  await snapshot('thick', 'base');
+  await create('other');
+  await bdev('lvs/other').write(0, Buffer.alloc(4 * MIB, 4));
+  await snapshot('other', 'below');
+  await stack.call('bdev_lvol_set_parent', { lvol_name: 'lvs/base', parent_name: 'lvs/below' });
+  const expected = Buffer.concat([Buffer.alloc(MIB), Buffer.alloc(MIB, 3), Buffer.alloc(2 * MIB)]);
+  expect((await bdev('lvs/thick').read(0, 4 * MIB)).equals(expected)).toBe(true);
+  await stack.call('bdev_lvol_decouple_parent', { name: 'lvs/thick' });
+  await stack.call('bdev_lvol_delete', { name: 'lvs/base' });
+  expect((await bdev('lvs/thick').read(0, 4 * MIB)).equals(expected)).toBe(true);
+});
+
 test('all is there after a restart', async () => {
   const uuid = await create('v');
   await bdev('lvs/v').write(4096, Buffer.alloc(4096, 7));

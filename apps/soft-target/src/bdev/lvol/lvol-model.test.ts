@@ -231,12 +231,10 @@ class Pair {
 function decoupleModel(model: LayerModel, parent: LayerModel): void {
   for (let c = 0; c < model.sizeClusters; c += 1) {
     if (model.own.has(c)) continue;
-    const own = c < parent.sizeClusters ? parent.own.get(c) : 'zeros';
-    if (own === 'zeros') {
-      if (parent.parent?.source(c) !== undefined) model.own.set(c, 'zeros');
-    } else if (own !== undefined) {
-      model.own.set(c, Buffer.from(own));
-    }
+    const own = parent.own.get(c);
+    const hides = c >= parent.sizeClusters && parent.parent?.source(c) !== undefined;
+    if (own !== undefined) model.own.set(c, own === 'zeros' ? own : Buffer.from(own));
+    else if (hides) model.own.set(c, 'zeros');
   }
   model.rebase(parent.parent);
 }
@@ -257,7 +255,7 @@ test('lvols on a dirty disk read as a plain model of layers, and their space add
         await remove();
       }
     }),
-    { numRuns: 80 },
+    { numRuns: 200 },
   );
   await expect(held).resolves.toBeUndefined();
 }, 120_000);

@@ -19,7 +19,7 @@ export function mergeIntoClone(io: LvolIo, snapshot: Lvol, clone: Lvol): Merge {
     const shows = cluster < clone.sizeClusters && table.get(cluster) === UNALLOCATED;
     if (!shows) {
       if (isOwned(entry)) freed.push(entry);
-    } else if (entry !== ZEROED || snapshot.hasBacking) {
+    } else {
       entries.push({ table, cluster, entry });
     }
   }
