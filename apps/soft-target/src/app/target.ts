@@ -8,6 +8,8 @@ import { lvolMethods } from '../bdev/lvol/lvol-methods.js';
 import { LvolStores } from '../bdev/lvol/lvol-stores.js';
 import { lvsMethods } from '../bdev/lvol/lvs-methods.js';
 import { mallocMethods } from '../bdev/malloc/malloc-methods.js';
+import { delayMethods } from '../bdev/overlay/delay-methods.js';
+import { errorMethods } from '../bdev/overlay/error-methods.js';
 import { raidMethods } from '../bdev/raid/raid-methods.js';
 import { RaidModule } from '../bdev/raid/raid-module.js';
 import { TargetBdevs } from '../bdev/registry.js';
@@ -58,6 +60,8 @@ export async function createTarget(options: TargetOptions): Promise<SoftTarget> 
     ...bdevMethods({ registry, examine: (bdev) => stores.examine(bdev) }),
     ...aioMethods({ registry }),
     ...mallocMethods({ registry }),
+    ...delayMethods({ registry, log }),
+    ...errorMethods({ registry, log }),
     ...lvsMethods({ stores }),
     ...lvolMethods({ registry, stores }),
     ...raidMethods({ registry, raids, gates }),

@@ -29,6 +29,10 @@ export abstract class MeteredBdev implements Bdev {
   protected abstract zeroBlocks(offsetBytes: number, lengthBytes: number): Promise<void>;
   protected abstract flushBlocks(): Promise<void>;
 
+  protected unmapBlocks(offsetBytes: number, lengthBytes: number): Promise<void> {
+    return this.zeroBlocks(offsetBytes, lengthBytes);
+  }
+
   get isReadOnly(): boolean {
     return false;
   }
@@ -52,7 +56,7 @@ export abstract class MeteredBdev implements Bdev {
   /** Always as zeroing: the legs of a mirror must read the same after it, whatever they stand on. */
   unmap(offsetBytes: number, lengthBytes: number): Promise<void> {
     return this.admit('unmap', offsetBytes, lengthBytes, () =>
-      this.zeroBlocks(offsetBytes, lengthBytes),
+      this.unmapBlocks(offsetBytes, lengthBytes),
     );
   }
 

@@ -13,6 +13,8 @@ import type { LvolStore } from './lvol/lvol-store.js';
 import { LvolStores } from './lvol/lvol-stores.js';
 import { lvsMethods } from './lvol/lvs-methods.js';
 import { mallocMethods } from './malloc/malloc-methods.js';
+import { delayMethods } from './overlay/delay-methods.js';
+import { errorMethods } from './overlay/error-methods.js';
 import { raidMethods } from './raid/raid-methods.js';
 import { RaidModule } from './raid/raid-module.js';
 import { TargetBdevs } from './registry.js';
@@ -35,6 +37,8 @@ export function startBdevStack(stateDir: string): BdevStack {
     ...bdevMethods({ registry, examine: (bdev) => stores.examine(bdev) }),
     ...aioMethods({ registry }),
     ...mallocMethods({ registry }),
+    ...delayMethods({ registry, log: silentLog }),
+    ...errorMethods({ registry, log: silentLog }),
     ...lvsMethods({ stores }),
     ...lvolMethods({ registry, stores }),
     ...raidMethods({ registry, raids, gates }),

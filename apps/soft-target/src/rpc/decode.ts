@@ -49,6 +49,10 @@ export const int32: Field<number> = field(
 export const uint16: Field<number> = field(
   (value): value is number => isUint(value) && value <= 0xffff,
 );
+export const uint8: Field<number> = field(
+  (value): value is number => isUint(value) && value <= 0xff,
+);
+
 const UUID = /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$/i;
 
 /** A UUID in lower case with its dashes, however it was written. */
