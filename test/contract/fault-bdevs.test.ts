@@ -64,6 +64,7 @@ describe.each(TARGET_KINDS)('$name: a bdev made for faults', (kind) => {
 
   test('spoils a byte that is read, and fails writes, as often as told', async () => {
     await target.rpc.call('bdev_error_create', { base_name: 'm' });
+    await target.rpc.call('bdev_wait_for_examine');
     const inject = (params: object): Promise<unknown> =>
       target.rpc.call('bdev_error_inject_error', { name: 'EE_m', ...params });
     const device = await exported('EE_m');

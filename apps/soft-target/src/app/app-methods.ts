@@ -1,12 +1,15 @@
 import { bool, decodeObject, noParams, oneOf, opt } from '../rpc/decode.js';
 import { method, type MethodTable } from '../rpc/method.js';
 import { JsonRpcCode, RpcError } from '../rpc/rpc-error.js';
-import { LOG_LEVELS, type LevelledLog } from './log.js';
+import type { LevelledLog } from './log.js';
 import { TARGET_VERSION } from './version.js';
 
 /** kill_signal of SPDK's schema, but SIGUSR1, at which Node would open a debugger. */
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP', 'SIGKILL'] as const;
 export type KillSignal = (typeof SIGNALS)[number];
+
+/** As log_level of SPDK's schema: the log is not switched off from outside. */
+const SETTABLE_LEVELS = ['ERROR', 'WARNING', 'NOTICE', 'INFO', 'DEBUG'] as const;
 
 export interface AppMethodsDeps {
   readonly log: LevelledLog;
@@ -18,7 +21,7 @@ export interface AppMethodsDeps {
 
 /** The methods of the process itself (lib/rpc/rpc.c, lib/event/app_rpc.c, lib/event/log_rpc.c). */
 export function appMethods({ log, methodNames, kill }: AppMethodsDeps): MethodTable {
-  const setLevel = method(decodeObject({ level: oneOf(...LOG_LEVELS) }), ({ level }) => {
+  const setLevel = method(decodeObject({ level: oneOf(...SETTABLE_LEVELS) }), ({ level }) => {
     log.level = level;
     return true;
   });

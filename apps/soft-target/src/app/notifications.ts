@@ -11,8 +11,7 @@ interface Notification {
 /** SPDK_NOTIFY_MAX_EVENTS (lib/notify/notify.c): older events are forgotten. */
 const KEPT_EVENTS = 1024;
 
-/** Resizes are not among them: SPDK notifies of these two alone. */
-const TYPES = [BdevEvent.register, BdevEvent.unregister] as const;
+const TYPES = Object.values(BdevEvent);
 
 /** The events of the target's life so far, by rising ids from 0. */
 export class NotificationLog {
@@ -34,7 +33,7 @@ export class NotificationLog {
 export function notifyMethods(registry: BdevRegistry): MethodTable {
   const notifications = new NotificationLog();
   registry.listen((event, bdev) => {
-    if (event !== BdevEvent.resize) notifications.add(event, bdev.name);
+    notifications.add(event, bdev.name);
   });
   return {
     notify_get_types: method(decodeObject({}), () => TYPES),

@@ -1,16 +1,17 @@
 import { arrayOf, bool, decodeObject, noParams, oneOf, opt, str, uint } from '../rpc/decode.js';
-import { method, type MethodTable } from '../rpc/method.js';
+import { method, type JsonObject, type MethodTable } from '../rpc/method.js';
 import { JsonRpcCode, RpcError } from '../rpc/rpc-error.js';
 import { bdevToJson } from './bdev-json.js';
 import { BdevEvent, type Bdev } from './bdev.js';
-import { TICKS_PER_SECOND } from './io-stat.js';
+import { RESET_MODES, TICKS_PER_SECOND, type ResetMode } from './io-stat.js';
+import { isMedium } from './lvol/lvol-stores.js';
 import { MeteredBdev } from './metered-bdev.js';
 import { RATE_LIMIT_NAMES } from './rate-limits.js';
 import { requireBdev, type TargetBdevs } from './registry.js';
 
 export interface BdevMethodsDeps {
   readonly registry: TargetBdevs;
-  /** Looks at one bdev on request, also where that is not done by itself. */
+  /** Looks at one bdev for a store, where that is not done by itself. */
   readonly examine: (bdev: Bdev) => Promise<void>;
 }
 
@@ -30,30 +31,37 @@ export function bdevMethods({ registry, examine }: BdevMethodsDeps): MethodTable
       return true;
     }),
     bdev_examine: method(decodeObject({ name: str }), async ({ name }) => {
-      await examine(requireBdev(registry, name));
+      const bdev = registry.find(name);
+      // SPDK examines every bdev when it appears, and then refuses to do it by hand.
+      if (bdev === undefined || isMedium(bdev)) throw RpcError.errno('EINVAL');
+      await examine(bdev);
       return true;
     }),
     bdev_get_iostat: method(
       decodeObject({
         names: opt(arrayOf(str)),
         per_channel: opt(bool),
-        reset_mode: opt(oneOf('all', 'maxmin', 'none')),
+        reset_mode: opt(oneOf(...RESET_MODES)),
       }),
-      ({ names, per_channel: perChannel, reset_mode: resetMode }) => {
-        if (perChannel === true) throw RpcError.errno('EINVAL');
+      ({ names, per_channel: perChannel = false, reset_mode: resetMode = 'none' }) => {
+        if (perChannel && names?.length !== 1) throw RpcError.errno('EINVAL');
         const bdevs = names?.map((name) => requireBdev(registry, name)) ?? registry.list();
+        const stats = bdevs.flatMap((bdev) => statOf(bdev, resetMode));
+        const [only] = stats;
         return {
           tick_rate: TICKS_PER_SECOND,
           ticks: Math.round(performance.now() * 1e6),
-          bdevs: bdevs.flatMap((bdev) => statOf(bdev, resetMode === 'all')),
+          ...(perChannel && only !== undefined ? channelOf(only) : { bdevs: stats }),
         };
       },
     ),
     bdev_reset_iostat: method(
-      decodeObject({ name: opt(str), mode: opt(oneOf('all', 'maxmin', 'none')) }),
-      ({ name, mode }) => {
+      decodeObject({ name: opt(str), mode: opt(oneOf(...RESET_MODES)) }),
+      ({ name, mode = 'all' }) => {
+        // As in SPDK, which looks for the bdev only when there is something to do.
+        if (mode === 'none') return true;
         const bdevs = name === undefined ? registry.list() : [requireBdev(registry, name)];
-        if (mode !== 'none') for (const bdev of bdevs) statOf(bdev, true);
+        for (const bdev of bdevs) statOf(bdev, mode);
         return true;
       },
     ),
@@ -83,11 +91,16 @@ export function bdevMethods({ registry, examine }: BdevMethodsDeps): MethodTable
   };
 }
 
-function statOf(bdev: Bdev, reset: boolean): readonly unknown[] {
+function statOf(bdev: Bdev, reset: ResetMode): readonly JsonObject[] {
   if (!(bdev instanceof MeteredBdev)) return [];
   const json = { name: bdev.name, ...bdev.stat.toJson() };
-  if (reset) bdev.stat.reset();
+  bdev.stat.reset(reset);
   return [json];
+}
+
+/** All I/O is done by one thread, which SPDK would count as 1, the application's first. */
+function channelOf({ name, ...stat }: JsonObject): JsonObject {
+  return { name, channels: [{ thread_id: 1, ...stat }] };
 }
 
 function awaitBdev(registry: TargetBdevs, name: string, timeoutMs: number): Promise<Bdev> {

@@ -36,6 +36,8 @@ export interface BdevRegistry {
   register(bdev: Bdev): void;
   /** Removes it and tells the listeners; does nothing for a bdev that is not registered. */
   unregister(bdev: Bdev): void;
+  /** Unregisters it and resolves when no module stands on it any longer. */
+  remove(bdev: Bdev): Promise<void>;
   /** Announces a changed size. */
   resized(bdev: Bdev): void;
   /** Renames in place (bdev_lvol_rename changes an alias). */

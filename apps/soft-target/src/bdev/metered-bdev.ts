@@ -48,7 +48,7 @@ export abstract class MeteredBdev implements Bdev {
   }
 
   writeZeroes(offsetBytes: number, lengthBytes: number): Promise<void> {
-    return this.admit('write', offsetBytes, lengthBytes, () =>
+    return this.admit('zero', offsetBytes, lengthBytes, () =>
       this.zeroBlocks(offsetBytes, lengthBytes),
     );
   }
@@ -61,10 +61,7 @@ export abstract class MeteredBdev implements Bdev {
   }
 
   flush(): Promise<void> {
-    return this.gate.run(() => {
-      this.checkPresent();
-      return this.flushBlocks();
-    });
+    return this.counted(() => this.flushBlocks());
   }
 
   /** From now on all I/O fails with `gone`; resolves when what was in flight has ended. */
@@ -75,7 +72,7 @@ export abstract class MeteredBdev implements Bdev {
   }
 
   private async admit<T>(
-    kind: IoKind,
+    kind: IoKind | 'zero',
     offsetBytes: number,
     lengthBytes: number,
     io: () => Promise<T>,
@@ -85,14 +82,25 @@ export abstract class MeteredBdev implements Bdev {
       throw new BlockIoError(BlockIoFailure.readOnly, `${this.name} is read only`);
     }
     const startedMs = performance.now();
-    const turn = this.limits.admit(kind === 'read', lengthBytes);
+    // As bdev_qos_io_to_limit: what moves no data of the user's is not limited.
+    const isLimited = kind === 'read' || kind === 'write';
+    const turn = isLimited ? this.limits.admit(kind === 'read', lengthBytes) : undefined;
     if (turn !== undefined) await turn;
-    const result = await this.gate.run(() => {
-      this.checkPresent();
-      return io();
-    });
-    this.stat.add(kind, lengthBytes, startedMs);
+    const result = await this.counted(io);
+    if (kind !== 'zero') this.stat.add(kind, lengthBytes, startedMs);
     return result;
+  }
+
+  private async counted<T>(io: () => Promise<T>): Promise<T> {
+    try {
+      return await this.gate.run(() => {
+        this.checkPresent();
+        return io();
+      });
+    } catch (error) {
+      this.stat.addFailure(error);
+      throw error;
+    }
   }
 
   private checkPresent(): void {

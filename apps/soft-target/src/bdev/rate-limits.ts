@@ -31,6 +31,8 @@ export class RateLimits {
   /** When each limit's budget is used up to, on the monotonic clock. */
   private readonly spentUntilMs = new Map<RateLimitName, number>();
   private active = false;
+  /** I/O that waits for its time; a change of the limits wakes it to ask anew. */
+  private readonly waiting = new Set<() => void>();
 
   constructor(private readonly nowMs: () => number = () => performance.now()) {}
 
@@ -48,24 +50,53 @@ export class RateLimits {
     this.limits = limits;
     this.spentUntilMs.clear();
     this.active = RATE_LIMIT_NAMES.some((name) => limits[name] > 0);
+    for (const wake of this.waiting) wake();
   }
 
-  /** Takes the I/O's share of each budget and resolves when it may start; undefined when that is now. */
+  /** Resolves when the I/O may start; undefined when that is now. */
   admit(isRead: boolean, lengthBytes: number): Promise<void> | undefined {
     if (!this.active) return undefined;
+    const waitMs = this.spend(isRead, lengthBytes);
+    return waitMs <= 0 ? undefined : this.wait(isRead, lengthBytes, waitMs);
+  }
+
+  private async wait(isRead: boolean, lengthBytes: number, firstWaitMs: number): Promise<void> {
+    let waitMs = firstWaitMs;
+    while (waitMs > 0) {
+      const isDue = await this.sleep(waitMs);
+      if (isDue || !this.active) return;
+      waitMs = this.spend(isRead, lengthBytes);
+    }
+  }
+
+  /** False when the limits have changed meanwhile. */
+  private sleep(waitMs: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const wake = (isDue: boolean): void => {
+        clearTimeout(timer);
+        this.waiting.delete(onChange);
+        resolve(isDue);
+      };
+      const onChange = (): void => wake(false);
+      const timer = setTimeout(() => wake(true), waitMs);
+      this.waiting.add(onChange);
+    });
+  }
+
+  /** Takes the I/O's share of each budget, and tells for how long it must wait. */
+  private spend(isRead: boolean, lengthBytes: number): number {
     const now = this.nowMs();
     let startMs = now;
-    const spend = (name: RateLimitName, amount: number, unit: number): void => {
+    const take = (name: RateLimitName, amount: number, unit: number): void => {
       const perSecond = this.limits[name] * unit;
       if (perSecond === 0) return;
       const from = Math.max(this.spentUntilMs.get(name) ?? 0, now - BURST_MS);
       startMs = Math.max(startMs, from);
       this.spentUntilMs.set(name, from + (amount / perSecond) * 1000);
     };
-    spend('rw_ios_per_sec', 1, 1);
-    spend('rw_mbytes_per_sec', lengthBytes, MIB);
-    spend(isRead ? 'r_mbytes_per_sec' : 'w_mbytes_per_sec', lengthBytes, MIB);
-    const waitMs = startMs - now;
-    return waitMs <= 0 ? undefined : new Promise((resolve) => setTimeout(resolve, waitMs));
+    take('rw_ios_per_sec', 1, 1);
+    take('rw_mbytes_per_sec', lengthBytes, MIB);
+    take(isRead ? 'r_mbytes_per_sec' : 'w_mbytes_per_sec', lengthBytes, MIB);
+    return startMs - now;
   }
 }

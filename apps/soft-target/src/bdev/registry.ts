@@ -21,6 +21,7 @@ export class TargetBdevs implements BdevRegistry {
   private readonly listeners = new Set<BdevListener>();
   private readonly examiners: Examiner[] = [];
   private readonly teardowns: Teardown[] = [];
+  private readonly tearingDown = new Map<Bdev, Promise<void>>();
   private readonly examining = new Set<Promise<void>>();
   /** A listener may register or remove bdevs itself; all listeners see all events in one order. */
   private readonly events: (readonly [BdevEvent, Bdev])[] = [];
@@ -43,12 +44,16 @@ export class TargetBdevs implements BdevRegistry {
     this.entries.delete(bdev);
     for (const name of namesOf(bdev, entry.aliases)) this.byName.delete(name);
     this.announce(BdevEvent.unregister, bdev);
+    const ended = Promise.all(this.teardowns.map((teardown) => teardown(bdev)));
+    this.tearingDown.set(
+      bdev,
+      ended.then(() => undefined).finally(() => this.tearingDown.delete(bdev)),
+    );
   }
 
-  /** Unregisters it and resolves when no module stands on it any longer. */
   async remove(bdev: Bdev): Promise<void> {
     this.unregister(bdev);
-    await Promise.all(this.teardowns.map((teardown) => teardown(bdev)));
+    await this.tearingDown.get(bdev);
   }
 
   resized(bdev: Bdev): void {

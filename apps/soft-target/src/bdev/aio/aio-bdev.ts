@@ -66,13 +66,14 @@ export class AioBdev extends MeteredBdev {
     return this.options.readOnly;
   }
 
-  /** Takes up a changed size; tells whether it has changed. */
-  async rescan(): Promise<boolean> {
+  /** What the file or device holds now, in whole blocks. */
+  async detectSizeBytes(): Promise<number> {
     const found = await sizeOf(this.file, this.options.filename);
-    const sizeBytes = found - (found % this.blockSizeBytes);
-    const changed = sizeBytes !== this.currentSizeBytes;
-    this.currentSizeBytes = sizeBytes;
-    return changed;
+    return found - (found % this.blockSizeBytes);
+  }
+
+  growTo(sizeBytes: number): void {
+    this.currentSizeBytes = Math.max(sizeBytes, this.currentSizeBytes);
   }
 
   async close(): Promise<void> {

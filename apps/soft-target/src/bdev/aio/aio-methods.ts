@@ -11,6 +11,10 @@ export function aioMethods({ registry }: { readonly registry: TargetBdevs }): Me
     if (!(bdev instanceof AioBdev)) throw RpcError.errno('ENODEV');
     return bdev;
   };
+  const remove = async (bdev: AioBdev): Promise<void> => {
+    await registry.remove(bdev);
+    await bdev.close();
+  };
   return {
     bdev_aio_create: method(
       decodeObject({
@@ -44,13 +48,21 @@ export function aioMethods({ registry }: { readonly registry: TargetBdevs }): Me
     ),
     bdev_aio_rescan: method(decodeObject({ name: str }), async ({ name }) => {
       const bdev = require(name);
-      if (await bdev.rescan()) registry.resized(bdev);
+      const sizeBytes = await bdev.detectSizeBytes();
+      if (sizeBytes === 0) {
+        // The device is gone (bdev_aio_try_hot_remove).
+        await remove(bdev);
+      } else if (sizeBytes < bdev.sizeBytes) {
+        // spdk_bdev_notify_blockcnt_change refuses to shrink what is open, and rescan has it open itself.
+        throw RpcError.errno('EBUSY');
+      } else if (sizeBytes > bdev.sizeBytes) {
+        bdev.growTo(sizeBytes);
+        registry.resized(bdev);
+      }
       return true;
     }),
     bdev_aio_delete: method(decodeObject({ name: str }), async ({ name }) => {
-      const bdev = require(name);
-      await registry.remove(bdev);
-      await bdev.close();
+      await remove(require(name));
       return true;
     }),
   };

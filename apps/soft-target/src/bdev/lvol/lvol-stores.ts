@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Log } from '../../app/log.js';
 import { RpcError } from '../../rpc/rpc-error.js';
 import { BdevClaim, BdevEvent, type Bdev } from '../bdev.js';
+import { OverlayBdev } from '../overlay/overlay-bdev.js';
 import type { TargetBdevs } from '../registry.js';
 import { readBootId } from './boot-id.js';
 import { clearLabelAreas, refuseContent, superblockLength } from './label-areas.js';
@@ -26,6 +27,12 @@ const DEFAULT_CLUSTER_SIZE_BYTES = 4 * 1024 * 1024;
  * who could write there what looks like a store.
  */
 const EXAMINED_PRODUCTS: ReadonlySet<string> = new Set(['AIO disk', 'Malloc disk']);
+
+/** True for what is looked at by itself as soon as it appears. */
+export function isMedium(bdev: Bdev): boolean {
+  if (bdev instanceof OverlayBdev) return isMedium(bdev.base);
+  return EXAMINED_PRODUCTS.has(bdev.productName);
+}
 
 /** A folder under this name belongs to a store whose creation, or deletion, was not finished. */
 const UNFINISHED = '.unfinished';
@@ -58,9 +65,7 @@ export class LvolStores {
     this.swept = this.sweep();
     // Whoever awaits it gets the error; until then it is no one's.
     this.swept.catch(() => undefined);
-    registry.onExamine((bdev) =>
-      EXAMINED_PRODUCTS.has(bdev.productName) ? this.examine(bdev) : Promise.resolve(),
-    );
+    registry.onExamine((bdev) => (isMedium(bdev) ? this.examine(bdev) : Promise.resolve()));
     registry.onRemove((bdev) => this.removed(bdev));
     registry.listen((event, bdev) => {
       if (event === BdevEvent.register) this.connectClones(bdev);

@@ -109,12 +109,12 @@ export class ErrorBdev extends OverlayBdev {
           break;
         case 'corrupt_data':
         case undefined:
-          return this.counted(() => io(error));
+          return this.throughBase(() => io(error));
       }
     }
   }
 
-  private async counted<T>(io: () => Promise<T>): Promise<T> {
+  private async throughBase<T>(io: () => Promise<T>): Promise<T> {
     this.inFlight += 1;
     try {
       return await io();

@@ -214,6 +214,8 @@ describe('an error bdev', () => {
   beforeEach(async () => {
     await stack.call('bdev_malloc_create', BASE);
     await stack.call('bdev_error_create', { base_name: 'm' });
+    // The look for an lvol store on the new bdev would meet what is injected.
+    await stack.call('bdev_wait_for_examine');
   });
 
   const inject = (params: object): Promise<unknown> =>

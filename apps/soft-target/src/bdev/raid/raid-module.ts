@@ -75,10 +75,10 @@ export class RaidModule {
     this.raids.delete(raid.name);
     const wasOnline = raid.state === RaidState.online;
     raid.state = RaidState.offline;
-    if (wasOnline) this.deps.registry.unregister(raid);
+    const removed = wasOnline ? this.deps.registry.remove(raid) : Promise.resolve();
     if (raid instanceof MirrorRaid) raid.losses.abandon();
     // A write still on its way to a base bdev must not arrive after those of a raid made of it next.
-    if (wasOnline) await Promise.race([raid.retire(), delay(LAST_IO_MS)]);
+    if (wasOnline) await Promise.race([Promise.all([raid.retire(), removed]), delay(LAST_IO_MS)]);
     for (const slot of raid.slots) this.empty(raid, slot);
     await raid.retire();
   }
