@@ -9,6 +9,7 @@ import type { Log } from '../app/log.js';
 import type { TargetBdevs } from '../bdev/registry.js';
 import type { JsonObject } from '../rpc/method.js';
 import { Errno, RpcError } from '../rpc/rpc-error.js';
+import { findPath, type FoundPath } from './failover.js';
 import { NvmeBdev } from './nvme-bdev.js';
 
 export interface AttachedControllerDeps {
@@ -18,15 +19,24 @@ export interface AttachedControllerDeps {
   readonly onLost: (controller: AttachedController) => void;
 }
 
-/** A connected controller, and a bdev for each of its namespaces: what SPDK calls an nvme_ctrlr. */
+export type PathMatch = (path: NvmeTcpHostOptions) => boolean;
+
+/**
+ * A connected controller, and a bdev for each of its namespaces: what SPDK calls an nvme_ctrlr. It has one
+ * connection, and may know other paths to the same subsystem, to which it fails over.
+ */
 export class AttachedController {
   private readonly bdevs = new Map<number, NvmeBdev>();
   private unsubscribe: readonly (() => void)[] = [];
   private deleting = false;
+  private searching: Promise<boolean> | undefined;
+  /** While this runs, I/O that the lost connection has failed waits for its outcome. */
+  private lastSearch: Promise<boolean> | undefined;
 
   private constructor(
     readonly name: string,
-    readonly options: NvmeTcpHostOptions,
+    /** The one in use first, then the others in the order in which they are tried. */
+    private paths: readonly [NvmeTcpHostOptions, ...NvmeTcpHostOptions[]],
     private readonly deps: AttachedControllerDeps,
     private connection: NvmeTcpController,
   ) {}
@@ -38,10 +48,53 @@ export class AttachedController {
     deps: AttachedControllerDeps,
   ): Promise<AttachedController> {
     const connection = await NvmeTcpHost.connect(options);
-    const controller = new AttachedController(name, options, deps, connection);
+    const controller = new AttachedController(name, [options], deps, connection);
     controller.follow(connection);
     for (const namespace of connection.namespaces()) controller.addBdev(namespace);
     return controller;
+  }
+
+  /** Of the path in use; the others differ in their addresses. */
+  get options(): NvmeTcpHostOptions {
+    return this.paths[0];
+  }
+
+  get allPaths(): readonly NvmeTcpHostOptions[] {
+    return this.paths;
+  }
+
+  /**
+   * Another way to the same namespaces, for when the connection breaks. It is tried first: one that does not
+   * work, or leads elsewhere, is refused.
+   */
+  async addPath(options: NvmeTcpHostOptions): Promise<void> {
+    const trial = await NvmeTcpHost.connect(options);
+    const namespaces = new Map(trial.namespaces().map((each) => [each.nsid, each]));
+    await trial.close();
+    for (const [nsid, bdev] of this.bdevs) {
+      const namespace = namespaces.get(nsid);
+      if (namespace === undefined || !bdev.stands(namespace)) throw RpcError.errno('EINVAL');
+    }
+    this.paths = [...this.paths, options];
+    // It may be what a search under way has been waiting for, or the first that there is.
+    if (this.connection.state === 'reconnecting') this.startSearch();
+  }
+
+  /** Gives the paths that match up, of which at least one other is left; the one in use for another that works. */
+  async removePaths(matches: PathMatch): Promise<void> {
+    const [active, ...others] = this.paths;
+    const kept = others.filter((path) => !matches(path));
+    this.paths = [active, ...kept];
+    if (!matches(active)) return;
+    const found = await findPath({
+      candidates: () => kept,
+      isWanted: () => !this.deleting && this.options === active,
+      pauseMs: undefined,
+      onFailure: (path, error) => this.logFailure(path, error),
+    });
+    if (found !== undefined) this.switchTo(found);
+    if (this.options === active) throw RpcError.errno('EIO');
+    this.paths = [this.options, ...this.paths.slice(1).filter((path) => path !== active)];
   }
 
   /** True once it is being detached, or was lost. */
@@ -69,6 +122,12 @@ export class AttachedController {
       await connection.close();
       throw RpcError.errno('ENODEV');
     }
+    this.take(connection);
+    await old.close();
+  }
+
+  /** Moves the bdevs and their I/O to a new connection. */
+  private take(connection: NvmeTcpController): void {
     this.follow(connection);
     const namespaces = new Map(
       connection.namespaces().map((namespace) => [namespace.nsid, namespace]),
@@ -80,14 +139,16 @@ export class AttachedController {
     }
     for (const namespace of namespaces.values())
       if (!this.bdevs.has(namespace.nsid)) this.addBdev(namespace);
-    await old.close();
   }
 
   /** One element of `ctrlrs` in bdev_nvme_get_controllers (nvme_ctrlr_info_json in module/bdev/nvme/bdev_nvme.c). */
   describe(): JsonObject {
     return {
       state: this.state,
-      trid: this.describeAddress(),
+      trid: describeAddress(this.options),
+      ...(this.paths.length > 1
+        ? { alternate_trids: this.paths.slice(1).map(describeAddress) }
+        : {}),
       cntlid: this.connection.controllerId,
       host: { nqn: this.options.hostnqn, addr: '', svcid: '', no_shn_notification: false },
     };
@@ -112,22 +173,77 @@ export class AttachedController {
     const { log } = this.deps;
     const fields = { controller: this.name, subnqn: this.options.subnqn };
     this.unsubscribe = [
-      connection.on('reconnecting', ({ reason }) =>
-        log.warning('controller reconnecting', { ...fields, reason: reason.message }),
-      ),
+      connection.on('reconnecting', ({ reason }) => {
+        log.warning('controller reconnecting', { ...fields, reason: reason.message });
+        this.startSearch();
+      }),
       connection.on('connected', () => log.notice('controller connected again', fields)),
       connection.on('namespacesChanged', (changes) => this.changed(changes)),
       connection.on('lost', ({ reason }) => {
         log.error('controller lost', { ...fields, reason: reason.message });
-        this.deps.onLost(this);
-        void this.detach();
+        void this.lost();
       }),
     ];
     // Lost between the end of the connect and now: no event will tell.
-    if (connection.state === 'lost') {
-      this.deps.onLost(this);
-      void this.detach();
+    if (connection.state === 'lost') void this.lost();
+  }
+
+  /** One that never reconnects has each of its other paths tried once; for the others that was done meanwhile. */
+  private async lost(): Promise<void> {
+    if (this.options.ctrlrLossTimeoutMs === 0 && this.paths.length > 1) {
+      this.lastSearch = this.failOver(undefined);
+      const isFound = await this.lastSearch;
+      this.lastSearch = undefined;
+      if (isFound || this.deleting) return;
     }
+    this.deps.onLost(this);
+    await this.detach();
+  }
+
+  private startSearch(): void {
+    if (this.paths.length === 1 || this.searching !== undefined || this.deleting) return;
+    this.searching = this.failOver(this.options.reconnectDelayMs);
+    void this.searching.finally(() => {
+      this.searching = undefined;
+      // The new one broke before it was followed: no event has told.
+      if (this.connection.state === 'reconnecting') this.startSearch();
+    });
+  }
+
+  /** True when the bdevs stand on another path; the broken one is the last to be tried then. */
+  private async failOver(pauseMs: number | undefined): Promise<boolean> {
+    const broken = this.connection;
+    const wantedState = pauseMs === undefined ? 'lost' : 'reconnecting';
+    const found = await findPath({
+      candidates: () => this.paths.slice(1),
+      isWanted: () => !this.deleting && this.connection === broken && broken.state === wantedState,
+      pauseMs,
+      onFailure: (path, error) => this.logFailure(path, error),
+    });
+    if (found === undefined) return false;
+    this.switchTo(found);
+    return true;
+  }
+
+  private switchTo({ path, connection }: FoundPath): void {
+    const old = this.connection;
+    const [active, ...others] = this.paths;
+    this.paths = [path, ...others.filter((each) => each !== path), active];
+    const { traddr, trsvcid, subnqn } = path;
+    this.deps.log.notice('controller failed over', {
+      controller: this.name,
+      traddr,
+      trsvcid,
+      subnqn,
+    });
+    this.take(connection);
+    // Its I/O comes over as it ends there; nobody waits for that.
+    old.close().catch((error: unknown) => this.logFailure(active, error));
+  }
+
+  private logFailure({ traddr, trsvcid }: NvmeTcpHostOptions, error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    this.deps.log.warning('path failed', { controller: this.name, traddr, trsvcid, reason });
   }
 
   private changed({ added, removed, resized }: NamespaceChanges): void {
@@ -145,9 +261,10 @@ export class AttachedController {
   private addBdev(namespace: HostNamespace): void {
     if (this.deleting) return;
     const { nsid, uuid } = namespace;
-    const bdev = new NvmeBdev(`${this.name}n${nsid}`, namespace, (id) =>
-      this.describeNamespace(id),
-    );
+    const bdev = new NvmeBdev(`${this.name}n${nsid}`, namespace, {
+      describe: (id) => this.describeNamespace(id),
+      otherPath: () => this.lastSearch,
+    });
     try {
       this.deps.registry.register(bdev);
       this.bdevs.set(nsid, bdev);
@@ -178,21 +295,10 @@ export class AttachedController {
     await bdev.retire();
   }
 
-  private describeAddress(): JsonObject {
-    const { traddr, trsvcid, subnqn } = this.options;
-    return {
-      trtype: 'TCP',
-      adrfam: traddr.includes(':') ? 'IPv6' : 'IPv4',
-      traddr,
-      trsvcid,
-      subnqn,
-    };
-  }
-
   private describeNamespace(nsid: number): JsonObject {
     const { connection } = this;
     return {
-      trid: this.describeAddress(),
+      trid: describeAddress(this.options),
       ctrlr_data: {
         cntlid: connection.controllerId,
         model_number: connection.model,
@@ -206,4 +312,14 @@ export class AttachedController {
       ns_data: { id: nsid, can_share: true },
     };
   }
+}
+
+function describeAddress({ traddr, trsvcid, subnqn }: NvmeTcpHostOptions): JsonObject {
+  return {
+    trtype: 'TCP',
+    adrfam: traddr.includes(':') ? 'IPv6' : 'IPv4',
+    traddr,
+    trsvcid,
+    subnqn,
+  };
 }

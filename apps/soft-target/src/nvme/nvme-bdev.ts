@@ -2,22 +2,28 @@ import { type HostNamespace } from '@lariat/nvme-tcp';
 import { MeteredBdev } from '../bdev/metered-bdev.js';
 import type { JsonObject } from '../rpc/method.js';
 
+/** What a bdev asks of its controller. */
+export interface NvmeBdevOwner {
+  /** One element of `nvme` in bdev_get_bdevs. */
+  readonly describe: (nsid: number) => JsonObject;
+  /** While another path is looked for after the last connection was lost: settles when that has ended. */
+  readonly otherPath: () => Promise<unknown> | undefined;
+}
+
 /** A namespace of a remote subsystem as a bdev. */
 export class NvmeBdev extends MeteredBdev {
   override readonly productName = 'NVMe disk';
   override readonly uuid: string;
   override readonly blockSizeBytes: number;
-  private readonly describeController: (nsid: number) => JsonObject;
 
   constructor(
     override readonly name: string,
     private namespace: HostNamespace,
-    describeController: (nsid: number) => JsonObject,
+    private readonly owner: NvmeBdevOwner,
   ) {
     super();
     this.uuid = namespace.uuid;
     this.blockSizeBytes = namespace.blockSizeBytes;
-    this.describeController = describeController;
   }
 
   override get sizeBytes(): number {
@@ -25,7 +31,7 @@ export class NvmeBdev extends MeteredBdev {
   }
 
   override describe(): JsonObject {
-    return { nvme: [this.describeController(this.namespace.nsid)], mp_policy: 'active_passive' };
+    return { nvme: [this.owner.describe(this.namespace.nsid)], mp_policy: 'active_passive' };
   }
 
   /** True when `namespace`, of a new connection, is the one that this bdev stands for. */
@@ -60,6 +66,7 @@ export class NvmeBdev extends MeteredBdev {
       try {
         return await io(namespace);
       } catch (error) {
+        if (namespace === this.namespace) await this.owner.otherPath();
         // A closed connection fails its I/O only once the target has ended it, so that to send it again is safe.
         if (namespace === this.namespace) throw error;
       }

@@ -219,6 +219,167 @@ describe('an attached controller', () => {
   });
 });
 
+describe('a controller with two paths', () => {
+  let second: string;
+
+  /** On an address of its own, since the port is given by the system. */
+  const listen = async (traddr: string): Promise<string> => {
+    const address = { adrfam: 'IPv4', traddr, trsvcid: '0' } as const;
+    await farNvmf.addListener(NQN, address, AnaState.optimized);
+    const ports = farNvmf.require(NQN).subsystem.ports();
+    return ports.find((each) => each.address.traddr === traddr)?.address.trsvcid ?? '';
+  };
+  const stopListening = (traddr: string, trsvcid: string): Promise<void> =>
+    farNvmf.removeListener(NQN, { adrfam: 'IPv4', traddr, trsvcid });
+  const attachBoth = async (times: object): Promise<void> => {
+    await attach({ multipath: 'failover', ...times });
+    expect(await attach({ multipath: 'failover', traddr: '127.0.0.2', trsvcid: second })).toEqual(
+      [],
+    );
+  };
+  const addresses = (): unknown =>
+    (
+      module.describe('leg') as readonly {
+        ctrlrs: readonly { trid: JsonObject; alternate_trids?: readonly JsonObject[] }[];
+      }[]
+    ).flatMap(({ ctrlrs }) =>
+      ctrlrs.flatMap(({ trid, alternate_trids: others = [] }) =>
+        [trid, ...others].map((each) => each['traddr']),
+      ),
+    );
+
+  beforeEach(async () => {
+    second = await listen('127.0.0.2');
+  });
+
+  test.each([
+    ['that reconnects', { ctrlr_loss_timeout_sec: 10, reconnect_delay_sec: 1 }],
+    ['that never reconnects', {}],
+  ])('%s fails over, and back, without a failure of I/O', async (_name, times) => {
+    await attachBoth(times);
+    expect(addresses()).toEqual(['127.0.0.1', '127.0.0.2']);
+    const bdev = near.find('legn1');
+    let isLoaded = true;
+    let writes = 0;
+    const load = (async () => {
+      for (; isLoaded; writes += 1)
+        await bdev?.write((writes % 64) * 4096, Buffer.alloc(4096, writes % 251));
+    })();
+    await stopListening('127.0.0.1', port);
+    await eventually(() => expect(addresses()).toEqual(['127.0.0.2', '127.0.0.1']));
+    const before = writes;
+    await eventually(() => expect(writes).toBeGreaterThan(before));
+    await farNvmf.addListener(
+      NQN,
+      { adrfam: 'IPv4', traddr: '127.0.0.1', trsvcid: port },
+      AnaState.optimized,
+    );
+    await stopListening('127.0.0.2', second);
+    await eventually(() => expect(addresses()).toEqual(['127.0.0.1', '127.0.0.2']));
+    isLoaded = false;
+    await load;
+    expect(near.find('legn1')).toBe(bdev);
+    expect(farNvmf.require(NQN).subsystem.controllers()).toHaveLength(1);
+  });
+
+  test('waits for either of them', async () => {
+    await attachBoth({ ctrlr_loss_timeout_sec: 30, reconnect_delay_sec: 1 });
+    await stopListening('127.0.0.2', second);
+    await stopListening('127.0.0.1', port);
+    const write = near.find('legn1')?.write(0, Buffer.alloc(4096, 7));
+    await eventually(() =>
+      expect(module.describe('leg')).toMatchObject([
+        { ctrlrs: [{ state: 'reconnect_is_delayed' }] },
+      ]),
+    );
+    await farNvmf.addListener(
+      NQN,
+      { adrfam: 'IPv4', traddr: '127.0.0.2', trsvcid: second },
+      AnaState.optimized,
+    );
+    await write;
+    expect(addresses()).toEqual(['127.0.0.2', '127.0.0.1']);
+  });
+
+  test('is lost with both of them', async () => {
+    await attachBoth({ ctrlr_loss_timeout_sec: 1, reconnect_delay_sec: 1 });
+    await stopListening('127.0.0.2', second);
+    await stopListening('127.0.0.1', port);
+    const read = near.find('legn1')?.read(0, 4096);
+    await expect(read).rejects.toMatchObject({ failure: 'gone' });
+    await eventually(() => expect(near.list()).toEqual([]));
+    expect(module.describe(undefined)).toEqual([]);
+  });
+
+  test('loses them one by one to detaches', async () => {
+    await attachBoth({});
+    const bdev = near.find('legn1');
+    const detach = (more: object): Promise<unknown> =>
+      call('bdev_nvme_detach_controller', { name: 'leg', ...more });
+    await expect(detach({ traddr: '127.0.0.3' })).rejects.toMatchObject({ code: -6 });
+    await detach({ traddr: '127.0.0.1' });
+    expect(addresses()).toEqual(['127.0.0.2']);
+    await bdev?.write(0, Buffer.alloc(4096, 7));
+    await attach({ multipath: 'failover' });
+    await detach({ traddr: '127.0.0.1' });
+    expect(addresses()).toEqual(['127.0.0.2']);
+    expect(near.find('legn1')).toBe(bdev);
+    await detach({ traddr: '127.0.0.2' });
+    expect(near.list()).toEqual([]);
+  });
+
+  test('does not give the last path that works', async () => {
+    await attachBoth({});
+    await stopListening('127.0.0.2', second);
+    await expect(
+      call('bdev_nvme_detach_controller', { name: 'leg', traddr: '127.0.0.1' }),
+    ).rejects.toMatchObject({ code: -5 });
+    await near.find('legn1')?.write(0, Buffer.alloc(4096, 7));
+    expect(addresses()).toEqual(['127.0.0.1', '127.0.0.2']);
+  });
+
+  test.each([
+    ['the same again', { traddr: '127.0.0.2' }, -17, 'File exists'],
+    [
+      'the one in use',
+      {},
+      -114,
+      'A controller named leg already exists with the specified network path',
+    ],
+    [
+      'of another host',
+      { hostnqn: `${HOST}2`, trsvcid: '1' },
+      -22,
+      `A controller named leg already exists, but uses a different hostnqn (${HOST})`,
+    ],
+    ['for another mode', { multipath: 'multipath', trsvcid: '1' }, -22, 'Invalid argument'],
+    ['where nobody listens', { trsvcid: '1' }, -5, 'Input/output error'],
+  ])('refuses a path: %s', async (_name, params, code, message) => {
+    await attachBoth({});
+    const path = 'traddr' in params ? { trsvcid: second } : {};
+    await expect(attach({ multipath: 'failover', ...path, ...params })).rejects.toMatchObject({
+      code,
+      message,
+    });
+    expect(addresses()).toEqual(['127.0.0.1', '127.0.0.2']);
+  });
+});
+
+test('a path that leads to another namespace is refused', async () => {
+  await attach({ multipath: 'failover' });
+  const [first, firstPort] = [farNvmf, port];
+  far = new TargetBdevs();
+  far.register(new MallocBdev('disk', 4096, 4 * MIB));
+  farNvmf = new NvmfTarget(far, silentLog);
+  farNvmf.createTransport('TCP', DEFAULT_TRANSPORT_OPTIONS);
+  await exportDisk();
+  await expect(attach({ multipath: 'failover' })).rejects.toMatchObject({ code: -22 });
+  await eventually(() => expect(farNvmf.require(NQN).subsystem.controllers()).toEqual([]));
+  expect(module.describe('leg')).toMatchObject([{ ctrlrs: [{ trid: { trsvcid: firstPort } }] }]);
+  await module.close();
+  await first.close();
+});
+
 describe('refusals', () => {
   test.each([
     [{ name: '' }, -22, 'Invalid argument'],

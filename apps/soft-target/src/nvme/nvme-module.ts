@@ -5,7 +5,7 @@ import type { Log } from '../app/log.js';
 import type { TargetBdevs } from '../bdev/registry.js';
 import type { JsonObject } from '../rpc/method.js';
 import { type Errno, RpcError } from '../rpc/rpc-error.js';
-import { AttachedController } from './attached-controller.js';
+import { AttachedController, type PathMatch } from './attached-controller.js';
 import {
   DEFAULT_NVME_OPTIONS,
   lossTimesAgree,
@@ -37,12 +37,14 @@ const MAX_NAME_LENGTH = 511;
 /** One thread serves all queues; more of them only add depth. */
 const MAX_IO_QUEUES = 8;
 
-/** NVMe/TCP hosts of this target: the bdev_nvme module, with one path a controller. */
+/** NVMe/TCP hosts of this target: the bdev_nvme module, with one path in use a controller. */
 export class NvmeModule {
   private readonly controllers = new Map<string, AttachedController>();
   /** Attach and detach of one name follow one another. */
   private readonly changes = new KeyedQueue();
   private readonly defaultHostNqn = `nqn.2014-08.org.nvmexpress:uuid:${randomUUID()}`;
+  /** Those that were attached for multipath, as is the default. */
+  private readonly multipath = new WeakSet<AttachedController>();
   private options: NvmeModuleOptions = DEFAULT_NVME_OPTIONS;
 
   constructor(
@@ -63,19 +65,25 @@ export class NvmeModule {
   attach(params: AttachParams): Promise<readonly string[]> {
     return this.changes.run(params.name, async () => {
       const options = this.hostOptions(params);
-      this.refuseKnown(params, options);
+      this.refuseTaken(params, options);
+      const known = this.controllers.get(params.name);
+      if (known !== undefined) return this.addPath(known, params, options);
       const controller = await this.connect(params.name, options);
       if (controller.isDeleting) throw RpcError.errno('EIO');
       this.controllers.set(params.name, controller);
+      if (params.multipath === 'multipath') this.multipath.add(controller);
       await this.registry.examined();
       return controller.bdevNames();
     });
   }
 
-  detach(name: string, matches: (options: NvmeTcpHostOptions) => boolean): Promise<void> {
+  /** Without the paths that match; without any left the controller goes. */
+  detach(name: string, matches: PathMatch): Promise<void> {
     return this.changes.run(name, async () => {
       const controller = this.require(name);
-      if (!matches(controller.options)) throw RpcError.errno('ENXIO');
+      const matching = controller.allPaths.filter(matches);
+      if (matching.length === 0) throw RpcError.errno('ENXIO');
+      if (matching.length < controller.allPaths.length) return controller.removePaths(matches);
       this.controllers.delete(name);
       await controller.detach();
     });
@@ -106,6 +114,30 @@ export class NvmeModule {
     const controllers = [...this.controllers.values()];
     this.controllers.clear();
     await Promise.all(controllers.map((controller) => controller.detach()));
+  }
+
+  /** A secondary path brings no bdevs of its own. */
+  private async addPath(
+    controller: AttachedController,
+    { name, multipath }: AttachParams,
+    options: NvmeTcpHostOptions,
+  ): Promise<readonly string[]> {
+    // All paths of a controller are for the same, as in spdk_bdev_nvme_create.
+    const isMultipath = multipath === 'multipath';
+    if (this.multipath.has(controller) !== isMultipath) throw RpcError.errno('EINVAL');
+    if (isMultipath) {
+      throw RpcError.errno(
+        'ENOTSUP',
+        `A controller named ${name} already exists; soft-target uses several paths for failover only`,
+      );
+    }
+    const { traddr, trsvcid } = options;
+    try {
+      await controller.addPath({ ...controller.options, traddr, trsvcid });
+    } catch (error) {
+      throw this.asErrno(`cannot add a path to ${name}`, error);
+    }
+    return [];
   }
 
   private async connect(name: string, options: NvmeTcpHostOptions): Promise<AttachedController> {
@@ -144,42 +176,35 @@ export class NvmeModule {
     };
   }
 
-  /** The checks of rpc_bdev_nvme_attach_controller, in its order. */
-  private refuseKnown({ name, multipath }: AttachParams, options: NvmeTcpHostOptions): void {
-    const known = this.controllers.get(name);
+  /** The checks of rpc_bdev_nvme_attach_controller and spdk_bdev_nvme_create, in their order. */
+  private refuseTaken({ name, multipath }: AttachParams, options: NvmeTcpHostOptions): void {
+    const known = this.controllers.get(name)?.options;
     if (known !== undefined) {
-      const same = samePath(known.options, options);
+      const exists = `A controller named ${name} already exists`;
       if (multipath === 'disable') {
-        throw RpcError.errno(
-          'EALREADY',
-          `A controller named ${name} already exists and multipath is disabled`,
-        );
+        throw RpcError.errno('EALREADY', `${exists} and multipath is disabled`);
       }
-      if (same) {
-        throw RpcError.errno(
-          'EALREADY',
-          `A controller named ${name} already exists with the specified network path`,
-        );
+      if (samePath(known, options)) {
+        throw RpcError.errno('EALREADY', `${exists} with the specified network path`);
       }
-      if (known.options.subnqn !== options.subnqn) {
-        const message = `A controller named ${name} already exists, but uses a different subnqn (${known.options.subnqn})`;
+      if (known.subnqn !== options.subnqn) {
+        const message = `${exists}, but uses a different subnqn (${known.subnqn})`;
         throw RpcError.errno('EINVAL', message);
       }
-      throw RpcError.errno(
-        'ENOTSUP',
-        `A controller named ${name} already exists; it can have one path only`,
-      );
-    }
-    for (const other of this.controllers.values()) {
-      const taken = other.options;
-      if (
-        samePath(taken, options) &&
-        taken.subnqn === options.subnqn &&
-        taken.hostnqn === options.hostnqn
-      ) {
-        throw RpcError.errno('EEXIST');
+      if (known.hostnqn !== options.hostnqn) {
+        const message = `${exists}, but uses a different hostnqn (${known.hostnqn})`;
+        throw RpcError.errno('EINVAL', message);
       }
     }
+    const isTaken = [...this.controllers.values()]
+      .flatMap(({ allPaths }) => allPaths)
+      .some(
+        (path) =>
+          samePath(path, options) &&
+          path.subnqn === options.subnqn &&
+          path.hostnqn === options.hostnqn,
+      );
+    if (isTaken) throw RpcError.errno('EEXIST');
   }
 
   private require(name: string): AttachedController {

@@ -1,0 +1,97 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Lab } from './support/lab.js';
+import { connectNamespace } from './support/nvme-host.js';
+import { TARGET_KINDS } from './support/target-kind.js';
+import type { TargetProcess } from './support/target-process.js';
+import { waitUntil } from './support/wait-until.js';
+
+const LEG = 'nqn.2026-01.io.lariat:leg';
+const VOLUME = 'nqn.2026-01.io.lariat:volume';
+const HOST = 'nqn.2026-01.io.lariat:host';
+const BLOCK = 4096;
+
+describe.each(TARGET_KINDS)('$name: a controller with two paths', (kind) => {
+  let lab: Lab;
+  let far: TargetProcess;
+  let near: TargetProcess;
+
+  beforeEach(async (context) => {
+    if (kind.missing !== undefined) return context.skip(kind.missing);
+    lab = await Lab.open(kind);
+    far = await lab.startTarget();
+    near = await lab.startTarget();
+    await far.rpc.call('bdev_malloc_create', { name: 'm', block_size: BLOCK, num_blocks: 1024 });
+    await far.exportBdev(LEG, 'm', HOST);
+    await far.rpc.call('nvmf_subsystem_add_listener', {
+      nqn: LEG,
+      listen_address: address('127.0.0.2'),
+    });
+  });
+
+  afterEach(async (context) => {
+    if (kind.missing === undefined) await lab.close(context);
+  });
+
+  const address = (traddr: string): object => ({
+    trtype: 'TCP',
+    adrfam: 'IPv4',
+    traddr,
+    trsvcid: far.port,
+  });
+  const attach = (traddr: string, multipath: string): Promise<unknown> =>
+    near.rpc.call('bdev_nvme_attach_controller', {
+      name: 'leg',
+      ...address(traddr),
+      subnqn: LEG,
+      hostnqn: HOST,
+      multipath,
+    });
+  const describeLeg = (): Promise<unknown> =>
+    near.rpc.call('bdev_nvme_get_controllers', { name: 'leg' });
+
+  test('goes on with the other when one is gone', async () => {
+    expect(await attach('127.0.0.1', 'failover')).toEqual(['legn1']);
+    expect(await attach('127.0.0.2', 'failover')).toEqual([]);
+    expect(await describeLeg()).toMatchObject([
+      {
+        name: 'leg',
+        ctrlrs: [
+          {
+            state: 'enabled',
+            trid: { traddr: '127.0.0.1' },
+            alternate_trids: [{ traddr: '127.0.0.2' }],
+          },
+        ],
+      },
+    ]);
+    await near.exportBdev(VOLUME, 'legn1', HOST);
+    const { device, close } = await connectNamespace(near.port, VOLUME, HOST);
+    lab.onClose(close);
+    await device.write(0, Buffer.alloc(BLOCK, 1));
+    await far.rpc.call('nvmf_subsystem_remove_listener', {
+      nqn: LEG,
+      listen_address: address('127.0.0.1'),
+    });
+    await device.write(BLOCK, Buffer.alloc(BLOCK, 2));
+    expect(await device.read(0, 2 * BLOCK)).toEqual(
+      Buffer.concat([Buffer.alloc(BLOCK, 1), Buffer.alloc(BLOCK, 2)]),
+    );
+    await waitUntil('the second path to be the first', 10_000, async () => {
+      const [leg] = (await describeLeg()) as readonly { ctrlrs: readonly { trid: object }[] }[];
+      return leg?.ctrlrs.some(({ trid }) => 'traddr' in trid && trid.traddr === '127.0.0.2');
+    });
+  });
+
+  test('is refused where one path is wanted, or another use of several', async () => {
+    await attach('127.0.0.1', 'disable');
+    await expect(attach('127.0.0.2', 'disable')).rejects.toMatchObject({
+      errno: 'EALREADY',
+      rpcMessage: 'A controller named leg already exists and multipath is disabled',
+    });
+    await expect(attach('127.0.0.1', 'failover')).rejects.toMatchObject({
+      errno: 'EALREADY',
+      rpcMessage: 'A controller named leg already exists with the specified network path',
+    });
+    await expect(attach('127.0.0.2', 'multipath')).rejects.toMatchObject({ errno: 'EINVAL' });
+  });
+});
