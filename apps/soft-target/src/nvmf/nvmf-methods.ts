@@ -95,8 +95,14 @@ function subsystemMethods(target: NvmfTarget): MethodTable {
         max_cntlid: opt(uint16),
         max_discard_size_kib: opt(uint),
         max_write_zeroes_size_kib: opt(uint),
+        passthrough: opt(bool),
+        enable_nssr: opt(bool),
       }),
       (params) => {
+        // SPDK's client always sends these two; there is nothing here to pass commands through to, nor a subsystem reset.
+        if (params.passthrough === true || params.enable_nssr === true) {
+          throw RpcError.invalidParams();
+        }
         target.createSubsystem({
           nqn: params.nqn,
           serial: params.serial_number,
