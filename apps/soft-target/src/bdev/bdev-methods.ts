@@ -1,4 +1,14 @@
-import { arrayOf, bool, decodeObject, noParams, oneOf, opt, str, uint } from '../rpc/decode.js';
+import {
+  arrayOf,
+  bool,
+  decodeObject,
+  noParams,
+  oneOf,
+  opt,
+  str,
+  timeoutMs,
+  uint,
+} from '../rpc/decode.js';
 import { method, type JsonObject, type MethodTable } from '../rpc/method.js';
 import { JsonRpcCode, RpcError } from '../rpc/rpc-error.js';
 import { bdevToJson } from './bdev-json.js';
@@ -19,7 +29,7 @@ export interface BdevMethodsDeps {
 export function bdevMethods({ registry, examine }: BdevMethodsDeps): MethodTable {
   return {
     bdev_get_bdevs: method(
-      decodeObject({ name: opt(str), timeout: opt(uint) }),
+      decodeObject({ name: opt(str), timeout: opt(timeoutMs) }),
       async ({ name, timeout }) => {
         const bdevs =
           name === undefined ? registry.list() : [await awaitBdev(registry, name, timeout ?? 0)];
@@ -103,15 +113,15 @@ function channelOf({ name, ...stat }: JsonObject): JsonObject {
   return { name, channels: [{ thread_id: 1, ...stat }] };
 }
 
-function awaitBdev(registry: TargetBdevs, name: string, timeoutMs: number): Promise<Bdev> {
+function awaitBdev(registry: TargetBdevs, name: string, limitMs: number): Promise<Bdev> {
   const present = registry.find(name);
   if (present !== undefined) return Promise.resolve(present);
-  if (timeoutMs === 0) return Promise.reject(RpcError.errno('ENODEV'));
+  if (limitMs === 0) return Promise.reject(RpcError.errno('ENODEV'));
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       stop();
       reject(RpcError.errno('ETIMEDOUT'));
-    }, timeoutMs);
+    }, limitMs);
     const stop = registry.listen((event) => {
       const bdev = event === BdevEvent.register ? registry.find(name) : undefined;
       if (bdev === undefined) return;

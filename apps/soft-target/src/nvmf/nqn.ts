@@ -7,7 +7,7 @@ const UUID_NQN_PREFIX = 'nqn.2014-08.org.nvmexpress:uuid:';
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 /** Labels begin with a letter and end with a letter or digit; what follows the colon is free, but not empty. */
 const NAMED_NQN =
-  /^nqn\.\d{4}-\d{2}\.[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?)*:.+$/is;
+  /^nqn\.\d{4}-\d{2}\.[a-zA-Z](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*:[^\0]+$/;
 
 /** The rules of nvmf_nqn_is_valid (lib/nvmf/subsystem.c). */
 export function isNqn(text: string): boolean {

@@ -5,6 +5,7 @@ import {
   oneOf,
   opt,
   str,
+  timeoutMs,
   uint,
   uint16,
   uint32,
@@ -174,9 +175,9 @@ function hostMethods(target: NvmfTarget): MethodTable {
       return true;
     }),
     nvmf_subsystem_remove_host: method(
-      ofTarget({ nqn: str, host: str, timeout_ms: opt(uint) }),
-      async ({ nqn, host, timeout_ms: timeoutMs = 0 }) => {
-        await target.removeHost(nqn, host, timeoutMs);
+      ofTarget({ nqn: str, host: str, timeout_ms: opt(timeoutMs) }),
+      async ({ nqn, host, timeout_ms: limitMs = 0 }) => {
+        await target.removeHost(nqn, host, limitMs);
         return true;
       },
     ),

@@ -23,6 +23,8 @@ export function tcpAddress(address: Decoded<typeof listenAddressSpec>): TcpAddre
   const { traddr, trsvcid = '' } = address;
   const valid =
     address.trtype.toUpperCase() === 'TCP' &&
+    // To Node an empty address is every address of the machine.
+    traddr !== '' &&
     traddr.length <= MAX_TRADDR_LENGTH &&
     trsvcid.length <= MAX_TRSVCID_LENGTH;
   return valid && adrfam !== undefined ? { adrfam, traddr, trsvcid } : undefined;

@@ -39,6 +39,13 @@ export const uint: Field<number> = field(isUint);
 export const uint32: Field<number> = field(
   (value): value is number => isUint(value) && value <= 0xffff_ffff,
 );
+/** What Node's timers hold, 24.8 days; they take a longer time for 1 ms. */
+const MAX_TIMER_MS = 0x7fff_ffff;
+/** A time to wait; one that is longer than a timer can be is as long as a timer can be. */
+export const timeoutMs: Field<number> = {
+  optional: false,
+  decode: (value) => Math.min(uint.decode(value), MAX_TIMER_MS),
+};
 export const int32: Field<number> = field(
   (value): value is number =>
     typeof value === 'number' &&

@@ -1,4 +1,5 @@
 import { noFaultPoints } from '@lariat/kernel';
+import { BlockIoError, BlockIoFailure } from '@lariat/nvme-tcp';
 import { describe, expect, test } from 'vitest';
 import { silentLog } from '../app/log.js';
 import { decodeObject, opt, str } from './decode.js';
@@ -18,6 +19,9 @@ const methods: MethodTable = {
   spdk_get_version: method(decodeObject({}), () => '1'),
   bug: method(decodeObject({}), () => {
     throw new TypeError('secret detail');
+  }),
+  unplugged: method(decodeObject({}), () => {
+    throw new BlockIoError(BlockIoFailure.gone, 'disk was removed');
   }),
 };
 
@@ -66,6 +70,7 @@ describe('a request', () => {
       { id: 1, method: 'echo', params: ['a'] },
       failed(1, -32602, 'Invalid parameters'),
     ],
+    ['whose disk goes away', { id: 1, method: 'unplugged' }, failed(1, -19, 'No such device')],
     ['that meets a bug', { id: 1, method: 'bug' }, failed(1, -32603, 'Internal error')],
     [
       'of another version',

@@ -1,4 +1,5 @@
 import type { FaultPoints } from '@lariat/kernel';
+import { BlockIoError, BlockIoFailure } from '@lariat/nvme-tcp';
 import type { Log } from '../app/log.js';
 import { isJsonObject } from './decode.js';
 import { hasDuplicateName } from './json-parser.js';
@@ -62,17 +63,26 @@ async function answer(value: unknown, deps: DispatchDeps): Promise<Response | un
       ? undefined
       : { jsonrpc: '2.0', id: request.id, result: result ?? null };
   } catch (error) {
-    if (error instanceof RpcError) {
+    const refusal = refusalOf(error);
+    if (refusal !== undefined) {
       deps.log.info('rpc refused', {
         method: request.method,
-        code: error.code,
-        reason: error.message,
+        code: refusal.code,
+        reason: (error as Error).message,
       });
-      return failed(request.id, error);
+      return failed(request.id, refusal);
     }
     deps.log.error('rpc handler failed', { method: request.method, error: describeError(error) });
     return failed(request.id, new RpcError(JsonRpcCode.internalError, 'Internal error'));
   }
+}
+
+/** Undefined for an error that only a bug explains. I/O may fail beneath any method, as when its bdev is removed meanwhile. */
+function refusalOf(error: unknown): RpcError | undefined {
+  if (error instanceof RpcError) return error;
+  if (!(error instanceof BlockIoError)) return undefined;
+  if (error.failure === BlockIoFailure.noSpace) return RpcError.errno('ENOSPC');
+  return RpcError.errno(error.failure === BlockIoFailure.gone ? 'ENODEV' : 'EIO');
 }
 
 async function run(request: Request, { methods, faults }: DispatchDeps): Promise<unknown> {

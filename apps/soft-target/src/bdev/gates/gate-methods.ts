@@ -1,4 +1,4 @@
-import { decodeObject, str, uint32 } from '../../rpc/decode.js';
+import { decodeObject, str, timeoutMs } from '../../rpc/decode.js';
 import { method, type MethodTable } from '../../rpc/method.js';
 import { RpcError } from '../../rpc/rpc-error.js';
 import { requireBdev, type TargetBdevs } from '../registry.js';
@@ -13,10 +13,10 @@ export interface GateMethodsDeps {
 export function gateMethods({ registry, gates }: GateMethodsDeps): MethodTable {
   return {
     lariat_bdev_quiesce: method(
-      decodeObject({ name: str, gate_id: str, timeout_ms: uint32 }),
-      async ({ name, gate_id: gateId, timeout_ms: timeoutMs }) => {
-        if (gateId === '' || timeoutMs === 0) throw RpcError.errno('EINVAL');
-        await gates.quiesce(requireBdev(registry, name), gateId, timeoutMs);
+      decodeObject({ name: str, gate_id: str, timeout_ms: timeoutMs }),
+      async ({ name, gate_id: gateId, timeout_ms: limitMs }) => {
+        if (gateId === '' || limitMs === 0) throw RpcError.errno('EINVAL');
+        await gates.quiesce(requireBdev(registry, name), gateId, limitMs);
         return true;
       },
     ),

@@ -181,10 +181,16 @@ export class LvolStores {
     await metadata.flushed();
     await metadata.close();
     await syncFolder(folder + UNFINISHED);
-    await writeSuperblock(bdev, encodeSuperblock({ uuid, clusterSizeBytes }));
-    await rename(folder + UNFINISHED, folder);
-    await syncFolder(this.deps.stateDir);
-    return this.openStore(bdev, uuid);
+    try {
+      await writeSuperblock(bdev, encodeSuperblock({ uuid, clusterSizeBytes }));
+      await rename(folder + UNFINISHED, folder);
+      await syncFolder(this.deps.stateDir);
+      return await this.openStore(bdev, uuid);
+    } catch (error) {
+      // The superblock may be there all the same, as when the bdev was removed before the flush.
+      this.void.add(uuid);
+      throw error;
+    }
   }
 
   private async load(bdev: Bdev, uuid: string): Promise<void> {

@@ -1,4 +1,14 @@
-import { arrayOf, bool, decodeObject, oneOf, opt, str, uint32, uuid } from '../../rpc/decode.js';
+import {
+  arrayOf,
+  bool,
+  decodeObject,
+  oneOf,
+  opt,
+  str,
+  timeoutMs,
+  uint32,
+  uuid,
+} from '../../rpc/decode.js';
 import { method, type MethodTable } from '../../rpc/method.js';
 import { RpcError } from '../../rpc/rpc-error.js';
 import type { IoGates } from '../gates/io-gates.js';
@@ -103,10 +113,10 @@ export function raidMethods({ registry, raids, gates }: RaidMethodsDeps): Method
       },
     ),
     lariat_raid_hold_losses: method(
-      decodeObject({ name: str, timeout_ms: uint32 }),
-      ({ name, timeout_ms: timeoutMs }) => {
-        if (timeoutMs === 0) throw RpcError.errno('EINVAL');
-        requireMirror(require(name, `raid bdev ${name} not found`)).losses.hold(timeoutMs);
+      decodeObject({ name: str, timeout_ms: timeoutMs }),
+      ({ name, timeout_ms: limitMs }) => {
+        if (limitMs === 0) throw RpcError.errno('EINVAL');
+        requireMirror(require(name, `raid bdev ${name} not found`)).losses.hold(limitMs);
         return true;
       },
     ),
