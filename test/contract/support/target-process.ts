@@ -158,7 +158,7 @@ async function launch(
     stateDir: join(folder, `state-${index}`),
     index,
   });
-  const log: FileHandle = await open(join(folder, `target-${index}.log`), 'a');
+  const log: FileHandle = await open(logPathIn(folder, index), 'a');
   const child = spawn(command, args, { stdio: ['ignore', log.fd, log.fd] });
   await log.close();
   let exit: string | undefined;
