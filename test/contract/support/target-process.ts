@@ -50,6 +50,16 @@ export class TargetProcess {
     return join(this.folder, `disk-${this.index}`);
   }
 
+  get pid(): number {
+    if (this.child.pid === undefined) throw new Error(`${this.kind.name} was never started`);
+    return this.child.pid;
+  }
+
+  get logPath(): string {
+    return logPathIn(this.folder, this.index);
+  }
+
+  /** Where the target serves JSON-RPC. */
   get rpcSocket(): string {
     return rpcSocketPath(this.folder, this.index);
   }
@@ -141,6 +151,10 @@ export class TargetProcess {
     });
     await this.spdk.nvmf.createTransport();
   }
+}
+
+function logPathIn(folder: string, index: number): string {
+  return join(folder, `target-${index}.log`);
 }
 
 function rpcSocketPath(folder: string, index: number): string {
