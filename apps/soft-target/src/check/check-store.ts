@@ -1,3 +1,4 @@
+import { readBootId } from '../bdev/lvol/boot-id.js';
 import { ClusterTable, UNALLOCATED } from '../bdev/lvol/cluster-table.js';
 import { LvolMetadata, type EntryChange, type RawMetadata } from '../bdev/lvol/lvol-metadata.js';
 import { auditStore, type CheckedDisk, type StoreAudit } from './audit-store.js';
@@ -53,6 +54,7 @@ async function readAndAudit(
 async function repairLeaks(folder: string): Promise<void> {
   const metadata = new LvolMetadata(folder);
   try {
+    await metadata.recover(readBootId());
     const lvols = metadata.readLvols();
     const tables = metadata.readTables();
     const held = new Set(lvols.map(({ blobId }) => blobId));

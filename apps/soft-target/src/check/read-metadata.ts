@@ -4,6 +4,7 @@ import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { readBootId } from '../bdev/lvol/boot-id.js';
 import { LvolMetadata, type RawMetadata } from '../bdev/lvol/lvol-metadata.js';
 
 /** Reads the metadata in a store's folder and changes nothing there. */
@@ -19,6 +20,7 @@ export const readMetadata: ReadMetadata = async (folder) => {
     await copyFile(join(folder, 'data.mdb'), join(copy, 'data.mdb'));
     const metadata = new LvolMetadata(copy);
     try {
+      await metadata.recover(readBootId());
       return metadata.readRaw();
     } finally {
       await metadata.close();

@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { makeTestFolder } from '../stack-fixture.js';
 import { LvolMetadata, type LvolRecord } from './lvol-metadata.js';
+import { rebooted } from './rebooted.js';
 
 /** Of lmdb's file: pages 0 and 1 are the metas of the last two commits; half of page 0 on is that of the last flush. */
 const PAGE_BYTES = 4096;
@@ -90,25 +90,6 @@ function unflushed(): Buffer {
   const image = Buffer.from(after);
   before.copy(image, FLUSHED_META_AT, FLUSHED_META_AT, PAGE_BYTES);
   return image;
-}
-
-/** As another boot of the machine finds it: lmdb notes in each meta under which boot it was written. */
-function rebooted(image: Buffer): Buffer {
-  const id = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').slice(0, 8);
-  const mark = Buffer.alloc(8);
-  mark.writeBigInt64LE(BigInt(`0x${id}`));
-  const changed = Buffer.from(image);
-  let marks = 0;
-  for (
-    let at = changed.indexOf(mark);
-    at >= 0 && at < METAS_BYTES;
-    at = changed.indexOf(mark, at)
-  ) {
-    changed[at] = (changed[at] ?? 0) ^ 0xff;
-    marks += 1;
-  }
-  expect(marks).toBeGreaterThanOrEqual(2);
-  return changed;
 }
 
 /** None of the pages that the second commit wrote has reached the disk. */

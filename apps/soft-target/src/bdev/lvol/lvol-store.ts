@@ -213,7 +213,7 @@ export class LvolStore {
     await this.exclusively(async () => {
       await Promise.all([...this.lvols.values()].map((lvol) => this.hide(lvol)));
       for (const lvol of this.lvols.values()) this.disconnect(lvol, lvol.external);
-      // A disk that is gone by now has what was not flushed on record as such; the next start sees to it.
+      // Else the next boot would take an orderly stop for a power cut. A disk that is gone has its part on record.
       await this.io.flush().catch(() => undefined);
       await this.metadata.close();
     });
