@@ -8,6 +8,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { lockStateDir } from '../app/state-dir-lock.js';
 import type { Bdev } from '../bdev/bdev.js';
 import type { LvolRecord, StoreRecord } from '../bdev/lvol/lvol-metadata.js';
+import { rebooted } from '../bdev/lvol/rebooted.js';
 import { makeTestFolder, startBdevStack, type BdevStack } from '../bdev/stack-fixture.js';
 import { checkCommand } from './check-command.js';
 import type { CheckReport } from './check-paths.js';
@@ -308,6 +309,22 @@ test('nothing is repaired beside damage that is more than a leak', async () => {
   await damage(({ lvols, lvol: of }) => lvols.removeSync(of('s').uuid));
   const { code, kinds } = await check('--repair');
   expect({ code, kinds }).toEqual({ code: 4, kinds: ['dangling-parent', 'leaked-table'] });
+});
+
+test('what a power cut has left is checked as the next start will have it', async () => {
+  const data = join(storeFolder(), 'data.mdb');
+  const image = await withTarget(async (stack) => {
+    await lvol(stack, 'w').write(7 * MIB, Buffer.alloc(4096, 5));
+    await Promise.all(stack.stores.list().map((store) => store.metadata.flushed()));
+    return readFile(data);
+  });
+  expect((await check()).report.stores).toMatchObject([{ usedClusters: 8 }]);
+  const left = rebooted(image);
+  await writeFile(data, left);
+  const { code, report } = await check();
+  expect(code).toBe(0);
+  expect(report.stores).toMatchObject([{ usedClusters: 7 }]);
+  expect((await readFile(data)).equals(left)).toBe(true);
 });
 
 test('metadata that is no database is an error of its store', async () => {
