@@ -124,6 +124,13 @@ export class LvolIo {
     return lvol.parent === undefined ? ZEROS : this.locate(lvol.parent, cluster);
   }
 
+  /** From this cluster on nothing of what lies beneath the lvol shows. Infinite when an outside parent is missing. */
+  endBelow(lvol: Lvol): number {
+    if (lvol.external === undefined) return lvol.parent?.sizeClusters ?? 0;
+    const { bdev } = lvol.external;
+    return bdev === undefined ? Infinity : bdev.sizeBytes / this.deps.clusterSizeBytes;
+  }
+
   /** The disk's bytes of one cluster. */
   readDiskCluster(diskCluster: number): Promise<Buffer> {
     const size = this.deps.clusterSizeBytes;

@@ -8,6 +8,9 @@ import { checkName, type LvolStore } from './lvol-store.js';
 import { Lvol, type LvolInit } from './lvol.js';
 import { mergeIntoClone } from './merge-into-clone.js';
 
+/** 2 PiB in clusters of 1 MiB; within 31 bits, so that sums of a few stay exact wherever they are made. */
+const MAX_LVOL_CLUSTERS = 2 ** 31 - 1;
+
 export function createLvol(
   store: LvolStore,
   name: string,
@@ -16,8 +19,7 @@ export function createLvol(
 ): Promise<Lvol> {
   return store.exclusively(async () => {
     store.checkNewName(name);
-    const sizeClusters = Math.ceil(sizeBytes / store.clusterSizeBytes);
-    if (sizeClusters === 0) throw RpcError.errno('EINVAL');
+    const sizeClusters = sizeInClusters(store, sizeBytes);
     const reserved = isThin ? 0 : sizeClusters;
     if (!store.allocator.reserve(reserved)) throw RpcError.errno('ENOSPC');
     try {
@@ -90,10 +92,9 @@ export function deleteLvol(store: LvolStore, lvol: Lvol): Promise<void> {
 export function resizeLvol(store: LvolStore, lvol: Lvol, sizeBytes: number): Promise<void> {
   return store.exclusively(async () => {
     checkPresent(store, lvol);
-    const sizeClusters = Math.ceil(sizeBytes / store.clusterSizeBytes);
+    const sizeClusters = sizeInClusters(store, sizeBytes);
     if (lvol.isReadOnly) throw RpcError.errno('EPERM');
     if (sizeClusters === lvol.sizeClusters) return;
-    if (sizeClusters === 0) throw RpcError.errno('EINVAL');
     checkIdle(lvol);
     await lvol.writes.close();
     try {
@@ -136,6 +137,14 @@ export function setReadOnly(store: LvolStore, lvol: Lvol): Promise<void> {
       lvol.writes.open();
     }
   });
+}
+
+/** Throws EINVAL for no cluster, and ENOMEM for more than a table can have. */
+function sizeInClusters(store: LvolStore, sizeBytes: number): number {
+  const sizeClusters = Math.ceil(sizeBytes / store.clusterSizeBytes);
+  if (sizeClusters === 0) throw RpcError.errno('EINVAL');
+  if (sizeClusters > MAX_LVOL_CLUSTERS) throw RpcError.errno('ENOMEM');
+  return sizeClusters;
 }
 
 function newLvol(store: LvolStore, init: Pick<LvolInit, 'name' | 'sizeClusters' | 'isThin'>): Lvol {
@@ -196,14 +205,17 @@ async function removeInto(store: LvolStore, snapshot: Lvol, clone: Lvol): Promis
 }
 
 async function extend(store: LvolStore, lvol: Lvol, sizeClusters: number): Promise<void> {
-  const added = lvol.isThin ? 0 : sizeClusters - lvol.sizeClusters;
-  if (!store.allocator.reserve(added)) throw RpcError.errno('ENOSPC');
   // What lies beneath past the old end was cut off once, or never this lvol's: it must not show again.
   const entries: EntryChange[] = [];
-  for (let cluster = lvol.sizeClusters; cluster < sizeClusters; cluster += 1) {
+  const endBelow = store.io.endBelow(lvol);
+  if (endBelow === Infinity) throw RpcError.errno('ENODEV');
+  const end = Math.min(sizeClusters, endBelow);
+  for (let cluster = lvol.sizeClusters; cluster < end; cluster += 1) {
     if (store.io.locateBelow(lvol, cluster).kind === 'zeros') continue;
     entries.push({ table: lvol.table, cluster, entry: ZEROED });
   }
+  const added = lvol.isThin ? 0 : sizeClusters - lvol.sizeClusters;
+  if (!store.allocator.reserve(added)) throw RpcError.errno('ENOSPC');
   try {
     await store.metadata.commit({
       putLvols: [lvol.toRecord({ sizeClusters })],

@@ -299,6 +299,25 @@ test('the snapshot of a thick lvol has all of its clusters, also on top of anoth
   expect((await bdev('lvs/thick').read(0, 4 * MIB)).equals(expected)).toBe(true);
 });
 
+test('an lvol over a snapshot grows and shrinks by tebibytes at once, and not beyond what a table can have', async () => {
+  await create('v');
+  await bdev('lvs/v').write(0, Buffer.alloc(4096, 7));
+  await snapshot('v', 's');
+  const resize = (sizeMib: number) =>
+    stack.call('bdev_lvol_resize', { name: 'lvs/v', size_in_mib: sizeMib });
+  await resize(2 ** 30);
+  expect(bdev('lvs/v').sizeBytes).toBe(2 ** 50);
+  await bdev('lvs/v').write(2 ** 50 - 4096, Buffer.alloc(4096, 8));
+  expect(await bdev('lvs/v').read(2 ** 50 - 8192, 8192)).toEqual(
+    Buffer.concat([Buffer.alloc(4096), Buffer.alloc(4096, 8)]),
+  );
+  await stack.call('bdev_lvol_delete', { name: 'lvs/s' });
+  expect((await bdev('lvs/v').read(0, 4096)).equals(Buffer.alloc(4096, 7))).toBe(true);
+  await expect(resize(2 ** 32)).rejects.toMatchObject({ message: 'Cannot allocate memory' });
+  await resize(4);
+  expect(bdev('lvs/v').sizeBytes).toBe(4 * MIB);
+});
+
 test('all is there after a restart', async () => {
   const uuid = await create('v');
   await bdev('lvs/v').write(4096, Buffer.alloc(4096, 7));

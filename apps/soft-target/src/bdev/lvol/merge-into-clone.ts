@@ -24,7 +24,8 @@ export function mergeIntoClone(io: LvolIo, snapshot: Lvol, clone: Lvol): Merge {
     }
   }
   // A snapshot smaller than its clone has hidden what is beneath past its end.
-  for (let cluster = snapshot.sizeClusters; cluster < clone.sizeClusters; cluster += 1) {
+  const end = Math.min(clone.sizeClusters, io.endBelow(snapshot));
+  for (let cluster = snapshot.sizeClusters; cluster < end; cluster += 1) {
     const wouldShow = table.get(cluster) === UNALLOCATED && isBacked(io, snapshot, cluster);
     if (wouldShow) entries.push({ table, cluster, entry: ZEROED });
   }
