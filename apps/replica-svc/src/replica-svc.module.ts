@@ -9,6 +9,7 @@ import { REPLICA_SERVICE, type ReplicaService } from './app-tokens.js';
 import { NodeController } from './controllers/node.controller.js';
 import { PlacementController } from './controllers/placement.controller.js';
 import { ReplicaController } from './controllers/replica.controller.js';
+import { endLeases } from './reconcilers/end-leases.js';
 import { NodeWatch } from './reconcilers/watch-nodes.js';
 import { rebuildDegraded, rebuildPolicyFrom } from './reconcilers/rebuild-degraded.js';
 import { StraySweep } from './reconcilers/sweep-strays.js';
@@ -54,6 +55,7 @@ export class ReplicaSvcModule {
           watch.judge(signal),
           sweep.sweep(signal),
           rebuildDegraded({ volumes, client, clock, log, policy }, signal),
+          endLeases({ allocator, volumes, clock, log }, signal),
         ]);
       },
     });

@@ -16,6 +16,41 @@ export interface DiskRecord {
   readonly clusterSizeBytes: number;
 }
 
+/** What an operator has set on a disk; kept while the disk is on record, whatever its agent registers. */
+export interface DiskSettings {
+  /** Null: those that the disk was added with. */
+  readonly tags: readonly string[] | null;
+  /** False: no new replicas are placed on it. */
+  readonly schedulable: boolean;
+  /** Never promised to replicas. */
+  readonly reservedBytes: number;
+  /** What may be promised, in percent of the capacity without the reserve; over 100 overcommits thin replicas. */
+  readonly overProvisioningPercent: number;
+}
+
+/** A disk of which nothing is set: all of it may be promised, once. */
+export const DEFAULT_DISK_SETTINGS: DiskSettings = Object.freeze({
+  tags: null,
+  schedulable: true,
+  reservedBytes: 0,
+  overProvisioningPercent: 100,
+});
+
+/** What an operator has set on a node; the agent's own registration does not change it. */
+export interface NodeSettings {
+  readonly tags: readonly string[];
+  /** Null: the zone that the agent was started with. */
+  readonly zone: string | null;
+  /** By disk id. */
+  readonly disks: Readonly<Record<string, DiskSettings>>;
+}
+
+export const DEFAULT_NODE_SETTINGS: NodeSettings = Object.freeze({
+  tags: [],
+  zone: null,
+  disks: {},
+});
+
 export interface NodeRecord {
   readonly name: string;
   readonly state: NodeState;
@@ -36,6 +71,31 @@ export interface NodeRecord {
   /** Changes with every start of the agent. */
   readonly agentInstance: string;
   readonly disks: readonly DiskRecord[];
+  /** Missing: DEFAULT_NODE_SETTINGS. */
+  readonly settings?: NodeSettings;
+}
+
+/** A disk's settings, or the defaults. */
+export function diskSettingsOf(node: Pick<NodeRecord, 'settings'>, disk: string): DiskSettings {
+  return node.settings?.disks[disk] ?? DEFAULT_DISK_SETTINGS;
+}
+
+/** The failure zone that counts: the one that was set, else the agent's. */
+export function zoneOf(node: Pick<NodeRecord, 'zone' | 'settings'>): string {
+  return node.settings?.zone ?? node.zone;
+}
+
+/** The most that placement promises on a disk, in bytes. */
+export function allocatableBytes(
+  capacityBytes: number,
+  { reservedBytes, overProvisioningPercent }: DiskSettings,
+): number {
+  const usableBytes = Math.max(0, capacityBytes - reservedBytes);
+  // In two parts: the product of a large disk and a percentage would pass 2^53 and lose its last digits.
+  const bytes =
+    Math.floor(usableBytes / 100) * overProvisioningPercent +
+    Math.floor(((usableBytes % 100) * overProvisioningPercent) / 100);
+  return Math.min(bytes, Number.MAX_SAFE_INTEGER);
 }
 
 export interface DiskView {
@@ -45,22 +105,44 @@ export interface DiskView {
   readonly path: string;
   readonly tags: readonly string[];
   readonly capacityBytes: number;
+  /** False: no new replicas are placed on it. */
+  readonly schedulable: boolean;
+  readonly reservedBytes: number;
+  readonly overProvisioningPercent: number;
+  /** The most that may be promised: the capacity without the reserve, times the percentage. */
+  readonly allocatableBytes: number;
   /** Sum of the sizes of the replicas placed on it, thin or not. */
   readonly scheduledBytes: number;
+  /** What may still be promised. */
   readonly availableBytes: number;
   readonly replicas: number;
 }
 
-export interface NodeView extends Omit<NodeRecord, 'disks'> {
+export interface NodeView extends Omit<NodeRecord, 'disks' | 'settings'> {
+  readonly tags: readonly string[];
   readonly disks: readonly DiskView[];
 }
 
-/** What placement has promised on one disk: the sum may not pass its capacity. One KV entry a disk. */
+/**
+ * A promise that no volume record stands behind yet: whoever asked for it may have died. It ends by itself when
+ * the volume does not count the replica by then.
+ */
+export interface CapacityLease {
+  readonly volume: string;
+  /** Of the request that made or last renewed it: no other request takes the promise back. */
+  readonly token: string;
+  /** Milliseconds since 1970. */
+  readonly expiresAtMs: number;
+}
+
+/** What placement has promised on one disk: the sum may not pass what is allocatable. One KV entry a disk. */
 export interface AllocationRecord {
   readonly disk: string;
   readonly node: string;
   /** Replica id -> bytes. */
   readonly replicas: Readonly<Record<string, number>>;
+  /** Replica id -> its lease; those without one are on their volume's record. */
+  readonly leases?: Readonly<Record<string, CapacityLease>>;
 }
 
 /** Sent by an agent once a second over core NATS; tells that the node lives and what target it has. */

@@ -6,6 +6,8 @@ import {
   NodeReference,
   RemoveDiskRequest,
   RemoveNodeRequest,
+  UpdateDiskRequest,
+  UpdateNodeRequest,
 } from './dto/node.dto.js';
 import { ImageReference, ListImagesRequest } from './dto/image.dto.js';
 import {
@@ -79,9 +81,11 @@ export interface RequestMap {
   'node.cordon': { request: NodeReference; reply: NodeView };
   'node.uncordon': { request: NodeReference; reply: NodeView };
   'node.remove': { request: RemoveNodeRequest; reply: NodeView };
+  'node.update': { request: UpdateNodeRequest; reply: NodeView };
   'disk.list': { request: ListDisksRequest; reply: { disks: readonly DiskView[] } };
   'disk.add': { request: AddDiskRequest; reply: DiskView };
   'disk.remove': { request: RemoveDiskRequest; reply: DiskView };
+  'disk.update': { request: UpdateDiskRequest; reply: DiskView };
   'volume.create': { request: CreateVolumeRequest; reply: VolumeView };
   'volume.get': { request: VolumeReference; reply: VolumeView };
   'volume.list': { request: ListVolumesRequest; reply: { volumes: readonly VolumeView[] } };
@@ -133,9 +137,11 @@ export const REQUEST_DTOS = {
   'node.cordon': NodeReference,
   'node.uncordon': NodeReference,
   'node.remove': RemoveNodeRequest,
+  'node.update': UpdateNodeRequest,
   'disk.list': ListDisksRequest,
   'disk.add': AddDiskRequest,
   'disk.remove': RemoveDiskRequest,
+  'disk.update': UpdateDiskRequest,
   'volume.create': CreateVolumeRequest,
   'volume.get': VolumeReference,
   'volume.list': ListVolumesRequest,

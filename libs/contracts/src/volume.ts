@@ -1,4 +1,5 @@
 import { defineStateMachine, type StateMachine } from '@lariat/kernel';
+import { DEFAULT_PLACEMENT, type PlacementPolicy } from './placement.js';
 
 export const VolumeState = Object.freeze({
   creating: 'creating',
@@ -126,6 +127,8 @@ export interface VolumeRecord {
   readonly state: VolumeState;
   readonly content: VolumeContent;
   readonly labels: Readonly<Record<string, string>>;
+  /** Missing: DEFAULT_PLACEMENT. */
+  readonly placement?: PlacementPolicy;
   readonly createdAt: string;
   /** UUID of the raid bdev and of the namespace: the same on whichever node the volume is attached. */
   readonly uuid: string;
@@ -170,6 +173,7 @@ export interface VolumeView {
   readonly operation: string | null;
   readonly createdAt: string;
   readonly labels: Readonly<Record<string, string>>;
+  readonly placement: PlacementPolicy;
 }
 
 export interface SnapshotView extends SnapshotRecord {
@@ -233,5 +237,6 @@ export function toVolumeView(record: VolumeRecord): VolumeView {
     operation: record.operation,
     createdAt: record.createdAt,
     labels: record.labels,
+    placement: record.placement ?? DEFAULT_PLACEMENT,
   };
 }

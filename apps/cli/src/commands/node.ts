@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { diskTable, nodeDetails, nodeTable } from '../output/views.js';
+import { diskDetails, diskTable, nodeDetails, nodeTable } from '../output/views.js';
 import {
   change,
   collect,
@@ -8,6 +8,8 @@ import {
   type DryRunOption,
   noWait,
   online,
+  parseCount,
+  parseReserve,
   parseSize,
   type Runtime,
   type WaitOption,
@@ -44,6 +46,26 @@ export function addNodeCommands(program: Command, runtime: Runtime): void {
   one('uncordon', 'place new replicas on a node again');
 
   node
+    .command('update')
+    .description('change what placement goes by; what is not given stays as it is')
+    .argument('<node>')
+    .option('--tag <tag>', 'its tags from now on; may be given again', collect)
+    .option('--no-tags', 'no tags from now on')
+    .option('--zone <zone>', 'its failure zone')
+    .option('--no-zone', 'the failure zone that its agent was started with')
+    .action((name: string, options: UpdateNodeOptions, command: Command) =>
+      online(runtime, command, async (session, { printer }) => {
+        const { zone } = options;
+        const reply = await session.request('node.update', {
+          node: name,
+          ...tagsOf(options),
+          ...(zone === undefined ? {} : { zone: zone === false ? null : zone }),
+        });
+        printer.show(reply, () => nodeDetails(reply));
+      }),
+    );
+
+  node
     .command('remove')
     .alias('rm')
     .description('forget a node that is down and holds nothing that is needed')
@@ -61,6 +83,28 @@ export function addNodeCommands(program: Command, runtime: Runtime): void {
         ),
       ),
     );
+}
+
+interface TagOptions {
+  readonly tag?: string[];
+  /** Commander's reading of `--no-tags`. */
+  readonly tags: boolean;
+}
+
+interface UpdateNodeOptions extends TagOptions {
+  /** False: `--no-zone`. */
+  readonly zone?: string | false;
+}
+
+interface UpdateDiskOptions extends TagOptions {
+  readonly defaultTags?: boolean;
+  readonly reserve?: number;
+  readonly overProvisioning?: number;
+}
+
+function tagsOf({ tag, tags }: TagOptions): { readonly tags?: string[] } {
+  if (!tags) return { tags: [] };
+  return tag === undefined ? {} : { tags: tag };
 }
 
 interface AddDiskOptions extends WaitOption {
@@ -117,6 +161,54 @@ export function addDiskCommands(program: Command, runtime: Runtime): void {
         ),
       ),
     );
+
+  disk
+    .command('update')
+    .description('change what placement goes by; what is not given stays as it is')
+    .argument('<node>')
+    .argument('<disk>', 'name or id')
+    .option('--tag <tag>', 'its tags from now on; may be given again', collect)
+    .option('--no-tags', 'no tags from now on')
+    .option('--default-tags', 'the tags that it was added with')
+    .option(
+      '--reserve <size>',
+      'space that is never promised to replicas; 0 for none',
+      parseReserve,
+    )
+    .option(
+      '--over-provisioning <percent>',
+      'how much of the rest may be promised: 100 for all of it once, more to overcommit',
+      parseCount,
+    )
+    .action((node: string, name: string, options: UpdateDiskOptions, command: Command) =>
+      online(runtime, command, async (session, { printer }) => {
+        const { defaultTags, reserve, overProvisioning } = options;
+        const reply = await session.request('disk.update', {
+          node,
+          disk: name,
+          ...(defaultTags === true ? { tags: null } : tagsOf(options)),
+          ...(reserve === undefined ? {} : { reservedBytes: reserve }),
+          ...(overProvisioning === undefined ? {} : { overProvisioningPercent: overProvisioning }),
+        });
+        printer.show(reply, () => diskDetails(reply));
+      }),
+    );
+
+  const schedule = (verb: string, schedulable: boolean, description: string): void => {
+    disk
+      .command(verb)
+      .description(description)
+      .argument('<node>')
+      .argument('<disk>', 'name or id')
+      .action((node: string, name: string, _options: unknown, command: Command) =>
+        online(runtime, command, async (session, { printer }) => {
+          const reply = await session.request('disk.update', { node, disk: name, schedulable });
+          printer.show(reply, () => diskDetails(reply));
+        }),
+      );
+  };
+  schedule('cordon', false, 'place no new replicas on a disk');
+  schedule('uncordon', true, 'place new replicas on a disk again');
 
   disk
     .command('remove')

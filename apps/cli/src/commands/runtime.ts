@@ -90,6 +90,9 @@ export function parseSize(text: string): number {
   throw new InvalidArgumentError('A size is a number of bytes, or like 256MiB, 1.5GiB, 2TiB.');
 }
 
+/** A size that may be none. */
+export const parseReserve = (text: string): number => (text === '0' ? 0 : parseSize(text));
+
 export function parseCount(text: string): number {
   const count = Number(text);
   if (Number.isInteger(count) && count > 0) return count;

@@ -1,8 +1,9 @@
-import type { Frontend } from '@lariat/contracts';
+import type { AntiAffinity, CreateVolumeRequest, Frontend } from '@lariat/contracts';
 import { type Command, Option } from 'commander';
 import { volumeDetails, volumeTable } from '../output/views.js';
 import {
   change,
+  collect,
   collectLabel,
   dryRun,
   type DryRunOption,
@@ -18,6 +19,30 @@ interface CreateOptions extends WaitOption {
   readonly size: number;
   readonly replicas?: number;
   readonly label?: Record<string, string>;
+  readonly nodeAntiAffinity?: AntiAffinity;
+  readonly zoneAntiAffinity?: AntiAffinity;
+  readonly diskAntiAffinity?: AntiAffinity;
+  readonly nodeTag?: string[];
+  readonly diskTag?: string[];
+}
+
+const antiAffinity = (level: string, byDefault: AntiAffinity): Option =>
+  new Option(
+    `--${level}-anti-affinity <strictness>`,
+    `two replicas on one ${level}: hard never, soft in need, off freely (default ${byDefault})`,
+  ).choices(['hard', 'soft', 'off']);
+
+/** What the options say of placement; undefined when they say nothing. */
+function placementOf(options: CreateOptions): CreateVolumeRequest['placement'] {
+  const { nodeAntiAffinity, zoneAntiAffinity, diskAntiAffinity, nodeTag, diskTag } = options;
+  const placement = {
+    ...(nodeAntiAffinity === undefined ? {} : { node: nodeAntiAffinity }),
+    ...(zoneAntiAffinity === undefined ? {} : { zone: zoneAntiAffinity }),
+    ...(diskAntiAffinity === undefined ? {} : { disk: diskAntiAffinity }),
+    ...(nodeTag === undefined ? {} : { nodeTags: nodeTag }),
+    ...(diskTag === undefined ? {} : { diskTags: diskTag }),
+  };
+  return Object.keys(placement).length === 0 ? undefined : placement;
 }
 
 interface AttachOptions extends WaitOption {
@@ -40,10 +65,24 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
     )
     .option('--replicas <number>', 'copies on different nodes (default 3)', parseCount)
     .option('--label <key=value>', 'a label; may be given again', collectLabel)
+    .addOption(antiAffinity('node', 'hard'))
+    .addOption(antiAffinity('zone', 'soft'))
+    .addOption(antiAffinity('disk', 'soft'))
+    .option(
+      '--node-tag <tag>',
+      'only on nodes with this tag; given again: with all of them',
+      collect,
+    )
+    .option(
+      '--disk-tag <tag>',
+      'only on disks with this tag; given again: with all of them',
+      collect,
+    )
     .addOption(noWait())
     .action((name: string, options: CreateOptions, command: Command) =>
-      online(runtime, command, (session, context) =>
-        change(
+      online(runtime, command, (session, context) => {
+        const placement = placementOf(options);
+        return change(
           session,
           context,
           'volume.create',
@@ -52,11 +91,12 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
             sizeBytes: options.size,
             ...(options.replicas === undefined ? {} : { replicas: options.replicas }),
             ...(options.label === undefined ? {} : { labels: options.label }),
+            ...(placement === undefined ? {} : { placement }),
           },
           options.wait,
           volumeDetails,
-        ),
-      ),
+        );
+      }),
     );
 
   volume

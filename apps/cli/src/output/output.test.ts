@@ -50,6 +50,63 @@ describe('a duration', () => {
   });
 });
 
+describe('an error of placement', () => {
+  const error = new LariatError({
+    kind: 'precondition',
+    code: 'NO_CAPACITY',
+    message: 'There is room for 1 of 2 replica(s). n1/d1: full; n2/d1: would take 1.',
+    details: {
+      summary: 'There is room for 1 of 2 replica(s).',
+      wanted: 2,
+      placed: 1,
+      sizeBytes: 1024,
+      omittedDisks: 3,
+      obstacles: { 'no-room': 1 },
+      disks: [
+        {
+          node: 'n1',
+          disk: 'disk-1',
+          name: 'd1',
+          zone: 'a',
+          freeBytes: 0,
+          chosen: 0,
+          reasons: [
+            { obstacle: 'node-cordoned', message: 'its node is cordoned' },
+            { obstacle: 'no-room', message: '0 B free, 1 KiB needed' },
+          ],
+        },
+        {
+          node: 'node-2',
+          disk: 'disk-2',
+          name: 'd1',
+          zone: 'a',
+          freeBytes: 2048,
+          chosen: 1,
+          reasons: [],
+        },
+      ],
+    },
+  });
+  it('shows a line a disk instead of one long message', () => {
+    expect(formatError(error, undefined).split('\n')).toEqual([
+      'error: There is room for 1 of 2 replica(s).',
+      'code:  NO_CAPACITY (precondition)',
+      '',
+      'NODE    DISK  ZONE   FREE  TAKES  WHY NO MORE',
+      'n1      d1    a       0 B      0  its node is cordoned; 0 B free, 1 KiB needed',
+      'node-2  d1    a     2 KiB      1  -',
+      'and 3 more disk(s)',
+    ]);
+  });
+  it('keeps all data for a program', () => {
+    const [out, err] = [sink(false), sink(false)];
+    new Printer({ stdout: out, stderr: err }, true).fail(error);
+    expect(JSON.parse(out.text())).toMatchObject({
+      error: { details: { disks: [{ node: 'n1' }, {}] } },
+    });
+  });
+});
+
 describe('progress', () => {
   it('has a bar between empty and full', () => {
     expect(formatBar(0, 4)).toBe('░░░░');

@@ -1,5 +1,6 @@
 import { toLariatError, type LariatError } from '@lariat/kernel';
 import { EXIT_CODE_BY_KIND } from '../exit-codes.js';
+import { placementExplanationOf, placementTable } from './placement-table.js';
 import { ProgressLine, type Terminal } from './progress.js';
 
 /** Where a command prints to; tests put their own in. */
@@ -61,10 +62,15 @@ export class Printer {
 
 /** Code, message (which says what to do), and the trace that shows what happened. */
 export function formatError(error: LariatError, traceId: string | undefined): string {
-  const lines = [`error: ${error.message}`, `code:  ${error.code} (${error.kind})`];
+  const explanation = placementExplanationOf(error.details);
+  const lines = [
+    `error: ${explanation?.summary ?? error.message}`,
+    `code:  ${error.code} (${error.kind})`,
+  ];
   const hint = HINT_BY_KIND[error.kind];
   if (hint !== undefined && !error.message.includes("'lariat ")) lines.push(`next:  ${hint}`);
   if (traceId !== undefined) lines.push(`trace: lariat trace ${traceId}`);
+  if (explanation !== undefined) lines.push('', placementTable(explanation));
   return lines.join('\n');
 }
 

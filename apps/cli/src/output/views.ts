@@ -3,6 +3,7 @@ import type {
   ImageView,
   NodeView,
   OperationView,
+  PlacementPolicy,
   ReplicaView,
   SnapshotView,
   VolumeView,
@@ -48,6 +49,7 @@ export function volumeDetails(volume: VolumeView): string {
     ['epoch', attachment === null ? '' : String(attachment.epoch)],
     ['operation', volume.operation ?? ''],
     ['labels', labels.join(', ')],
+    ['placement', placementText(volume.placement)],
     ['created', volume.createdAt],
   ]);
   const inSync = new Set(attachment?.inSync);
@@ -67,6 +69,14 @@ export function volumeDetails(volume: VolumeView): string {
     volume.replicas,
   );
   return `${fields}\n\n${replicas}`;
+}
+
+function placementText({ node, zone, disk, nodeTags, diskTags }: PlacementPolicy): string {
+  return [
+    `apart by node ${node}, zone ${zone}, disk ${disk}`,
+    ...(nodeTags.length === 0 ? [] : [`nodes tagged ${nodeTags.join(', ')}`]),
+    ...(diskTags.length === 0 ? [] : [`disks tagged ${diskTags.join(', ')}`]),
+  ].join('; ');
 }
 
 export function nodeTable(nodes: readonly NodeView[]): string {
@@ -106,6 +116,7 @@ export function nodeDetails(node: NodeView): string {
     ['reason', node.reason],
     ['takes new replicas', node.schedulable ? 'yes' : 'no: cordoned'],
     ['zone', node.zone],
+    ['tags', node.tags.join(', ')],
     ['address', `${node.traddr}:${node.trsvcid}`],
     ['frontends', node.frontends.join(', ')],
     ['target', node.target],
@@ -120,14 +131,34 @@ export function diskTable(disks: readonly DiskView[]): string {
       { title: 'DISK', value: (disk) => disk.id },
       { title: 'NODE', value: (disk) => disk.node },
       { title: 'NAME', value: (disk) => disk.name },
+      { title: 'STATE', value: (disk) => (disk.schedulable ? '' : 'cordoned') },
       { title: 'CAPACITY', align: 'right', value: (disk) => formatBytes(disk.capacityBytes) },
+      { title: 'LIMIT', align: 'right', value: (disk) => formatBytes(disk.allocatableBytes) },
       { title: 'PROMISED', align: 'right', value: (disk) => formatBytes(disk.scheduledBytes) },
       { title: 'AVAILABLE', align: 'right', value: (disk) => formatBytes(disk.availableBytes) },
       { title: 'REPLICAS', align: 'right', value: (disk) => String(disk.replicas) },
+      { title: 'TAGS', value: (disk) => disk.tags.join(',') },
       { title: 'PATH', value: (disk) => disk.path },
     ],
     disks,
   );
+}
+
+export function diskDetails(disk: DiskView): string {
+  return formatFields([
+    ['name', disk.name],
+    ['id', disk.id],
+    ['node', disk.node],
+    ['path', disk.path],
+    ['takes new replicas', disk.schedulable ? 'yes' : 'no: cordoned'],
+    ['tags', disk.tags.join(', ')],
+    ['capacity', formatBytes(disk.capacityBytes)],
+    ['reserved', formatBytes(disk.reservedBytes)],
+    ['over-provisioning', `${disk.overProvisioningPercent} %`],
+    ['limit', `${formatBytes(disk.allocatableBytes)} may be promised`],
+    ['promised', `${formatBytes(disk.scheduledBytes)} to ${disk.replicas} replica(s)`],
+    ['available', formatBytes(disk.availableBytes)],
+  ]);
 }
 
 export function snapshotTable(snapshots: readonly SnapshotView[]): string {

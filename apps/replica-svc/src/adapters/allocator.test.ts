@@ -56,7 +56,12 @@ describe.skipIf(binary === undefined)('allocations on a real nats-server', () =>
         const { allocator } = index % 2 === 0 ? first : second;
         const replicas = [0, 1].map((leg) => `rep-${index}-${leg}`);
         try {
-          return await allocator.reserve({ replicas, sizeBytes: MIB, excludeNodes: [] });
+          return await allocator.reserve({
+            volume: `vol-${index}`,
+            replicas,
+            sizeBytes: MIB,
+            excludeNodes: [],
+          });
         } catch (error) {
           return toLariatError(error).code;
         }
@@ -72,6 +77,7 @@ describe.skipIf(binary === undefined)('allocations on a real nats-server', () =>
     for (const { disk } of placed.flat()) perDisk.set(disk, (perDisk.get(disk) ?? 0) + 1);
     expect([...perDisk.values()]).toEqual([60, 60, 60]);
     const again = await first.allocator.reserve({
+      volume: 'vol-again',
       replicas: [placed[0]?.[0]?.replica ?? ''],
       sizeBytes: MIB,
       excludeNodes: [],
@@ -79,7 +85,7 @@ describe.skipIf(binary === undefined)('allocations on a real nats-server', () =>
     expect(again[0]).toEqual(placed[0]?.[0]);
     await first.allocator.release(placed.flat().map(({ replica }) => replica));
     await first.allocator.release(placed.flat().map(({ replica }) => replica));
-    expect(names.map((name) => first.allocator.scheduledBytesOf(`disk-${name}`))).toEqual([
+    expect(names.map((name) => first.allocator.promisedOn(`disk-${name}`).scheduledBytes)).toEqual([
       0, 0, 0,
     ]);
     await Promise.all(connections.map((connection) => connection.close()));

@@ -3,142 +3,123 @@ import {
   BUCKETS,
   type NodeRecord,
   type Placement,
-  lariatError,
+  hasCode,
 } from '@lariat/contracts';
-import { type Clock, formatBytes } from '@lariat/kernel';
+import { type Clock, newInstanceId } from '@lariat/kernel';
 import { RecordBucket } from '@lariat/messaging';
 import type { NatsConnection } from '@nats-io/nats-core';
-import { type DiskState, type PlaceRequest, place } from '../domain/place.js';
-import type { NodeStore } from './node-store.js';
+import { type BatchDecision, decideBatch } from '../domain/decide-batch.js';
+import { type DiskState, disksOf, sumOf } from '../domain/disk-state.js';
+import type { Promised } from '../domain/node-view.js';
+import { type PlaceRequest, placementError } from '../domain/place.js';
+import { withoutPromises } from '../domain/promises.js';
+import { AllocationIndex, type AllocationRecords } from './allocation-records.js';
+import { growPromises } from './grow-promises.js';
+import { type LeaseHolder, settleLeases } from './settle-leases.js';
+
+/** How long a promise stands that no volume's record has come to stand behind; a create takes seconds. */
+export const LEASE_MS = 600_000;
+
+const ACTOR = 'replica-svc';
 
 interface Pending {
   readonly request: PlaceRequest;
+  /** Tells this request's promises from those of another one for the same replicas. */
+  readonly token: string;
+  /** What it has promised so far, to be taken back when it fails. */
+  readonly made: Set<string>;
   readonly resolve: (placements: readonly Placement[]) => void;
   readonly reject: (reason: unknown) => void;
 }
 
-type Promises = ReadonlyMap<string, number>;
-
-const ACTOR = 'replica-svc';
+/** What the allocator asks of the nodes' records. */
+export interface NodeList {
+  list(): readonly NodeRecord[];
+}
 
 /**
  * What placement has promised on each disk: one record a disk, changed by compare-and-set, so that concurrent
  * creates can't overbook it. Requests that come while a write is under way are placed together in the next
- * one: a group commit.
+ * one: a group commit. A request gets all of its places or none.
  */
 export class Allocator {
-  private readonly promisedByDisk = new Map<
-    string,
-    { promises: Map<string, number>; scheduledBytes: number }
-  >();
-  private readonly diskByReplica = new Map<string, string>();
+  private readonly index: AllocationIndex;
   private pending: Pending[] = [];
   private committing = false;
 
-  private constructor(
-    private readonly records: RecordBucket<AllocationRecord>,
-    private readonly nodes: NodeStore,
+  constructor(
+    private readonly records: AllocationRecords,
+    private readonly nodes: NodeList,
+    private readonly clock: Pick<Clock, 'nowMs'>,
   ) {
-    for (const [disk, { value }] of records.cachedEntries()) this.index(disk, value);
-    records.listen((disk, record) => this.index(disk, record));
+    this.index = new AllocationIndex(records);
   }
 
-  static async open(
-    connection: NatsConnection,
-    nodes: NodeStore,
-    clock: Clock,
-  ): Promise<Allocator> {
+  static async open(connection: NatsConnection, nodes: NodeList, clock: Clock): Promise<Allocator> {
     const records = await RecordBucket.open<AllocationRecord>({
       connection,
       bucket: BUCKETS.allocations,
       kind: 'disk',
       nowMs: () => clock.nowMs(),
     });
-    return new Allocator(records, nodes);
+    return new Allocator(records, nodes, clock);
   }
 
   /** Places and promises; the same ids again give the same places. */
   reserve(request: PlaceRequest): Promise<readonly Placement[]> {
     return new Promise((resolve, reject) => {
-      this.pending.push({ request, resolve, reject });
+      const token = newInstanceId();
+      this.pending.push({ request, token, made: new Set(), resolve, reject });
       if (!this.committing) void this.commitPending();
     });
   }
 
-  /** Changes what is promised to replicas that are placed, all of them or none. */
+  /** Changes what is promised to replicas that are placed: all of them or none. */
   async grow(replicas: readonly string[], sizeBytes: number): Promise<void> {
-    for (const disk of this.disks()) {
-      const mine = replicas.filter((replica) => disk.replicas.has(replica));
-      const moreBytes = mine.reduce(
-        (sum, replica) => sum + sizeBytes - (disk.replicas.get(replica) ?? 0),
-        0,
-      );
-      if (moreBytes > disk.capacityBytes - disk.scheduledBytes) {
-        throw lariatError(
-          'NO_CAPACITY',
-          `Disk ${disk.disk} on node '${disk.node}' has ${formatBytes(disk.capacityBytes - disk.scheduledBytes)} left; ${formatBytes(moreBytes)} more are needed.`,
-          { disk: disk.disk, node: disk.node },
-        );
-      }
-    }
-    const capacities = new Map(
-      this.disks().map(({ disk, capacityBytes }) => [disk, capacityBytes]),
-    );
-    await this.changeDisks(replicas, (promises, replica, disk) => {
-      const before = promises.get(replica) ?? 0;
-      promises.set(replica, sizeBytes);
-      const sum = [...promises.values()].reduce((total, bytes) => total + bytes, 0);
-      // On the very record that is written: the look above may have been overtaken. Shrinking back always fits.
-      if (sizeBytes > before && sum > (capacities.get(disk) ?? 0)) {
-        throw lariatError(
-          'NO_CAPACITY',
-          `Disk ${disk} was filled by somebody else at the same moment.`,
-          { disk },
-        );
-      }
-    });
+    await this.refreshFor(replicas);
+    await growPromises(this.records, this.index, this.disks(), { replicas, sizeBytes }, ACTOR);
   }
 
+  /** Gives back what is promised to the replicas; those that have nothing are fine. */
   async release(replicas: readonly string[]): Promise<void> {
-    await this.changeDisks(replicas, (promises, replica) => promises.delete(replica));
+    await this.refreshFor(replicas);
+    await this.takeBack(replicas, () => true);
   }
 
-  promisesOf(disk: string): Promises {
-    return this.promisedByDisk.get(disk)?.promises ?? new Map();
+  /** Ends or settles the leases that have run out, as `holderOf` finds the volumes. */
+  async settleLeases(holderOf: LeaseHolder): Promise<readonly string[]> {
+    return settleLeases(this.records, this.index.list(), holderOf, this.clock.nowMs(), ACTOR);
   }
 
-  scheduledBytesOf(disk: string): number {
-    return this.promisedByDisk.get(disk)?.scheduledBytes ?? 0;
+  replicasOn(disk: string): readonly string[] {
+    return Object.keys(this.index.recordOf(disk)?.replicas ?? {});
+  }
+
+  promisedOn(disk: string): Promised {
+    const sizesBytes = Object.values(this.index.recordOf(disk)?.replicas ?? {});
+    return { scheduledBytes: sumOf(sizesBytes), replicas: sizesBytes.length };
   }
 
   /** All disks with their promises, as of now. */
   disks(): readonly DiskState[] {
     return this.nodes
       .list()
-      .flatMap((node) =>
-        node.disks.map((disk) => this.diskState(node, disk.id, disk.capacityBytes)),
-      );
-  }
-
-  private diskState(node: NodeRecord, disk: string, capacityBytes: number): DiskState {
-    return {
-      disk,
-      node: node.name,
-      nodeReady: node.state === 'ready',
-      schedulable: node.schedulable,
-      capacityBytes,
-      replicas: this.promisesOf(disk),
-      scheduledBytes: this.scheduledBytesOf(disk),
-    };
+      .flatMap((node) => disksOf(node, (disk) => this.index.recordOf(disk)?.replicas));
   }
 
   private async commitPending(): Promise<void> {
     this.committing = true;
     try {
       while (this.pending.length > 0) {
+        // Another instance may have promised the same replicas just now, and the watch not told it yet.
+        const failure = await this.refresh().then(
+          () => undefined,
+          (error: unknown) => ({ error }),
+        );
         const batch = this.pending;
         this.pending = [];
-        await this.commit(batch);
+        if (failure === undefined) await this.commit(batch);
+        else await Promise.all(batch.map((pending) => this.fail(pending, failure.error)));
       }
     } finally {
       this.committing = false;
@@ -147,81 +128,79 @@ export class Allocator {
 
   /** Decides the whole batch on one view of the disks, then writes each touched disk once. */
   private async commit(batch: readonly Pending[]): Promise<void> {
-    const view = new Map(
-      this.disks().map((disk) => [disk.disk, { ...disk, replicas: new Map(disk.replicas) }]),
+    const expiresAtMs = this.clock.nowMs() + LEASE_MS;
+    const entries = batch.map(({ request, token }) => ({
+      request,
+      lease: { volume: request.volume, token, expiresAtMs },
+    }));
+    const { decisions, writes } = decideBatch(entries, this.nodes.list(), (disk) =>
+      this.index.recordOf(disk),
     );
-    const decided: { pending: Pending; placements: readonly Placement[] }[] = [];
-    const touched = new Set<string>();
-    for (const pending of batch) {
-      try {
-        const placements = place(pending.request, [...view.values()]);
-        for (const { replica, disk } of placements) {
-          const state = view.get(disk);
-          if (state === undefined || state.replicas.has(replica)) continue;
-          state.replicas.set(replica, pending.request.sizeBytes);
-          view.set(disk, {
-            ...state,
-            scheduledBytes: state.scheduledBytes + pending.request.sizeBytes,
-          });
-          touched.add(disk);
-        }
-        decided.push({ pending, placements });
-      } catch (error) {
-        pending.reject(error);
-      }
-    }
     const failures = new Map<string, unknown>();
     await Promise.all(
-      [...touched].map(async (disk) => {
-        const state = view.get(disk);
-        if (state === undefined) return;
-        await this.write(disk, state.node, state.replicas).catch((error: unknown) =>
-          failures.set(disk, error),
-        );
+      Array.from(writes, ([disk, record]) =>
+        this.write(disk, record).catch((error: unknown) => failures.set(disk, error)),
+      ),
+    );
+    await Promise.all(
+      decisions.map(async (decision, at) => {
+        const pending = batch[at];
+        if (pending !== undefined) await this.conclude(pending, decision, failures);
       }),
     );
-    for (const { pending, placements } of decided) {
-      const failed = placements.find(({ disk }) => failures.has(disk));
-      if (failed === undefined) pending.resolve(placements);
-      // Another instance wrote the disk at the same moment: decide again on what it left.
-      else if (isConflict(failures.get(failed.disk))) this.pending.push(pending);
-      else pending.reject(failures.get(failed.disk));
-    }
   }
 
-  private async write(disk: string, node: string, promises: Promises): Promise<void> {
-    const current = this.records.cached(disk);
-    const record = { disk, node, replicas: Object.fromEntries(promises) };
-    try {
-      if (current === undefined) await this.records.create(disk, record, [], ACTOR);
-      else await this.records.update(disk, current, record, [], ACTOR);
-    } catch (error) {
-      await this.records.read(disk);
-      throw error;
-    }
-  }
-
-  private async changeDisks(
-    replicas: readonly string[],
-    change: (promises: Map<string, number>, replica: string, disk: string) => void,
+  private async conclude(
+    pending: Pending,
+    decision: BatchDecision,
+    failures: ReadonlyMap<string, unknown>,
   ): Promise<void> {
-    // Placed by another instance a moment ago: its write may not have come to this one's watch yet.
-    if (replicas.some((replica) => !this.diskByReplica.has(replica))) {
-      await Promise.all(this.disks().map(({ disk }) => this.records.read(disk)));
+    if (!decision.placed) return this.fail(pending, placementError(decision));
+    const errors = decision.placements.flatMap(({ disk }) =>
+      failures.has(disk) ? [failures.get(disk)] : [],
+    );
+    if (errors.length === 0) return pending.resolve(decision.placements);
+    for (const { replica } of decision.adopted) pending.made.delete(replica);
+    // A write that lost a race was not made; one whose answer was lost may have been.
+    for (const { replica, disk } of decision.fresh)
+      if (!hasCode(failures.get(disk), 'REVISION_CONFLICT')) pending.made.add(replica);
+    const lasting = errors.filter((error) => !hasCode(error, 'REVISION_CONFLICT'));
+    if (lasting.length > 0) return this.fail(pending, lasting[0]);
+    // Another instance wrote the disk at the same moment: decide again on what it left.
+    this.pending.push(pending);
+  }
+
+  /** Nothing is left of a request that failed: what it had promised so far goes back first. */
+  private async fail(pending: Pending, reason: unknown): Promise<void> {
+    if (pending.made.size > 0) {
+      const { token } = pending;
+      await this.refresh()
+        .then(() => this.takeBack([...pending.made], (lease) => lease === token))
+        // With NATS away the caller's own undo comes later, and after that the end of the lease.
+        .catch(() => undefined);
     }
-    const byDisk = new Map<string, string[]>();
-    for (const replica of replicas) {
-      const disk = this.diskByReplica.get(replica);
-      if (disk !== undefined) byDisk.set(disk, [...(byDisk.get(disk) ?? []), replica]);
-    }
+    pending.reject(reason);
+  }
+
+  /** With the revision that the decision was made on: nothing awaited comes between. */
+  private async write(disk: string, record: AllocationRecord): Promise<void> {
+    const before = this.index.versionOf(disk);
+    if (before === undefined) await this.records.create(disk, record, [], ACTOR);
+    else await this.records.update(disk, before, record, [], ACTOR);
+  }
+
+  private async takeBack(
+    replicas: readonly string[],
+    isMine: (token: string | undefined) => boolean,
+  ): Promise<void> {
+    const disks = new Set(replicas.flatMap((replica) => this.index.disksOf(replica)));
     await Promise.all(
-      Array.from(byDisk, ([disk, ids]) =>
+      Array.from(disks, (disk) =>
         this.records.change(
           disk,
           (record) => {
-            const promises = new Map(Object.entries(record.replicas));
-            for (const id of ids) if (promises.has(id)) change(promises, id, disk);
-            return { value: { ...record, replicas: Object.fromEntries(promises) }, events: [] };
+            const next = withoutPromises(record, replicas, (lease) => isMine(lease?.token));
+            return next === record ? undefined : { value: next, events: [] };
           },
           ACTOR,
         ),
@@ -229,26 +208,13 @@ export class Allocator {
     );
   }
 
-  private index(disk: string, record: AllocationRecord | null): void {
-    for (const replica of this.promisesOf(disk).keys()) {
-      if (record?.replicas[replica] === undefined) this.diskByReplica.delete(replica);
-    }
-    if (record === null) {
-      this.promisedByDisk.delete(disk);
-      return;
-    }
-    const promises = new Map(Object.entries(record.replicas));
-    let scheduledBytes = 0;
-    for (const [replica, sizeBytes] of promises) {
-      scheduledBytes += sizeBytes;
-      this.diskByReplica.set(replica, disk);
-    }
-    this.promisedByDisk.set(disk, { promises, scheduledBytes });
+  /** Placed by another instance a moment ago: its write may not have come to this one's watch yet. */
+  private async refreshFor(replicas: readonly string[]): Promise<void> {
+    if (replicas.some((replica) => this.index.disksOf(replica).length === 0)) await this.refresh();
+  }
+
+  private async refresh(): Promise<void> {
+    const disks = this.nodes.list().flatMap((node) => node.disks.map(({ id }) => id));
+    await Promise.all(disks.map((disk) => this.records.read(disk)));
   }
 }
-
-const isConflict = (error: unknown): boolean =>
-  typeof error === 'object' &&
-  error !== null &&
-  'code' in error &&
-  error.code === 'REVISION_CONFLICT';

@@ -1,14 +1,23 @@
 import {
   BUCKETS,
+  DEFAULT_NODE_SETTINGS,
   type DiskRecord,
+  type DiskSettings,
   type NodeRecord,
   type NodeRegistration,
+  diskSettingsOf,
   lariatError,
 } from '@lariat/contracts';
 import type { Clock } from '@lariat/kernel';
 import { type NewEvent, RecordBucket } from '@lariat/messaging';
 import type { NatsConnection } from '@nats-io/nats-core';
 import type { Verdict } from '../domain/node-health.js';
+import {
+  type Changes,
+  withDiskSettings,
+  withNodeSettings,
+  withoutDisk,
+} from '../domain/settings.js';
 
 /** The nodes on record; replica-svc alone writes them. */
 export class NodeStore {
@@ -66,6 +75,7 @@ export class NodeStore {
       const next: NodeRecord = {
         ...fresh,
         schedulable: node.schedulable,
+        ...(node.settings === undefined ? {} : { settings: node.settings }),
         since: returned ? since : node.since,
         reason: returned ? fresh.reason : node.reason,
       };
@@ -89,13 +99,31 @@ export class NodeStore {
     });
   }
 
-  setSchedulable(name: string, schedulable: boolean): Promise<NodeRecord> {
+  /** What placement goes by: tags, zone, whether new replicas are taken. */
+  updateNode(name: string, asked: Parameters<typeof withNodeSettings>[1]): Promise<NodeRecord> {
     return this.change(name, (node) => {
-      if (node.schedulable === schedulable) return undefined;
+      const next = withNodeSettings(node, asked);
+      if (next === node) return undefined;
+      const { tags = [], zone = null } = next.settings ?? {};
+      const turned = next.schedulable !== node.schedulable;
+      const isSet = !sameSettings(next, node);
       return {
-        value: { ...node, schedulable },
-        events: [{ type: schedulable ? 'uncordoned' : 'cordoned', data: null }],
+        value: next,
+        events: [
+          ...(turned ? [{ type: next.schedulable ? 'uncordoned' : 'cordoned', data: null }] : []),
+          ...(isSet ? [{ type: 'updated', data: { tags, zone } }] : []),
+        ],
       };
+    });
+  }
+
+  /** What placement goes by on one disk. */
+  updateDisk(name: string, disk: string, asked: Changes<DiskSettings>): Promise<NodeRecord> {
+    return this.change(name, (node) => {
+      const next = withDiskSettings(node, disk, asked);
+      if (next === node) return undefined;
+      const settings = { ...diskSettingsOf(next, disk) };
+      return { value: next, events: [{ type: 'disk-updated', data: { disk, ...settings } }] };
     });
   }
 
@@ -113,9 +141,10 @@ export class NodeStore {
 
   dropDisk(name: string, disk: string): Promise<NodeRecord> {
     return this.change(name, (node) => {
-      const disks = node.disks.filter((other) => other.id !== disk);
-      if (disks.length === node.disks.length) return undefined;
-      return { value: { ...node, disks }, events: [{ type: 'disk-removed', data: { disk } }] };
+      const next = withoutDisk(node, disk);
+      return next === node
+        ? undefined
+        : { value: next, events: [{ type: 'disk-removed', data: { disk } }] };
     });
   }
 
@@ -134,6 +163,10 @@ export class NodeStore {
     return changed.value;
   }
 }
+
+const sameSettings = (a: NodeRecord, b: NodeRecord): boolean =>
+  JSON.stringify(a.settings ?? DEFAULT_NODE_SETTINGS) ===
+  JSON.stringify(b.settings ?? DEFAULT_NODE_SETTINGS);
 
 function nodeNotFound(name: string): Error {
   return lariatError('NODE_NOT_FOUND', `There is no node '${name}'. See 'lariat node list'.`, {

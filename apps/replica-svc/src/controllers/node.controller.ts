@@ -9,6 +9,8 @@ import {
   type OperationAccepted,
   RemoveDiskRequest,
   RemoveNodeRequest,
+  UpdateDiskRequest,
+  UpdateNodeRequest,
   lariatError,
 } from '@lariat/contracts';
 import { type Json, deriveDiskId, roundUpToCluster } from '@lariat/kernel';
@@ -17,7 +19,8 @@ import { runOperation } from '@lariat/saga';
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { REPLICA_SERVICE, type ReplicaService } from '../app-tokens.js';
-import { type Promised, toNodeView } from '../domain/node-view.js';
+import { toNodeView } from '../domain/node-view.js';
+import { diskNotFound } from '../domain/settings.js';
 import { assertDiskUnused } from '../sagas/disk.saga.js';
 
 @Controller()
@@ -41,12 +44,17 @@ export class NodeController {
 
   @OnRequest('node.cordon')
   async cordon(@Payload() request: NodeReference): Promise<NodeView> {
-    return this.view(await this.service.nodes.setSchedulable(request.node, false));
+    return this.view(await this.service.nodes.updateNode(request.node, { schedulable: false }));
   }
 
   @OnRequest('node.uncordon')
   async uncordon(@Payload() request: NodeReference): Promise<NodeView> {
-    return this.view(await this.service.nodes.setSchedulable(request.node, true));
+    return this.view(await this.service.nodes.updateNode(request.node, { schedulable: true }));
+  }
+
+  @OnRequest('node.update')
+  async update(@Payload() { node, ...asked }: UpdateNodeRequest): Promise<NodeView> {
+    return this.view(await this.service.nodes.updateNode(node, asked));
   }
 
   @OnRequest('node.remove')
@@ -143,28 +151,24 @@ export class NodeController {
     });
   }
 
+  @OnRequest('disk.update')
+  async updateDisk(@Payload() { node, disk, ...asked }: UpdateDiskRequest): Promise<DiskView> {
+    const { id } = await this.findDisk(node, disk);
+    await this.service.nodes.updateDisk(node, id, asked);
+    return this.findDisk(node, id);
+  }
+
   private async findDisk(name: string, reference: string): Promise<DiskView> {
     const node = this.view(await this.service.nodes.find(name));
     const found = node.disks.find(
       ({ id, name: diskName }) => id === reference || diskName === reference,
     );
-    if (found === undefined) {
-      throw lariatError(
-        'DISK_NOT_FOUND',
-        `Node '${name}' has no disk '${reference}'. See 'lariat disk list'.`,
-        { node: name, disk: reference },
-      );
-    }
+    if (found === undefined) throw diskNotFound(name, reference);
     return found;
   }
 
   private view(node: NodeRecord): NodeView {
-    const { allocator } = this.service;
-    const promisedOn = (disk: string): Promised => ({
-      scheduledBytes: allocator.scheduledBytesOf(disk),
-      replicas: allocator.promisesOf(disk).size,
-    });
-    return toNodeView(node, promisedOn);
+    return toNodeView(node, (disk) => this.service.allocator.promisedOn(disk));
   }
 }
 

@@ -10,8 +10,8 @@ export interface RebuildChoice {
   readonly replaced: ReplicaRecord | null;
   /** The replica that is copied from. */
   readonly source: ReplicaRecord;
-  /** Nodes that may not take the new one. */
-  readonly excludeNodes: readonly string[];
+  /** The replicas that stay: the new one is kept apart from them. */
+  readonly others: readonly ReplicaRecord[];
 }
 
 /** What a rebuild of the volume would do. Pure; throws when there is nothing to rebuild, or nothing to copy from. */
@@ -54,10 +54,8 @@ export function chooseRebuild(
       },
     );
   }
-  const excludeNodes = record.replicas
-    .filter(({ id }) => id !== replaced?.id)
-    .map(({ node }) => node);
-  return { replaced, source, excludeNodes };
+  const others = record.replicas.filter(({ id }) => id !== replaced?.id);
+  return { replaced, source, others };
 }
 
 function findFaulted(record: VolumeRecord, id: string): ReplicaRecord {

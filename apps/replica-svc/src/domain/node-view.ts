@@ -1,4 +1,12 @@
-import type { DiskRecord, DiskView, NodeRecord, NodeView } from '@lariat/contracts';
+import {
+  type DiskRecord,
+  type DiskView,
+  type NodeRecord,
+  type NodeView,
+  allocatableBytes,
+  diskSettingsOf,
+  zoneOf,
+} from '@lariat/contracts';
 
 /** What placement has promised on a disk. */
 export interface Promised {
@@ -6,23 +14,36 @@ export interface Promised {
   readonly replicas: number;
 }
 
-export function toDiskView(node: string, disk: DiskRecord, promised: Promised): DiskView {
+export function toDiskView(
+  node: Pick<NodeRecord, 'name' | 'settings'>,
+  disk: DiskRecord,
+  promised: Promised,
+): DiskView {
+  const settings = diskSettingsOf(node, disk.id);
+  const limitBytes = allocatableBytes(disk.capacityBytes, settings);
   return {
     id: disk.id,
-    node,
+    node: node.name,
     name: disk.name,
     path: disk.path,
-    tags: disk.tags,
+    tags: settings.tags ?? disk.tags,
     capacityBytes: disk.capacityBytes,
+    schedulable: settings.schedulable,
+    reservedBytes: settings.reservedBytes,
+    overProvisioningPercent: settings.overProvisioningPercent,
+    allocatableBytes: limitBytes,
     scheduledBytes: promised.scheduledBytes,
-    availableBytes: Math.max(0, disk.capacityBytes - promised.scheduledBytes),
+    availableBytes: Math.max(0, limitBytes - promised.scheduledBytes),
     replicas: promised.replicas,
   };
 }
 
 export function toNodeView(node: NodeRecord, promisedOn: (disk: string) => Promised): NodeView {
+  const { settings, ...record } = node;
   return {
-    ...node,
-    disks: node.disks.map((disk) => toDiskView(node.name, disk, promisedOn(disk.id))),
+    ...record,
+    zone: zoneOf(node),
+    tags: settings?.tags ?? [],
+    disks: node.disks.map((disk) => toDiskView(node, disk, promisedOn(disk.id))),
   };
 }

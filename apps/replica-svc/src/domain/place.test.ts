@@ -1,108 +1,364 @@
+import type { Placement, PlacementExplanation, PlacementPolicy } from '@lariat/contracts';
 import { toLariatError } from '@lariat/kernel';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type DiskState, place } from './place.js';
+import { type DiskState, freeBytes } from './disk-state.js';
+import { type PlaceRequest, place, placementError } from './place.js';
+import { arbitraryDisks, arbitraryPolicy, disk, request } from './placement.test-support.js';
 
-const disk = (node: string, given: Partial<DiskState> = {}): DiskState => ({
-  disk: `disk-${node}`,
-  node,
-  nodeReady: true,
-  schedulable: true,
-  capacityBytes: 100,
-  replicas: new Map(),
-  scheduledBytes: 0,
-  ...given,
-});
-
-const errorOf = (run: () => unknown): { code: string; message: string } => {
-  try {
-    run();
-  } catch (error) {
-    return toLariatError(error);
-  }
-  throw new Error('nothing was thrown');
-};
-
-function tryPlace(...input: Parameters<typeof place>): {
-  readonly placements: ReturnType<typeof place>;
-  readonly code: string;
-} {
-  try {
-    return { placements: place(...input), code: 'placed' };
-  } catch (error) {
-    return { placements: [], code: toLariatError(error).code };
-  }
+function placementsOf(asked: PlaceRequest, disks: readonly DiskState[]): readonly Placement[] {
+  const outcome = place(asked, disks);
+  if (!outcome.placed) throw placementError(outcome);
+  return outcome.placements;
 }
 
+function refusal(asked: PlaceRequest, disks: readonly DiskState[]) {
+  const outcome = place(asked, disks);
+  if (outcome.placed) throw new Error('all were placed');
+  const error = toLariatError(placementError(outcome));
+  return { outcome, error, message: error.message };
+}
+
+const isUsable = (state: DiskState, policy: PlacementPolicy): boolean =>
+  state.nodeReady &&
+  state.nodeSchedulable &&
+  state.diskSchedulable &&
+  policy.nodeTags.every((tag) => state.nodeTags.includes(tag)) &&
+  policy.diskTags.every((tag) => state.diskTags.includes(tag));
+
+/** Tries every choice: slow, and so plain that it can be trusted. */
+function fits(
+  count: number,
+  sizeBytes: number,
+  policy: PlacementPolicy,
+  disks: readonly DiskState[],
+  chosen: readonly DiskState[] = [],
+): boolean {
+  if (chosen.length === count) return true;
+  return disks.some((state) => {
+    if (!isUsable(state, policy)) return false;
+    const here = chosen.filter((other) => other.disk === state.disk).length;
+    if (freeBytes(state) < (here + 1) * sizeBytes) return false;
+    const clashes = chosen.some(
+      (other) =>
+        (policy.node === 'hard' && other.node === state.node) ||
+        (policy.zone === 'hard' && other.zone === state.zone) ||
+        (policy.disk === 'hard' && other.disk === state.disk),
+    );
+    return !clashes && fits(count, sizeBytes, policy, disks, [...chosen, state]);
+  });
+}
+
+const arbitraryCase = fc.record({
+  disks: arbitraryDisks,
+  placement: arbitraryPolicy,
+  count: fc.integer({ min: 1, max: 4 }),
+  sizeBytes: fc.integer({ min: 1, max: 60 }),
+});
+
 describe('placement', () => {
-  it('never puts two replicas on a node, nor more on a disk than fits', () => {
-    const disks = fc.array(
-      fc.record({
-        node: fc.constantFrom('n1', 'n2', 'n3', 'n4'),
-        scheduledBytes: fc.integer({ min: 0, max: 100 }),
-        ready: fc.boolean(),
-      }),
-      { maxLength: 8 },
-    );
+  it('keeps every hard rule and overbooks nothing, and finds a solution when there is one', () => {
     fc.assert(
-      fc.property(
-        disks,
-        fc.integer({ min: 1, max: 60 }),
-        fc.integer({ min: 1, max: 3 }),
-        (given, sizeBytes, count) => {
-          const states = given.map(({ node, scheduledBytes, ready }, index) =>
-            disk(node, { disk: `d${index}`, scheduledBytes, nodeReady: ready }),
-          );
-          const replicas = Array.from({ length: count }, (_, index) => `r${index}`);
-          const { placements, code } = tryPlace(
-            { replicas, sizeBytes, excludeNodes: ['n4'] },
-            states,
-          );
-          expect(['placed', 'NO_CAPACITY', 'NOT_ENOUGH_NODES']).toContain(code);
-          fc.pre(code === 'placed');
-          expect(placements).toHaveLength(count);
-          const nodes = placements.map(({ node }) => node);
-          expect(new Set(nodes).size).toBe(count);
-          expect(nodes).not.toContain('n4');
-          for (const { disk: id } of placements) {
-            const state = states.find((candidate) => candidate.disk === id);
-            expect(state?.nodeReady).toBe(true);
-            expect((state?.scheduledBytes ?? 0) + sizeBytes).toBeLessThanOrEqual(100);
-          }
-        },
-      ),
+      fc.property(arbitraryCase, ({ disks, placement, count, sizeBytes }) => {
+        const replicas = Array.from({ length: count }, (_, index) => `r${index}`);
+        const outcome = place(request(replicas, { placement, sizeBytes }), disks);
+        expect(outcome.placed).toBe(fits(count, sizeBytes, placement, disks));
+        if (!outcome.placed) return;
+        expect(outcome.placements.map(({ replica }) => replica)).toEqual(replicas);
+        const chosen = outcome.placements.map((at) => disks.find((d) => d.disk === at.disk));
+        const states = chosen.filter((state) => state !== undefined);
+        expect(states).toHaveLength(count);
+        for (const state of states) {
+          expect(isUsable(state, placement)).toBe(true);
+          const here = states.filter((other) => other.disk === state.disk).length;
+          expect(here * sizeBytes).toBeLessThanOrEqual(freeBytes(state));
+        }
+        const hard = (['node', 'zone', 'disk'] as const).filter(
+          (level) => placement[level] === 'hard',
+        );
+        for (const level of hard)
+          expect(new Set(states.map((state) => state[level])).size).toBe(count);
+      }),
+      { numRuns: 2_000 },
     );
   });
 
-  it('keeps the place that a replica has', () => {
-    const states = [
-      disk('n1'),
-      disk('n2', { replicas: new Map([['r0', 50]]), scheduledBytes: 95 }),
-      disk('n3'),
-    ];
-    const placements = place({ replicas: ['r0', 'r1'], sizeBytes: 50, excludeNodes: [] }, states);
-    expect(placements[0]).toEqual({ replica: 'r0', node: 'n2', disk: 'disk-n2' });
-    expect(placements[1]?.node).not.toBe('n2');
+  it('shares nothing that it need not share when the rules are soft', () => {
+    fc.assert(
+      fc.property(arbitraryCase, ({ disks, count, sizeBytes }) => {
+        const replicas = Array.from({ length: count }, (_, index) => `r${index}`);
+        for (const level of ['disk', 'node', 'zone'] as const) {
+          const alone = {
+            node: 'off',
+            zone: 'off',
+            disk: 'off',
+            nodeTags: [],
+            diskTags: [],
+          } as const;
+          const soft = place(
+            request(replicas, { sizeBytes, placement: { ...alone, [level]: 'soft' } }),
+            disks,
+          );
+          const apart = fits(count, sizeBytes, { ...alone, [level]: 'hard' }, disks);
+          if (!apart) continue;
+          if (!soft.placed) throw new Error('a soft rule refused what a hard one allows');
+          const used = soft.placements.map(
+            (at) => disks.find((state) => state.disk === at.disk)?.[level],
+          );
+          expect(new Set(used).size).toBe(count);
+        }
+      }),
+      { numRuns: 1_000 },
+    );
   });
 
-  it('says of each disk why it does not fit', () => {
+  it('says of each disk whether it was chosen and else why not, whenever it refuses', () => {
+    fc.assert(
+      fc.property(arbitraryCase, ({ disks, placement, count, sizeBytes }) => {
+        const replicas = Array.from({ length: count }, (_, index) => `r${index}`);
+        const outcome = place(request(replicas, { placement, sizeBytes }), disks);
+        if (outcome.placed) return;
+        const { explanation } = outcome;
+        expect(explanation.disks.map((verdict) => verdict.disk).toSorted()).toEqual(
+          disks.map((state) => state.disk).toSorted(),
+        );
+        expect(explanation.placed).toBeLessThan(count);
+        expect(explanation.disks.reduce((sum, { chosen }) => sum + chosen, 0)).toBe(
+          explanation.placed,
+        );
+        // Whatever could take one more would have been chosen.
+        for (const { reasons } of explanation.disks) expect(reasons.length).toBeGreaterThan(0);
+        const roomy = disks.map((state) => ({
+          ...state,
+          scheduledBytes: 0,
+          allocatableBytes: 1e6,
+        }));
+        expect(outcome.code).toBe(
+          fits(count, sizeBytes, placement, roomy) ? 'NO_CAPACITY' : 'NOT_ENOUGH_NODES',
+        );
+        const error = toLariatError(placementError(outcome));
+        for (const state of disks) expect(error.message).toContain(`${state.node}/${state.name}`);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it('gives the same answer to the same request when what it gave is on record', () => {
+    fc.assert(
+      fc.property(arbitraryCase, ({ disks, placement, count, sizeBytes }) => {
+        const replicas = Array.from({ length: count }, (_, index) => `r${index}`);
+        const asked = request(replicas, { placement, sizeBytes });
+        const first = place(asked, disks);
+        if (!first.placed) return;
+        const after = disks.map((state) => {
+          const here = first.placements.filter((at) => at.disk === state.disk);
+          return {
+            ...state,
+            // All that can go wrong meanwhile does, and the disk is full.
+            nodeReady: false,
+            diskSchedulable: false,
+            allocatableBytes: 0,
+            replicas: new Map(here.map(({ replica }) => [replica, sizeBytes])),
+          };
+        });
+        expect(place(asked, after)).toEqual(first);
+      }),
+    );
+  });
+});
+
+describe('where a replica goes', () => {
+  const onTwoZones = [
+    disk('n1', { zone: 'a' }),
+    disk('n2', { zone: 'a', scheduledBytes: 1 }),
+    disk('n3', { zone: 'b', scheduledBytes: 80 }),
+  ];
+  const twoDisks = [
+    disk('n1', { disk: 'n1-a', name: 'a' }),
+    disk('n1', { disk: 'n1-b', name: 'b', scheduledBytes: 50 }),
+    disk('n2', { disk: 'n2-a', name: 'a', scheduledBytes: 60 }),
+  ];
+  const cases: readonly {
+    readonly title: string;
+    readonly disks: readonly DiskState[];
+    readonly asked: PlaceRequest;
+    readonly expected: readonly string[];
+  }[] = [
+    {
+      title: 'the emptiest disk',
+      disks: [disk('n1', { scheduledBytes: 5 }), disk('n2')],
+      asked: request(['a']),
+      expected: ['disk-n2'],
+    },
+    {
+      title: 'another zone before an emptier node of the same',
+      disks: onTwoZones,
+      asked: request(['a', 'b']),
+      expected: ['disk-n1', 'disk-n3'],
+    },
+    {
+      title: 'the emptier node where zones do not matter',
+      disks: onTwoZones,
+      asked: request(['a', 'b'], { placement: { zone: 'off' } }),
+      expected: ['disk-n1', 'disk-n2'],
+    },
+    {
+      title: 'the same zone when no other is left and the rule is soft',
+      disks: onTwoZones,
+      asked: request(['a', 'b', 'c']),
+      expected: ['disk-n1', 'disk-n3', 'disk-n2'],
+    },
+    {
+      title: 'another node before another disk of the same',
+      disks: twoDisks,
+      asked: request(['a', 'b'], { placement: { node: 'soft' } }),
+      expected: ['n1-a', 'n2-a'],
+    },
+    {
+      title: 'another disk before the same, once all nodes have one',
+      disks: twoDisks,
+      asked: request(['a', 'b', 'c'], { placement: { node: 'soft' } }),
+      expected: ['n1-a', 'n2-a', 'n1-b'],
+    },
+    {
+      title: 'the same disk, once all disks have one and the rules are soft',
+      disks: [disk('n1')],
+      asked: request(['a', 'b'], { placement: { node: 'soft' } }),
+      expected: ['disk-n1', 'disk-n1'],
+    },
+    {
+      title: 'away from where the volume has replicas already',
+      disks: onTwoZones,
+      asked: request(['a'], { others: [{ node: 'n1', disk: 'disk-n1', zone: 'a' }] }),
+      expected: ['disk-n3'],
+    },
+    {
+      title: 'not to the node that failed while there is another',
+      disks: onTwoZones,
+      asked: request(['a'], { avoidNodes: ['n1'] }),
+      expected: ['disk-n2'],
+    },
+    {
+      title: 'back to the node that failed when there is no other',
+      disks: [disk('n1'), disk('n2')],
+      asked: request(['a'], {
+        avoidNodes: ['n1'],
+        others: [{ node: 'n2', disk: 'disk-n2', zone: 'z1' }],
+      }),
+      expected: ['disk-n1'],
+    },
+    {
+      title: 'only to nodes and disks with all the tags',
+      disks: [
+        disk('n1', { nodeTags: ['fast'] }),
+        disk('n2', { nodeTags: ['fast', 'rack'], diskTags: ['ssd'], scheduledBytes: 90 }),
+        disk('n3', { diskTags: ['ssd'] }),
+      ],
+      asked: request(['a'], { placement: { nodeTags: ['fast'], diskTags: ['ssd'] } }),
+      expected: ['disk-n2'],
+    },
+    {
+      title: 'not to a cordoned disk or node',
+      disks: [
+        disk('n1', { diskSchedulable: false }),
+        disk('n2', { nodeSchedulable: false }),
+        disk('n3', { scheduledBytes: 90 }),
+      ],
+      asked: request(['a']),
+      expected: ['disk-n3'],
+    },
+    {
+      title: 'where it is already, whatever the disk is by now',
+      disks: [
+        disk('n1', { replicas: new Map([['a', 10]]), scheduledBytes: 120, nodeReady: false }),
+        disk('n2'),
+        disk('n3'),
+      ],
+      asked: request(['b', 'a']),
+      expected: ['disk-n2', 'disk-n1'],
+    },
+  ];
+  it.each(cases)('$title', ({ asked, disks, expected }) => {
+    expect(placementsOf(asked, disks).map(({ disk: id }) => id)).toEqual(expected);
+  });
+});
+
+describe('a placement that fails', () => {
+  it('gives each disk and all its reasons, as text and as data', () => {
     const states = [
-      disk('n1', { scheduledBytes: 99 }),
-      disk('n2'),
-      disk('n3', { nodeReady: false }),
-      disk('n4', { schedulable: false }),
+      disk('n1', { scheduledBytes: 95, zone: 'a' }),
+      disk('n2', { zone: 'b' }),
+      disk('n3', { zone: 'b', nodeReady: false, nodeState: 'down: no heartbeat for 8 s' }),
+      disk('n4', { zone: 'c', nodeSchedulable: false, diskTags: ['ssd'], scheduledBytes: 100 }),
     ];
-    expect(
-      errorOf(() => place({ replicas: ['a', 'b', 'c'], sizeBytes: 10, excludeNodes: [] }, states)),
-    ).toMatchObject({
-      code: 'NOT_ENOUGH_NODES',
+    const asked = request(['a', 'b'], { placement: { zone: 'hard', diskTags: [] } });
+    const { error, message } = refusal(asked, states);
+    expect(error.code).toBe('NO_CAPACITY');
+    expect(message).toContain('There is room for 1 of 2 replica(s) of 10 B');
+    expect(message).toContain('never two on one node or zone');
+    expect(message).toContain('n1/d1: 5 B free, 10 B needed');
+    expect(message).toContain('n2/d1: would take 1 and no more');
+    expect(message).toContain('n3/d1: its node is down: no heartbeat for 8 s, zone b has another');
+    expect(message).toContain('n4/d1: its node is cordoned, 0 B free, 10 B needed');
+    const explanation = structuredClone(
+      error.toRecord().details,
+    ) as unknown as PlacementExplanation;
+    expect(explanation).toMatchObject({
+      wanted: 2,
+      placed: 1,
+      sizeBytes: 10,
+      omittedDisks: 0,
+      obstacles: { 'no-room': 2, 'node-cordoned': 1, 'node-not-ready': 1, 'zone-taken': 2 },
     });
-    const { code, message } = errorOf(() =>
-      place({ replicas: ['a', 'b'], sizeBytes: 10, excludeNodes: [] }, states),
+    expect(
+      explanation.disks.map(({ node, chosen, freeBytes: free, reasons }) => [
+        node,
+        chosen,
+        free,
+        reasons.map(({ obstacle }) => obstacle),
+      ]),
+    ).toEqual([
+      ['n2', 1, 90, ['zone-taken', 'node-taken']],
+      ['n1', 0, 5, ['no-room']],
+      ['n3', 0, 100, ['node-not-ready', 'zone-taken']],
+      ['n4', 0, 0, ['node-cordoned', 'no-room']],
+    ]);
+  });
+
+  it('is for want of room, not of nodes, when what it has itself fills one that is down', () => {
+    const states = [
+      disk('n1', { replicas: new Map([['a', 10]]), scheduledBytes: 10, nodeReady: false }),
+      disk('n2', { scheduledBytes: 99 }),
+    ];
+    const { outcome } = refusal(request(['a', 'b']), states);
+    expect(outcome).toMatchObject({ code: 'NO_CAPACITY', explanation: { placed: 1 } });
+  });
+
+  it('names tags that are missing, and what the rules were', () => {
+    const { error, message } = refusal(
+      request(['a'], { placement: { nodeTags: ['fast', 'west'], diskTags: ['ssd'] } }),
+      [disk('n1', { nodeTags: ['west'] })],
     );
-    expect(code).toBe('NO_CAPACITY');
-    expect(message).toContain('n1/disk-n1: 1 B free, 10 B needed');
-    expect(message).toContain('n3/disk-n3: its node is not ready');
-    expect(message).toContain('n4/disk-n4: its node is cordoned');
+    expect(error.code).toBe('NOT_ENOUGH_NODES');
+    expect(message).toContain('nodes tagged fast, west; disks tagged ssd');
+    expect(message).toContain('n1/d1: its node lacks tag fast, it lacks tag ssd');
+  });
+
+  it('stays short on a large cluster, and its data is bounded', () => {
+    const states = Array.from({ length: 1_000 }, (_, index) =>
+      disk(`n${index}`, { scheduledBytes: 99 }),
+    );
+    const { outcome, message } = refusal(request(['a']), states);
+    expect(message.length).toBeLessThan(1_500);
+    expect(message).toContain("988 more disk(s), see the error's details");
+    expect(outcome.explanation).toMatchObject({
+      omittedDisks: 800,
+      obstacles: { 'no-room': 1_000 },
+    });
+    expect(JSON.stringify(outcome.explanation).length).toBeLessThan(100_000);
+  });
+
+  it('says so where there is no disk at all', () => {
+    expect(refusal(request(['a']), []).message).toContain('There is no disk.');
   });
 });

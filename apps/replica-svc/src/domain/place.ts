@@ -1,104 +1,153 @@
-import { type Placement, lariatError } from '@lariat/contracts';
-import { formatBytes } from '@lariat/kernel';
-
-/** A disk as placement sees it. */
-export interface DiskState {
-  readonly disk: string;
-  readonly node: string;
-  readonly nodeReady: boolean;
-  readonly schedulable: boolean;
-  readonly capacityBytes: number;
-  /** Replica id -> bytes promised. */
-  readonly replicas: ReadonlyMap<string, number>;
-  readonly scheduledBytes: number;
-}
+import {
+  type Placement,
+  type PlacementExplanation,
+  type PlacementPolicy,
+  lariatError,
+  toPlacementPolicy,
+} from '@lariat/contracts';
+import { type DiskState, freeBytes } from './disk-state.js';
+import { explainPlacement } from './explain-placement.js';
+import { type Obstacle, obstaclesOf } from './obstacles.js';
+import { type Site, Spread } from './spread.js';
 
 export interface PlaceRequest {
+  readonly volume: string;
+  /** One id a replica. */
   readonly replicas: readonly string[];
   readonly sizeBytes: number;
+  /** Nodes that may get none. */
   readonly excludeNodes: readonly string[];
+  /** What is left out is as in DEFAULT_PLACEMENT. */
+  readonly placement?: Partial<PlacementPolicy>;
+  /** Where the volume's other replicas are. */
+  readonly others?: readonly Site[];
+  /** Nodes that get one only when there is no other place: that of the replica that failed. */
+  readonly avoidNodes?: readonly string[];
 }
 
-const freeBytes = (disk: DiskState): number => disk.capacityBytes - disk.scheduledBytes;
+export type PlaceOutcome =
+  | { readonly placed: true; readonly placements: readonly Placement[] }
+  | {
+      readonly placed: false;
+      /** NO_CAPACITY when it is room alone that is missing. */
+      readonly code: 'NO_CAPACITY' | 'NOT_ENOUGH_NODES';
+      readonly explanation: PlacementExplanation;
+    };
 
-/** Why a disk can't take a replica; undefined when it can. */
-export function whyNot(
-  disk: DiskState,
-  sizeBytes: number,
-  usedNodes: ReadonlySet<string>,
-): string | undefined {
-  if (!disk.nodeReady) return 'its node is not ready';
-  if (!disk.schedulable) return 'its node is cordoned';
-  if (usedNodes.has(disk.node)) return 'its node has a replica of the volume already';
-  if (freeBytes(disk) < sizeBytes)
-    return `${formatBytes(Math.max(0, freeBytes(disk)))} free, ${formatBytes(sizeBytes)} needed`;
-  return undefined;
+/** What the search has come to: a place for each replica, or for as many as there were. */
+export interface PlacementAttempt {
+  readonly request: PlaceRequest;
+  readonly policy: PlacementPolicy;
+  readonly placements: readonly Placement[];
+  readonly spread: Spread;
+  /** The disks as they would be with what was placed. */
+  readonly disks: readonly DiskState[];
 }
 
 /**
- * A disk for each replica, each on a node of its own, the emptiest first. A replica that has a place already keeps
- * it, so that the same request again gives the same answer. Pure; throws when nothing fits, with each disk's reason.
+ * A disk for each replica, or each disk's reason. Pure. A replica that has a place keeps it, so that the same
+ * request again gives the same answer, and what it holds already counts for it, not against it.
+ *
+ * Zones contain nodes, nodes disks, and the replicas are of one size: so of the places that are allowed any
+ * choice leaves as many to the next replica as another, and choosing one by one finds a solution if there is one.
  */
-export function place(request: PlaceRequest, disks: readonly DiskState[]): readonly Placement[] {
-  const placements: Placement[] = [];
-  const usedNodes = new Set(request.excludeNodes);
-  for (const replica of request.replicas) {
-    const there = disks.find((disk) => disk.replicas.has(replica));
-    if (there === undefined) continue;
-    placements.push({ replica, node: there.node, disk: there.disk });
-    usedNodes.add(there.node);
-  }
-  for (const replica of request.replicas) {
-    if (placements.some((placement) => placement.replica === replica)) continue;
-    const fitting = disks.filter(
-      (disk) => whyNot(disk, request.sizeBytes, usedNodes) === undefined,
-    );
-    const best = fitting.reduce<DiskState | undefined>(
-      (chosen, disk) =>
-        chosen === undefined || freeBytes(disk) > freeBytes(chosen) ? disk : chosen,
-      undefined,
-    );
-    if (best === undefined)
-      throw nothingFits(request, disks, new Set(request.excludeNodes), placements.length);
-    placements.push({ replica, node: best.node, disk: best.disk });
-    usedNodes.add(best.node);
-  }
-  return placements;
+export function place(request: PlaceRequest, disks: readonly DiskState[]): PlaceOutcome {
+  const attempt = attemptPlacement(request, disks, true);
+  if (attempt.placements.length === request.replicas.length)
+    return { placed: true, placements: attempt.placements };
+  const roomless = attemptPlacement(request, disks, false);
+  const code =
+    roomless.placements.length === request.replicas.length ? 'NO_CAPACITY' : 'NOT_ENOUGH_NODES';
+  return { placed: false, code, explanation: explainPlacement(attempt, code) };
 }
 
-function nothingFits(
+/** What a caller is told when nothing fits. */
+export function placementError({
+  code,
+  explanation,
+}: Extract<PlaceOutcome, { placed: false }>): Error {
+  const { summary, disks, omittedDisks } = explanation;
+  const told = disks.slice(0, DISKS_IN_MESSAGE).map(({ node, name, chosen, reasons }) => {
+    const why = reasons.map(({ message }) => message).join(', ');
+    return `${node}/${name}: ${chosen > 0 ? `would take ${chosen} and no more, as ${why}` : why}`;
+  });
+  const more = omittedDisks + Math.max(0, disks.length - DISKS_IN_MESSAGE);
+  const tail = more > 0 ? [`${more} more disk(s), see the error's details`] : [];
+  const seen = told.length === 0 ? 'There is no disk.' : `${[...told, ...tail].join('; ')}.`;
+  return lariatError(code, `${summary} ${seen}`, {
+    ...explanation,
+    obstacles: { ...explanation.obstacles },
+    disks: disks.map((disk) => ({
+      ...disk,
+      reasons: disk.reasons.map((reason) => ({ ...reason })),
+    })),
+  });
+}
+
+const DISKS_IN_MESSAGE = 12;
+
+function attemptPlacement(
   request: PlaceRequest,
-  disks: readonly DiskState[],
-  excluded: ReadonlySet<string>,
-  placed: number,
-): Error {
-  const wanted = request.replicas.length;
-  const readyNodes = new Set(
-    disks
-      .filter((disk) => disk.nodeReady && disk.schedulable && !excluded.has(disk.node))
-      .map((disk) => disk.node),
-  );
-  const reasons = Object.fromEntries(
-    disks.map((disk) => [
-      `${disk.node}/${disk.disk}`,
-      whyNot(disk, request.sizeBytes, excluded) ?? 'could take one',
-    ]),
-  );
-  if (readyNodes.size < wanted) {
-    const names = [...readyNodes].toSorted().join(', ') || 'none';
-    return lariatError(
-      'NOT_ENOUGH_NODES',
-      `${wanted} replica(s) need ${wanted} ready node(s) that have none yet; there are ${readyNodes.size} (${names}). Add nodes, or ask for fewer replicas.`,
-      { wanted, readyNodes: readyNodes.size, disks: reasons },
-    );
+  given: readonly DiskState[],
+  mindRoom: boolean,
+): PlacementAttempt {
+  const policy = toPlacementPolicy(request.placement);
+  const spread = new Spread(request.others ?? []);
+  const disks = [...given];
+  const placements: Placement[] = [];
+  const take = (replica: string, disk: DiskState): void => {
+    placements.push({ replica, node: disk.node, disk: disk.disk });
+    spread.add(disk);
+  };
+  for (const replica of request.replicas) {
+    const there = disks.find((disk) => disk.replicas.has(replica));
+    if (there !== undefined) take(replica, there);
   }
-  return lariatError(
-    'NO_CAPACITY',
-    `${formatBytes(request.sizeBytes)} fit on ${placed} of the ${wanted} node(s) needed. Add disks, delete volumes, or ask for less: ${Object.entries(
-      reasons,
-    )
-      .map(([disk, reason]) => `${disk}: ${reason}`)
-      .join('; ')}.`,
-    { wanted, placed, sizeBytes: request.sizeBytes, disks: reasons },
+  const avoided = new Set(request.avoidNodes);
+  const isBlocking = ({ obstacle }: Obstacle): boolean => mindRoom || obstacle !== 'no-room';
+  const unplaced = request.replicas.filter(
+    (replica) => !placements.some((placement) => placement.replica === replica),
   );
+  for (const replica of unplaced) {
+    const ranked = disks
+      .map((disk, index) => ({ disk, index }))
+      .filter(({ disk }) => !obstaclesOf(disk, request, policy, spread).some(isBlocking))
+      .map((entry) => ({ ...entry, rank: rankOf(entry.disk, policy, spread, avoided) }))
+      .toSorted((a, b) => compareRanks(a.rank, b.rank));
+    const best = ranked[0];
+    if (best === undefined) break;
+    take(replica, best.disk);
+    disks[best.index] = {
+      ...best.disk,
+      scheduledBytes: best.disk.scheduledBytes + request.sizeBytes,
+      replicas: new Map([...best.disk.replicas, [replica, request.sizeBytes]]),
+    };
+  }
+  const order = new Map(request.replicas.map((replica, index) => [replica, index]));
+  placements.sort((a, b) => (order.get(a.replica) ?? 0) - (order.get(b.replica) ?? 0));
+  return { request, policy, placements, spread, disks };
+}
+
+/**
+ * Smaller is better, the first difference decides. Sharing a disk is worse than sharing a node, that worse than
+ * going back to the node that has just failed, that worse than sharing a zone; then the emptiest.
+ */
+function rankOf(
+  disk: DiskState,
+  policy: PlacementPolicy,
+  spread: Spread,
+  avoided: ReadonlySet<string>,
+): readonly number[] {
+  return [
+    policy.disk === 'off' ? 0 : spread.onDisk(disk.disk),
+    policy.node === 'off' ? 0 : spread.onNode(disk.node),
+    avoided.has(disk.node) ? 1 : 0,
+    policy.zone === 'off' ? 0 : spread.inZone(disk.zone),
+    -freeBytes(disk),
+  ];
+}
+
+function compareRanks(a: readonly number[], b: readonly number[]): number {
+  const at = a.findIndex((value, index) => value !== b[index]);
+  return at === -1 ? 0 : (a[at] ?? 0) - (b[at] ?? 0);
 }

@@ -83,7 +83,7 @@ describe('a rebuild', () => {
     expect(choice).toMatchObject({
       replaced: { id: 'r3' },
       source: { id: 'r2' },
-      excludeNodes: ['n1', 'n2'],
+      others: [{ id: 'r1' }, { id: 'r2' }],
     });
   });
 

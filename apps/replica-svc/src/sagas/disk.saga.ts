@@ -57,7 +57,9 @@ export function addDiskSaga(deps: RebuildDeps): SagaDefinition<AddDiskInput, Add
     result: (input, { record }) =>
       record === undefined
         ? null
-        : ({ ...toDiskView(input.node, record, { scheduledBytes: 0, replicas: 0 }) } as Json),
+        : ({
+            ...toDiskView({ name: input.node }, record, { scheduledBytes: 0, replicas: 0 }),
+          } as Json),
   };
 }
 
@@ -93,7 +95,7 @@ export function removeDiskSaga(deps: RebuildDeps): SagaDefinition<RemoveDiskInpu
 }
 
 export function assertDiskUnused(deps: Pick<RebuildDeps, 'allocator'>, disk: string): void {
-  const replicas = [...deps.allocator.promisesOf(disk).keys()];
+  const replicas = deps.allocator.replicasOn(disk);
   if (replicas.length > 0) {
     throw lariatError(
       'DISK_IN_USE',

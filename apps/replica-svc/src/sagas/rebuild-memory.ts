@@ -1,10 +1,11 @@
-import type { VolumeRecord, VolumeView } from '@lariat/contracts';
+import type { PlacementPolicy, VolumeRecord, VolumeView } from '@lariat/contracts';
 import type { Clock } from '@lariat/kernel';
 import { deriveReplicaId, deriveSnapshotId } from '@lariat/kernel';
 import type { SagaStep, StepContext } from '@lariat/saga';
 import type { Allocator } from '../adapters/allocator.js';
 import type { NodeStore } from '../adapters/node-store.js';
 import type { VolumeView as Volumes } from '../adapters/volume-view.js';
+import type { Site } from '../domain/spread.js';
 
 export interface RebuildDeps {
   readonly volumes: Volumes;
@@ -29,7 +30,9 @@ export interface RebuildMemory {
   readonly replaced: ReplicaPlace | null;
   readonly source: ReplicaPlace;
   readonly target: ReplicaPlace;
-  readonly excludeNodes: readonly string[];
+  /** The volume's other replicas, and how strictly the new one is kept apart from them. */
+  readonly others: readonly Site[];
+  readonly placement: PlacementPolicy;
   readonly sizeBytes: number;
   /** Null when the volume is detached: then nothing writes and no gate is needed. */
   readonly engine: { readonly node: string; readonly epoch: number } | null;

@@ -1,4 +1,10 @@
-import { type VolumeRecord, lariatError, toVolumeView } from '@lariat/contracts';
+import {
+  DEFAULT_PLACEMENT,
+  type VolumeRecord,
+  lariatError,
+  toVolumeView,
+  zoneOf,
+} from '@lariat/contracts';
 import type { Json } from '@lariat/kernel';
 import {
   RETRY_BRIEFLY,
@@ -51,12 +57,9 @@ function claimStep(deps: RebuildDeps): RebuildStep {
     run: async (context) => {
       const record = await claimVolume(context);
       if (record.state !== 'attached' && record.state !== 'detached') throw notNow(record);
-      const ready = new Set(
-        deps.nodes
-          .list()
-          .filter(({ state }) => state === 'ready')
-          .map(({ name }) => name),
-      );
+      const nodes = deps.nodes.list();
+      const zones = new Map(nodes.map((node) => [node.name, zoneOf(node)]));
+      const ready = new Set(nodes.filter(({ state }) => state === 'ready').map(({ name }) => name));
       const choice = chooseRebuild(record, context.input.replica ?? undefined, (node) =>
         ready.has(node),
       );
@@ -64,7 +67,12 @@ function claimStep(deps: RebuildDeps): RebuildStep {
       return {
         replaced: choice.replaced === null ? null : placeOf(choice.replaced),
         source: placeOf(choice.source),
-        excludeNodes: choice.excludeNodes,
+        others: choice.others.map(({ node, disk }) => ({
+          node,
+          disk,
+          zone: zones.get(node) ?? null,
+        })),
+        placement: record.placement ?? DEFAULT_PLACEMENT,
         sizeBytes,
         engine: attachment === null ? null : { node: attachment.node, epoch: attachment.epoch },
       };
@@ -93,19 +101,17 @@ function placeStep(deps: RebuildDeps): RebuildStep {
     retry: RETRY_BRIEFLY,
     run: async (context) => {
       const replica = targetId(context.operation);
-      const { sizeBytes, excludeNodes, replaced } = context.memory;
-      const wanted = {
+      const { sizeBytes, others, placement: policy, replaced = null } = context.memory;
+      const placements = await deps.allocator.reserve({
+        volume: context.input.volume,
         replicas: [replica],
         sizeBytes: remembered(sizeBytes, 'sizeBytes'),
+        excludeNodes: [],
+        placement: remembered(policy, 'placement'),
+        others: remembered(others, 'others'),
         // The failed one's node only when there is no other.
-        excludeNodes: [
-          ...remembered(excludeNodes, 'excludeNodes'),
-          ...(replaced === null || replaced === undefined ? [] : [replaced.node]),
-        ],
-      };
-      const placements = await deps.allocator
-        .reserve(wanted)
-        .catch(() => deps.allocator.reserve({ ...wanted, excludeNodes: excludeNodes ?? [] }));
+        avoidNodes: replaced === null ? [] : [replaced.node],
+      });
       const [placement] = placements;
       if (placement === undefined) throw new Error('placement gave no place');
       const { node, disk } = placement;

@@ -48,9 +48,9 @@ export class VolumeStore {
   }
 
   /** Makes the record, or adopts the one that an earlier run of the same operation made. */
-  async create(record: VolumeRecord, actor: string): Promise<void> {
+  async create(record: VolumeRecord, actor: string): Promise<VolumeRecord> {
     const there = await this.records.read(record.id);
-    if (there === undefined) await this.records.create(record.id, record, [], actor);
+    return (there ?? (await this.records.create(record.id, record, [], actor))).value;
   }
 
   /** Applies the changes together or not at all; `check` looks at the very record that is changed. */

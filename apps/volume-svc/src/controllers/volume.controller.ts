@@ -9,6 +9,7 @@ import {
   type VolumeRecord,
   VolumeReference,
   type VolumeView,
+  toPlacementPolicy,
   toVolumeView,
 } from '@lariat/contracts';
 import { type Json, roundUpToCluster } from '@lariat/kernel';
@@ -51,6 +52,7 @@ export class VolumeController {
       sizeBytes: roundUpToCluster(request.sizeBytes),
       replicas: request.replicas ?? DEFAULT_REPLICAS,
       labels: request.labels ?? {},
+      placement: { ...toPlacementPolicy(request.placement) },
     }));
   }
 

@@ -1,5 +1,6 @@
 import {
   type Placement,
+  type PlacementPolicy,
   type ReplicaRecord,
   type VolumeChange,
   type VolumeRecord,
@@ -20,6 +21,7 @@ export interface CreateVolumeInput {
   readonly sizeBytes: number;
   readonly replicas: number;
   readonly labels: Readonly<Record<string, string>>;
+  readonly placement: PlacementPolicy;
 }
 
 interface CreateVolumeMemory {
@@ -48,6 +50,12 @@ function newReplica({ replica, node, disk }: Placement, lvolUuid: string | null)
   };
 }
 
+const placementOf = ({ id, node, disk }: ReplicaRecord): Placement => ({
+  replica: id,
+  node,
+  disk,
+});
+
 function newRecord(
   operation: string,
   input: CreateVolumeInput,
@@ -62,6 +70,7 @@ function newRecord(
     state: 'creating',
     content: { state: 'blank' },
     labels: input.labels,
+    placement: input.placement,
     createdAt: new Date(nowMs).toISOString(),
     uuid: deriveUuid(operation, 'volume'),
     epoch: 0,
@@ -122,9 +131,16 @@ export function createVolumeSaga(
             replicas: replicaIds(operation, input.replicas),
             sizeBytes: input.sizeBytes,
             excludeNodes: [],
+            placement: {
+              ...input.placement,
+              nodeTags: [...input.placement.nodeTags],
+              diskTags: [...input.placement.diskTags],
+            },
           });
-          await volumes.create(newRecord(operation, input, placements, clock.nowMs()), actor);
-          return { placements };
+          const fresh = newRecord(operation, input, placements, clock.nowMs());
+          const record = await volumes.create(fresh, actor);
+          // Those on record: an earlier run of this step may have made it before its answer was lost.
+          return { placements: record.replicas.map(placementOf) };
         },
         undo: async ({ operation, input, client, actor }) => {
           await volumes.remove(deriveVolumeId(operation), 'create-undone', actor);

@@ -3,6 +3,7 @@ import 'reflect-metadata';
 import { CLUSTER_SIZE_BYTES, MAX_VOLUME_SIZE_BYTES, isDnsLabel, isLariatId } from '@lariat/kernel';
 import { ValidateBy, type ValidationOptions } from 'class-validator';
 import type { ErrorCode } from '../error-codes.js';
+import { AntiAffinity } from '../placement.js';
 
 interface FieldRule {
   readonly name: string;
@@ -94,4 +95,30 @@ export const IsLabels = (): PropertyDecorator =>
           text.length <= MAX_LABEL_LENGTH,
       ),
     message: `labels must be an object of at most ${MAX_LABELS} texts of at most ${MAX_LABEL_LENGTH} characters.`,
+  });
+
+const ANTI_AFFINITIES: readonly unknown[] = Object.values(AntiAffinity);
+
+/** One of hard, soft, off. */
+export const IsAntiAffinity = (name: string): PropertyDecorator =>
+  field({
+    name: 'isAntiAffinity',
+    code: 'REQUEST_INVALID',
+    accepts: (value) => ANTI_AFFINITIES.includes(value),
+    message: `${name} must be one of hard, soft, off.`,
+  });
+
+const MAX_TAGS = 32;
+const TAG = /^[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$/;
+
+/** Tags of nodes and disks, and those that a volume selects by. */
+export const IsTags = (name: string): PropertyDecorator =>
+  field({
+    name: 'isTags',
+    code: 'REQUEST_INVALID',
+    accepts: (value) =>
+      Array.isArray(value) &&
+      value.length <= MAX_TAGS &&
+      value.every((tag) => typeof tag === 'string' && TAG.test(tag)),
+    message: `${name} must be a list of at most ${MAX_TAGS} tags: 1 to 63 letters, digits and '.', '_', '/', '-', starting and ending with a letter or digit.`,
   });

@@ -5,6 +5,7 @@ import {
   IsArray,
   IsBoolean,
   IsInt,
+  IsOptional,
   IsString,
   Min,
   ValidateBy,
@@ -12,6 +13,7 @@ import {
 } from 'class-validator';
 import type { VolumeChange, VolumeChangeType } from '../volume-change.js';
 import { IsLabels, IsReference, IsVolumeSize } from './fields.js';
+import { PlacementPolicyRequest } from './placement.dto.js';
 
 /** Requests between Lariat's own parts, below `lariat.v1.internal.`; not part of the API. */
 
@@ -165,10 +167,15 @@ export class ReserveRequest {
   @IsVolumeSize()
   sizeBytes!: number;
 
-  /** Nodes that hold a replica of the volume already, and may not get another. */
+  /** Nodes that may get none. */
   @IsArray()
   @IsString({ each: true })
   excludeNodes!: string[];
+
+  @IsOptional()
+  @ValidateNested()
+  @Type(() => PlacementPolicyRequest)
+  placement?: PlacementPolicyRequest;
 }
 
 export class ReserveGrowthRequest {

@@ -1,13 +1,15 @@
 import {
-  ArrayMaxSize,
-  IsArray,
   IsBoolean,
+  IsInt,
   IsOptional,
   IsString,
   Length,
   Matches,
+  Max,
+  Min,
+  ValidateIf,
 } from 'class-validator';
-import { IsReference, IsVolumeSize } from './fields.js';
+import { IsReference, IsTags, IsVolumeSize } from './fields.js';
 import { MutatingRequest } from './volume.dto.js';
 
 export class ListNodesRequest {}
@@ -44,9 +46,7 @@ export class AddDiskRequest extends MutatingRequest {
   sizeBytes?: number;
 
   @IsOptional()
-  @IsArray({ message: 'tags must be a list.' })
-  @ArrayMaxSize(32, { message: 'at most 32 tags.' })
-  @IsString({ each: true, message: 'each tag must be text.' })
+  @IsTags('tags')
   tags?: string[];
 
   /** What the disk holds may be lost. Without it a disk with content is refused: DISK_FOREIGN_CONTENT names it. */
@@ -70,4 +70,59 @@ export class RemoveDiskRequest extends MutatingRequest {
 export class RemoveNodeRequest extends MutatingRequest {
   @IsReference('node')
   node!: string;
+}
+
+const isSet = (_request: object, value: unknown): boolean => value !== undefined && value !== null;
+
+/** What is left out stays as it is. */
+export class UpdateNodeRequest {
+  @IsReference('node')
+  node!: string;
+
+  @IsOptional()
+  @IsTags('tags')
+  tags?: string[];
+
+  /** Null: the zone that the agent was started with. */
+  @ValidateIf(isSet)
+  @IsReference('zone')
+  zone?: string | null;
+
+  @IsOptional()
+  @IsBoolean({ message: 'schedulable must be true or false.' })
+  schedulable?: boolean;
+}
+
+const MAX_OVER_PROVISIONING_PERCENT = 10_000;
+
+/** What is left out stays as it is. */
+export class UpdateDiskRequest {
+  @IsReference('node')
+  node!: string;
+
+  @IsReference('disk')
+  disk!: string;
+
+  /** Null: those that the disk was added with. */
+  @ValidateIf(isSet)
+  @IsTags('tags')
+  tags?: string[] | null;
+
+  @IsOptional()
+  @IsBoolean({ message: 'schedulable must be true or false.' })
+  schedulable?: boolean;
+
+  @IsOptional()
+  @IsInt({ message: 'reservedBytes must be a whole number of bytes.' })
+  @Min(0, { message: 'reservedBytes must not be negative.' })
+  @Max(Number.MAX_SAFE_INTEGER, { message: 'reservedBytes must be below 2^53.' })
+  reservedBytes?: number;
+
+  @IsOptional()
+  @IsInt({ message: 'overProvisioningPercent must be a whole number.' })
+  @Min(1, { message: 'overProvisioningPercent must be at least 1; cordon the disk to place none.' })
+  @Max(MAX_OVER_PROVISIONING_PERCENT, {
+    message: `overProvisioningPercent must be at most ${MAX_OVER_PROVISIONING_PERCENT}.`,
+  })
+  overProvisioningPercent?: number;
 }

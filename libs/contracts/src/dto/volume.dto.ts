@@ -1,4 +1,5 @@
-import { IsBoolean, IsOptional } from 'class-validator';
+import { Type } from 'class-transformer';
+import { IsBoolean, IsObject, IsOptional, ValidateNested } from 'class-validator';
 import type { Frontend } from '../volume.js';
 import {
   IsFrontend,
@@ -8,6 +9,7 @@ import {
   IsReplicaCount,
   IsVolumeSize,
 } from './fields.js';
+import { PlacementPolicyRequest } from './placement.dto.js';
 
 /** Part of every mutating request. */
 export class MutatingRequest {
@@ -31,6 +33,12 @@ export class CreateVolumeRequest extends MutatingRequest {
   @IsOptional()
   @IsLabels()
   labels?: Record<string, string>;
+
+  @IsOptional()
+  @IsObject({ message: 'placement must be an object.' })
+  @ValidateNested()
+  @Type(() => PlacementPolicyRequest)
+  placement?: PlacementPolicyRequest;
 }
 
 export class VolumeReference {

@@ -1,0 +1,63 @@
+import {
+  type AllocationRecord,
+  type NodeRecord,
+  allocatableBytes,
+  diskSettingsOf,
+  zoneOf,
+} from '@lariat/contracts';
+
+/** A disk as placement sees it. */
+export interface DiskState {
+  readonly disk: string;
+  readonly name: string;
+  readonly node: string;
+  readonly zone: string;
+  readonly nodeReady: boolean;
+  /** Why the node is not ready, for a person. */
+  readonly nodeState: string;
+  readonly nodeSchedulable: boolean;
+  readonly nodeTags: readonly string[];
+  readonly diskSchedulable: boolean;
+  readonly diskTags: readonly string[];
+  /** The most that may be promised on it. */
+  readonly allocatableBytes: number;
+  readonly scheduledBytes: number;
+  /** Replica id -> bytes promised. */
+  readonly replicas: ReadonlyMap<string, number>;
+}
+
+/** What may still be promised; negative when the disk's limit was lowered below what is. */
+export const freeBytes = (disk: Pick<DiskState, 'allocatableBytes' | 'scheduledBytes'>): number =>
+  disk.allocatableBytes - disk.scheduledBytes;
+
+/** The disks of a node, with what is promised on each. */
+export function disksOf(
+  node: NodeRecord,
+  promisesOn: (disk: string) => AllocationRecord['replicas'] | undefined,
+): readonly DiskState[] {
+  return node.disks.map((disk) => {
+    const settings = diskSettingsOf(node, disk.id);
+    const replicas = new Map(Object.entries(promisesOn(disk.id) ?? {}));
+    return {
+      disk: disk.id,
+      name: disk.name,
+      node: node.name,
+      zone: zoneOf(node),
+      nodeReady: node.state === 'ready',
+      nodeState: `${node.state}: ${node.reason}`,
+      nodeSchedulable: node.schedulable,
+      nodeTags: node.settings?.tags ?? [],
+      diskSchedulable: settings.schedulable,
+      diskTags: settings.tags ?? disk.tags,
+      allocatableBytes: allocatableBytes(disk.capacityBytes, settings),
+      scheduledBytes: sumOf(replicas.values()),
+      replicas,
+    };
+  });
+}
+
+export function sumOf(sizesBytes: Iterable<number>): number {
+  let totalBytes = 0;
+  for (const sizeBytes of sizesBytes) totalBytes += sizeBytes;
+  return totalBytes;
+}

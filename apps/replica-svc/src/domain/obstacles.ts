@@ -1,0 +1,46 @@
+import type { DiskVerdict, PlacementPolicy } from '@lariat/contracts';
+import { formatBytes } from '@lariat/kernel';
+import { type DiskState, freeBytes } from './disk-state.js';
+import type { PlaceRequest } from './place.js';
+import type { Spread } from './spread.js';
+
+export type Obstacle = DiskVerdict['reasons'][number];
+
+/** All that keeps a disk from taking one more replica of the request; empty when it can. Pure. */
+export function obstaclesOf(
+  disk: DiskState,
+  request: Pick<PlaceRequest, 'sizeBytes' | 'excludeNodes'>,
+  policy: PlacementPolicy,
+  spread: Spread,
+): readonly Obstacle[] {
+  const found: Obstacle[] = [];
+  const report = (obstacle: Obstacle['obstacle'], message: string): void => {
+    found.push({ obstacle, message });
+  };
+  if (!disk.nodeReady) report('node-not-ready', `its node is ${disk.nodeState}`);
+  if (!disk.nodeSchedulable) report('node-cordoned', 'its node is cordoned');
+  if (!disk.diskSchedulable) report('disk-cordoned', 'it is cordoned');
+  if (request.excludeNodes.includes(disk.node))
+    report('node-excluded', 'its node is excluded by the request');
+  const nodeTags = missing(policy.nodeTags, disk.nodeTags);
+  if (nodeTags !== undefined) report('node-tags-missing', `its node lacks ${nodeTags}`);
+  const diskTags = missing(policy.diskTags, disk.diskTags);
+  if (diskTags !== undefined) report('disk-tags-missing', `it lacks ${diskTags}`);
+  if (policy.zone === 'hard' && spread.inZone(disk.zone) > 0)
+    report('zone-taken', `zone ${disk.zone} has another replica of the volume`);
+  if (policy.node === 'hard' && spread.onNode(disk.node) > 0)
+    report('node-taken', 'its node has another replica of the volume');
+  if (policy.disk === 'hard' && spread.onDisk(disk.disk) > 0)
+    report('disk-taken', 'it has another replica of the volume');
+  if (freeBytes(disk) < request.sizeBytes) {
+    const free = formatBytes(Math.max(0, freeBytes(disk)));
+    report('no-room', `${free} free, ${formatBytes(request.sizeBytes)} needed`);
+  }
+  return found;
+}
+
+function missing(wanted: readonly string[], has: readonly string[]): string | undefined {
+  const absent = wanted.filter((tag) => !has.includes(tag));
+  if (absent.length === 0) return undefined;
+  return `${absent.length === 1 ? 'tag' : 'tags'} ${absent.join(', ')}`;
+}

@@ -1,0 +1,59 @@
+import type { AllocationRecord, CapacityLease } from '@lariat/contracts';
+import { describe, expect, it } from 'vitest';
+import { withPromises, withSizes, withoutLeases, withoutPromises } from './promises.js';
+
+const lease = (token: string): CapacityLease => ({ volume: 'vol-1', token, expiresAtMs: 1 });
+const record = (given: Partial<AllocationRecord> = {}): AllocationRecord => ({
+  disk: 'd',
+  node: 'n',
+  replicas: { a: 10, b: 20 },
+  leases: { a: lease('one') },
+  ...given,
+});
+
+describe('a promise', () => {
+  it('is made with a lease, and keeps its size when the lease is renewed', () => {
+    const made = withPromises(record(), [
+      { replica: 'c', sizeBytes: 5, lease: lease('two') },
+      { replica: 'a', sizeBytes: 99, lease: lease('two') },
+    ]);
+    expect(made.replicas).toEqual({ a: 10, b: 20, c: 5 });
+    expect(made.leases).toEqual({ a: lease('two'), c: lease('two') });
+  });
+
+  it('is taken back with its lease, but not one that another request has renewed', () => {
+    const mine = (held: CapacityLease | undefined): boolean => held?.token === 'one';
+    expect(withoutPromises(record(), ['a', 'b', 'x'], mine)).toEqual(
+      record({ replicas: { b: 20 }, leases: {} }),
+    );
+    const same = record({ leases: { a: lease('two') } });
+    expect(withoutPromises(same, ['a'], mine)).toBe(same);
+    expect(withoutPromises(record(), ['a', 'b']).replicas).toEqual({});
+  });
+
+  it('stays when its lease is settled', () => {
+    const settled = withoutLeases(record(), ['a'], ({ token }) => token === 'one');
+    expect(settled).toEqual(record({ leases: {} }));
+    const same = record();
+    expect(withoutLeases(same, ['a'], ({ token }) => token === 'two')).toBe(same);
+  });
+
+  const resize = (sizes: Readonly<Record<string, number>>, limitBytes: number) =>
+    withSizes(record(), new Map(Object.entries(sizes)), limitBytes).replicas;
+
+  it.each([
+    ['grows to the limit', { a: 30 }, 50, { a: 30, b: 20 }],
+    ['shrinks below a limit that was lowered', { a: 9 }, 20, { a: 9, b: 20 }],
+    ['grows for one while it shrinks for another', { a: 25, b: 5 }, 30, { a: 25, b: 5 }],
+    ['is not made by growing', { x: 5 }, 50, { a: 10, b: 20 }],
+  ] as const)('%s', (_title, sizes, limitBytes, expected) => {
+    expect(resize(sizes, limitBytes)).toEqual(expected);
+  });
+
+  it.each([
+    ['past the limit', { a: 31 }, 50],
+    ['at all below a limit that was lowered', { a: 11 }, 20],
+  ] as const)('does not grow %s', (_title, sizes, limitBytes) => {
+    expect(() => resize(sizes, limitBytes)).toThrow(/more are needed/);
+  });
+});

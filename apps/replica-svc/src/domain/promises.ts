@@ -1,0 +1,77 @@
+import { type AllocationRecord, type CapacityLease, lariatError } from '@lariat/contracts';
+import { formatBytes } from '@lariat/kernel';
+import { sumOf } from './disk-state.js';
+
+/** Changes of one disk's allocation record. Pure; what changes nothing gives the very record back. */
+
+export interface NewPromise {
+  readonly replica: string;
+  readonly sizeBytes: number;
+  readonly lease: CapacityLease;
+}
+
+/** Promises, or renews the leases of what is promised already. */
+export function withPromises(
+  record: AllocationRecord,
+  promises: readonly NewPromise[],
+): AllocationRecord {
+  if (promises.length === 0) return record;
+  const replicas = { ...record.replicas };
+  const leases = { ...record.leases };
+  for (const { replica, sizeBytes, lease } of promises) {
+    replicas[replica] ??= sizeBytes;
+    leases[replica] = lease;
+  }
+  return { ...record, replicas, leases };
+}
+
+/** Takes promises back; `isMine` may spare one that another request has renewed. */
+export function withoutPromises(
+  record: AllocationRecord,
+  replicas: readonly string[],
+  isMine: (lease: CapacityLease | undefined) => boolean = () => true,
+): AllocationRecord {
+  const gone = replicas.filter(
+    (replica) => record.replicas[replica] !== undefined && isMine(record.leases?.[replica]),
+  );
+  if (gone.length === 0) return record;
+  const keep = <T>(values: Readonly<Record<string, T>>): Record<string, T> =>
+    Object.fromEntries(Object.entries(values).filter(([replica]) => !gone.includes(replica)));
+  return { ...record, replicas: keep(record.replicas), leases: keep(record.leases ?? {}) };
+}
+
+/** The promises that a volume's record now stands behind need no lease any more. */
+export function withoutLeases(
+  record: AllocationRecord,
+  settled: readonly string[],
+  isSame: (lease: CapacityLease) => boolean,
+): AllocationRecord {
+  const leases = Object.entries(record.leases ?? {});
+  const left = leases.filter(([replica, lease]) => !settled.includes(replica) || !isSame(lease));
+  return left.length === leases.length ? record : { ...record, leases: Object.fromEntries(left) };
+}
+
+/**
+ * Changes what is promised to replicas that are on the disk. Growing past the limit throws NO_CAPACITY;
+ * shrinking, or staying, always succeeds: also below a limit that was lowered meanwhile.
+ */
+export function withSizes(
+  record: AllocationRecord,
+  sizesBytes: ReadonlyMap<string, number>,
+  limitBytes: number,
+): AllocationRecord {
+  const replicas = { ...record.replicas };
+  for (const [replica, sizeBytes] of sizesBytes)
+    if (replicas[replica] !== undefined) replicas[replica] = sizeBytes;
+  const beforeBytes = sumOf(Object.values(record.replicas));
+  const afterBytes = sumOf(Object.values(replicas));
+  if (afterBytes > beforeBytes && afterBytes > limitBytes) {
+    throw lariatError(
+      'NO_CAPACITY',
+      `Disk ${record.disk} on node '${record.node}' has ${formatBytes(Math.max(0, limitBytes - beforeBytes))} left; ${formatBytes(afterBytes - beforeBytes)} more are needed.`,
+      { disk: record.disk, node: record.node },
+    );
+  }
+  const changed = Object.keys(replicas).some((id) => replicas[id] !== record.replicas[id]);
+  return changed ? { ...record, replicas } : record;
+}
