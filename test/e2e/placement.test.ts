@@ -2,9 +2,10 @@ import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { CHECKOUT } from '@lariat/cli';
+import { CHECKOUT, findTargetSocket } from '@lariat/cli';
 import type { DiskView, PlacementExplanation, RequestMap, VolumeView } from '@lariat/contracts';
 import { type LariatError, MIB, toLariatError } from '@lariat/kernel';
+import { Spdk, SpdkClient } from '@lariat/spdk';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type E2eCluster, startE2e, until } from './e2e-cluster.js';
 
@@ -40,6 +41,11 @@ describe('placement', () => {
       return toLariatError(error);
     }
     throw new Error('it was accepted');
+  };
+  const connectTarget = async (node: string): Promise<SpdkClient> => {
+    const socketPath = await findTargetSocket(e2e.cluster.paths.node(node));
+    if (socketPath === undefined) throw new Error(`${node} has no target`);
+    return SpdkClient.connect({ socketPath });
   };
   const nodesOf = ({ replicas }: VolumeView): readonly string[] =>
     replicas.map(({ node }) => node).toSorted();
@@ -140,6 +146,38 @@ describe('placement', () => {
     await setDisk('n3', { reservedBytes: 0 });
     await e2e.client.request('volume.expand', { volume: 'v', sizeBytes: 16 * MIB });
     expect(await promised()).toEqual([16 * MIB, 16 * MIB, 16 * MIB]);
+  });
+
+  it('takes the growth of the others back when one replica cannot follow', async () => {
+    const { client } = e2e;
+    const { replicas } = await create('v', { replicas: 3 });
+    const clients = await Promise.all(NODES.map((node) => connectTarget(node)));
+    const targets = clients.map((connected) => new Spdk(connected));
+    const sizes = () =>
+      Promise.all(
+        targets.map(async ({ bdev }, at) => {
+          const id = replicas.find(({ node }) => node === NODES[at])?.id ?? '';
+          const all = await bdev.getBdevs();
+          const found = all.filter(({ aliases }) => aliases.some((name) => name.endsWith(id)));
+          return found.map(({ numBlocks, blockSizeBytes }) => (numBlocks * blockSizeBytes) / MIB);
+        }),
+      );
+    expect(await sizes()).toEqual([[8], [8], [8]]);
+    const [third] = targets.slice(2);
+    const lost = replicas.find(({ node }) => node === 'n3')?.id ?? '';
+    const lvols = (await third?.lvol.getLvols()) ?? [];
+    await third?.lvol.delete(lvols.find(({ alias }) => alias.endsWith(lost))?.uuid ?? '');
+    const error = await refusal(
+      client.request('volume.expand', { volume: 'v', sizeBytes: 16 * MIB }),
+    );
+    expect(error.code).toBe('REPLICA_NOT_FOUND');
+    expect(await sizes()).toEqual([[8], [8], []]);
+    expect(await promised()).toEqual([8 * MIB, 8 * MIB, 8 * MIB]);
+    expect(await client.request('volume.get', { volume: 'v' })).toMatchObject({
+      sizeBytes: 8 * MIB,
+      operation: null,
+    });
+    for (const connected of clients) connected.close();
   });
 
   it('never overbooks when many are made at once, and leaves nothing of those that did not fit', async () => {

@@ -69,8 +69,12 @@ export interface CommandMap {
     input: { replica: string; volume: string; epoch: number };
     output: Nothing;
   };
+  /**
+   * Grows the head. With `undo`, the head gets back the size that it had before this same operation grew it: for a
+   * growth that not all replicas could follow, before any engine has run since.
+   */
   'replica.resize': {
-    input: { replica: string; volume: string; sizeBytes: number };
+    input: { replica: string; volume: string; sizeBytes: number; undo?: boolean };
     output: Nothing;
   };
   /** Replaces the head by a new clone of the snapshot; the replica must not be in use. */

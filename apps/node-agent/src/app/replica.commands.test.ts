@@ -218,3 +218,63 @@ describe('reverting a replica', () => {
     await expect(revert('rep-a', 's1')).rejects.toMatchObject({ code: 'VOLUME_BUSY' });
   });
 });
+
+describe('growing a replica', () => {
+  const resize = (sizeMib: number, operation: string, undo?: boolean) =>
+    node.handlers['replica.resize'](
+      {
+        replica: 'rep-a',
+        volume: 'vol-1',
+        sizeBytes: sizeMib * MIB,
+        ...(undo === undefined ? {} : { undo }),
+      },
+      { ...context, operation },
+    );
+  const sizeMib = (): number => {
+    const head = node.lvols.recordOf('rep-a', 'head');
+    return (head?.params.sizeBytes ?? 0) / MIB;
+  };
+  const resizes = (): readonly unknown[] =>
+    node.target.calls
+      .filter(({ method }) => method === 'bdev_lvol_resize')
+      .map(({ params }) => params['size_in_mib']);
+
+  test('is taken back by the operation that grew it, also when its answer was lost', async () => {
+    await create('rep-a');
+    await resize(16, 'op-1');
+    await resize(16, 'op-1');
+    expect(sizeMib()).toBe(16);
+    await resize(8, 'op-1', true);
+    expect(sizeMib()).toBe(8);
+    cutAfterChange(1);
+    await expect(resize(16, 'op-2')).rejects.toMatchObject({ code: 'SPDK_CONNECTION_LOST' });
+    heal();
+    await resize(8, 'op-2', true);
+    await resize(8, 'op-2', true);
+    expect(sizeMib()).toBe(8);
+    expect(resizes()).toEqual([16, 16, 8, 16, 8]);
+  });
+
+  test('that failed as the replica is gone, or was never there, is nothing to take back', async () => {
+    await expect(resize(8, 'op-1', true)).resolves.toEqual({});
+    const { lvolUuid } = await create('rep-a');
+    await resize(16, 'op-1');
+    node.target.lvols.delete(lvolUuid);
+    await expect(resize(16, 'op-1')).rejects.toMatchObject({ code: 'REPLICA_NOT_FOUND' });
+    await expect(resize(8, 'op-1', true)).resolves.toEqual({});
+  });
+
+  test('is not taken back by anybody else, nor late, nor while the replica is in use', async () => {
+    await create('rep-a');
+    await resize(16, 'op-1');
+    await resize(8, 'op-0', true);
+    expect(sizeMib()).toBe(16);
+    await exportTo('rep-a', ['nqn.host']);
+    await expect(resize(8, 'op-1', true)).rejects.toMatchObject({ code: 'VOLUME_BUSY' });
+    await resize(32, 'op-2');
+    await resize(8, 'op-1', true);
+    expect(sizeMib()).toBe(32);
+    expect(resizes()).toEqual([16, 32]);
+    await expect(resize(8, 'op-3')).rejects.toMatchObject({ code: 'VOLUME_SHRINK' });
+  });
+});

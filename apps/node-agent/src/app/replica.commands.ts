@@ -1,4 +1,4 @@
-import { lariatError, replicaNqn } from '@lariat/contracts';
+import { hasCode, lariatError, replicaNqn } from '@lariat/contracts';
 import { roundUpToCluster } from '@lariat/kernel';
 import { sizeInMib } from '@lariat/spdk';
 import { headLvolName } from '../domain/names.js';
@@ -121,20 +121,45 @@ export function replicaCommands(parts: ReplicaCommandParts): HandlersOf<'replica
     return {};
   };
 
-  const resize: CommandHandlers['replica.resize'] = async (input) => {
+  const resize: CommandHandlers['replica.resize'] = async (input, context) => {
     const { replica } = input;
-    const sizeBytes = roundUpToCluster(input.sizeBytes);
+    if (input.undo === true) return shrinkBack(replica, context.operation);
     const head = await lvols.head(replica);
-    if (sizeBytes < head.params.sizeBytes) {
+    const sizeBytes = roundUpToCluster(input.sizeBytes);
+    const { sizeBytes: fromBytes, grown } = head.params;
+    if (sizeBytes < fromBytes) {
       throw lariatError(
         'VOLUME_SHRINK',
-        `replica ${replica} has ${head.params.sizeBytes} bytes and cannot shrink to ${sizeBytes}`,
+        `replica ${replica} has ${fromBytes} bytes and cannot shrink to ${sizeBytes}`,
       );
     }
+    const isOurs = grown?.operation === context.operation;
+    const before = isOurs ? grown : { operation: context.operation, fromBytes };
+    const growing = { ...head, params: { ...head.params, grown: before } };
+    // Before the effect: after a crash between the two the growth can be taken back.
+    await journal.putOwned(growing);
     await target.spdk().lvol.resize(head.uuid, sizeInMib(sizeBytes));
-    await journal.putOwned({ ...head, params: { ...head.params, sizeBytes } });
+    await journal.putOwned({ ...growing, params: { ...growing.params, sizeBytes } });
     return {};
   };
+
+  async function shrinkBack(replica: string, operation: string): Promise<Record<string, never>> {
+    const record = lvols.recordOf(replica, 'head');
+    // Not grown by this operation, or grown again by a later one: what is there now is somebody's volume.
+    if (record?.params.grown?.operation !== operation) return {};
+    requireUnused(replica);
+    requireUnexported(replica);
+    const { grown, ...params } = record.params;
+    const head = await lvols.head(replica).catch((reason: unknown) => {
+      // The growth failed since the replica is gone; there is nothing to take back then.
+      if (hasCode(reason, 'REPLICA_NOT_FOUND')) return undefined;
+      throw reason;
+    });
+    if (head === undefined) return {};
+    await target.spdk().lvol.resize(head.uuid, sizeInMib(grown.fromBytes));
+    await journal.putOwned({ ...head, params: { ...params, sizeBytes: grown.fromBytes } });
+    return {};
+  }
 
   const revert: CommandHandlers['replica.revert'] = async (input, context) => {
     const { replica, snapshot } = input;
@@ -151,10 +176,11 @@ export function replicaCommands(parts: ReplicaCommandParts): HandlersOf<'replica
     const head = await replaceHead(going, parent);
     const sizeBytes = Math.max(roundUpToCluster(input.sizeBytes), parent.params.sizeBytes);
     await target.spdk().lvol.resize(head.uuid, sizeInMib(sizeBytes));
+    const { grown: _past, ...params } = head.params;
     await journal.putOwned({
       ...head,
       operation: context.operation,
-      params: { ...head.params, sizeBytes, revertTo: null },
+      params: { ...params, sizeBytes, revertTo: null },
     });
     return { lvolUuid: head.uuid };
   };

@@ -48,6 +48,8 @@ export interface OwnedLvol extends OwnedCommon {
     readonly sourceController: string | null;
     /** While a revert is under way: `uuid` is the old head's, and it is being replaced by a clone of this. */
     readonly revertTo: string | null;
+    /** The last growth: who asked for it, and the size before. Only that operation may take it back. */
+    readonly grown?: { readonly operation: string; readonly fromBytes: number };
   };
 }
 

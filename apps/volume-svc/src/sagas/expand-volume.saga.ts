@@ -1,4 +1,4 @@
-import { COMMAND_TIMEOUT_MS, RETRY_BRIEFLY, type SagaDefinition } from '@lariat/saga';
+import { COMMAND_TIMEOUT_MS, RETRY_BRIEFLY, type SagaDefinition, cleanUp } from '@lariat/saga';
 import { assertCanExpand } from '../domain/preconditions.js';
 import { type OnVolume, type SagaDeps, claimStep, finishStep, volumeResult } from './saga-deps.js';
 
@@ -10,6 +10,9 @@ interface ExpandVolumeMemory {
   readonly fromBytes: number;
   readonly replicas: readonly { readonly id: string; readonly node: string }[];
 }
+
+/** An undo may find a node that does not answer; it asks once more whether the node is gone. */
+const UNDO_COMMAND_TIMEOUT_MS = 5_000;
 
 export function expandVolumeSaga(
   deps: SagaDeps,
@@ -53,7 +56,6 @@ export function expandVolumeSaga(
         },
       },
       {
-        // Not undone: a leg that is larger than its volume harms nothing, one that is cut could.
         name: 'resize-replicas',
         waitsFor: (_input, memory) =>
           `replicas on ${(memory.replicas ?? []).map(({ node }) => node).join(', ')}`,
@@ -61,13 +63,34 @@ export function expandVolumeSaga(
         retry: RETRY_BRIEFLY,
         run: async (context) => {
           const { volume, sizeBytes } = context.input;
-          await Promise.all(
+          const results = await Promise.allSettled(
             (context.memory.replicas ?? []).map(({ id, node }) =>
               context.command(
                 node,
                 'replica.resize',
                 { replica: id, volume, sizeBytes },
                 { key: id },
+              ),
+            ),
+          );
+          // Only when all have answered: nothing may grow behind the undo's back.
+          const failed = results.find((result) => result.status === 'rejected');
+          if (failed !== undefined) throw failed.reason;
+        },
+        // All replicas grow or none: one that stayed larger could fill space that is promised to others. The agent
+        // takes back only what this very operation has grown, so no byte of a user can be beyond.
+        undo: async (context) => {
+          const { volume } = context.input;
+          const { replicas = [], fromBytes = 0 } = context.memory;
+          await Promise.all(
+            replicas.map(({ id, node }) =>
+              cleanUp(
+                context,
+                node,
+                'replica.resize',
+                { replica: id, volume, sizeBytes: fromBytes, undo: true },
+                id,
+                UNDO_COMMAND_TIMEOUT_MS,
               ),
             ),
           );
