@@ -7,7 +7,8 @@ import {
   type WriteFate,
   nodeWithDisk,
 } from './allocation-store.test-support.js';
-import { Allocator, LEASE_MS } from './allocator.js';
+import { Allocator } from './allocator.js';
+import { LEASE_MS } from './settle-leases.js';
 
 const LIMIT_BYTES = 10;
 const NODES = ['n1', 'n2', 'n3'].map((name) => nodeWithDisk(name, LIMIT_BYTES));

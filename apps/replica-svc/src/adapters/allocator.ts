@@ -15,10 +15,7 @@ import { type PlaceRequest, placementError } from '../domain/place.js';
 import { withoutPromises } from '../domain/promises.js';
 import { AllocationIndex, type AllocationRecords } from './allocation-records.js';
 import { growPromises } from './grow-promises.js';
-import { type LeaseHolder, settleLeases } from './settle-leases.js';
-
-/** How long a promise stands that no volume's record has come to stand behind; a create takes seconds. */
-export const LEASE_MS = 600_000;
+import { LEASE_MS, type LeaseHolder, settleLeases } from './settle-leases.js';
 
 const ACTOR = 'replica-svc';
 

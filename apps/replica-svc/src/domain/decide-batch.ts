@@ -34,23 +34,32 @@ export function decideBatch(
   recordOf: (disk: string) => AllocationRecord | undefined,
 ): BatchPlan {
   const writes = new Map<string, AllocationRecord>();
-  const current = (disk: string): AllocationRecord | undefined =>
-    writes.get(disk) ?? recordOf(disk);
+  const view = nodes.flatMap((node) => disksOf(node, (disk) => recordOf(disk)?.replicas));
+  const positions = new Map(view.map(({ disk }, at) => [disk, at]));
+  const promise = ({ replica, disk, node }: Placement, { request, lease }: BatchEntry): void => {
+    const { sizeBytes } = request;
+    const before = writes.get(disk) ?? recordOf(disk) ?? { disk, node, replicas: {} };
+    writes.set(disk, withPromises(before, [{ replica, sizeBytes, lease }]));
+    const at = positions.get(disk);
+    const state = at === undefined ? undefined : view[at];
+    if (at === undefined || state === undefined || state.replicas.has(replica)) return;
+    view[at] = {
+      ...state,
+      scheduledBytes: state.scheduledBytes + sizeBytes,
+      replicas: new Map([...state.replicas, [replica, sizeBytes]]),
+    };
+  };
   const decisions = entries.map((entry): BatchDecision => {
-    const view = nodes.flatMap((node) => disksOf(node, (disk) => current(disk)?.replicas));
     const outcome = place(entry.request, view);
     if (!outcome.placed) return outcome;
     const fresh: Placement[] = [];
     const adopted: Placement[] = [];
     for (const placement of outcome.placements) {
-      const { disk, node, replica } = placement;
-      const before = current(disk) ?? { disk, node, replicas: {} };
-      const kind = kindOf(before, replica, entry.lease);
+      const { disk, replica } = placement;
+      const kind = kindOf(writes.get(disk) ?? recordOf(disk), replica, entry.lease);
       if (kind === 'fresh') fresh.push(placement);
       if (kind === 'adopted') adopted.push(placement);
-      if (kind === 'ours' || kind === 'settled') continue;
-      const promise = { replica, sizeBytes: entry.request.sizeBytes, lease: entry.lease };
-      writes.set(disk, withPromises(before, [promise]));
+      if (kind === 'fresh' || kind === 'adopted') promise(placement, entry);
     }
     return { placed: true, placements: outcome.placements, fresh, adopted };
   });
@@ -58,12 +67,12 @@ export function decideBatch(
 }
 
 function kindOf(
-  { replicas, leases = {} }: AllocationRecord,
+  record: AllocationRecord | undefined,
   replica: string,
   lease: CapacityLease,
 ): 'fresh' | 'adopted' | 'ours' | 'settled' {
-  if (replicas[replica] === undefined) return 'fresh';
-  const held = leases[replica];
+  if (record?.replicas[replica] === undefined) return 'fresh';
+  const held = record.leases?.[replica];
   if (held === undefined) return 'settled';
   // `ours`: from before this request lost a race for another disk.
   return held.token === lease.token ? 'ours' : 'adopted';

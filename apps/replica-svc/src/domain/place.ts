@@ -86,6 +86,12 @@ export function placementError({
 
 const DISKS_IN_MESSAGE = 12;
 
+interface Candidate {
+  readonly disk: DiskState;
+  readonly index: number;
+  readonly rank: readonly number[];
+}
+
 function attemptPlacement(
   request: PlaceRequest,
   given: readonly DiskState[],
@@ -109,12 +115,15 @@ function attemptPlacement(
     (replica) => !placements.some((placement) => placement.replica === replica),
   );
   for (const replica of unplaced) {
-    const ranked = disks
+    const best = disks
       .map((disk, index) => ({ disk, index }))
       .filter(({ disk }) => !obstaclesOf(disk, request, policy, spread).some(isBlocking))
       .map((entry) => ({ ...entry, rank: rankOf(entry.disk, policy, spread, avoided) }))
-      .toSorted((a, b) => compareRanks(a.rank, b.rank));
-    const best = ranked[0];
+      .reduce<Candidate | undefined>(
+        (least, entry) =>
+          least === undefined || compareRanks(entry.rank, least.rank) < 0 ? entry : least,
+        undefined,
+      );
     if (best === undefined) break;
     take(replica, best.disk);
     disks[best.index] = {

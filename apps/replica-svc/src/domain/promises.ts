@@ -44,10 +44,9 @@ export function withoutPromises(
 export function withoutLeases(
   record: AllocationRecord,
   settled: readonly string[],
-  isSame: (lease: CapacityLease) => boolean,
 ): AllocationRecord {
   const leases = Object.entries(record.leases ?? {});
-  const left = leases.filter(([replica, lease]) => !settled.includes(replica) || !isSame(lease));
+  const left = leases.filter(([replica]) => !settled.includes(replica));
   return left.length === leases.length ? record : { ...record, leases: Object.fromEntries(left) };
 }
 
