@@ -60,8 +60,8 @@ function cluster(scheduler: fc.Scheduler, fateList: readonly WriteFate[]) {
     wait: () => scheduler.schedule(Promise.resolve(), 'turn'),
     fate: (): WriteFate => fatesLeft.shift() ?? 'stored',
   };
-  const endFaults = (): void => {
-    fatesLeft.length = 0;
+  const setFaults = (next: readonly WriteFate[]): void => {
+    fatesLeft.splice(0, fatesLeft.length, ...next);
   };
   const nodes = { list: () => NODES };
   const instances = [0, 1, 2].map(
@@ -90,7 +90,7 @@ function cluster(scheduler: fc.Scheduler, fateList: readonly WriteFate[]) {
       for (const id of Object.keys(value.replicas)) disks.set(id, [...(disks.get(id) ?? []), disk]);
     return disks;
   };
-  return { clock, over, shared, instances, reserve, promised, endFaults };
+  return { clock, over, shared, instances, reserve, promised, setFaults };
 }
 
 /** One size and count a volume: the same request twice is the same request. */
@@ -140,7 +140,7 @@ describe('allocations that race', () => {
         fc.array(fates, { maxLength: 40 }),
         async (scheduler, list, fateList) => {
           const asks = asSameVolumes(list);
-          const { clock, over, shared, instances, reserve, promised, endFaults } = cluster(
+          const { clock, over, shared, instances, reserve, promised, setFaults } = cluster(
             scheduler,
             fateList,
           );
@@ -158,7 +158,7 @@ describe('allocations that race', () => {
             for (const placement of placements ?? [])
               if (!kept.has(placement.replica)) kept.set(placement.replica, placement);
           clock.now += LEASE_MS;
-          endFaults();
+          setFaults([]);
           const holderOf = async (volume: string) => {
             const mine = [...kept.values()].filter(({ replica }) => replica.startsWith(volume));
             return mine.length === 0
@@ -218,6 +218,40 @@ describe('allocations that race', () => {
           expect(sizesOf(theirs)).toEqual(
             Array.from({ length: 3 }, () => after(theirsGrew, otherBytes)),
           );
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  it('are as before when a growth that failed anyhow is undone', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.scheduler(),
+        fc.array(fates, { maxLength: 12 }),
+        fc.integer({ min: 3, max: 12 }),
+        async (scheduler, fateList, toBytes) => {
+          const { over, shared, instances, reserve, setFaults } = cluster(scheduler, []);
+          const mine = { instance: 0, volume: 90, replicas: 3, sizeBytes: 2 };
+          await scheduler.waitFor(reserve(mine));
+          const [first, second] = instances;
+          if (first === undefined || second === undefined) throw new Error('there are three');
+          setFaults(fateList);
+          const grown = first.grow(idsOf(mine), toBytes).then(
+            () => true,
+            () => false,
+          );
+          await scheduler.waitFor(grown);
+          setFaults([]);
+          const hasGrown = await grown;
+          // Whichever instance the undo comes to.
+          const undone = hasGrown
+            ? Promise.resolve()
+            : (fateList.length % 2 === 0 ? first : second).grow(idsOf(mine), 2);
+          await scheduler.waitFor(undone);
+          expect(over).toEqual([]);
+          const sizes = [...shared.records.values()].map(({ value }) => sum(value));
+          expect(sizes).toEqual([1, 2, 3].map(() => (hasGrown ? toBytes : 2)));
         },
       ),
       { numRuns: 300 },

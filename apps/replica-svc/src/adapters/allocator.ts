@@ -73,7 +73,8 @@ export class Allocator {
 
   /** Changes what is promised to replicas that are placed: all of them or none. */
   async grow(replicas: readonly string[], sizeBytes: number): Promise<void> {
-    await this.refreshFor(replicas);
+    // A write whose answer was lost may not be in the cache: an undo must not take it for never made.
+    await this.refresh();
     await growPromises(this.records, this.index, this.disks(), { replicas, sizeBytes }, ACTOR);
   }
 
