@@ -8,7 +8,7 @@ import type { Change, RecordListener, Versioned } from '@lariat/messaging';
 import { toLariatError } from '@lariat/kernel';
 import type { AllocationRecords } from './allocation-records.js';
 
-/** What becomes of one write, when all others have had their turn. */
+/** What becomes of one write; a read is answered only when it is `stored`. */
 export type WriteFate = 'stored' | 'lost' | 'stored-but-answer-lost';
 
 export interface Turns {
@@ -60,6 +60,7 @@ export class InstanceRecords implements AllocationRecords {
 
   async read(key: string): Promise<Versioned<AllocationRecord> | undefined> {
     await this.turns.wait();
+    if (this.turns.fate() !== 'stored') throw lariatError('NATS_UNAVAILABLE', 'not read');
     const found = this.shared.records.get(key);
     return found === undefined ? undefined : this.remember(key, found);
   }

@@ -44,6 +44,9 @@ const fates = (fc.constantFrom as <T>(...values: T[]) => fc.Arbitrary<T>)<WriteF
   'stored',
   'stored',
   'stored',
+  'stored',
+  'stored',
+  'stored',
   'lost',
   'stored-but-answer-lost',
 );
@@ -137,7 +140,7 @@ describe('allocations that race', () => {
       fc.asyncProperty(
         fc.scheduler(),
         fc.array(arbitraryAsked, { minLength: 1, maxLength: 8 }),
-        fc.array(fates, { maxLength: 40 }),
+        fc.array(fates, { maxLength: 60 }),
         async (scheduler, list, fateList) => {
           const asks = asSameVolumes(list);
           const { clock, over, shared, instances, reserve, promised, setFaults } = cluster(
@@ -228,7 +231,7 @@ describe('allocations that race', () => {
     await fc.assert(
       fc.asyncProperty(
         fc.scheduler(),
-        fc.array(fates, { maxLength: 12 }),
+        fc.array(fates, { maxLength: 20 }),
         fc.integer({ min: 3, max: 12 }),
         async (scheduler, fateList, toBytes) => {
           const { over, shared, instances, reserve, setFaults } = cluster(scheduler, []);
