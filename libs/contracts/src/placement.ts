@@ -90,4 +90,4 @@ export interface PlacementExplanation {
 }
 
 /** An error is stored with its operation and sent in one message: a large cluster's disks do not all go into it. */
-export const MAX_EXPLAINED_DISKS = 200;
+export const MAX_EXPLAINED_DISKS = 64;

@@ -5,6 +5,7 @@ import { formatError, Printer } from './printer.js';
 import { formatAmount, formatBar, ProgressLine } from './progress.js';
 import { formatFields, formatTable } from './table.js';
 import { formatTrace } from './trace-tree.js';
+import { operationDetails } from './views.js';
 
 const sink = (isTTY: boolean) => {
   let text = '';
@@ -97,6 +98,31 @@ describe('an error of placement', () => {
       'node-2  d1    a     2 KiB      1  -',
       'and 3 more disk(s)',
     ]);
+  });
+  it('is as readable in the operation that failed of it', () => {
+    const operation = {
+      id: 'op-1',
+      kind: 'volume.create',
+      subject: 'volume-name/x',
+      state: 'failed',
+      step: 'place',
+      attempt: 1,
+      waitingFor: null,
+      node: null,
+      since: '',
+      progress: null,
+      lastError: null,
+      nextTryAt: null,
+      result: null,
+      error: error.toRecord(),
+      traceId: 't',
+      startedAt: '',
+      endedAt: '',
+    } as const;
+    const lines = operationDetails(operation).split('\n');
+    expect(lines).toContain('error:      NO_CAPACITY: There is room for 1 of 2 replica(s).');
+    expect(lines.slice(-4)[0]).toMatch(/^NODE +DISK +ZONE/);
+    expect(lines.at(-1)).toBe('and 3 more disk(s)');
   });
   it('keeps all data for a program', () => {
     const [out, err] = [sink(false), sink(false)];

@@ -8,8 +8,9 @@ import type {
   SnapshotView,
   VolumeView,
 } from '@lariat/contracts';
-import { formatBytes } from '@lariat/kernel';
+import { type ErrorRecord, formatBytes } from '@lariat/kernel';
 import { formatAge, formatDuration } from './durations.js';
+import { placementExplanationOf, placementTable } from './placement-table.js';
 import { formatAmount } from './progress.js';
 import { formatFields, formatTable } from './table.js';
 
@@ -230,7 +231,10 @@ export function operationTable(operations: readonly OperationView[]): string {
 
 export function operationDetails(operation: OperationView): string {
   const { progress, error, lastError } = operation;
-  return formatFields([
+  const explanation = placementExplanationOf((error ?? lastError)?.details);
+  const told = ({ code, message, details }: ErrorRecord): string =>
+    `${code}: ${placementExplanationOf(details)?.summary ?? message}`;
+  const fields = formatFields([
     ['operation', operation.id],
     ['kind', operation.kind],
     ['subject', operation.subject],
@@ -241,13 +245,14 @@ export function operationDetails(operation: OperationView): string {
     ['waits for', operation.waitingFor ?? ''],
     ['since', operation.since],
     ['progress', progress === null ? '' : formatAmount(progress)],
-    ['last error', lastError === null ? '' : `${lastError.code}: ${lastError.message}`],
+    ['last error', lastError === null ? '' : told(lastError)],
     ['next try', operation.nextTryAt ?? ''],
-    ['error', error === null ? '' : `${error.code}: ${error.message}`],
+    ['error', error === null ? '' : told(error)],
     ['started', operation.startedAt],
     ['ended', operation.endedAt ?? ''],
     ['trace', operation.traceId],
   ]);
+  return explanation === undefined ? fields : `${fields}\n\n${placementTable(explanation)}`;
 }
 
 export function imageTable(images: readonly ImageView[]): string {
