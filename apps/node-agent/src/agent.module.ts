@@ -4,6 +4,7 @@ import { DiskController } from './controllers/disk.controller.js';
 import { EngineController } from './controllers/engine.controller.js';
 import { FrontendController } from './controllers/frontend.controller.js';
 import { RebuildController } from './controllers/rebuild.controller.js';
+import { RecordController } from './controllers/record.controller.js';
 import { ReplicaController } from './controllers/replica.controller.js';
 import { SnapshotController } from './controllers/snapshot.controller.js';
 
@@ -20,6 +21,7 @@ export class AgentModule {
         EngineController,
         FrontendController,
         RebuildController,
+        RecordController,
       ],
       providers: [{ provide: COMMAND_EXECUTOR, useValue: executor }],
     };

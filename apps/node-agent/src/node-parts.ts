@@ -21,10 +21,12 @@ import { frontendCommands } from './app/frontend.commands.js';
 import { Frontends } from './app/frontends.js';
 import { LossReporter } from './app/loss-reporter.js';
 import { Lvols } from './app/lvols.js';
+import { recordCommands } from './app/record.commands.js';
 import { rebuildCommands } from './app/rebuild.commands.js';
 import { replicaCommands } from './app/replica.commands.js';
 import { Restore } from './app/restore.js';
 import { snapshotCommands } from './app/snapshot.commands.js';
+import { Survey } from './app/survey.js';
 import { TargetKeeper } from './app/target-keeper.js';
 import type { AgentConfig } from './config.js';
 import type { ControlPlanePort } from './ports/control-plane.port.js';
@@ -134,6 +136,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
       ...engineCommands({ node, journal, target, lvols, exports, engines, clock }),
       ...rebuildCommands({ node, journal, target, lvols, exports, controllers }),
       ...frontendCommands(journal, exports, frontends),
+      ...recordCommands(journal, new Survey(node, journal, target)),
     },
   });
   return { queue, session, keeper, restore, watch, losses, disks, frontends, executor };

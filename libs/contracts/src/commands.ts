@@ -1,6 +1,8 @@
 import type { ErrorRecord } from '@lariat/kernel';
 import type { DiskRecord } from './node.js';
-import type { Frontend, NvmfEndpoint } from './volume.js';
+import type { SurveyedVolume } from './node-survey.js';
+import type { RecordPosition } from './record-position.js';
+import type { Frontend, NvmfEndpoint, VolumeRecord } from './volume.js';
 
 /**
  * Commands to one node's agent: `lariat.v1.node.<node>.<noun>.<verb>` in the stream LARIAT_COMMANDS.
@@ -196,6 +198,17 @@ export interface CommandMap {
   'rebuild.detach-scratch': {
     input: { replica: string; volume: string; scratchNqn: string };
     output: Nothing;
+  };
+
+  /** Keeps a copy of the volume's record beside its replicas, unless a newer one is kept; answers the newest. */
+  'record.keep': {
+    input: { volume: string; record: VolumeRecord };
+    output: { held: RecordPosition };
+  };
+  /** What this node keeps and has of its volumes, a page at a time: those after `after`, by id. Changes nothing. */
+  'record.survey': {
+    input: { after: string | null };
+    output: { volumes: readonly SurveyedVolume[]; next: string | null };
   };
 }
 

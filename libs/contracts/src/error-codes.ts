@@ -39,6 +39,8 @@ export const ERROR_KIND_BY_CODE = {
   VOLUME_FAULTED: 'precondition',
   VOLUME_HEALTHY: 'precondition',
   VOLUME_SHRINK: 'precondition',
+  VOLUME_IN_DOUBT: 'precondition',
+  RECORD_STALE: 'precondition',
   NO_CAPACITY: 'precondition',
   NOT_ENOUGH_NODES: 'precondition',
   NODE_NOT_READY: 'precondition',

@@ -1,3 +1,5 @@
+import type { RecordPosition } from './record-position.js';
+
 export const NodeState = Object.freeze({
   ready: 'ready',
   suspect: 'suspect',
@@ -157,7 +159,12 @@ export interface Heartbeat {
 export interface Inventory {
   readonly node: string;
   readonly agentInstance: string;
-  readonly replicas: readonly { readonly replica: string; readonly volume: string }[];
+  readonly replicas: readonly {
+    readonly replica: string;
+    readonly volume: string;
+    /** Of the copy of the volume's record that is kept beside it; missing or null: there is none. */
+    readonly record?: RecordPosition | null;
+  }[];
   readonly engines: readonly EngineReport[];
 }
 

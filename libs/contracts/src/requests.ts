@@ -19,6 +19,7 @@ import {
   ReserveRequest,
   VolumeRecordRequest,
 } from './dto/internal.dto.js';
+import { RecoverRequest, RestoreAllocationsRequest } from './dto/recovery.dto.js';
 import {
   ListOperationsRequest,
   OperationReference,
@@ -42,6 +43,7 @@ import {
 import type { ImageView } from './image.js';
 import type { DiskView, NodeRecord, NodeView } from './node.js';
 import type { OperationView } from './operation.js';
+import type { RecoveryReport } from './recovery.js';
 import type { ReplicaView, SnapshotView, VolumeRecord, VolumeView } from './volume.js';
 
 /** What `"wait": false` is answered with. */
@@ -110,6 +112,7 @@ export interface RequestMap {
     reply: { operations: readonly OperationView[] };
   };
   'operation.wait': { request: WaitOperationRequest; reply: OperationView };
+  'cluster.recover': { request: RecoverRequest; reply: RecoveryReport };
   'internal.node.register': { request: NodeRegistration; reply: NodeRecord };
   'internal.volume.report-engine': {
     request: EngineReportRequest;
@@ -126,6 +129,11 @@ export interface RequestMap {
     reply: Readonly<Record<string, never>>;
   };
   'internal.placement.release': { request: ReleaseRequest; reply: Readonly<Record<string, never>> };
+  /** Answers how many of them were not promised. */
+  'internal.placement.restore': {
+    request: RestoreAllocationsRequest;
+    reply: { restored: number };
+  };
 }
 
 export type RequestName = keyof RequestMap;
@@ -163,6 +171,7 @@ export const REQUEST_DTOS = {
   'operation.get': OperationReference,
   'operation.list': ListOperationsRequest,
   'operation.wait': WaitOperationRequest,
+  'cluster.recover': RecoverRequest,
   'internal.node.register': NodeRegistration,
   'internal.volume.report-engine': EngineReportRequest,
   'internal.volume.record': VolumeRecordRequest,
@@ -170,4 +179,5 @@ export const REQUEST_DTOS = {
   'internal.placement.reserve': ReserveRequest,
   'internal.placement.grow': ReserveGrowthRequest,
   'internal.placement.release': ReleaseRequest,
+  'internal.placement.restore': RestoreAllocationsRequest,
 } as const satisfies { readonly [Name in RequestName]: DtoClass<RequestMap[Name]['request']> };

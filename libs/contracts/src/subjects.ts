@@ -51,6 +51,8 @@ export const BUCKETS = {
   nodes: 'lariat-nodes',
   allocations: 'lariat-allocations',
   operations: 'lariat-operations',
+  /** Ids of deleted volumes: what a node that was away still has of them may go. */
+  deleted: 'lariat-deleted',
 } as const;
 export type BucketName = (typeof BUCKETS)[keyof typeof BUCKETS];
 

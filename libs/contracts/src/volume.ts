@@ -143,6 +143,12 @@ export interface VolumeRecord {
   readonly headParent: string | null;
   /** The operation that holds the volume; null when none does. */
   readonly operation: string | null;
+  /** Counts the changes of the record; missing: 0. Copies of it are told apart by it (record-position.ts). */
+  readonly revision?: number;
+  /** How often the record was put back from copies; missing: 0. */
+  readonly generation?: number;
+  /** Put back by a recovery that could not tell whether it is the newest, and why. Nothing but a delete may use it. */
+  readonly inDoubt?: readonly string[];
 }
 
 /** A volume as callers see it: design section 3. */

@@ -39,6 +39,13 @@ export class CommandExecutor {
     return this.parts.queue.run(key, () => this.carryOut(envelope));
   }
 
+  /** For a command that does the same however often it comes, late or out of order: it needs no memory of its own. */
+  async executeUnjournaled<Name extends CommandName>(
+    envelope: CommandEnvelope<Name>,
+  ): Promise<CommandMap[Name]['output']> {
+    return outputOf<Name>(await this.effect(envelope));
+  }
+
   private async carryOut<Name extends CommandName>(
     envelope: CommandEnvelope<Name>,
   ): Promise<CommandMap[Name]['output']> {

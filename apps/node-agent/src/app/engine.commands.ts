@@ -15,6 +15,7 @@ import type { CommandHandlers, HandlersOf } from './command-handlers.js';
 import type { Engines } from './engines.js';
 import type { Exports } from './exports.js';
 import type { Lvols } from './lvols.js';
+import { dropUnneededRecord } from './replica.commands.js';
 import { isAbsent, isOutage } from './target-errors.js';
 
 const QUIESCE = 'lariat_bdev_quiesce';
@@ -132,6 +133,7 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
 
   const stop: CommandHandlers['engine.stop'] = async ({ volume }) => {
     await engines.tearDown(volume);
+    await dropUnneededRecord(journal, volume);
     return {};
   };
 

@@ -55,7 +55,11 @@ export class Presence {
       replicas: journal
         .ownedOfKind('lvol')
         .filter((lvol) => lvol.params.role === 'head')
-        .map((lvol) => ({ replica: lvol.owner, volume: lvol.volume ?? '' })),
+        .map((lvol) => {
+          const volume = lvol.volume ?? '';
+          const record = journal.recordPosition(volume) ?? null;
+          return { replica: lvol.owner, volume, record };
+        }),
       engines: journal.ownedOfKind('raid').map((raid) => {
         const { volume, epoch, operational, lost } = reportOf(node, raid);
         return { volume, epoch, operational, lost };

@@ -35,6 +35,14 @@ export function requireDisk(journal: JournalPort, disk: string): void {
   throw lariatError('DISK_NOT_FOUND', `disk ${disk} is not on this node`);
 }
 
+/** The copy of a volume's record goes with the last thing of the volume that this node has. */
+export async function dropUnneededRecord(journal: JournalPort, volume: string): Promise<void> {
+  const isNeeded =
+    journal.owned('raid', volume) !== undefined ||
+    journal.ownedOfKind('lvol').some((lvol) => lvol.volume === volume);
+  if (!isNeeded) await journal.dropRecord(volume);
+}
+
 /** Commands on a replica's head and on the replica as a whole. */
 export function replicaCommands(parts: ReplicaCommandParts): HandlersOf<'replica'> {
   const { journal, target, lvols, exports, controllers, checksums } = parts;
@@ -86,7 +94,7 @@ export function replicaCommands(parts: ReplicaCommandParts): HandlersOf<'replica
     return { lvolUuid: made.uuid };
   };
 
-  const remove: CommandHandlers['replica.delete'] = async ({ replica }) => {
+  const remove: CommandHandlers['replica.delete'] = async ({ replica, volume }) => {
     requireUnused(replica);
     // The whole deletion set comes from the records of this owner (invariant 1).
     const things = journal.ownedBy(replica);
@@ -98,6 +106,7 @@ export function replicaCommands(parts: ReplicaCommandParts): HandlersOf<'replica
     for (const thing of things) {
       if (thing.kind === 'controller') await controllers.remove(thing.name);
     }
+    await dropUnneededRecord(journal, volume);
     return {};
   };
 

@@ -16,6 +16,7 @@ export function queueKey(command: CommandName, input: unknown): string {
   const noun = command.slice(0, command.indexOf('.'));
   if (noun === 'engine' || noun === 'frontend') return `volume/${textField(input, 'volume')}`;
   if (noun === 'disk') return `disk/${textField(input, 'disk')}`;
+  if (noun === 'record') return `record/${textField(input, 'volume')}`;
   const replica = textField(input, 'replica');
   if (command === 'rebuild.copy-snapshot') return `copy/${replica}`;
   const snapshot = textField(input, 'snapshot');

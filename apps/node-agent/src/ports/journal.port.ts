@@ -1,4 +1,9 @@
-import type { CommandAnswer, CommandEnvelope } from '@lariat/contracts';
+import type {
+  CommandAnswer,
+  CommandEnvelope,
+  RecordPosition,
+  VolumeRecord,
+} from '@lariat/contracts';
 import type { LariatError } from '@lariat/kernel';
 import type { Owned, OwnedKind, OwnedOf } from '../domain/ownership.js';
 
@@ -23,6 +28,13 @@ export interface JournalPort {
   ownedBy(owner: string): readonly Owned[];
   putOwned(record: Owned): Promise<void>;
   dropOwned(kind: OwnedKind, name: string): Promise<void>;
+
+  /** Keeps the copy of a volume's record unless a newer one is kept; answers where the kept one stands. */
+  keepRecord(record: VolumeRecord): Promise<RecordPosition>;
+  /** Where the kept copy of a volume's record stands; undefined when none is kept. */
+  recordPosition(volume: string): RecordPosition | undefined;
+  records(): readonly VolumeRecord[];
+  dropRecord(volume: string): Promise<void>;
 
   highestEpoch(volume: string): number;
   setting(key: string): unknown;

@@ -36,6 +36,9 @@ export interface FakeController {
 
 type Params = Readonly<Record<string, unknown>>;
 
+const textOf = (value: unknown): string | undefined =>
+  typeof value === 'string' ? value : undefined;
+
 const ENODEV = -19;
 const EPERM = -1;
 const EEXIST = -17;
@@ -130,10 +133,13 @@ export class FakeTarget implements RpcCaller, TargetPort {
       return true;
     },
     bdev_lvol_get_lvols: (p) => {
-      const store = String(p['lvs_name']);
-      if (!this.stores.has(store)) throw new Refusal(ENODEV, 'No such device');
+      const store = textOf(p['lvs_name']);
+      if (store !== undefined && !this.stores.has(store))
+        throw new Refusal(ENODEV, 'No such device');
       return [...this.lvols.values()]
-        .filter((lvol) => lvol.store === store)
+        .filter((lvol) =>
+          store === undefined ? this.stores.has(lvol.store) : lvol.store === store,
+        )
         .map((lvol) => ({
           alias: `${lvol.store}/${lvol.name}`,
           uuid: lvol.uuid,
@@ -146,7 +152,22 @@ export class FakeTarget implements RpcCaller, TargetPort {
           lvs: { uuid: 'store-uuid', name: lvol.store },
         }));
     },
-    bdev_get_bdevs: (p) => [this.bdev(String(p['name']))],
+    bdev_get_bdevs: (p) => {
+      const name = textOf(p['name']);
+      return name === undefined
+        ? [...this.lvols.keys()].map((uuid) => this.bdev(uuid))
+        : [this.bdev(name)];
+    },
+    bdev_lvol_get_lvstores: () =>
+      [...this.stores].map((name) => ({
+        uuid: `${name}-uuid`,
+        name,
+        base_bdev: `aio-${name}`,
+        block_size: 4096,
+        cluster_size: MIB,
+        total_data_clusters: 1024,
+        free_clusters: 1024,
+      })),
     nvmf_get_subsystems: () =>
       [...this.subsystems.values()].map((subsystem) => ({
         nqn: subsystem.nqn,
@@ -305,7 +326,7 @@ export class FakeTarget implements RpcCaller, TargetPort {
     const lvol = this.lvols.get(uuid);
     const described = {
       name,
-      aliases: [],
+      aliases: lvol === undefined ? [] : [`${lvol.store}/${lvol.name}`],
       uuid,
       product_name: 'fake',
       block_size: 4096,
@@ -323,6 +344,9 @@ export class FakeTarget implements RpcCaller, TargetPort {
           num_allocated_clusters: 0,
           snapshot: lvol.isSnapshot,
           clone: lvol.parent !== null,
+          ...(lvol.parent === null
+            ? {}
+            : { base_snapshot: this.lvols.get(lvol.parent)?.name ?? lvol.parent }),
           clones: this.childrenOf(lvol.uuid).map((child) => child.name),
         },
       },

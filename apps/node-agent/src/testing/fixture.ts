@@ -11,9 +11,11 @@ import { engineCommands } from '../app/engine.commands.js';
 import { Engines } from '../app/engines.js';
 import { Exports } from '../app/exports.js';
 import { Lvols } from '../app/lvols.js';
+import { recordCommands } from '../app/record.commands.js';
 import { rebuildCommands } from '../app/rebuild.commands.js';
 import { replicaCommands } from '../app/replica.commands.js';
 import { snapshotCommands } from '../app/snapshot.commands.js';
+import { Survey } from '../app/survey.js';
 import type { LogPort } from '../ports/log.port.js';
 import { FakeTarget } from './fake-target.js';
 
@@ -84,6 +86,7 @@ export async function fixture(path: string) {
     ...snapshotCommands({ journal, target, lvols }),
     ...engineCommands({ node, journal, target, lvols, exports, engines, clock }),
     ...rebuildCommands({ node, journal, target, lvols, exports, controllers }),
+    ...recordCommands(journal, new Survey(node, journal, target)),
   };
   return {
     journal,

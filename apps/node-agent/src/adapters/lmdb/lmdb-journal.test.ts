@@ -1,5 +1,6 @@
 import 'reflect-metadata';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { VolumeRecord } from '@lariat/contracts';
 import type { OwnedLvol } from '../../domain/ownership.js';
 import { envelopeOf, tempDir } from '../../testing/fixture.js';
 import { LmdbJournal } from './lmdb-journal.js';
@@ -107,4 +108,25 @@ test('records are found by kind and by owner alone', async () => {
   await journal.dropOwned('lvol', 'disk-1/rep-a');
   expect(journal.owned('lvol', 'disk-1/rep-a')).toBeUndefined();
   expect(journal.owned('lvol', 'disk-1/rep-ab')?.owner).toBe('rep-ab');
+});
+
+test('of two copies of a record the newer one is kept, in whatever order they come', async () => {
+  const copy = (generation: number, revision: number): VolumeRecord => ({
+    ...({ id: 'vol-1', name: `${generation}.${revision}` } as VolumeRecord),
+    generation,
+    revision,
+  });
+  expect(journal.recordPosition('vol-1')).toBeUndefined();
+  expect(await journal.keepRecord(copy(0, 7))).toEqual({ generation: 0, revision: 7 });
+  expect(await journal.keepRecord(copy(0, 6))).toEqual({ generation: 0, revision: 7 });
+  // The same place again, with other words: the first to come is the one that was counted on.
+  expect(await journal.keepRecord({ ...copy(0, 7), name: 'other' })).toMatchObject({ revision: 7 });
+  expect(journal.records()).toMatchObject([{ name: '0.7' }]);
+  await Promise.all([journal.keepRecord(copy(1, 2)), journal.keepRecord(copy(0, 900))]);
+  await reopen();
+  expect(journal.records()).toMatchObject([{ name: '1.2' }]);
+  expect(journal.recordPosition('vol-1')).toEqual({ generation: 1, revision: 2 });
+  await journal.dropRecord('vol-1');
+  expect(journal.records()).toEqual([]);
+  expect(journal.recordPosition('vol-1')).toBeUndefined();
 });

@@ -1,4 +1,12 @@
-import { lariatError, type CommandAnswer, type CommandEnvelope } from '@lariat/contracts';
+import {
+  comparePositions,
+  lariatError,
+  positionOf,
+  type CommandAnswer,
+  type CommandEnvelope,
+  type RecordPosition,
+  type VolumeRecord,
+} from '@lariat/contracts';
 import type { LariatError } from '@lariat/kernel';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { epochOf, refusal } from '../../domain/command-rules.js';
@@ -30,6 +38,9 @@ export class LmdbJournal implements JournalPort {
   private readonly epochs: Database<number, string>;
   private readonly things: Database<Owned, OwnedKey>;
   private readonly settings: Database<unknown, string>;
+  private readonly copies: Database<VolumeRecord, string>;
+  /** Where the copies stand: looked at with every inventory. */
+  private readonly positions = new Map<string, RecordPosition>();
   /** What is on disk in `things`, by kind and name: they are looked through with every command. */
   private readonly mirror = new Map<OwnedKind, Map<string, Owned>>(
     OWNED_KINDS.map((kind) => [kind, new Map()]),
@@ -49,6 +60,8 @@ export class LmdbJournal implements JournalPort {
     this.epochs = this.root.openDB<number, string>({ name: 'epochs', encoding: 'json' });
     this.things = this.root.openDB<Owned, OwnedKey>({ name: 'owned', encoding: 'json' });
     this.settings = this.root.openDB<unknown, string>({ name: 'settings', encoding: 'json' });
+    this.copies = this.root.openDB<VolumeRecord, string>({ name: 'records', encoding: 'json' });
+    for (const { key, value } of this.copies.getRange()) this.positions.set(key, positionOf(value));
     for (const { value } of this.things.getRange())
       this.mirror.get(value.kind)?.set(value.name, value);
   }
@@ -122,6 +135,33 @@ export class LmdbJournal implements JournalPort {
   async dropOwned(kind: OwnedKind, name: string): Promise<void> {
     await this.things.remove([kind, name]);
     this.mirror.get(kind)?.delete(name);
+  }
+
+  async keepRecord(record: VolumeRecord): Promise<RecordPosition> {
+    const position = positionOf(record);
+    const held = await this.root.transaction(() => {
+      const known = this.copies.get(record.id);
+      const before = known === undefined ? undefined : positionOf(known);
+      // One that comes late, or from a store that was set back, never replaces what is newer.
+      if (before !== undefined && comparePositions(before, position) >= 0) return before;
+      void this.copies.put(record.id, record);
+      return position;
+    });
+    this.positions.set(record.id, held);
+    return held;
+  }
+
+  recordPosition(volume: string): RecordPosition | undefined {
+    return this.positions.get(volume);
+  }
+
+  records(): readonly VolumeRecord[] {
+    return Array.from(this.copies.getRange(), ({ value }) => value);
+  }
+
+  async dropRecord(volume: string): Promise<void> {
+    await this.copies.remove(volume);
+    this.positions.delete(volume);
   }
 
   highestEpoch(volume: string): number {

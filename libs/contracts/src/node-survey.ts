@@ -1,0 +1,36 @@
+import type { EngineReport } from './node.js';
+import type { VolumeRecord } from './volume.js';
+
+/** One lvol of a replica as its node finds it. */
+export interface SurveyedLvol {
+  /** Absent: made once, and not on a disk that is loaded. Unknown: its disk or its target does not answer. */
+  readonly presence: 'present' | 'absent' | 'unknown';
+  readonly uuid: string | null;
+  readonly sizeBytes: number;
+  /** The replica's own snapshot that it stands on; null when there is none. */
+  readonly parent: string | null;
+}
+
+/** What a node has of one replica. */
+export interface SurveyedReplica {
+  readonly replica: string;
+  readonly disk: string;
+  readonly head: SurveyedLvol;
+  readonly snapshots: readonly (SurveyedLvol & { readonly snapshot: string })[];
+  /** Snapshots that are exported for a rebuild. */
+  readonly exported: readonly string[];
+  /** NQNs of scratch lvols that it copies into. */
+  readonly scratches: readonly string[];
+}
+
+/** All that a node tells of one volume. */
+export interface SurveyedVolume {
+  readonly volume: string;
+  /** The copy that is kept here; null when there is none. */
+  readonly record: VolumeRecord | null;
+  readonly replicas: readonly SurveyedReplica[];
+  /** The engine that this node runs; null when there is none. */
+  readonly engine: EngineReport | null;
+  /** The highest epoch that this node has seen. */
+  readonly epoch: number;
+}
