@@ -1,5 +1,5 @@
 import { BUCKETS } from '@lariat/contracts';
-import { Lease, relayEvents } from '@lariat/messaging';
+import { DELETED_KEEP_MS, Lease, MarkBucket, relayEvents } from '@lariat/messaging';
 import { type PluginContext, startSagas } from '@lariat/plugin';
 import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common';
 import { Allocator } from './adapters/allocator.js';
@@ -43,7 +43,8 @@ export class ReplicaSvcModule {
       removeDiskSaga(deps),
     ]);
     const watch = new NodeWatch(connection, nodes, clock, log);
-    const sweep = new StraySweep(connection, commands, volumes, clock, log);
+    const deleted = await MarkBucket.open(connection, BUCKETS.deleted, DELETED_KEEP_MS);
+    const sweep = new StraySweep(connection, commands, volumes, deleted, clock, log);
     const lease = await Lease.start({
       connection,
       name: 'replica-svc',

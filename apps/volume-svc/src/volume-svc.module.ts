@@ -2,12 +2,14 @@ import { BUCKETS } from '@lariat/contracts';
 import { Lease, relayEvents } from '@lariat/messaging';
 import { type PluginContext, type Sagas, startSagas } from '@lariat/plugin';
 import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common';
+import { RecordCopies } from './adapters/record-copies.js';
 import { VolumeStore } from './adapters/volume-store.js';
 import { VOLUME_SERVICE, type VolumeService } from './app-tokens.js';
 import { InternalController } from './controllers/internal.controller.js';
 import { OperationController } from './controllers/operation.controller.js';
 import { SnapshotController } from './controllers/snapshot.controller.js';
 import { VolumeController } from './controllers/volume.controller.js';
+import { CopyKeeper } from './reconcilers/keep-copies.js';
 import { attachVolumeSaga } from './sagas/attach-volume.saga.js';
 import { createSnapshotSaga } from './sagas/create-snapshot.saga.js';
 import { createVolumeSaga } from './sagas/create-volume.saga.js';
@@ -22,18 +24,21 @@ class Shutdown implements OnApplicationShutdown {
   constructor(
     private readonly sagas: Sagas,
     private readonly lease: Lease,
+    private readonly keeper: CopyKeeper,
   ) {}
 
   async onApplicationShutdown(): Promise<void> {
     await this.sagas.runner.stop();
+    this.keeper.stop();
     await this.lease.stop();
   }
 }
 
 export class VolumeSvcModule {
   static async register(context: PluginContext): Promise<DynamicModule> {
-    const { connection, clock, log, instance } = context;
-    const volumes = await VolumeStore.open(connection, clock);
+    const { connection, commands, clock, log, instance } = context;
+    const copies = new RecordCopies(commands, clock, log);
+    const volumes = await VolumeStore.open(connection, clock, copies);
     const deps = { volumes, clock };
     const sagas = await startSagas(context, [
       createVolumeSaga(deps),
@@ -45,6 +50,7 @@ export class VolumeSvcModule {
       deleteSnapshotSaga(deps),
       revertSnapshotSaga(deps),
     ]);
+    const keeper = new CopyKeeper(connection, volumes, copies, log);
     const lease = await Lease.start({
       connection,
       name: 'volume-svc',
@@ -52,9 +58,10 @@ export class VolumeSvcModule {
       log,
       whileHeld: async (signal) => {
         const relayed = [BUCKETS.volumes, BUCKETS.operations];
-        await Promise.all(
-          relayed.map((bucket) => relayEvents({ connection, bucket, log }, signal)),
-        );
+        await Promise.all([
+          ...relayed.map((bucket) => relayEvents({ connection, bucket, log }, signal)),
+          keeper.keep(signal),
+        ]);
       },
     });
     const service: VolumeService = {
@@ -68,7 +75,7 @@ export class VolumeSvcModule {
       controllers: [VolumeController, SnapshotController, OperationController, InternalController],
       providers: [
         { provide: VOLUME_SERVICE, useValue: service },
-        { provide: Shutdown, useValue: new Shutdown(sagas, lease) },
+        { provide: Shutdown, useValue: new Shutdown(sagas, lease, keeper) },
       ],
     };
   }

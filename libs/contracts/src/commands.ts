@@ -200,10 +200,13 @@ export interface CommandMap {
     output: Nothing;
   };
 
-  /** Keeps a copy of the volume's record beside its replicas, unless a newer one is kept; answers the newest. */
+  /**
+   * Keeps a copy of the volume's record beside its replicas, unless one as new is kept. Answers where the kept one
+   * stands, and whether it is this very record.
+   */
   'record.keep': {
     input: { volume: string; record: VolumeRecord };
-    output: { held: RecordPosition };
+    output: { held: RecordPosition; isSame: boolean };
   };
   /** What this node keeps and has of its volumes, a page at a time: those after `after`, by id. Changes nothing. */
   'record.survey': {

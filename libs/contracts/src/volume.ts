@@ -180,6 +180,8 @@ export interface VolumeView {
   readonly createdAt: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly placement: PlacementPolicy;
+  /** Why its record may not be the newest; missing: it is. 'lariat recover' settles it. */
+  readonly inDoubt?: readonly string[];
 }
 
 export interface SnapshotView extends SnapshotRecord {
@@ -204,9 +206,11 @@ export interface ReplicaView {
 
 /** Healthy is judged by what is on record, not by what a cache last heard. */
 export function robustnessOf(
-  record: Pick<VolumeRecord, 'state' | 'replicas' | 'replicaCount'>,
+  record: Pick<VolumeRecord, 'state' | 'replicas' | 'replicaCount' | 'inDoubt'>,
 ): Robustness {
   if (record.state === 'creating' || record.state === 'deleting') return Robustness.unknown;
+  // Nobody knows whether its in-sync set is the last one.
+  if (record.inDoubt !== undefined) return Robustness.faulted;
   const inSync = record.replicas.filter((replica) => replica.mode === ReplicaMode.rw).length;
   if (inSync === 0) return Robustness.faulted;
   return inSync < record.replicaCount ? Robustness.degraded : Robustness.healthy;
@@ -244,5 +248,6 @@ export function toVolumeView(record: VolumeRecord): VolumeView {
     createdAt: record.createdAt,
     labels: record.labels,
     placement: record.placement ?? DEFAULT_PLACEMENT,
+    ...(record.inDoubt === undefined ? {} : { inDoubt: record.inDoubt }),
   };
 }

@@ -6,6 +6,7 @@ export * from './event-relay.js';
 export * from './events.js';
 export * from './json.js';
 export * from './lease.js';
+export * from './mark-bucket.js';
 export * from './record-bucket.js';
 export * from './reply.js';
 export * from './service-discovery.js';

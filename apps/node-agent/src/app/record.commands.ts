@@ -1,3 +1,4 @@
+import { lariatError } from '@lariat/contracts';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { HandlersOf } from './command-handlers.js';
 import type { Survey } from './survey.js';
@@ -5,7 +6,14 @@ import type { Survey } from './survey.js';
 /** Commands on the copies of volumes' records that this node keeps; each may come again, and in any order. */
 export function recordCommands(journal: JournalPort, survey: Survey): HandlersOf<'record'> {
   return {
-    'record.keep': async ({ record }) => ({ held: await journal.keepRecord(record) }),
+    'record.keep': async ({ volume, record }) => {
+      const kept = await journal.keepRecord(record);
+      if (kept !== undefined) return kept;
+      throw lariatError(
+        'NOT_OWNED',
+        `this node has nothing of volume ${volume} to keep a record of`,
+      );
+    },
     'record.survey': ({ after }) => survey.page(after),
   };
 }

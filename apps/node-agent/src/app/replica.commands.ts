@@ -37,10 +37,7 @@ export function requireDisk(journal: JournalPort, disk: string): void {
 
 /** The copy of a volume's record goes with the last thing of the volume that this node has. */
 export async function dropUnneededRecord(journal: JournalPort, volume: string): Promise<void> {
-  const isNeeded =
-    journal.owned('raid', volume) !== undefined ||
-    journal.ownedOfKind('lvol').some((lvol) => lvol.volume === volume);
-  if (!isNeeded) await journal.dropRecord(volume);
+  if (!journal.ownsPartOf(volume)) await journal.dropRecord(volume);
 }
 
 /** Commands on a replica's head and on the replica as a whole. */

@@ -73,7 +73,10 @@ test('what a disk that is not loaded, or a target that does not answer, holds is
 
 test('a survey of much comes in pages, each volume once', async () => {
   const ids = Array.from({ length: 30 }, (_, at) => `vol-${String(at).padStart(2, '0')}`);
-  for (const id of ids) await keep(id, 1, { padding: 'x'.repeat(20_000) });
+  for (const id of ids) {
+    await create(`rep-of-${id}`, id);
+    await keep(id, 1, { padding: 'x'.repeat(20_000) });
+  }
   const seen: string[] = [];
   let pages = 0;
   for (let after: string | null = null; pages === 0 || after !== null; pages += 1) {
@@ -92,5 +95,7 @@ test('the copy of a record goes with the last replica of its volume, not before'
   await node.handlers['replica.delete']({ replica: 'rep-1', volume: 'vol-1' }, context);
   expect(node.journal.recordPosition('vol-1')).toEqual({ generation: 0, revision: 1 });
   await node.handlers['replica.delete']({ replica: 'rep-2', volume: 'vol-1' }, context);
+  // One that was on its way while the replica went.
+  await expect(keep('vol-1', 2)).rejects.toMatchObject({ code: 'NOT_OWNED' });
   expect((await survey()).volumes).toEqual([]);
 });

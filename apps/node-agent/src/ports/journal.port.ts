@@ -7,6 +7,12 @@ import type {
 import type { LariatError } from '@lariat/kernel';
 import type { Owned, OwnedKind, OwnedOf } from '../domain/ownership.js';
 
+/** Where the kept copy of a record stands, and whether it is the one that was to be kept. */
+export interface KeptRecord {
+  readonly held: RecordPosition;
+  readonly isSame: boolean;
+}
+
 /**
  * The agent's durable memory. A write's promise settles after it is on disk; reads are synchronous and see
  * all settled writes.
@@ -29,8 +35,13 @@ export interface JournalPort {
   putOwned(record: Owned): Promise<void>;
   dropOwned(kind: OwnedKind, name: string): Promise<void>;
 
-  /** Keeps the copy of a volume's record unless a newer one is kept; answers where the kept one stands. */
-  keepRecord(record: VolumeRecord): Promise<RecordPosition>;
+  /**
+   * Keeps the copy of a volume's record unless one as new is kept; answers which is kept now. Undefined when the
+   * node has nothing of the volume: a copy that comes after the last replica has gone would stay for ever.
+   */
+  keepRecord(record: VolumeRecord): Promise<KeptRecord | undefined>;
+  /** True while an lvol or the engine of the volume is on record. */
+  ownsPartOf(volume: string): boolean;
   /** Where the kept copy of a volume's record stands; undefined when none is kept. */
   recordPosition(volume: string): RecordPosition | undefined;
   records(): readonly VolumeRecord[];

@@ -146,8 +146,10 @@ describe('strays', () => {
     ],
   };
 
+  const records = (id: string): VolumeRecord | undefined => (id === 'vol-1' ? volume() : undefined);
+
   it('are what no record wants, and nothing else', () => {
-    const strays = findStrays(inventory, (id) => (id === 'vol-1' ? volume() : undefined));
+    const strays = findStrays(inventory, records, () => true);
     expect(strays.map(({ key }) => key)).toEqual([
       'frontend/vol-9/1',
       'engine/vol-9/1',
@@ -156,14 +158,54 @@ describe('strays', () => {
     ]);
   });
 
+  it('are nothing of a volume that is not on record and was not deleted: the store may have lost its data', () => {
+    expect(
+      findStrays(
+        inventory,
+        () => undefined,
+        () => false,
+      ),
+    ).toEqual([]);
+    const keys = findStrays(inventory, records, () => false).map(({ key }) => key);
+    expect(keys).toEqual(['replica/old']);
+  });
+
+  it('are nothing that knows of more than the record: the store may have been set back', () => {
+    const copy = { generation: 0, revision: 8 };
+    const newer = {
+      ...inventory,
+      replicas: inventory.replicas.map((one) => ({ ...one, record: copy })),
+    };
+    const found = (given: Partial<VolumeRecord>): readonly string[] =>
+      findStrays(
+        newer,
+        (id) => (id === 'vol-1' ? volume(given) : undefined),
+        () => false,
+      ).map(({ key }) => key);
+    expect(found({ revision: 7 })).toEqual([]);
+    expect(found({ revision: 8 })).toEqual(['replica/old']);
+    // A record that was put back from copies is above all that it did not find.
+    expect(found({ generation: 1, revision: 1 })).toEqual(['replica/old']);
+    expect(found({ revision: 9, inDoubt: ['why'] })).toEqual([]);
+    expect(found({ revision: 9, epoch: 1, attachment: null })).not.toContain('engine/vol-1/2');
+  });
+
   it('are not looked for while an operation works on the volume', () => {
-    expect(findStrays(inventory, () => volume({ operation: 'op' }))).toEqual([]);
+    expect(
+      findStrays(
+        inventory,
+        () => volume({ operation: 'op' }),
+        () => true,
+      ),
+    ).toEqual([]);
   });
 
   it('include an engine of an epoch that has passed', () => {
-    const keys = findStrays(inventory, () => volume({ epoch: 3, attachment: null })).map(
-      ({ key }) => key,
-    );
+    const keys = findStrays(
+      inventory,
+      () => volume({ epoch: 3, attachment: null }),
+      () => true,
+    ).map(({ key }) => key);
     expect(keys).toContain('engine/vol-1/2');
   });
 
@@ -178,6 +220,7 @@ describe('strays', () => {
             replicas: ['r1', 'r2', 'r3'].map((id) => ({ replica: id, volume: 'vol-1' })),
           },
           () => record,
+          () => true,
         );
         expect(named.map(({ key }) => key)).toEqual(
           ['r1', 'r2', 'r3'].filter((id) => !ids.includes(id)).map((id) => `replica/${id}`),

@@ -4,9 +4,11 @@ import {
   type Inventory,
   SUBJECT_PREFIX,
   type VolumeRecord,
+  comparePositions,
+  positionOf,
 } from '@lariat/contracts';
 import { type Clock, deriveOperationId } from '@lariat/kernel';
-import type { CommandClient } from '@lariat/messaging';
+import type { CommandClient, MarkBucket } from '@lariat/messaging';
 import type { Log } from '@lariat/telemetry';
 import type { NatsConnection, Subscription } from '@nats-io/nats-core';
 import type { VolumeView } from '../adapters/volume-view.js';
@@ -24,16 +26,23 @@ interface Stray {
 
 /**
  * What of a node's inventory no record wants. A replica has an owner while its volume's record lists it; an engine
- * while its volume is attached there in its epoch. A volume with an operation under way is left alone. Pure.
+ * while its volume is attached there in its epoch. A volume with an operation under way is left alone. So is one that
+ * is not on record, unless it is known that it was deleted: a store that has lost its data knows nothing of any volume,
+ * and what a node has is then all there is of it. Nor does a record that is older than what the node keeps decide. Pure.
  */
 export function findStrays(
   inventory: Inventory,
   record: (volume: string) => VolumeRecord | undefined,
+  wasDeleted: (volume: string) => boolean,
 ): readonly Stray[] {
   const strays: Stray[] = [];
+  const mayGo = (volume: string, owner: VolumeRecord | undefined): boolean =>
+    owner === undefined
+      ? wasDeleted(volume)
+      : owner.operation === null && owner.inDoubt === undefined;
   for (const { volume, epoch } of inventory.engines) {
     const owner = record(volume);
-    if (owner !== undefined && owner.operation !== null) continue;
+    if (!mayGo(volume, owner) || (owner !== undefined && owner.epoch < epoch)) continue;
     const wanted = owner?.attachment?.node === inventory.node && owner.attachment.epoch === epoch;
     if (wanted) continue;
     strays.push({
@@ -49,9 +58,11 @@ export function findStrays(
       input: { volume, epoch },
     });
   }
-  for (const { replica, volume } of inventory.replicas) {
+  for (const { replica, volume, record: copy = null } of inventory.replicas) {
     const owner = record(volume);
-    if (owner !== undefined && owner.operation !== null) continue;
+    if (!mayGo(volume, owner)) continue;
+    if (owner !== undefined && copy !== null && comparePositions(copy, positionOf(owner)) > 0)
+      continue;
     if (owner?.replicas.some(({ id, node }) => id === replica && node === inventory.node) === true)
       continue;
     strays.push({
@@ -69,12 +80,15 @@ export class StraySweep {
   private readonly subscription: Subscription;
   private readonly firstSeenMs = new Map<string, number>();
   private readonly sweeping = new Set<string>();
+  /** What was said already. */
+  private readonly unknown = new Set<string>();
   private active = false;
 
   constructor(
     connection: NatsConnection,
     private readonly commands: CommandClient,
     private readonly volumes: VolumeView,
+    private readonly deleted: Pick<MarkBucket, 'has'>,
     private readonly clock: Clock,
     private readonly log: Log,
   ) {
@@ -104,7 +118,11 @@ export class StraySweep {
     try {
       // Most of a node's inventory is wanted, and the cache says so; only what looks stray is asked for anew, since
       // what is deleted on old news is deleted wrongly.
-      const suspected = findStrays(inventory, (volume) => this.volumes.cached(volume));
+      const suspected = findStrays(
+        inventory,
+        (volume) => this.volumes.cached(volume),
+        () => true,
+      );
       const strays = suspected.length === 0 ? [] : await this.confirm(inventory, suspected);
       this.forgetOthers(inventory.node, strays);
       for (const stray of strays) await this.sweepOne(inventory.node, stray);
@@ -123,12 +141,32 @@ export class StraySweep {
         Array.from(named, async (id) => [id, await this.volumes.fresh(id)] as const),
       ),
     );
+    const deleted = new Set<string>();
+    for (const [id, record] of records) {
+      if (record !== undefined) continue;
+      if (await this.deleted.has(id)) deleted.add(id);
+      else this.sayUnknown(inventory.node, id);
+    }
     const rest = {
       ...inventory,
       replicas: inventory.replicas.filter(({ volume }) => named.has(volume)),
       engines: inventory.engines.filter(({ volume }) => named.has(volume)),
     };
-    return findStrays(rest, (volume) => records.get(volume));
+    return findStrays(
+      rest,
+      (volume) => records.get(volume),
+      (volume) => deleted.has(volume),
+    );
+  }
+
+  private sayUnknown(node: string, volume: string): void {
+    const key = `${node}/${volume}`;
+    if (this.unknown.has(key)) return;
+    this.unknown.add(key);
+    this.log.warn("a node has a volume that is not on record: see 'lariat recover --dry-run'", {
+      node,
+      volume,
+    });
   }
 
   private forgetOthers(node: string, strays: readonly Stray[]): void {

@@ -1,9 +1,25 @@
-import { BUCKETS, type VolumeChange, type VolumeRecord, lariatError } from '@lariat/contracts';
-import type { Clock } from '@lariat/kernel';
-import { RecordBucket, type Versioned } from '@lariat/messaging';
+import {
+  BUCKETS,
+  type RecordPosition,
+  type VolumeChange,
+  type VolumeRecord,
+  comparePositions,
+  lariatError,
+  positionOf,
+} from '@lariat/contracts';
+import { type Clock, delay } from '@lariat/kernel';
+import { DELETED_KEEP_MS, MarkBucket, RecordBucket, type Versioned } from '@lariat/messaging';
 import type { NatsConnection } from '@nats-io/nats-core';
-import { applyVolumeChanges } from '../domain/apply-change.js';
+import { applyVolumeChanges, volumeInDoubt } from '../domain/apply-change.js';
+import { isWorthKeeping, staleReason } from '../domain/record-copies.js';
+import type { RecordCopies } from './record-copies.js';
 import { VolumeNames } from './volume-names.js';
+
+/** A read of JetStream may lag behind the write that a node has heard of. */
+const LAG_TRIES = 5;
+const LAG_RETRY_MS = 200;
+/** What an outcome may wait for its copies; they come in any case. */
+const TELL_TIMEOUT_MS = 1_000;
 
 /** The volumes on record; volume-svc alone writes them. */
 export class VolumeStore {
@@ -13,19 +29,26 @@ export class VolumeStore {
   private constructor(
     private readonly records: RecordBucket<VolumeRecord>,
     readonly names: VolumeNames,
+    readonly deleted: MarkBucket,
+    readonly copies: RecordCopies,
   ) {
     for (const [id, { value }] of records.cachedEntries()) this.index(id, value);
     records.listen((id, record) => this.index(id, record));
   }
 
-  static async open(connection: NatsConnection, clock: Clock): Promise<VolumeStore> {
+  static async open(
+    connection: NatsConnection,
+    clock: Clock,
+    copies: RecordCopies,
+  ): Promise<VolumeStore> {
     const records = await RecordBucket.open<VolumeRecord>({
       connection,
       bucket: BUCKETS.volumes,
       kind: 'volume',
       nowMs: () => clock.nowMs(),
     });
-    return new VolumeStore(records, await VolumeNames.open(connection));
+    const deleted = await MarkBucket.open(connection, BUCKETS.deleted, DELETED_KEEP_MS);
+    return new VolumeStore(records, await VolumeNames.open(connection), deleted, copies);
   }
 
   /** By name or id; VOLUME_NOT_FOUND only after JetStream itself has said so. */
@@ -34,6 +57,16 @@ export class VolumeStore {
     if (cached !== undefined) return cached.value;
     const id = (await this.names.volumeOf(reference)) ?? reference;
     return (await this.findFresh(id)).value;
+  }
+
+  /** By id, from JetStream; undefined when there is none. */
+  read(id: string): Promise<Versioned<VolumeRecord> | undefined> {
+    return this.records.read(id);
+  }
+
+  /** As the cache last heard of it. */
+  cached(id: string): VolumeRecord | undefined {
+    return this.records.cached(id)?.value;
   }
 
   /** By id, from JetStream. */
@@ -60,24 +93,102 @@ export class VolumeStore {
     decide: readonly VolumeChange[] | ((record: VolumeRecord) => readonly VolumeChange[]),
     actor: string,
   ): Promise<VolumeRecord> {
+    let before: VolumeRecord | undefined;
     const changed = await this.records.change(
       id,
       (record) => {
         const changes = typeof decide === 'function' ? decide(record) : decide;
         const { record: after, events } = applyVolumeChanges(record, operation, changes);
+        before = record;
         if (after === record) return undefined;
-        return { value: after, events };
+        return { value: { ...after, revision: positionOf(record).revision + 1 }, events };
       },
       actor,
     );
     if (changed === undefined) throw volumeNotFound(id);
+    const after = changed.value;
+    if (before !== undefined && before !== after && isWorthKeeping(before, after))
+      this.copies.spread(after);
+    return after;
+  }
+
+  /**
+   * Resolves when the record is kept beside the replicas as well, so that the loss of the store can't take it back. To be
+   * awaited before a change of the in-sync set, or the start of an engine, counts. A node that keeps a newer record than
+   * the store puts the volume in doubt: RECORD_STALE.
+   */
+  async confirm(record: VolumeRecord): Promise<void> {
+    if (record.inDoubt !== undefined) throw volumeInDoubt(record);
+    for (const { node, held } of await this.copies.keep(record)) {
+      if (
+        comparePositions(held, positionOf(record)) > 0 &&
+        (await this.hasReached(record.id, held))
+      )
+        continue;
+      throw volumeInDoubt(await this.doubt(record.id, staleReason(node)));
+    }
+  }
+
+  /** As `confirm`, for what is true whoever keeps it: a copy that is late is sent again. */
+  async tell(record: VolumeRecord): Promise<void> {
+    const ended = new AbortController();
+    await Promise.race([
+      // Left to the next inventory of the nodes.
+      this.confirm(record).catch(() => undefined),
+      delay(TELL_TIMEOUT_MS, ended.signal),
+    ]);
+    ended.abort();
+  }
+
+  /** Whether the store has come as far as a copy of it, or further. */
+  async hasReached(id: string, held: RecordPosition): Promise<boolean> {
+    for (let attempt = 1; ; attempt += 1) {
+      const found = await this.records.read(id);
+      // One that was deleted meanwhile is behind nothing.
+      if (found === undefined || comparePositions(positionOf(found.value), held) >= 0) return true;
+      if (attempt >= LAG_TRIES) return false;
+      await delay(LAG_RETRY_MS);
+    }
+  }
+
+  /** Nothing but a delete or a recovery may use the volume from now on. */
+  async doubt(id: string, reason: string): Promise<VolumeRecord> {
+    const changed = await this.records.change(
+      id,
+      (record) =>
+        record.inDoubt !== undefined
+          ? undefined
+          : {
+              value: { ...record, inDoubt: [reason] },
+              events: [{ type: 'in-doubt', data: { reasons: [reason] } }],
+            },
+      'volume-svc',
+    );
+    if (changed === undefined) throw volumeNotFound(id);
     return changed.value;
+  }
+
+  /** Puts a record in the place of the one that a recovery has looked at; undefined when there was none. */
+  async restore(
+    record: VolumeRecord,
+    previous: Versioned<VolumeRecord> | undefined,
+    actor: string,
+  ): Promise<VolumeRecord> {
+    const { state, generation = 0, inDoubt = null } = record;
+    const event = { type: 'recovered', data: { state, generation, inDoubt } };
+    const written =
+      previous === undefined
+        ? await this.records.create(record.id, record, [event], actor)
+        : await this.records.update(record.id, previous, record, [event], actor);
+    return written.value;
   }
 
   /** Takes the record away; one that is gone already is fine. */
   async remove(id: string, type: string, actor: string): Promise<void> {
     const found = await this.records.read(id);
     if (found === undefined) return;
+    // First: a node that was away may drop its replica only when this is known.
+    await this.deleted.add(id);
     await this.records.remove(id, found, [{ type, data: { name: found.value.name } }], actor);
   }
 

@@ -13,6 +13,14 @@ import { Ctx, Payload } from '@nestjs/microservices';
 import { VOLUME_SERVICE, type VolumeService } from '../app-tokens.js';
 import { inSyncOf } from '../domain/apply-change.js';
 
+/** What decides which replicas count: it is kept beside them before it is answered. */
+const CHANGES_REPLICAS: ReadonlySet<VolumeChange['type']> = new Set([
+  'put-replica',
+  'drop-replica',
+  'fault-replica',
+  'sync-replica',
+]);
+
 /** Requests of Lariat's other parts. */
 @Controller()
 export class InternalController {
@@ -25,16 +33,16 @@ export class InternalController {
   }
 
   @OnRequest('internal.volume.change')
-  change(
+  async change(
     @Payload() request: ChangeVolumeRecordRequest,
     @Ctx() { facts }: MessageContext,
   ): Promise<VolumeRecord> {
-    return this.service.volumes.change(
-      request.volume,
-      request.operation,
-      request.changes,
-      facts.actor,
-    );
+    const { volume, operation, changes } = request;
+    const { volumes } = this.service;
+    const record = await volumes.change(volume, operation, changes, facts.actor);
+    if (changes.some(({ type }) => CHANGES_REPLICAS.has(type)) && record.state !== 'deleting')
+      await volumes.confirm(record);
+    return record;
   }
 
   /** An engine has lost legs: they leave the in-sync set, on record, before this is answered. */
@@ -61,6 +69,8 @@ export class InternalController {
           throw error;
         });
     }
+    // And beside the replicas that are left: an engine that is told so goes on without the lost ones.
+    if (report.lost.length > 0) await volumes.confirm(record);
     return { inSync: inSyncOf(record) };
   }
 }

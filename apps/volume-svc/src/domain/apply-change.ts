@@ -33,6 +33,7 @@ export function applyVolumeChanges(
   operation: string | null,
   changes: readonly VolumeChange[],
 ): ChangedVolume {
+  assertNotInDoubt(before, operation, changes);
   const events: VolumeHappening[] = [];
   let record = before;
   for (const change of changes) {
@@ -58,6 +59,27 @@ export function inSyncOf(record: VolumeRecord): readonly string[] {
   return record.replicas
     .filter((replica) => replica.mode === ReplicaMode.rw)
     .map((replica) => replica.id);
+}
+
+/** An operation that holds the volume may end; of new ones only a delete may begin. */
+function assertNotInDoubt(
+  record: VolumeRecord,
+  operation: string | null,
+  changes: readonly VolumeChange[],
+): void {
+  if (record.inDoubt === undefined || operation === null || record.operation === operation) return;
+  const isDelete = changes.some(({ type, ...rest }) => {
+    return type === 'transition' && 'event' in rest && rest.event === 'delete';
+  });
+  if (!isDelete && changes.some(({ type }) => type === 'claim')) throw volumeInDoubt(record);
+}
+
+export function volumeInDoubt(record: VolumeRecord): Error {
+  return lariatError(
+    'VOLUME_IN_DOUBT',
+    `It is not known whether the record of volume '${record.name}' is the newest (${(record.inDoubt ?? []).join('; ')}): bring its nodes back and run 'lariat recover'.`,
+    { volume: record.id, reasons: record.inDoubt ?? [] },
+  );
 }
 
 function assertMayChange(

@@ -229,10 +229,12 @@ function exportLegs(deps: SagaDeps): Step {
           : await exportOne(context, record, choice.candidates);
       if (legs.length === 0) throw noLegLeft(record, lost);
       // Not clean from here on: the engine may write as soon as it runs.
-      await changeVolume(deps, context, [
+      const changed = await changeVolume(deps, context, [
         ...faults(deps, lost),
         { type: 'set-clean', clean: false },
       ]);
+      // Beside the replicas too: from now on none of them may be taken for clean, and who has left for a member.
+      await deps.volumes.confirm(changed);
       return { legs };
     },
     undo: async (context) => {
@@ -337,7 +339,8 @@ function startEngine(deps: SagaDeps): Step {
       const input = { volume, uuid, epoch, sizeBytes, legs };
       const started = await context.command(node, 'engine.start', input, { key: volume });
       // On record before the first write can be acknowledged without them (invariant 4): no host is let in yet.
-      await changeVolume(deps, context, faults(deps, started.lost));
+      const changed = await changeVolume(deps, context, faults(deps, started.lost));
+      if (started.lost.length > 0) await deps.volumes.confirm(changed);
       return { engine: started.endpoint };
     },
     undo: async (context) => {

@@ -197,6 +197,7 @@ export function createVolumeSaga(
             (record) => (record.operation === operation ? finished(operation, memory) : []),
             actor,
           );
+          await volumes.tell(record);
           return rememberVolume<CreateVolumeMemory>(record);
         },
       },

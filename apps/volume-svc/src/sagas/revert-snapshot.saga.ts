@@ -57,7 +57,8 @@ export function revertSnapshotSaga(deps: SagaDeps): SagaDefinition<OnSnapshot, R
               throw outcome.error;
             }),
           );
-          await changeVolume(deps, context, results.flat());
+          const changed = await changeVolume(deps, context, results.flat());
+          if (results.flat().length > 0) await deps.volumes.confirm(changed);
         },
       },
       finishStep<OnSnapshot, RevertMemory>(deps, (_record, { input }) => [

@@ -89,6 +89,7 @@ export function finishStep<Input extends OnVolume, Memory>(
         if (current.operation !== context.operation) return [];
         return [...changes(current, context), { type: 'release', operation: context.operation }];
       });
+      await deps.volumes.tell(record);
       return rememberVolume<Memory>(record);
     },
   };

@@ -79,25 +79,26 @@ test('old commands are pruned, and epochs are not', async () => {
   expect(journal.highestEpoch('vol-1')).toBe(4);
 });
 
+const lvol = (name: string, owner: string): OwnedLvol => ({
+  kind: 'lvol',
+  name,
+  uuid: null,
+  owner,
+  volume: 'vol-1',
+  operation: 'op-1',
+  epoch: null,
+  params: {
+    disk: 'disk-1',
+    lvolName: name,
+    role: 'head',
+    snapshot: null,
+    sizeBytes: 1,
+    sourceController: null,
+    revertTo: null,
+  },
+});
+
 test('records are found by kind and by owner alone', async () => {
-  const lvol = (name: string, owner: string): OwnedLvol => ({
-    kind: 'lvol',
-    name,
-    uuid: null,
-    owner,
-    volume: 'vol-1',
-    operation: 'op-1',
-    epoch: null,
-    params: {
-      disk: 'disk-1',
-      lvolName: name,
-      role: 'head',
-      snapshot: null,
-      sizeBytes: 1,
-      sourceController: null,
-      revertTo: null,
-    },
-  });
   // One name is a prefix of the other: a match by pattern would take both.
   await journal.putOwned(lvol('disk-1/rep-a', 'rep-a'));
   await journal.putOwned(lvol('disk-1/rep-ab', 'rep-ab'));
@@ -116,11 +117,16 @@ test('of two copies of a record the newer one is kept, in whatever order they co
     generation,
     revision,
   });
+  expect(await journal.keepRecord(copy(0, 9))).toBeUndefined();
+  await journal.putOwned(lvol('disk-1/rep-a', 'rep-a'));
   expect(journal.recordPosition('vol-1')).toBeUndefined();
-  expect(await journal.keepRecord(copy(0, 7))).toEqual({ generation: 0, revision: 7 });
-  expect(await journal.keepRecord(copy(0, 6))).toEqual({ generation: 0, revision: 7 });
+  const kept = { held: { generation: 0, revision: 7 }, isSame: true };
+  expect(await journal.keepRecord(copy(0, 7))).toEqual(kept);
+  expect(await journal.keepRecord(copy(0, 7))).toEqual(kept);
+  expect(await journal.keepRecord(copy(0, 6))).toEqual({ ...kept, isSame: false });
   // The same place again, with other words: the first to come is the one that was counted on.
-  expect(await journal.keepRecord({ ...copy(0, 7), name: 'other' })).toMatchObject({ revision: 7 });
+  const other = { ...copy(0, 7), name: 'other' };
+  expect(await journal.keepRecord(other)).toEqual({ ...kept, isSame: false });
   expect(journal.records()).toMatchObject([{ name: '0.7' }]);
   await Promise.all([journal.keepRecord(copy(1, 2)), journal.keepRecord(copy(0, 900))]);
   await reopen();

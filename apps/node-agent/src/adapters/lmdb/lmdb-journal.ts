@@ -11,7 +11,7 @@ import type { LariatError } from '@lariat/kernel';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { epochOf, refusal } from '../../domain/command-rules.js';
 import { OWNED_KINDS, type Owned, type OwnedKind, type OwnedOf } from '../../domain/ownership.js';
-import type { JournalPort } from '../../ports/journal.port.js';
+import type { JournalPort, KeptRecord } from '../../ports/journal.port.js';
 
 interface CommandEntry {
   readonly command: string;
@@ -137,18 +137,25 @@ export class LmdbJournal implements JournalPort {
     this.mirror.get(kind)?.delete(name);
   }
 
-  async keepRecord(record: VolumeRecord): Promise<RecordPosition> {
+  async keepRecord(record: VolumeRecord): Promise<KeptRecord | undefined> {
     const position = positionOf(record);
-    const held = await this.root.transaction(() => {
+    const kept = await this.root.transaction((): KeptRecord | undefined => {
+      if (!this.ownsPartOf(record.id)) return undefined;
       const known = this.copies.get(record.id);
-      const before = known === undefined ? undefined : positionOf(known);
+      const held = known === undefined ? undefined : positionOf(known);
       // One that comes late, or from a store that was set back, never replaces what is newer.
-      if (before !== undefined && comparePositions(before, position) >= 0) return before;
+      if (held !== undefined && comparePositions(held, position) >= 0)
+        return { held, isSame: JSON.stringify(known) === JSON.stringify(record) };
       void this.copies.put(record.id, record);
-      return position;
+      return { held: position, isSame: true };
     });
-    this.positions.set(record.id, held);
-    return held;
+    if (kept !== undefined) this.positions.set(record.id, kept.held);
+    return kept;
+  }
+
+  ownsPartOf(volume: string): boolean {
+    if (this.owned('raid', volume) !== undefined) return true;
+    return this.ownedOfKind('lvol').some((lvol) => lvol.volume === volume);
   }
 
   recordPosition(volume: string): RecordPosition | undefined {

@@ -1,0 +1,31 @@
+import { ReplicaMode, type VolumeRecord } from '@lariat/contracts';
+
+/** The nodes that a copy of the record belongs on: those of its replicas, and the one of its engine. */
+export function keepersOf(record: VolumeRecord): readonly string[] {
+  const nodes = record.replicas.map(({ node }) => node);
+  return [...new Set(record.attachment === null ? nodes : [...nodes, record.attachment.node])];
+}
+
+/**
+ * The nodes of the in-sync set. One of them must keep a change of the set before it counts: a recovery that has heard
+ * every replica that was or was becoming a member then knows of the newest record (docs/adr/0012).
+ */
+export function witnessesOf(record: VolumeRecord): readonly string[] {
+  const members = record.replicas.filter(({ mode }) => mode === ReplicaMode.rw);
+  return [...new Set(members.map(({ node }) => node))];
+}
+
+/** Whether the copies should follow a change at once. What only an operation needs while it runs is left out. */
+export function isWorthKeeping(before: VolumeRecord, after: VolumeRecord): boolean {
+  if (after.inDoubt !== undefined || after.state === 'creating') return false;
+  return (
+    after.operation === null ||
+    after.state === 'deleting' ||
+    after.replicas !== before.replicas ||
+    after.clean !== before.clean
+  );
+}
+
+/** Why a volume is in doubt whose node knows more of it than the store. */
+export const staleReason = (node: string): string =>
+  `node '${node}' keeps a newer record than the store: the store was set back`;
