@@ -47,6 +47,9 @@ export interface NodeSettings {
   readonly disks: Readonly<Record<string, DiskSettings>>;
 }
 
+/** What is on record of a node beside what its agent registers; the agent keeps a copy, for a store that has lost it. */
+export type KeptNode = Pick<NodeRecord, 'schedulable' | 'settings'>;
+
 export const DEFAULT_NODE_SETTINGS: NodeSettings = Object.freeze({
   tags: [],
   zone: null,

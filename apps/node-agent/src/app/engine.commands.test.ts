@@ -161,7 +161,7 @@ function watcher(report: () => Promise<void>): EngineWatch {
   const { journal, target, engines, controllers, queue } = node;
   const controlPlane = {
     reportEngine: report,
-    register: () => Promise.resolve(),
+    register: () => Promise.reject(new Error('no node registers in this test')),
     heartbeat: () => undefined,
     inventory: () => undefined,
     progress: () => undefined,

@@ -1,4 +1,10 @@
-import type { Heartbeat, Inventory, NodeRegistration } from '@lariat/contracts';
+import type {
+  Heartbeat,
+  Inventory,
+  KeptNode,
+  NodeRecord,
+  NodeRegistration,
+} from '@lariat/contracts';
 import { isRetryable, toLariatError } from '@lariat/kernel';
 import type { ControlPlanePort } from '../ports/control-plane.port.js';
 import type { JournalPort } from '../ports/journal.port.js';
@@ -20,6 +26,7 @@ const HEARTBEAT_MS = 1_000;
 /** Looks for changes; what changes faster is told once. */
 const CHANGE_POLL_MS = 250;
 const REGISTER_RETRY_MS = 500;
+const KEPT_NODE = 'node-record';
 
 /** Tells the services that the node lives, what it offers and what it holds. */
 export class Presence {
@@ -88,16 +95,34 @@ export class Presence {
       this.nextInventoryMs = now + REFRESH_MS;
       this.parts.controlPlane.inventory(inventory);
     }
-    const registration = this.parts.registration();
+    const kept = this.kept();
+    const registration: NodeRegistration = Object.assign(
+      {},
+      this.parts.registration(),
+      kept === undefined ? {} : { kept },
+    );
     const wanted = JSON.stringify(registration);
     const due = wanted !== this.told.registration || now >= this.nextRegistrationMs;
     if (due && !this.registering) void this.register(registration, wanted);
   }
 
+  /** What an operator has set on the node: a store that has lost its data is told of it again. */
+  private kept(): KeptNode | undefined {
+    const kept = this.parts.journal.setting(KEPT_NODE);
+    // Written below, by this very class.
+    return kept === undefined ? undefined : (kept as KeptNode);
+  }
+
+  private async keep({ schedulable, settings }: NodeRecord): Promise<void> {
+    const kept: KeptNode = { schedulable, ...(settings === undefined ? {} : { settings }) };
+    if (JSON.stringify(kept) !== JSON.stringify(this.kept()))
+      await this.parts.journal.putSetting(KEPT_NODE, kept);
+  }
+
   private async register(registration: NodeRegistration, text: string): Promise<void> {
     this.registering = true;
     try {
-      await this.parts.controlPlane.register(registration);
+      await this.keep(await this.parts.controlPlane.register(registration));
       this.told.registration = text;
       this.lastRefusal = '';
       this.nextRegistrationMs = performance.now() + REFRESH_MS;

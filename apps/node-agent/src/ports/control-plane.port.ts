@@ -2,13 +2,15 @@ import type {
   EngineReportRequest,
   Heartbeat,
   Inventory,
+  NodeRecord,
   NodeRegistration,
   ProgressReport,
 } from '@lariat/contracts';
 
 /** What the agent tells the services. */
 export interface ControlPlanePort {
-  register(registration: NodeRegistration): Promise<void>;
+  /** Answers what is on record of the node then. */
+  register(registration: NodeRegistration): Promise<NodeRecord>;
   /** Resolves once the volume's record holds the loss (invariant 4). */
   reportEngine(report: EngineReportRequest): Promise<void>;
   /** Fire and forget: a lost one is made up for by the next. */

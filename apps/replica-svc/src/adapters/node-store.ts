@@ -56,7 +56,7 @@ export class NodeStore {
   }
 
   /** A node that says what it has; new ones are made. */
-  async register(registration: NodeRegistration): Promise<NodeRecord> {
+  async register({ kept, ...registration }: NodeRegistration): Promise<NodeRecord> {
     const since = new Date(this.clock.nowMs()).toISOString();
     const fresh: NodeRecord = Object.assign({}, registration, {
       state: 'ready' as const,
@@ -68,7 +68,9 @@ export class NodeStore {
       this.records.cached(registration.name) ?? (await this.records.read(registration.name));
     if (known === undefined) {
       const event = { type: 'registered', data: { traddr: fresh.traddr, target: fresh.target } };
-      return (await this.records.create(fresh.name, fresh, [event], 'node-agent')).value;
+      const { schedulable = true, settings } = kept ?? {};
+      const made = { ...fresh, schedulable, ...(settings === undefined ? {} : { settings }) };
+      return (await this.records.create(fresh.name, made, [event], 'node-agent')).value;
     }
     const changed = await this.change(registration.name, (node) => {
       const returned = node.state !== 'ready';

@@ -5,12 +5,14 @@ import {
   IsArray,
   IsBoolean,
   IsInt,
+  IsObject,
   IsOptional,
   IsString,
   Min,
   ValidateBy,
   ValidateNested,
 } from 'class-validator';
+import type { KeptNode } from '../node.js';
 import type { VolumeChange, VolumeChangeType } from '../volume-change.js';
 import { IsLabels, IsReference, IsVolumeSize } from './fields.js';
 import { PlacementPolicyRequest } from './placement.dto.js';
@@ -77,6 +79,11 @@ export class NodeRegistration {
   @ValidateNested({ each: true })
   @Type(() => DiskRegistration)
   disks!: DiskRegistration[];
+
+  /** What was on record of the node when the agent last heard; counts for a node that is not on record. */
+  @IsOptional()
+  @IsObject()
+  kept?: KeptNode;
 }
 
 export class LostLeg {

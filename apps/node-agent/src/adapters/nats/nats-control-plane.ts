@@ -5,6 +5,7 @@ import {
   type EngineReportRequest,
   type Heartbeat,
   type Inventory,
+  type NodeRecord,
   type NodeRegistration,
   type ProgressReport,
 } from '@lariat/contracts';
@@ -25,8 +26,8 @@ export class NatsControlPlane implements ControlPlanePort {
     this.client = new LariatClient({ connection, actor: this.actor });
   }
 
-  async register(registration: NodeRegistration): Promise<void> {
-    await this.connected().request('internal.node.register', registration, {
+  async register(registration: NodeRegistration): Promise<NodeRecord> {
+    return this.connected().request('internal.node.register', registration, {
       timeoutMs: REQUEST_TIMEOUT_MS,
     });
   }
