@@ -23,8 +23,8 @@ export interface E2eCluster {
   leftovers(settleMs?: number): Promise<readonly string[]>;
   /** Entries of the record buckets, by bucket. */
   records(): Promise<Readonly<Record<string, number>>>;
-  /** Stops it; rejects when a process of it is left. */
-  stop(): Promise<void>;
+  /** Stops it; rejects when a process of it is left. With `keep` its data folder stays, for another start. */
+  stop(keep?: 'keep'): Promise<void>;
 }
 
 /** Processes that have the folder on their command line. */
@@ -56,14 +56,14 @@ export async function until<T>(
   }
 }
 
-export async function startE2e(options: Omit<ClusterOptions, 'dataDir'> = {}): Promise<E2eCluster> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'lariat-e2e-'));
+export async function startE2e(options: Partial<ClusterOptions> = {}): Promise<E2eCluster> {
+  const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'lariat-e2e-'));
   const cluster = await startCluster({
-    dataDir,
     nodes: 3,
     diskSizeBytes: 512 * MIB,
     env: { ...process.env, LARIAT_REBUILD_GRACE_MS: '86400000' },
     ...options,
+    dataDir,
   });
   const agents = cluster.processes().filter(({ kind }) => kind === 'agent');
   await waitForNodes(
@@ -109,11 +109,11 @@ export async function startE2e(options: Omit<ClusterOptions, 'dataDir'> = {}): P
       }
       return counts;
     },
-    stop: async () => {
+    stop: async (keep) => {
       await connection.close();
       await cluster.stop();
       const left = processesOf(dataDir);
-      rmSync(dataDir, { recursive: true, force: true });
+      if (keep === undefined) rmSync(dataDir, { recursive: true, force: true });
       if (left.length > 0) throw new Error(`processes are left: ${left.join('; ')}`);
     },
   };

@@ -7,6 +7,7 @@ import { addEventCommand } from './commands/event.js';
 import { addDiskCommands, addNodeCommands } from './commands/node.js';
 import { addImageCommands } from './commands/image.js';
 import { addOperationCommands } from './commands/operation.js';
+import { addRecoverCommand } from './commands/recover.js';
 import { addReplicaCommands } from './commands/replica.js';
 import type { Runtime } from './commands/runtime.js';
 import { addSnapshotCommands } from './commands/snapshot.js';
@@ -65,6 +66,7 @@ export function createProgram(runtime: Runtime): Command {
   addImageCommands(program, runtime);
   addNodeCommands(program, runtime);
   addDiskCommands(program, runtime);
+  addRecoverCommand(program, runtime);
 
   program.commandsGroup('What happens:');
   addOperationCommands(program, runtime);

@@ -7,6 +7,7 @@ import { VolumeStore } from './adapters/volume-store.js';
 import { VOLUME_SERVICE, type VolumeService } from './app-tokens.js';
 import { InternalController } from './controllers/internal.controller.js';
 import { OperationController } from './controllers/operation.controller.js';
+import { RecoveryController } from './controllers/recovery.controller.js';
 import { SnapshotController } from './controllers/snapshot.controller.js';
 import { VolumeController } from './controllers/volume.controller.js';
 import { CopyKeeper } from './reconcilers/keep-copies.js';
@@ -17,6 +18,7 @@ import { deleteSnapshotSaga } from './sagas/delete-snapshot.saga.js';
 import { deleteVolumeSaga } from './sagas/delete-volume.saga.js';
 import { detachVolumeSaga } from './sagas/detach-volume.saga.js';
 import { expandVolumeSaga } from './sagas/expand-volume.saga.js';
+import { recoverClusterSaga } from './sagas/recover-cluster.saga.js';
 import { revertSnapshotSaga } from './sagas/revert-snapshot.saga.js';
 
 /** Stops what the module started when Nest shuts down. */
@@ -36,7 +38,7 @@ class Shutdown implements OnApplicationShutdown {
 
 export class VolumeSvcModule {
   static async register(context: PluginContext): Promise<DynamicModule> {
-    const { connection, commands, clock, log, instance } = context;
+    const { connection, client, commands, clock, log, instance } = context;
     const copies = new RecordCopies(commands, clock, log);
     const volumes = await VolumeStore.open(connection, clock, copies);
     const deps = { volumes, clock };
@@ -49,6 +51,7 @@ export class VolumeSvcModule {
       createSnapshotSaga(deps),
       deleteSnapshotSaga(deps),
       revertSnapshotSaga(deps),
+      recoverClusterSaga(deps),
     ]);
     const keeper = new CopyKeeper(connection, volumes, copies, log);
     const lease = await Lease.start({
@@ -69,10 +72,18 @@ export class VolumeSvcModule {
       operations: sagas.store,
       runner: sagas.runner,
       clock,
+      client,
+      commands,
     };
     return {
       module: VolumeSvcModule,
-      controllers: [VolumeController, SnapshotController, OperationController, InternalController],
+      controllers: [
+        VolumeController,
+        SnapshotController,
+        OperationController,
+        InternalController,
+        RecoveryController,
+      ],
       providers: [
         { provide: VOLUME_SERVICE, useValue: service },
         { provide: Shutdown, useValue: new Shutdown(sagas, lease, keeper) },

@@ -59,8 +59,11 @@ export async function mutate<Name extends MutationName>(
   return { done: true, reply: ended.result as unknown as RequestMap[Name]['reply'] };
 }
 
-/** Copies of data take as long as they take; no request should be open for that. */
-const LONG_REQUESTS: ReadonlySet<RequestName> = new Set<RequestName>(['replica.rebuild']);
+/** Copies of data, and questions to all nodes, take as long as they take; no request should be open for that. */
+const LONG_REQUESTS: ReadonlySet<RequestName> = new Set<RequestName>([
+  'replica.rebuild',
+  'cluster.recover',
+]);
 
 /** Polls an operation to its end, showing where it is; throws its error when it failed. */
 export async function followOperation(

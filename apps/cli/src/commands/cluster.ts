@@ -3,12 +3,15 @@ import { askSupervisor, type ControlRequest } from '../cluster/control.js';
 import type { ProcessRecord } from '../cluster/cluster-file.js';
 import { processTable, toProcessViews } from './cluster-view.js';
 import { offline, parseSize, type Runtime } from './runtime.js';
+import { addRecoverCommand } from './recover.js';
 
 /** For trying out what happens: nodes come, go and die. */
 export function addClusterCommands(program: Command, runtime: Runtime): void {
   const cluster = program
     .command('cluster')
     .description('nodes and processes of the cluster that runs on this machine');
+  // By the name of its request too.
+  addRecoverCommand(cluster, runtime);
 
   const ask = (
     command: Command,

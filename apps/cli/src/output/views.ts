@@ -44,6 +44,7 @@ export function volumeDetails(volume: VolumeView): string {
     ['size', `${formatBytes(volume.sizeBytes)} (${volume.sizeBytes} bytes)`],
     ['state', volume.state],
     ['robustness', volume.robustness],
+    ['in doubt', (volume.inDoubt ?? []).join('; ')],
     ['content', volume.content.state],
     ['attached to', attachment === null ? '' : `${attachment.node} (${attachment.frontend})`],
     ['endpoint', attachment?.endpoint ?? ''],

@@ -3,6 +3,7 @@ import {
   BUCKETS,
   type NodeRecord,
   type Placement,
+  type PromisedReplica,
   hasCode,
 } from '@lariat/contracts';
 import { type Clock, newInstanceId } from '@lariat/kernel';
@@ -12,7 +13,7 @@ import { type BatchDecision, decideBatch } from '../domain/decide-batch.js';
 import { type DiskState, disksOf, sumOf } from '../domain/disk-state.js';
 import type { Promised } from '../domain/node-view.js';
 import { type PlaceRequest, placementError } from '../domain/place.js';
-import { withoutPromises } from '../domain/promises.js';
+import { isMissing, withRestored, withoutPromises } from '../domain/promises.js';
 import { AllocationIndex, type AllocationRecords } from './allocation-records.js';
 import { growPromises } from './grow-promises.js';
 import { LEASE_MS, type LeaseHolder, settleLeases } from './settle-leases.js';
@@ -82,6 +83,39 @@ export class Allocator {
   async release(replicas: readonly string[]): Promise<void> {
     await this.refreshFor(replicas);
     await this.takeBack(replicas, () => true);
+  }
+
+  /** Promises what replicas have already; answers how many had no promise as large. */
+  async restore(replicas: readonly PromisedReplica[], dryRun: boolean): Promise<number> {
+    const expiresAtMs = this.clock.nowMs() + LEASE_MS;
+    const token = newInstanceId();
+    let restored = 0;
+    for (const disk of new Set(replicas.map((replica) => replica.disk))) {
+      const mine = replicas.filter((replica) => replica.disk === disk);
+      const promises = mine.map(({ replica, volume, sizeBytes }) => ({
+        replica,
+        sizeBytes,
+        lease: { volume, token, expiresAtMs },
+      }));
+      const known = await this.records.read(disk);
+      const before = known?.value ?? { disk, node: mine[0]?.node ?? '', replicas: {} };
+      const missing = promises.filter((promise) => isMissing(before, promise));
+      restored += missing.length;
+      if (dryRun || missing.length === 0) continue;
+      const restore = (record: AllocationRecord): AllocationRecord =>
+        withRestored(record, promises);
+      if (known === undefined) await this.records.create(disk, restore(before), [], ACTOR);
+      else
+        await this.records.change(
+          disk,
+          (record) => {
+            const value = restore(record);
+            return value === record ? undefined : { value, events: [] };
+          },
+          ACTOR,
+        );
+    }
+    return restored;
   }
 
   /** Ends or settles the leases that have run out, as `holderOf` finds the volumes. */

@@ -3,6 +3,7 @@ import {
   ReleaseRequest,
   ReserveGrowthRequest,
   ReserveRequest,
+  RestoreAllocationsRequest,
 } from '@lariat/contracts';
 import { OnRequest } from '@lariat/messaging';
 import { Controller, Inject } from '@nestjs/common';
@@ -25,6 +26,12 @@ export class PlacementController {
   async grow(@Payload() request: ReserveGrowthRequest): Promise<Nothing> {
     await this.service.allocator.grow(request.replicas, request.sizeBytes);
     return {};
+  }
+
+  @OnRequest('internal.placement.restore')
+  async restore(@Payload() request: RestoreAllocationsRequest): Promise<{ restored: number }> {
+    const { replicas, dryRun } = request;
+    return { restored: await this.service.allocator.restore(replicas, dryRun) };
   }
 
   @OnRequest('internal.placement.release')

@@ -1,6 +1,12 @@
 import type { AllocationRecord, CapacityLease } from '@lariat/contracts';
 import { describe, expect, it } from 'vitest';
-import { withPromises, withSizes, withoutLeases, withoutPromises } from './promises.js';
+import {
+  withPromises,
+  withRestored,
+  withSizes,
+  withoutLeases,
+  withoutPromises,
+} from './promises.js';
 
 const lease = (token: string): CapacityLease => ({ volume: 'vol-1', token, expiresAtMs: 1 });
 const record = (given: Partial<AllocationRecord> = {}): AllocationRecord => ({
@@ -19,6 +25,18 @@ describe('a promise', () => {
     ]);
     expect(made.replicas).toEqual({ a: 10, b: 20, c: 5 });
     expect(made.leases).toEqual({ a: lease('two'), c: lease('two') });
+  });
+
+  it('of bytes that are there is put back whether it fits or not, never made smaller, and once', () => {
+    const asked = [
+      { replica: 'a', sizeBytes: 9, lease: lease('two') },
+      { replica: 'b', sizeBytes: 30, lease: lease('two') },
+      { replica: 'c', sizeBytes: 5, lease: lease('two') },
+    ];
+    const restored = withRestored(record(), asked);
+    expect(restored.replicas).toEqual({ a: 10, b: 30, c: 5 });
+    expect(restored.leases).toEqual({ a: lease('one'), b: lease('two'), c: lease('two') });
+    expect(withRestored(restored, asked)).toBe(restored);
   });
 
   it('is taken back with its lease, but not one that another request has renewed', () => {

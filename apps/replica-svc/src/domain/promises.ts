@@ -25,6 +25,31 @@ export function withPromises(
   return { ...record, replicas, leases };
 }
 
+/**
+ * Promises what replicas have already, whether it fits or not: the bytes are there. Under a lease all the same: the
+ * volume may be on its way out.
+ */
+export function withRestored(
+  record: AllocationRecord,
+  promises: readonly NewPromise[],
+): AllocationRecord {
+  const missing = promises.filter((promise) => isMissing(record, promise));
+  if (missing.length === 0) return record;
+  const replicas = { ...record.replicas };
+  const leases = { ...record.leases };
+  for (const { replica, sizeBytes, lease } of missing) {
+    replicas[replica] = sizeBytes;
+    leases[replica] ??= lease;
+  }
+  return { ...record, replicas, leases };
+}
+
+/** Whether the replica is promised nothing on the disk, or less. */
+export const isMissing = (
+  record: AllocationRecord,
+  { replica, sizeBytes }: Pick<NewPromise, 'replica' | 'sizeBytes'>,
+): boolean => (record.replicas[replica] ?? -1) < sizeBytes;
+
 /** Takes promises back; `isMine` may spare one that another request has renewed. */
 export function withoutPromises(
   record: AllocationRecord,

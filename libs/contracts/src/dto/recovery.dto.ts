@@ -28,6 +28,9 @@ export class RecoverRequest extends MutatingRequest {
 }
 
 export class PromisedReplica {
+  @IsReference('volume')
+  volume!: string;
+
   @IsReference('replica')
   replica!: string;
 

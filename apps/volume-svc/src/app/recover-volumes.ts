@@ -1,0 +1,233 @@
+import {
+  type RecoveredVolume,
+  type RecoveryReport,
+  type VolumeRecord,
+  lariatError,
+} from '@lariat/contracts';
+import { type Clock, toLariatError } from '@lariat/kernel';
+import type { LariatClient, Versioned } from '@lariat/messaging';
+import { type SendToNode, surveyNodes } from '../adapters/survey-nodes.js';
+import type { VolumeStore } from '../adapters/volume-store.js';
+import {
+  type NodeAnswer,
+  type VolumeEvidence,
+  evidenceByVolume,
+  hearingOf,
+} from '../domain/recovery/evidence.js';
+import type { NodeTask } from '../domain/recovery/node-task.js';
+import { type VolumePlan, planVolume } from '../domain/recovery/plan-volume.js';
+import { describeVolume, reportOf } from '../domain/recovery/report.js';
+
+export interface RecoveryParts {
+  readonly volumes: VolumeStore;
+  readonly clock: Clock;
+  readonly client: Pick<LariatClient, 'request'>;
+  readonly send: SendToNode;
+  readonly actor: string;
+}
+
+export interface RecoveryWish {
+  readonly dryRun: boolean;
+  /** Names or ids. */
+  readonly acceptDataLoss: readonly string[];
+}
+
+/** What became, or would become, of one volume. */
+interface Outcome {
+  readonly volume: RecoveredVolume;
+  /** The record as the store has it now; null when it has none. */
+  readonly record: VolumeRecord | null;
+  readonly written: boolean;
+  readonly named: boolean;
+}
+
+/** Volumes worked on at once. */
+const SIDE_BY_SIDE = 8;
+/** Replicas in one request to placement. */
+const BATCH = 1_000;
+
+/**
+ * Asks all nodes, decides on each volume, and writes what was decided. Each volume stands for itself: one that can't be
+ * put back leaves the others alone. Done again, it finds what it has done and goes on.
+ */
+export async function recoverVolumes(
+  parts: RecoveryParts,
+  wish: RecoveryWish,
+): Promise<RecoveryReport> {
+  const answers = await surveyNodes(parts.client, parts.send);
+  const evidence = evidenceByVolume(answers);
+  assertKnown(wish.acceptDataLoss, evidence);
+  const outcomes = await sideBySide(evidence, (one) => recoverOne(parts, wish, answers, one));
+  const heard = new Set(evidence.map(({ volume }) => volume));
+  const others = parts.volumes.list().filter(({ id }) => !heard.has(id));
+  outcomes.push(...(await sideBySide(others, (record) => settled(parts, wish, record, record.id))));
+  return reportOf({
+    dryRun: wish.dryRun,
+    answers,
+    volumes: outcomes.map(({ volume }) => volume),
+    written: outcomes.some(({ written }) => written),
+    names: outcomes.filter(({ named }) => named).length,
+    allocations: await restoreAllocations(
+      parts,
+      wish,
+      outcomes.flatMap(({ record }) => record ?? []),
+    ),
+  });
+}
+
+async function sideBySide<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (let at = 0; at < items.length; at += SIDE_BY_SIDE)
+    results.push(...(await Promise.all(items.slice(at, at + SIDE_BY_SIDE).map(work))));
+  return results;
+}
+
+const isNamed = (names: readonly string[], { volume, copies }: VolumeEvidence): boolean =>
+  names.some((name) => name === volume || copies.some(({ record }) => record.name === name));
+
+/** A typing error must not read as "there was nothing to accept". */
+function assertKnown(names: readonly string[], evidence: readonly VolumeEvidence[]): void {
+  const unknown = names.filter((name) => !evidence.some((one) => isNamed([name], one)));
+  if (unknown.length === 0) return;
+  throw lariatError(
+    'VOLUME_NOT_FOUND',
+    `No node that answers keeps a record of ${unknown.map((name) => `'${name}'`).join(', ')}. See 'lariat recover --dry-run'.`,
+    { volumes: unknown },
+  );
+}
+
+async function recoverOne(
+  parts: RecoveryParts,
+  wish: RecoveryWish,
+  answers: readonly NodeAnswer[],
+  evidence: VolumeEvidence,
+): Promise<Outcome> {
+  const { volumes, clock } = parts;
+  const id = evidence.volume;
+  const stored = await volumes.read(id);
+  const plan = planVolume(evidence, {
+    hearing: hearingOf(answers),
+    stored: stored?.value,
+    wasDeleted: stored === undefined && (await volumes.deleted.has(id)),
+    acceptDataLoss: isNamed(wish.acceptDataLoss, evidence),
+    nowMs: clock.nowMs(),
+  });
+  try {
+    return await carryOut(parts, wish, plan, stored);
+  } catch (error) {
+    const { message } = toLariatError(error);
+    const record = plan.kind === 'left' ? null : plan.record;
+    return {
+      volume: describeVolume(id, record, 'not-recovered', [`it failed: ${message}`]),
+      record: stored?.value ?? null,
+      written: false,
+      named: false,
+    };
+  }
+}
+
+async function carryOut(
+  parts: RecoveryParts,
+  wish: RecoveryWish,
+  plan: VolumePlan,
+  stored: Versioned<VolumeRecord> | undefined,
+): Promise<Outcome> {
+  switch (plan.kind) {
+    case 'on-record':
+      return settled(parts, wish, plan.record, plan.record.id);
+    case 'left':
+      return {
+        volume: describeVolume(plan.id, plan.record, 'not-recovered', plan.notes),
+        record: stored?.value ?? null,
+        written: false,
+        named: false,
+      };
+    case 'in-doubt':
+    case 'put-back': {
+      const isSame = JSON.stringify(stored?.value) === JSON.stringify(plan.record);
+      const { name, named } = await reserveName(parts, wish, plan.record);
+      const record = { ...plan.record, name };
+      const tasks = plan.kind === 'put-back' ? plan.tasks : [];
+      const written = !isSame;
+      if (!wish.dryRun) {
+        for (const task of tasks) await carryOutTask(parts.send, task);
+        if (written) {
+          const restored = await parts.volumes.restore(record, stored, parts.actor);
+          if (plan.kind === 'put-back') await parts.volumes.tell(restored);
+        }
+      }
+      const renamed =
+        name === plan.record.name
+          ? []
+          : [`another volume is named '${plan.record.name}' by now: this one is named '${name}'`];
+      const outcome = plan.kind === 'put-back' ? 'recovered' : 'in-doubt';
+      const volume = describeVolume(record.id, record, outcome, [...plan.notes, ...renamed]);
+      return { volume, record, written, named };
+    }
+  }
+}
+
+/** One that is on record; its name is looked after all the same. */
+async function settled(
+  parts: RecoveryParts,
+  wish: RecoveryWish,
+  record: VolumeRecord,
+  id: string,
+): Promise<Outcome> {
+  const isMissing = (await parts.volumes.names.volumeOf(record.name)) === undefined;
+  // A delete gives the name back before it takes the record away.
+  const named = isMissing && isSettled((await parts.volumes.read(id))?.value);
+  if (named && !wish.dryRun) await parts.volumes.names.reserve(record.name, id);
+  return { volume: describeVolume(id, record, 'on-record', []), record, written: false, named };
+}
+
+/** No operation is about to change what it has. */
+const isSettled = (record: VolumeRecord | undefined): boolean =>
+  record !== undefined && record.operation === null;
+
+/** By its content: another task of a later run must not be taken for this one. */
+function carryOutTask(send: SendToNode, task: NodeTask): Promise<unknown> {
+  return send(
+    task.node,
+    task.command,
+    task.input as never,
+    `${task.node}/${JSON.stringify(task.input)}`,
+  );
+}
+
+const MAX_NAME_LENGTH = 63;
+
+/** The name that the volume gets: its own, unless a volume that was made since has it. */
+async function reserveName(
+  { volumes: { names } }: RecoveryParts,
+  { dryRun }: RecoveryWish,
+  { id, name }: VolumeRecord,
+): Promise<{ readonly name: string; readonly named: boolean }> {
+  const suffix = `-${id.slice(id.indexOf('-') + 1)}`;
+  const second = `${name.slice(0, MAX_NAME_LENGTH - suffix.length)}${suffix}`;
+  for (const wanted of [name, second]) {
+    const before = await names.volumeOf(wanted);
+    if (before === id) return { name: wanted, named: false };
+    if (before !== undefined) continue;
+    if (dryRun || (await names.reserve(wanted, id)) === id) return { name: wanted, named: true };
+  }
+  throw lariatError('VOLUME_NAME_TAKEN', `The names '${name}' and '${second}' are both taken.`);
+}
+
+async function restoreAllocations(
+  { client }: RecoveryParts,
+  { dryRun }: RecoveryWish,
+  records: readonly VolumeRecord[],
+): Promise<number> {
+  const replicas = records
+    .filter(isSettled)
+    .flatMap(({ id: volume, sizeBytes, replicas: all }) =>
+      all.map(({ id, node, disk }) => ({ volume, replica: id, node, disk, sizeBytes })),
+    );
+  let restored = 0;
+  for (let at = 0; at < replicas.length; at += BATCH) {
+    const batch = { replicas: replicas.slice(at, at + BATCH), dryRun };
+    restored += (await client.request('internal.placement.restore', batch)).restored;
+  }
+  return restored;
+}
