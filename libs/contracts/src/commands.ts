@@ -211,7 +211,12 @@ export interface CommandMap {
   /** What this node keeps and has of its volumes, a page at a time: those after `after`, by id. Changes nothing. */
   'record.survey': {
     input: { after: string | null };
-    output: { volumes: readonly SurveyedVolume[]; next: string | null };
+    /** `disks`: those that it knows and sees; a node that was installed anew knows none of the old ones. */
+    output: {
+      disks: readonly string[];
+      volumes: readonly SurveyedVolume[];
+      next: string | null;
+    };
   };
 }
 

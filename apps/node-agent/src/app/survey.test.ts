@@ -34,7 +34,8 @@ test('a survey tells the copy, the replicas with their chain, and the epoch of e
   await snapshot('rep-1', 'snap-b');
   await keep('vol-1', 5);
   await create('rep-9', 'vol-0');
-  const { volumes, next } = await survey();
+  const { disks, volumes, next } = await survey();
+  expect(disks).toEqual(['disk-1']);
   expect(next).toBeNull();
   expect(volumes).toMatchObject([
     { volume: 'vol-0', record: null, replicas: [{ replica: 'rep-9' }], engine: null, epoch: 0 },
@@ -63,6 +64,7 @@ test('what a disk that is not loaded, or a target that does not answer, holds is
   node.target.stores.delete('disk-1');
   node.target.lvols.clear();
   expect(await presence()).toBe('unknown');
+  expect((await survey()).disks).toEqual([]);
   node.target.stores.add('disk-1');
   expect(await presence()).toBe('absent');
   node.target.before = () => {

@@ -12,6 +12,8 @@ import type { TargetPort } from '../ports/target.port.js';
 import { reportOf } from './loss-reporter.js';
 
 export interface SurveyPage {
+  /** Disks that are on record here and loaded. */
+  readonly disks: readonly string[];
   readonly volumes: readonly SurveyedVolume[];
   /** Where the next page goes on; null after the last. */
   readonly next: string | null;
@@ -54,7 +56,13 @@ export class Survey {
       if (bytes >= PAGE_BYTES) break;
     }
     const last = volumes.at(-1)?.volume;
-    return { volumes, next: last === undefined || last === ids.at(-1) ? null : last };
+    const disks = this.journal.ownedOfKind('disk').map(({ name }) => name);
+    const loaded = disks.filter((disk) => sight?.loadedDisks.has(disk) === true);
+    return {
+      disks: loaded,
+      volumes,
+      next: last === undefined || last === ids.at(-1) ? null : last,
+    };
   }
 
   private volume(

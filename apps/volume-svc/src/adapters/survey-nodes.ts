@@ -21,7 +21,7 @@ export async function surveyNodes(
     nodes.map(async ({ name, state, reason }): Promise<NodeAnswer> => {
       if (state === 'down') return { node: name, answered: false, reason: `down: ${reason}` };
       try {
-        return { node: name, answered: true, volumes: await surveyNode(name, send) };
+        return { node: name, answered: true, ...(await surveyNode(name, send)) };
       } catch (error) {
         // No answer says nothing about what the node has (invariant 2).
         return { node: name, answered: false, reason: toLariatError(error).message };
@@ -30,7 +30,10 @@ export async function surveyNodes(
   );
 }
 
-async function surveyNode(node: string, send: SendToNode): Promise<readonly SurveyedVolume[]> {
+async function surveyNode(
+  node: string,
+  send: SendToNode,
+): Promise<{ readonly disks: readonly string[]; readonly volumes: readonly SurveyedVolume[] }> {
   const all: SurveyedVolume[] = [];
   for (let after: string | null = null; ;) {
     const key = `${node}/${after ?? ''}`;
@@ -41,7 +44,7 @@ async function surveyNode(node: string, send: SendToNode): Promise<readonly Surv
       key,
     );
     all.push(...page.volumes);
-    if (page.next === null) return all;
+    if (page.next === null) return { disks: page.disks, volumes: all };
     after = page.next;
   }
 }

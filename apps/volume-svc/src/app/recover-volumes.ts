@@ -15,7 +15,7 @@ import {
   hearingOf,
 } from '../domain/recovery/evidence.js';
 import type { NodeTask } from '../domain/recovery/node-task.js';
-import { type VolumePlan, planVolume } from '../domain/recovery/plan-volume.js';
+import { type VolumePlan, asStored, planVolume } from '../domain/recovery/plan-volume.js';
 import { describeVolume, reportOf } from '../domain/recovery/report.js';
 
 export interface RecoveryParts {
@@ -57,10 +57,13 @@ export async function recoverVolumes(
   const answers = await surveyNodes(parts.client, parts.send);
   const evidence = evidenceByVolume(answers);
   assertKnown(wish.acceptDataLoss, evidence);
-  const outcomes = await sideBySide(evidence, (one) => recoverOne(parts, wish, answers, one));
   const heard = new Set(evidence.map(({ volume }) => volume));
   const others = parts.volumes.list().filter(({ id }) => !heard.has(id));
-  outcomes.push(...(await sideBySide(others, (record) => settled(parts, wish, record, record.id))));
+  const found = [
+    ...(await sideBySide(evidence, (one) => recoverOne(parts, wish, answers, one))),
+    ...(await sideBySide(others, (record) => othersAsStored(parts, wish, record.id))),
+  ];
+  const outcomes = found.flatMap((outcome) => outcome ?? []);
   return reportOf({
     dryRun: wish.dryRun,
     answers,
@@ -101,7 +104,7 @@ async function recoverOne(
   wish: RecoveryWish,
   answers: readonly NodeAnswer[],
   evidence: VolumeEvidence,
-): Promise<Outcome> {
+): Promise<Outcome | undefined> {
   const { volumes, clock } = parts;
   const id = evidence.volume;
   const stored = await volumes.read(id);
@@ -116,7 +119,7 @@ async function recoverOne(
     return await carryOut(parts, wish, plan, stored);
   } catch (error) {
     const { message } = toLariatError(error);
-    const record = plan.kind === 'left' ? null : plan.record;
+    const record = 'record' in plan ? plan.record : null;
     return {
       volume: describeVolume(id, record, 'not-recovered', [`it failed: ${message}`]),
       record: stored?.value ?? null,
@@ -126,15 +129,28 @@ async function recoverOne(
   }
 }
 
+/** A volume of which no node tells anything. */
+async function othersAsStored(
+  parts: RecoveryParts,
+  wish: RecoveryWish,
+  id: string,
+): Promise<Outcome | undefined> {
+  const stored = await parts.volumes.read(id);
+  return stored === undefined ? undefined : carryOut(parts, wish, asStored(stored.value), stored);
+}
+
+/** Undefined for one that was deleted: there is nothing to tell of it. */
 async function carryOut(
   parts: RecoveryParts,
   wish: RecoveryWish,
   plan: VolumePlan,
   stored: Versioned<VolumeRecord> | undefined,
-): Promise<Outcome> {
+): Promise<Outcome | undefined> {
   switch (plan.kind) {
+    case 'deleted':
+      return undefined;
     case 'on-record':
-      return settled(parts, wish, plan.record, plan.record.id);
+      return settled(parts, wish, plan.record);
     case 'left':
       return {
         volume: describeVolume(plan.id, plan.record, 'not-recovered', plan.notes),
@@ -172,8 +188,8 @@ async function settled(
   parts: RecoveryParts,
   wish: RecoveryWish,
   record: VolumeRecord,
-  id: string,
 ): Promise<Outcome> {
+  const { id } = record;
   const isMissing = (await parts.volumes.names.volumeOf(record.name)) === undefined;
   // A delete gives the name back before it takes the record away.
   const named = isMissing && isSettled((await parts.volumes.read(id))?.value);

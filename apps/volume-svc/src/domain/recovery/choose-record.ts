@@ -86,8 +86,9 @@ function doubtOf(
 ): string | undefined {
   if (replica.mode === ReplicaMode.err) return undefined;
   const isBegun = foundReplica(replica, evidence) !== undefined;
-  // A rebuild that had made nothing yet.
-  if (replica.mode === ReplicaMode.wo && hearing.answered.has(replica.node) && !isBegun)
-    return undefined;
+  // A rebuild that had made nothing yet, if the node still knows the disk: one that was installed anew may have
+  // forgotten a replica that had become the only one.
+  const isRemembered = hearing.answered.get(replica.node)?.has(replica.disk) === true;
+  if (replica.mode === ReplicaMode.wo && isRemembered && !isBegun) return undefined;
   return missing(replica, evidence, hearing);
 }

@@ -7,7 +7,13 @@ import type {
 
 /** What one node told, or why it told nothing. */
 export type NodeAnswer =
-  | { readonly node: string; readonly answered: true; readonly volumes: readonly SurveyedVolume[] }
+  | {
+      readonly node: string;
+      readonly answered: true;
+      /** Disks that it knows and sees. */
+      readonly disks: readonly string[];
+      readonly volumes: readonly SurveyedVolume[];
+    }
   | { readonly node: string; readonly answered: false; readonly reason: string };
 
 export interface FoundReplica extends SurveyedReplica {
@@ -26,14 +32,19 @@ export interface VolumeEvidence {
 
 /** Which nodes were heard. */
 export interface Hearing {
-  readonly answered: ReadonlySet<string>;
+  /** Node -> the disks that it knows and sees. */
+  readonly answered: ReadonlyMap<string, ReadonlySet<string>>;
   /** Node -> why it did not answer. */
   readonly silent: ReadonlyMap<string, string>;
 }
 
 export function hearingOf(answers: readonly NodeAnswer[]): Hearing {
   return {
-    answered: new Set(answers.filter(({ answered }) => answered).map(({ node }) => node)),
+    answered: new Map(
+      answers.flatMap((answer) =>
+        answer.answered ? [[answer.node, new Set(answer.disks)] as const] : [],
+      ),
+    ),
     silent: new Map(
       answers.flatMap((answer) => (answer.answered ? [] : [[answer.node, answer.reason]])),
     ),

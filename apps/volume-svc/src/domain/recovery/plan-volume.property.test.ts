@@ -5,7 +5,7 @@ import { inSyncOf } from '../apply-change.js';
 import { newReplica, newVolumeRecord } from '../volume-record.test-support.js';
 import { type NodeAnswer, evidenceByVolume, hearingOf } from './evidence.js';
 import { type VolumePlan, planVolume } from './plan-volume.js';
-import { found, silent, tells } from './recovery.test-support.js';
+import { answers, found, silent, tells } from './recovery.test-support.js';
 
 /** What befalls a node between the loss of the store and the recovery. */
 type Fate = 'answers' | 'silent' | 'reinstalled';
@@ -90,7 +90,7 @@ class Life {
       const [node, replica] = [`n${at + 1}`, `r${at + 1}`];
       const fate = fates[at] ?? 'answers';
       if (fate === 'silent') return silent(node);
-      if (fate === 'reinstalled') return { node, answered: true, volumes: [] };
+      if (fate === 'reinstalled') return { ...answers(node), disks: [] };
       return tells(node, this.copies.get(node) ?? null, [found(replica)]);
     });
   }

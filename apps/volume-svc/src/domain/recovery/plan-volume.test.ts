@@ -3,17 +3,17 @@ import { describe, expect, it } from 'vitest';
 import { inSyncOf } from '../apply-change.js';
 import { type NodeAnswer, evidenceByVolume, hearingOf } from './evidence.js';
 import { type PlanContext, type VolumePlan, planVolume } from './plan-volume.js';
-import { VOLUME, found, silent, tells, withModes } from './recovery.test-support.js';
+import { VOLUME, answers, found, silent, tells, withModes } from './recovery.test-support.js';
 
-function plan(answers: readonly NodeAnswer[], given: Partial<PlanContext> = {}): VolumePlan {
-  const [evidence] = evidenceByVolume(answers);
+function plan(heard: readonly NodeAnswer[], given: Partial<PlanContext> = {}): VolumePlan {
+  const [evidence] = evidenceByVolume(heard);
   if (evidence === undefined) throw new Error('nobody tells of a volume');
   const context = { stored: undefined, wasDeleted: false, acceptDataLoss: false, nowMs: 7 };
-  return planVolume(evidence, { hearing: hearingOf(answers), ...context, ...given });
+  return planVolume(evidence, { hearing: hearingOf(heard), ...context, ...given });
 }
 const notesOf = (result: VolumePlan): string => ('notes' in result ? result.notes.join('; ') : '');
 function recordOf(result: VolumePlan): VolumeRecord {
-  if (result.kind === 'left' || result.record === null) throw new Error(JSON.stringify(result));
+  if (result.kind === 'deleted' || result.record === null) throw new Error(JSON.stringify(result));
   return result.record;
 }
 
@@ -66,8 +66,8 @@ describe('a volume that the store has lost', () => {
   ])(
     'is in doubt when a member of its in-sync set %s: that one may have gone on alone',
     (_, answer, why) => {
-      const answers = [tells('n1', all, [found('r1')]), tells('n2', all, [found('r2')]), answer];
-      const result = plan(answers);
+      const heard = [tells('n1', all, [found('r1')]), tells('n2', all, [found('r2')]), answer];
+      const result = plan(heard);
       expect(result.kind).toBe('in-doubt');
       expect(notesOf(result)).toMatch(why);
       // What was found stays as it is, for the next try.
@@ -78,7 +78,7 @@ describe('a volume that the store has lost', () => {
       });
       expect(recordOf(result).inDoubt).toHaveLength(1);
 
-      const accepted = plan(answers, { acceptDataLoss: true });
+      const accepted = plan(heard, { acceptDataLoss: true });
       expect(accepted.kind).toBe('put-back');
       expect(inSyncOf(recordOf(accepted))).toEqual(['r1', 'r2']);
       // One of them is chosen at the next attach, the other resynced.
@@ -91,7 +91,9 @@ describe('a volume that the store has lost', () => {
     const joining = withModes(['RW', 'RW', 'WO']);
     const two = [tells('n1', joining, [found('r1')]), tells('n2', joining, [found('r2')])];
     expect(plan([...two, silent('n3')]).kind).toBe('in-doubt');
-    expect(plan([...two, { node: 'n3', answered: true, volumes: [] }]).kind).toBe('put-back');
+    expect(plan([...two, answers('n3')]).kind).toBe('put-back');
+    // Installed anew: it may have had the replica, and the replica may have become the only one.
+    expect(plan([...two, { ...answers('n3'), disks: [] }]).kind).toBe('in-doubt');
   });
 
   it('is settled when it was in doubt and its last node is back', () => {
@@ -142,7 +144,7 @@ describe('a volume that the store has lost', () => {
   });
 
   it('that was deleted, or whose last replica is gone, is not put back', () => {
-    expect(plan(everyone(all), { wasDeleted: true }).kind).toBe('left');
+    expect(plan(everyone(all), { wasDeleted: true }).kind).toBe('deleted');
     const gone = ['n1', 'n2', 'n3'].map((node) => tells(node, node === 'n1' ? all : null, []));
     expect(plan(gone).kind).toBe('left');
   });
@@ -170,6 +172,25 @@ describe('a volume that the store has', () => {
     expect(inSyncOf(recordOf(result))).toEqual(['r1', 'r2']);
     const busy = plan(everyone(degraded), { stored: { ...all, revision: 9, operation: 'op' } });
     expect(busy.kind).toBe('left');
+  });
+});
+
+describe('a volume that is in doubt in the store', () => {
+  const stored = { ...all, revision: 12, inDoubt: ['set back'] };
+
+  it('stays so when no node keeps anything, and when all that they keep is older', () => {
+    const silentOnes = plan([tells('n1', null, [found('r1')])], { stored });
+    expect(silentOnes).toMatchObject({ kind: 'in-doubt', record: stored });
+    const older = plan(everyone(all), { stored });
+    expect(older.kind).toBe('in-doubt');
+    expect(notesOf(older)).toContain('newer than all copies');
+  });
+
+  it('is settled by the copy that brought the doubt', () => {
+    const degraded = withModes(['RW', 'RW', 'ERR'], { revision: 14 });
+    const result = plan(everyone(degraded), { stored });
+    expect(result.kind).toBe('put-back');
+    expect(inSyncOf(recordOf(result))).toEqual(['r1', 'r2']);
   });
 });
 

@@ -16,6 +16,8 @@ import { settleChain } from './settle-chain.js';
 export type VolumePlan =
   /** The store has it, as new as any node. */
   | { readonly kind: 'on-record'; readonly record: VolumeRecord }
+  /** What nodes still have of it goes by itself. */
+  | { readonly kind: 'deleted' }
   /** Left as it is. */
   | {
       readonly kind: 'left';
@@ -53,10 +55,10 @@ export function planVolume(evidence: VolumeEvidence, context: PlanContext): Volu
     record,
     notes,
   });
+  if (stored === undefined && context.wasDeleted) return { kind: 'deleted' };
   const chosen = chooseRecord(evidence, hearing);
   if (chosen === undefined) {
-    if (stored !== undefined) return { kind: 'on-record', record: stored };
-    if (context.wasDeleted) return left(null, DELETED);
+    if (stored !== undefined) return asStored(stored);
     const where = evidence.replicas.map(({ replica, node }) => `${replica} on ${node}`).join(', ');
     return left(null, `no node keeps its record; left as they are: ${where || 'its engine'}`);
   }
@@ -70,16 +72,26 @@ export function planVolume(evidence: VolumeEvidence, context: PlanContext): Volu
         `operation ${stored.operation} still works on it: try again when it ended`,
       );
   }
-  if (context.wasDeleted) return left(record, DELETED);
   if (record.state === 'deleting') return asDeleting(record, evidence);
   if (isGone(record, evidence, hearing))
     return left(record, 'its nodes answer, and none has a replica of it any more');
-  const { doubts } = chosen;
+  const isBeforeDoubt =
+    stored?.inDoubt !== undefined && comparePositions(positionOf(stored), positionOf(record)) > 0;
+  const doubts = isBeforeDoubt
+    ? [
+        ...chosen.doubts,
+        'the record in the store, which was in doubt already, is newer than all copies',
+      ]
+    : chosen.doubts;
   if (doubts.length > 0 && !acceptDataLoss) return inDoubt(record, evidence, doubts);
   return putBack(record, evidence, context, doubts);
 }
 
-const DELETED = 'it was deleted; what nodes still have of it goes by itself';
+/** No node keeps a copy that says otherwise. */
+export const asStored = (record: VolumeRecord): VolumePlan =>
+  record.inDoubt === undefined
+    ? { kind: 'on-record', record }
+    : { kind: 'in-doubt', record, notes: record.inDoubt };
 
 function isGone(record: VolumeRecord, evidence: VolumeEvidence, hearing: Hearing): boolean {
   return (

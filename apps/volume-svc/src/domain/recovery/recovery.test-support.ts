@@ -41,8 +41,16 @@ export function tells(
     epoch: 0,
     ...given,
   };
-  return { node, answered: true, volumes: [volume] };
+  return { ...answers(node), volumes: [volume] };
 }
+
+/** A node that knows its disk, and of no volume. */
+export const answers = (node: string): Extract<NodeAnswer, { answered: true }> => ({
+  node,
+  answered: true,
+  disks: [`disk-of-${node}`],
+  volumes: [],
+});
 
 export const silent = (node: string): NodeAnswer => ({ node, answered: false, reason: 'down' });
 
