@@ -1,0 +1,171 @@
+import { join } from 'node:path';
+import { type SurveyedVolume, type VolumeRecord, lariatError } from '@lariat/contracts';
+import { systemClock, toLariatError } from '@lariat/kernel';
+import { connectNats } from '@lariat/messaging';
+import { createLog } from '@lariat/telemetry';
+import { type TestNats, findNatsBinary, startNats } from '@lariat/testing';
+import type { NatsConnection } from '@nats-io/nats-core';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { RecordCopies } from '../adapters/record-copies.js';
+import { VolumeStore } from '../adapters/volume-store.js';
+import { found } from '../domain/recovery/recovery.test-support.js';
+import { newReplica, newVolumeRecord } from '../domain/volume-record.test-support.js';
+import { type RecoveryParts, recoverVolumes } from './recover-volumes.js';
+
+const binary = findNatsBinary(join(import.meta.dirname, '..', '..', '..', '..'));
+
+/** One node that has a volume of one replica for each record. */
+class OneNode {
+  readonly done: string[] = [];
+  refuses: (command: string) => boolean = () => false;
+
+  constructor(private readonly volumes: readonly SurveyedVolume[]) {}
+
+  readonly send = ((node: string, command: string): Promise<unknown> => {
+    if (this.refuses(command)) return Promise.reject(lariatError('SNAPSHOT_IN_USE', 'has clones'));
+    if (command !== 'record.survey') this.done.push(`${node} ${command}`);
+    const answer = { disks: ['d'], volumes: this.volumes, next: null };
+    return Promise.resolve(command === 'record.survey' ? answer : {});
+  }) as unknown as RecoveryParts['send'];
+}
+
+const recordOf = (id: string, name: string, given: Partial<VolumeRecord> = {}): VolumeRecord =>
+  newVolumeRecord({
+    id,
+    name,
+    revision: 4,
+    replicaCount: 1,
+    replicas: [newReplica(`rep-of-${id}`, 'n1')],
+    ...given,
+  });
+const surveyOf = (record: VolumeRecord, snapshots: readonly string[] = []): SurveyedVolume => ({
+  volume: record.id,
+  record,
+  replicas: [found(`rep-of-${record.id}`, snapshots)],
+  engine: null,
+  epoch: 1,
+});
+
+describe.skipIf(binary === undefined)('a recovery into an empty store', () => {
+  let nats: TestNats;
+  let connection: NatsConnection;
+  let volumes: VolumeStore;
+  let promised: { replica: string; sizeBytes: number }[];
+
+  beforeEach(async () => {
+    nats = await startNats(binary ?? '');
+    connection = await connectNats({ servers: nats.url, name: 'test' });
+    const log = createLog('test', 'error', () => undefined);
+    const nobody = { send: () => Promise.reject(lariatError('DEADLINE_EXCEEDED', 'none')) };
+    volumes = await VolumeStore.open(
+      connection,
+      systemClock,
+      new RecordCopies(nobody, systemClock, log),
+    );
+    promised = [];
+  });
+  afterEach(async () => {
+    await connection.close();
+    await nats.stop();
+  });
+
+  const recover = (node: OneNode, dryRun = false, acceptDataLoss: readonly string[] = []) => {
+    const request = (name: string, body: unknown): Promise<unknown> => {
+      if (name === 'node.list')
+        return Promise.resolve({ nodes: [{ name: 'n1', state: 'ready', reason: '' }] });
+      const { replicas, dryRun: dry } = body as { replicas: typeof promised; dryRun: boolean };
+      const missing = replicas.filter((one) => !promised.some((p) => p.replica === one.replica));
+      if (!dry) promised.push(...missing);
+      return Promise.resolve({ restored: missing.length });
+    };
+    const client = { request } as unknown as RecoveryParts['client'];
+    const parts = { volumes, clock: systemClock, client, send: node.send, actor: 'test' };
+    return recoverVolumes(parts, { dryRun, acceptDataLoss });
+  };
+
+  it('writes records, names and allocations once, and nothing in a dry run', async () => {
+    const a = recordOf('vol-aaaaaaaaaaaa', 'a');
+    const node = new OneNode([surveyOf(a)]);
+    expect(await recover(node, true)).toMatchObject({ changed: true, names: 1, allocations: 1 });
+    expect(await volumes.read(a.id)).toBeUndefined();
+    expect(await volumes.names.volumeOf('a')).toBeUndefined();
+    expect(promised).toEqual([]);
+
+    expect(await recover(node)).toMatchObject({ changed: true, names: 1, allocations: 1 });
+    expect((await volumes.read(a.id))?.value).toEqual({ ...a, generation: 1, revision: 5 });
+    expect(await volumes.names.volumeOf('a')).toBe(a.id);
+    expect(promised).toMatchObject([{ replica: `rep-of-${a.id}`, sizeBytes: a.sizeBytes }]);
+
+    expect(await recover(node)).toMatchObject({ changed: false, onRecord: 1, volumes: [] });
+  });
+
+  it('puts a name back that is missing alone', async () => {
+    const a = recordOf('vol-aaaaaaaaaaaa', 'a');
+    await volumes.create(a, 'test');
+    const node = new OneNode([surveyOf(a)]);
+    expect(await recover(node)).toMatchObject({ changed: true, names: 1, onRecord: 1 });
+    expect(await volumes.names.volumeOf('a')).toBe(a.id);
+  });
+
+  it('names a volume anew whose name was taken since', async () => {
+    const a = recordOf('vol-aaaaaaaaaaaa', 'a');
+    await volumes.names.reserve('a', 'vol-bbbbbbbbbbbb');
+    const report = await recover(new OneNode([surveyOf(a)]));
+    expect(report.volumes).toMatchObject([{ name: 'a-aaaaaaaaaaaa', outcome: 'recovered' }]);
+    expect((await volumes.find('a-aaaaaaaaaaaa')).id).toBe(a.id);
+    expect(await volumes.names.volumeOf('a')).toBe('vol-bbbbbbbbbbbb');
+    expect(await recover(new OneNode([surveyOf(a)]))).toMatchObject({ changed: false });
+  });
+
+  it('writes no record before its nodes have ended what was half done, and goes on with the others', async () => {
+    const snapshot = { id: 's', name: 's', sizeBytes: 1, createdAt: '', parent: null, user: false };
+    const half = recordOf('vol-aaaaaaaaaaaa', 'a', { snapshots: [snapshot], headParent: 's' });
+    const whole = recordOf('vol-bbbbbbbbbbbb', 'b');
+    const node = new OneNode([surveyOf(half, ['s']), surveyOf(whole)]);
+    node.refuses = (command) => command === 'snapshot.delete';
+    const report = await recover(node);
+    expect(report.volumes).toMatchObject([
+      { name: 'a', outcome: 'not-recovered' },
+      { name: 'b', outcome: 'recovered' },
+    ]);
+    expect(report.volumes[0]?.notes.join()).toContain('has clones');
+    expect(await volumes.read(half.id)).toBeUndefined();
+
+    node.refuses = () => false;
+    const again = await recover(node);
+    expect(again.volumes).toMatchObject([{ name: 'a', outcome: 'recovered', snapshots: 0 }]);
+    expect(again.onRecord).toBe(1);
+    expect(node.done).toEqual(['n1 snapshot.delete']);
+    expect((await volumes.read(half.id))?.value).toMatchObject({ snapshots: [], headParent: null });
+  });
+
+  it('keeps a volume in doubt until its nodes tell, and takes a typing error for one', async () => {
+    const replicas = [newReplica('rep-of-vol-aaaaaaaaaaaa', 'n1'), newReplica('r2', 'n2')];
+    const a = recordOf('vol-aaaaaaaaaaaa', 'a', { replicas });
+    const node = new OneNode([surveyOf(a)]);
+    expect((await recover(node)).volumes).toMatchObject([{ outcome: 'in-doubt' }]);
+    expect(await recover(node)).toMatchObject({
+      changed: false,
+      volumes: [{ outcome: 'in-doubt' }],
+    });
+    const claim = { type: 'claim', operation: 'op' } as const;
+    const refused = await volumes.change(a.id, 'op', [claim], 'test').catch(toLariatError);
+    expect(refused).toMatchObject({ code: 'VOLUME_IN_DOUBT' });
+    const mistyped = await recover(node, false, ['aa']).catch(toLariatError);
+    expect(mistyped).toMatchObject({ code: 'VOLUME_NOT_FOUND' });
+
+    expect((await recover(node, false, ['a'])).volumes).toMatchObject([{ outcome: 'recovered' }]);
+    const { inDoubt, clean, replicas: after } = await volumes.find('a');
+    expect({ inDoubt, clean }).toEqual({ inDoubt: undefined, clean: false });
+    expect(after.map(({ mode }) => mode)).toEqual(['RW', 'ERR']);
+  });
+
+  it('does not bring back a volume that was deleted', async () => {
+    const a = recordOf('vol-aaaaaaaaaaaa', 'a');
+    await volumes.create(a, 'test');
+    await volumes.remove(a.id, 'deleted', 'test');
+    const report = await recover(new OneNode([surveyOf(a)]));
+    expect(report).toMatchObject({ changed: false, onRecord: 0, volumes: [] });
+    expect(await volumes.read(a.id)).toBeUndefined();
+  });
+});
