@@ -45,6 +45,21 @@ export function removeReplicaSaga(
         },
       },
       {
+        // First: from the moment that the engine lets go of it, it misses what is acknowledged (invariant 4).
+        name: 'leave-set',
+        waitsFor: 'the record to be changed',
+        timeoutMs: 10_000,
+        retry: RETRY_BRIEFLY,
+        run: async (context) => {
+          const { engine = null } = context.memory;
+          const { replica } = context.input;
+          if (engine === null) return;
+          const atMs = deps.clock.nowMs();
+          const reason = 'it is being removed';
+          await changeVolume(context, [{ type: 'fault-replica', replica, reason, atMs }]);
+        },
+      },
+      {
         name: 'leave-engine',
         waitsFor: (_input, memory) =>
           `the engine on ${memory.engine?.node ?? 'no node'} to drop the leg`,
