@@ -7,7 +7,7 @@ import {
 } from '@lariat/nvme-tcp';
 import type { Log } from '../app/log.js';
 import type { TargetBdevs } from '../bdev/registry.js';
-import type { JsonObject } from '../rpc/method.js';
+import type { JsonObject, MethodCall } from '../rpc/method.js';
 import { Errno, RpcError } from '../rpc/rpc-error.js';
 import { findPath, type FoundPath } from './failover.js';
 import { NvmeBdev } from './nvme-bdev.js';
@@ -152,6 +152,25 @@ export class AttachedController {
       cntlid: this.connection.controllerId,
       host: { nqn: this.options.hostnqn, addr: '', svcid: '', no_shn_notification: false },
     };
+  }
+
+  /** The calls that attach it, one for each path. */
+  attachCalls(multipath: string): readonly MethodCall[] {
+    return this.paths.map((path) => ({
+      method: 'bdev_nvme_attach_controller',
+      params: {
+        name: this.name,
+        ...describeAddress(path),
+        hostnqn: path.hostnqn,
+        hdgst: path.headerDigest ?? false,
+        ddgst: path.dataDigest ?? false,
+        num_io_queues: path.ioQueueCount ?? 1,
+        ctrlr_loss_timeout_sec: secondsOf(path.ctrlrLossTimeoutMs),
+        reconnect_delay_sec: secondsOf(path.reconnectDelayMs),
+        fast_io_fail_timeout_sec: secondsOf(path.fastIoFailTimeoutMs),
+        multipath,
+      },
+    }));
   }
 
   private get state(): string {
@@ -322,4 +341,9 @@ function describeAddress({ traddr, trsvcid, subnqn }: NvmeTcpHostOptions): JsonO
     trsvcid,
     subnqn,
   };
+}
+
+/** -1 stays: it is for ever. */
+function secondsOf(ms = 0): number {
+  return ms < 0 ? -1 : ms / 1000;
 }

@@ -4,7 +4,7 @@ import { open, readFile, realpath, type FileHandle } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { BlockIoError, BlockIoFailure } from '@lariat/nvme-tcp';
 import { MIB } from '@lariat/kernel';
-import type { JsonObject } from '../../rpc/method.js';
+import type { JsonObject, MethodCall } from '../../rpc/method.js';
 import { Errno, RpcError } from '../../rpc/rpc-error.js';
 import { MeteredBdev } from '../metered-bdev.js';
 import { BlockingBudget } from './blocking-budget.js';
@@ -90,6 +90,20 @@ export class AioBdev extends MeteredBdev {
         readonly: readOnly,
         fallocate: false,
         nowait: false,
+      },
+    };
+  }
+
+  override get creation(): MethodCall {
+    const { filename, readOnly, blockSizeBytes } = this.options;
+    return {
+      method: 'bdev_aio_create',
+      params: {
+        name: this.name,
+        filename,
+        ...(blockSizeBytes === undefined ? {} : { block_size: blockSizeBytes }),
+        readonly: readOnly,
+        uuid: this.uuid,
       },
     };
   }

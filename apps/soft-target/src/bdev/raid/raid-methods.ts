@@ -32,6 +32,9 @@ const LEVELS: Readonly<Record<string, RaidLevel>> = {
   concat: RaidLevel.concat,
 };
 
+/** A window is in memory as a whole. */
+const MAX_WINDOW_BYTES = 16 * 1024 * 1024;
+
 /** The methods of module/bdev/raid/bdev_raid_rpc.c, bdev_raid_grow_base_bdev of Longhorn's SPDK, and two of Lariat's own. */
 export function raidMethods({ registry, raids, gates }: RaidMethodsDeps): MethodTable {
   const require = (name: string, message: string): RaidBdev => {
@@ -109,6 +112,22 @@ export function raidMethods({ registry, raids, gates }: RaidMethodsDeps): Method
             if (gateId !== undefined) gates.checkClosed(raid, gateId);
           }),
         );
+        return true;
+      },
+    ),
+    bdev_raid_set_options: method(
+      decodeObject({
+        process_window_size_kb: opt(uint32),
+        process_max_bandwidth_mb_sec: opt(uint32),
+      }),
+      ({ process_window_size_kb: windowKib, process_max_bandwidth_mb_sec: maxMibPerSecond }) => {
+        if (windowKib === 0) throw RpcError.errno('EINVAL');
+        raids.setRebuildOptions({
+          ...(windowKib === undefined
+            ? {}
+            : { windowBytes: Math.min(windowKib * 1024, MAX_WINDOW_BYTES) }),
+          ...(maxMibPerSecond === undefined ? {} : { maxMibPerSecond }),
+        });
         return true;
       },
     ),

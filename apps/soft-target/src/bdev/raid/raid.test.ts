@@ -270,6 +270,35 @@ test('an added leg is filled under load and is the same in the end', async () =>
   expect(await shown()).toMatchObject({ num_base_bdevs_operational: 2 });
 });
 
+test('a rebuild keeps to its bandwidth and its window', async () => {
+  await expect(
+    stack.call('bdev_raid_set_options', { process_window_size_kb: 0 }),
+  ).rejects.toMatchObject({ code: -22, message: 'Invalid argument' });
+  await stack.call('bdev_raid_set_options', {
+    process_window_size_kb: 512,
+    process_max_bandwidth_mb_sec: 10,
+  });
+  await mirror('a', 'b');
+  await stack.call('bdev_raid_remove_base_bdev', { name: 'b' });
+  const startedMs = performance.now();
+  await stack.call('bdev_raid_add_base_bdev', { raid_bdev: 'r', base_bdev: 'c' });
+  const seen = new Set<number>();
+  await expect
+    .poll(
+      async () => {
+        const process = (await shown())['process'] as { progress: { blocks: number } } | undefined;
+        if (process !== undefined) seen.add(process.progress.blocks);
+        return process;
+      },
+      { interval: 5, timeout: 10_000 },
+    )
+    .toBeUndefined();
+  // 8 MiB at 10 MiB a second, less the last window.
+  expect(performance.now() - startedMs).toBeGreaterThan(700);
+  expect(seen.size).toBeGreaterThan(4);
+  expect([...seen].every((blocks) => (blocks * 512) % (512 * 1024) === 0)).toBe(true);
+});
+
 test.each([
   ['raid0', 24],
   ['concat', 24],
