@@ -116,12 +116,12 @@ export class AttachedController {
 
   /** Connects anew, and moves the bdevs and their I/O over; when that fails, all stays as it was. */
   async reset(): Promise<void> {
-    const old = this.connection;
     const connection = await NvmeTcpHost.connect(this.options);
     if (this.deleting) {
       await connection.close();
       throw RpcError.errno('ENODEV');
     }
+    const old = this.connection;
     this.take(connection);
     await old.close();
   }
@@ -199,7 +199,7 @@ export class AttachedController {
       connection.on('connected', () => log.notice('controller connected again', fields)),
       connection.on('namespacesChanged', (changes) => this.changed(changes)),
       connection.on('lost', ({ reason }) => {
-        log.error('controller lost', { ...fields, reason: reason.message });
+        log.error('connection of a controller lost', { ...fields, reason: reason.message });
         void this.lost();
       }),
     ];
@@ -207,13 +207,16 @@ export class AttachedController {
     if (connection.state === 'lost') void this.lost();
   }
 
-  /** One that never reconnects has each of its other paths tried once; for the others that was done meanwhile. */
+  /**
+   * One that is not to reconnect for any time has each of its paths tried once. When that fails it stays, failed,
+   * with its bdevs, until it is reset or detached, as in SPDK. One whose time is up goes with its bdevs.
+   */
   private async lost(): Promise<void> {
-    if (this.options.ctrlrLossTimeoutMs === 0 && this.paths.length > 1) {
+    if (this.options.ctrlrLossTimeoutMs === 0) {
       this.lastSearch = this.failOver(undefined);
-      const isFound = await this.lastSearch;
+      await this.lastSearch;
       this.lastSearch = undefined;
-      if (isFound || this.deleting) return;
+      return;
     }
     this.deps.onLost(this);
     await this.detach();
@@ -229,12 +232,14 @@ export class AttachedController {
     });
   }
 
-  /** True when the bdevs stand on another path; the broken one is the last to be tried then. */
+  /** True when the bdevs stand on a connection that works; the broken path is the last to be tried then. */
   private async failOver(pauseMs: number | undefined): Promise<boolean> {
     const broken = this.connection;
-    const wantedState = pauseMs === undefined ? 'lost' : 'reconnecting';
+    const isLost = pauseMs === undefined;
+    const wantedState = isLost ? 'lost' : 'reconnecting';
     const found = await findPath({
-      candidates: () => this.paths.slice(1),
+      // While it reconnects, it does so itself on the path in use.
+      candidates: () => [...this.paths.slice(1), ...(isLost ? [this.options] : [])],
       isWanted: () => !this.deleting && this.connection === broken && broken.state === wantedState,
       pauseMs,
       onFailure: (path, error) => this.logFailure(path, error),
@@ -247,9 +252,11 @@ export class AttachedController {
   private switchTo({ path, connection }: FoundPath): void {
     const old = this.connection;
     const [active, ...others] = this.paths;
-    this.paths = [path, ...others.filter((each) => each !== path), active];
+    if (path !== active) {
+      this.paths = [path, ...others.filter((each) => each !== path), active];
+    }
     const { traddr, trsvcid, subnqn } = path;
-    this.deps.log.notice('controller failed over', {
+    this.deps.log.notice('controller connected anew', {
       controller: this.name,
       traddr,
       trsvcid,
