@@ -23,12 +23,16 @@ export interface RaidMethodsDeps {
   readonly gates: IoGates;
 }
 
-/** g_raid_level_names (module/bdev/raid/bdev_raid.c), less raid5f. */
-const LEVELS: Readonly<Record<string, RaidLevel>> = {
+/** bdev_raid_level of SPDK's schema. */
+const LEVEL_NAMES = ['raid0', '0', 'raid1', '1', 'raid5f', '5f', 'concat'] as const;
+const LEVELS: Readonly<Record<(typeof LEVEL_NAMES)[number], RaidLevel | undefined>> = {
   raid0: RaidLevel.raid0,
   '0': RaidLevel.raid0,
   raid1: RaidLevel.raid1,
   '1': RaidLevel.raid1,
+  // As in an SPDK that is built without it.
+  raid5f: undefined,
+  '5f': undefined,
   concat: RaidLevel.concat,
 };
 
@@ -47,18 +51,18 @@ export function raidMethods({ registry, raids, gates }: RaidMethodsDeps): Method
       decodeObject({
         name: str,
         strip_size_kb: opt(uint32),
-        raid_level: str,
+        raid_level: oneOf(...LEVEL_NAMES),
         base_bdevs: arrayOf(str),
         uuid: opt(uuid),
         superblock: opt(bool),
       }),
       ({ name, strip_size_kb: stripSizeKib, raid_level: levelName, ...rest }) => {
-        const level = LEVELS[levelName.toLowerCase()];
-        if (level === undefined) throw RpcError.invalidParams();
+        const level = LEVELS[levelName];
         if (rest.base_bdevs.includes('')) {
           throw RpcError.errno('EINVAL', 'The base bdev name cannot be empty: Invalid argument');
         }
         return saying(`Failed to create RAID bdev ${name}`, () => {
+          if (level === undefined) throw RpcError.errno('EINVAL');
           if (rest.superblock === true) throw RpcError.errno('ENOTSUP');
           raids.create({
             name,

@@ -270,6 +270,22 @@ test('an added leg is filled under load and is the same in the end', async () =>
   expect(await shown()).toMatchObject({ num_base_bdevs_operational: 2 });
 });
 
+test.each([
+  ['raid9', -32602, 'Invalid parameters'],
+  ['RAID1', -32602, 'Invalid parameters'],
+  ['raid5f', -22, 'Failed to create RAID bdev r: Invalid argument'],
+])('there is no level %s', async (level, code, message) => {
+  await expect(
+    stack.call('bdev_raid_create', {
+      name: 'r',
+      raid_level: level,
+      strip_size_kb: 64,
+      base_bdevs: ['a', 'b', 'c'],
+    }),
+  ).rejects.toMatchObject({ code, message });
+  expect(await stack.call('bdev_raid_get_bdevs', { category: 'all' })).toEqual([]);
+});
+
 test('a rebuild keeps to its bandwidth and its window', async () => {
   await expect(
     stack.call('bdev_raid_set_options', { process_window_size_kb: 0 }),
