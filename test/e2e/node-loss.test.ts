@@ -149,6 +149,37 @@ describe('a node that dies', () => {
     await client.request('volume.delete', { volume: 'x' });
     expect(await e2e.leftovers(40_000)).toEqual([]);
   }, 120_000);
+
+  it('is not counted on by the next attach when the volume is detached at once', async () => {
+    const { client, cluster } = e2e;
+    const { replicas } = await client.request('volume.create', {
+      name: 'y',
+      sizeBytes: 8 * MIB,
+      replicas: 2,
+    });
+    const [home, victim] = replicas;
+    if (home === undefined || victim === undefined) throw new Error('two replicas were made');
+    await client.request('volume.attach', { volume: 'y', node: home.node, frontend: 'nbd' });
+    const device = await e2e.open('y');
+    const data = randomBytes(BLOCK_BYTES);
+    await device.write(0, data);
+    await device.close();
+    await cluster.killNode(victim.node);
+    const detached = await client.request('volume.detach', { volume: 'y' }, { timeoutMs: 60_000 });
+    expect(detached).toMatchObject({ state: 'detached', robustness: 'degraded' });
+    expect(detached.replicas.find(({ id }) => id === victim.id)).toMatchObject({ mode: 'ERR' });
+    await cluster.startNode(victim.node);
+    const again = { volume: 'y', node: victim.node, frontend: 'nbd' } as const;
+    await until('an attach on the node that died', 20_000, () =>
+      client.request('volume.attach', again).catch(() => undefined),
+    );
+    const after = await e2e.open('y');
+    expect((await after.read(0, BLOCK_BYTES)).equals(data)).toBe(true);
+    await after.close();
+    await client.request('volume.detach', { volume: 'y' });
+    await client.request('volume.delete', { volume: 'y' });
+    expect(await e2e.leftovers(40_000)).toEqual([]);
+  }, 120_000);
 });
 
 async function connectTarget(cluster: E2eCluster['cluster'], node: string): Promise<SpdkClient> {

@@ -113,7 +113,11 @@ export interface CommandMap {
       lost: readonly { replica: string; reason: string }[];
     };
   };
-  'engine.stop': { input: { volume: string; epoch: number }; output: Nothing };
+  'engine.stop': {
+    input: { volume: string; epoch: number };
+    /** Replicas that had every write, and were flushed, when the engine ended; null when no one can tell: it had crashed. */
+    output: { inStep: readonly string[] | null };
+  };
   /** Takes a leg out of the raid before its target goes, so that no write waits for it. */
   'engine.remove-leg': {
     input: { volume: string; epoch: number; replica: string };

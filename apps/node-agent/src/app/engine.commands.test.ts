@@ -3,7 +3,14 @@ import { lariatError, replicaNqn, volumeNqn, type EngineLeg } from '@lariat/cont
 import { systemClock } from '@lariat/kernel';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { connectionLost } from '../testing/fake-target.js';
-import { context, fixture, silentLog, tempDir, type Fixture } from '../testing/fixture.js';
+import {
+  context,
+  fixture,
+  silentLog,
+  tempDir,
+  type Fixture,
+  newContext,
+} from '../testing/fixture.js';
 import { EngineWatch } from './engine-watch.js';
 import { LossReporter } from './loss-reporter.js';
 
@@ -211,6 +218,32 @@ test('an engine whose volume was taken away is stopped, and its held writes with
   expect(stopped).toEqual(['vol-1']);
   expect(node.journal.owned('raid', 'vol-1')).toBeUndefined();
   expect(node.target.calls.map(({ method }) => method)).not.toContain('lariat_raid_confirm_losses');
+});
+
+test('an engine that ends tells which replicas had every write, a second time as well', async () => {
+  reachable('rep-b', 'rep-c');
+  await start([await localLeg('rep-a'), remoteLeg('rep-b'), remoteLeg('rep-c')]);
+  const raid = node.target.raids.get('vol-1');
+  if (raid === undefined) throw new Error('no raid');
+  raid.bases = raid.bases.map((base) => (base === 'rep-bn1' ? null : base));
+  const command = newContext();
+  const stop = () => node.handlers['engine.stop']({ volume: 'vol-1', epoch: 1 }, command);
+  node.target.before = (method) => {
+    if (method === 'bdev_nvme_detach_controller') throw connectionLost();
+  };
+  await expect(stop()).rejects.toMatchObject({ code: 'SPDK_CONNECTION_LOST' });
+  expect(node.target.raids.size).toBe(0);
+  node.target.before = () => undefined;
+  expect(await stop()).toEqual({ inStep: ['rep-a', 'rep-c'] });
+  expect(node.journal.owned('raid', 'vol-1')).toBeUndefined();
+});
+
+test('nobody can tell of an engine that was not running when it was ended', async () => {
+  await start([await localLeg('rep-a')]);
+  node.target.raids.clear();
+  const stop = () => node.handlers['engine.stop']({ volume: 'vol-1', epoch: 1 }, newContext());
+  expect(await stop()).toEqual({ inStep: null });
+  expect(await stop()).toEqual({ inStep: null });
 });
 
 test('a poll that fails changes nothing', async () => {

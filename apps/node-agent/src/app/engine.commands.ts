@@ -3,6 +3,7 @@ import {
   lariatError,
   nodeHostNqn,
   replicaNqn,
+  type CommandMap,
   type EngineLeg,
 } from '@lariat/contracts';
 import { toLariatError, type Clock } from '@lariat/kernel';
@@ -19,6 +20,8 @@ import { isAbsent, isOutage } from './target-errors.js';
 
 const QUIESCE = 'lariat_bdev_quiesce';
 const GROW = 'bdev_raid_grow_base_bdev';
+
+type StopEvidence = CommandMap['engine.stop']['output'];
 
 export interface EngineCommandParts {
   readonly node: string;
@@ -130,9 +133,12 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
     return { endpoint, operational: members.map((leg) => leg.replica), lost };
   };
 
-  const stop: CommandHandlers['engine.stop'] = async ({ volume }) => {
-    await engines.tearDown(volume);
-    return {};
+  const stop: CommandHandlers['engine.stop'] = async ({ volume }, context) => {
+    const evidence = (context.noted() ?? { inStep: await engines.end(volume) }) as StopEvidence;
+    // A run that finds the raid gone could not tell any more.
+    await context.note(evidence);
+    await engines.forget(volume);
+    return evidence;
   };
 
   const removeLeg: CommandHandlers['engine.remove-leg'] = async ({ volume, epoch, replica }) => {

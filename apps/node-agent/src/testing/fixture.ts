@@ -28,7 +28,20 @@ export function tempDir(): { path: string; remove(): void } {
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-export const context: CommandContext = { operation: 'op-1', progress: () => undefined };
+export const context: CommandContext = newContext();
+
+/** Of a command that has not run before. */
+export function newContext(): CommandContext {
+  let noted: unknown;
+  return {
+    operation: 'op-1',
+    progress: () => undefined,
+    noted: () => noted,
+    note: async (value) => {
+      noted = value;
+    },
+  };
+}
 
 export function envelopeOf<Name extends CommandName>(
   command: Name,
