@@ -193,6 +193,12 @@ describe('a subsystem', () => {
     ],
     [
       'nvmf_subsystem_add_listener',
+      { nqn: NQN, listen_address: { ...LISTEN, traddr: '' } },
+      -32602,
+      'Invalid parameters',
+    ],
+    [
+      'nvmf_subsystem_add_listener',
       { nqn: NQN, listen_address: LISTEN, secure_channel: true },
       -32602,
       'Invalid parameters',

@@ -172,6 +172,8 @@ export class AioBdev extends MeteredBdev {
 }
 
 async function openFile({ filename, readOnly }: AioOptions): Promise<FileHandle> {
+  // Node takes it for a mistake of the program's, where it is one of the request.
+  if (filename.includes('\0')) throw RpcError.errno('EINVAL');
   try {
     return await (readOnly ? open(filename, constants.O_RDONLY) : openExclusively(filename));
   } catch (error) {
