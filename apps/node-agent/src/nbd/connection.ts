@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { MIB } from '@lariat/kernel';
+import type { ByteBudget } from './byte-budget.js';
 import type { ByteDevice } from './byte-device.js';
 import { ByteDriver } from './byte-driver.js';
 import { simpleReply, type ExportInfo } from './encode.js';
@@ -25,6 +26,7 @@ export class NbdConnection {
     private readonly socket: Socket,
     info: ExportInfo,
     private readonly device: ByteDevice,
+    private readonly budget: ByteBudget,
     private readonly onError: (reason: unknown) => void,
   ) {
     this.ended = new Promise((resolve) => (this.resolveEnded = resolve));
@@ -34,7 +36,7 @@ export class NbdConnection {
     });
     this.driver = new ByteDriver(session, () => this.isFull());
     socket.on('data', (chunk: Buffer) => this.feed(() => this.driver.push(chunk)));
-    socket.on('drain', () => this.feed(() => this.driver.advance()));
+    socket.on('drain', this.goOn);
     socket.on('error', (error: NodeJS.ErrnoException) => {
       // A client may leave whenever it likes; the agent does so to see whether the server listens.
       if (error.code === 'EPIPE' || error.code === 'ECONNRESET') socket.destroy();
@@ -42,6 +44,7 @@ export class NbdConnection {
     });
     socket.on('close', () => {
       this.closed = true;
+      this.budget.forget(this.goOn);
       this.settle();
     });
   }
@@ -60,6 +63,10 @@ export class NbdConnection {
     return new Promise((resolve) => this.idleWaiters.push(resolve));
   }
 
+  private readonly goOn = (): void => {
+    if (!this.closed) this.feed(() => this.driver.advance());
+  };
+
   private feed(step: () => void): void {
     try {
       step();
@@ -70,13 +77,21 @@ export class NbdConnection {
     }
     if (this.driver.isEnded) void this.idle().then(() => this.socket.end());
     // Bytes that nobody parses yet stay in the kernel, and in the client.
-    else if (this.isFull()) this.socket.pause();
+    else if (this.isFull()) this.pause();
     else this.socket.resume();
+  }
+
+  private pause(): void {
+    this.socket.pause();
+    if (this.budget.isSpent) this.budget.whenFree(this.goOn);
   }
 
   private isFull(): boolean {
     return (
-      this.requests >= MAX_REQUESTS || this.bytes >= MAX_BYTES || this.socket.writableNeedDrain
+      this.budget.isSpent ||
+      this.requests >= MAX_REQUESTS ||
+      this.bytes >= MAX_BYTES ||
+      this.socket.writableNeedDrain
     );
   }
 
@@ -85,6 +100,7 @@ export class NbdConnection {
     const weight = carries ? request.lengthBytes : 0;
     this.requests += 1;
     this.bytes += weight;
+    this.budget.take(weight);
     void execute(this.device, request).then((outcome) => {
       this.requests -= 1;
       this.bytes -= weight;
@@ -93,7 +109,8 @@ export class NbdConnection {
       }
       if (!this.closed) this.reply(request.cookie, outcome);
       this.settle();
-      if (!this.closed) this.feed(() => this.driver.advance());
+      this.goOn();
+      this.budget.give(weight);
     });
   }
 
