@@ -248,7 +248,7 @@ export class LvolStores {
         throw new Error(`the bdev of store ${uuid} is smaller than the store`);
       }
       if (this.findByName(record.name) !== undefined) {
-        throw new Error(`there is another store named ${record.name}`);
+        throw RpcError.errno('EEXIST', `there is another store named ${record.name}`);
       }
       const store = new LvolStore({ registry: this.deps.registry, base: bdev, metadata }, record);
       store.load();
