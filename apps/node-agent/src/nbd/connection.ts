@@ -95,13 +95,16 @@ export class NbdConnection {
     );
   }
 
+  /** What a client that has hung up had in the queue has no one to answer to. */
+  private readonly isWanted = (): boolean => !this.closed;
+
   private start(request: NbdRequest): void {
     const carries = request.type === NbdCommand.read || request.type === NbdCommand.write;
     const weight = carries ? request.lengthBytes : 0;
     this.requests += 1;
     this.bytes += weight;
     this.budget.take(weight);
-    void execute(this.device, request).then((outcome) => {
+    void execute(this.device, request, this.isWanted).then((outcome) => {
       this.requests -= 1;
       this.bytes -= weight;
       if (outcome.error !== NbdError.none && outcome.cause !== undefined) {
