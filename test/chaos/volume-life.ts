@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { NbdClient } from '@lariat/cli';
-import { MIB } from '@lariat/kernel';
+import type { ReplicaChecksums } from '@lariat/contracts';
+import { MIB, newUuid } from '@lariat/kernel';
 import type { ChaosCluster } from './chaos-cluster.js';
 
 const SIZE_BYTES = 16 * MIB;
@@ -60,9 +61,7 @@ async function live(chaos: ChaosCluster, volume: string, mayDegrade = false): Pr
   await chaos.perform('snapshot.revert', { volume, snapshot: 'second' });
   await chaos.perform('snapshot.delete', { volume, snapshot: 'first' });
   await chaos.perform('volume.expand', { volume, sizeBytes: GROWN_BYTES });
-  const sums = await chaos.retrying('the replicas to be compared', () =>
-    chaos.client.request('replica.checksum', { volume }, { timeoutMs: 30_000 }),
-  );
+  const sums = await compareReplicas(chaos, { volume });
   if (!sums.identical)
     throw new Error(`the replicas of ${volume} differ: ${JSON.stringify(sums.replicas)}`);
   await chaos.perform('volume.attach', { volume, node: 'n2', frontend: 'nbd' });
@@ -78,6 +77,17 @@ async function live(chaos: ChaosCluster, volume: string, mayDegrade = false): Pr
   if (!mayDegrade) await expectHealthy(chaos, volume);
   await chaos.perform('volume.detach', { volume });
   await chaos.perform('volume.delete', { volume });
+}
+
+/** One operation, however often its answer is asked for. */
+function compareReplicas(
+  chaos: ChaosCluster,
+  request: { readonly volume: string; readonly snapshot?: string },
+): Promise<ReplicaChecksums> {
+  const options = { requestId: newUuid(), timeoutMs: 6_000 };
+  return chaos.retrying('the replicas to be compared', () =>
+    chaos.client.request('replica.checksum', request, options),
+  );
 }
 
 /** The death of a process of the control plane costs no replica. */
@@ -109,12 +119,9 @@ export async function rebuildThrough(chaos: ChaosCluster, volume: string): Promi
   if (after !== before) throw new Error(`${volume} changed during its rebuild`);
   await chaos.perform('volume.detach', { volume });
   for (const snapshot of ['kept', undefined]) {
-    const sums = await chaos.retrying('the replicas to be compared', () =>
-      chaos.client.request(
-        'replica.checksum',
-        { volume, ...(snapshot === undefined ? {} : { snapshot }) },
-        { timeoutMs: 30_000 },
-      ),
+    const sums = await compareReplicas(
+      chaos,
+      snapshot === undefined ? { volume } : { volume, snapshot },
     );
     if (!sums.identical)
       throw new Error(`the replicas of ${volume} differ (${snapshot ?? 'heads'})`);
