@@ -75,7 +75,8 @@ export class NbdConnection {
       this.fail(reason);
       return;
     }
-    if (this.driver.isEnded) void this.idle().then(() => this.socket.end());
+    // Not `end`: a socket that is paused does not see that its client has gone, and would stay for ever.
+    if (this.driver.isEnded) void this.idle().then(() => this.socket.destroySoon());
     // Bytes that nobody parses yet stay in the kernel, and in the client.
     else if (this.isFull()) this.pause();
     else this.socket.resume();

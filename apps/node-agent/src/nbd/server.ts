@@ -32,6 +32,11 @@ export class NbdServer {
     });
   }
 
+  /** Clients that are there, and those that have left requests behind. */
+  get clients(): number {
+    return this.connections.size;
+  }
+
   listen(socketPath: string): Promise<void> {
     return new Promise((resolve, reject) => {
       this.server.once('error', reject);
