@@ -228,11 +228,12 @@ describe('a recorded history', () => {
     });
     const writing = recorded.write('a', 0, 'x', () => held);
     expect(await recorded.read('b', 0, () => Promise.resolve(INITIAL))).toBe(INITIAL);
+    expect(recorded.operations().get(0)).toMatchObject([{ kind: 'write', endedAt: null }, {}]);
     release?.();
     await writing;
     expect(recorded.operations().get(0)).toMatchObject([
-      { kind: 'read', beganAt: 2, endedAt: 3 },
       { kind: 'write', beganAt: 1, endedAt: 4 },
+      { kind: 'read', beganAt: 2, endedAt: 3 },
     ]);
   });
 });

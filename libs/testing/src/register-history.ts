@@ -26,7 +26,7 @@ export class RegisterHistory {
   private position = 0;
   private lastId = 0;
 
-  /** A write that fails has an unknown outcome: its target may have carried it out, or may still do so. */
+  /** A write that fails, or has not ended yet, has an unknown outcome: it may be carried out, also later. */
   async write(
     client: string,
     key: number,
@@ -34,15 +34,18 @@ export class RegisterHistory {
     perform: () => Promise<void>,
   ): Promise<void> {
     const beganAt = this.tick();
-    const record = (endedAt: number | null): void =>
-      this.add(key, { id: this.nextId(), kind: 'write', value, beganAt, endedAt, client });
-    try {
-      await perform();
-    } catch (error) {
-      record(null);
-      throw error;
-    }
-    record(this.tick());
+    const index = this.add(key, {
+      id: this.nextId(),
+      kind: 'write',
+      value,
+      beganAt,
+      endedAt: null,
+      client,
+    });
+    await perform();
+    const list = this.byKey.get(key);
+    const begun = list?.[index];
+    if (list !== undefined && begun !== undefined) list[index] = { ...begun, endedAt: this.tick() };
   }
 
   /** A read that fails has seen nothing, and is not recorded. */
@@ -58,15 +61,15 @@ export class RegisterHistory {
     return value;
   }
 
-  /** All calls that have ended or failed, by register. */
+  /** All writes that have begun and all reads that have ended, by register. */
   operations(): ReadonlyMap<number, readonly RegisterOperation[]> {
     return this.byKey;
   }
 
-  private add(key: number, operation: RegisterOperation): void {
-    const there = this.byKey.get(key);
-    if (there === undefined) this.byKey.set(key, [operation]);
-    else there.push(operation);
+  private add(key: number, operation: RegisterOperation): number {
+    const there = this.byKey.get(key) ?? [];
+    this.byKey.set(key, there);
+    return there.push(operation) - 1;
   }
 
   private tick(): number {
