@@ -10,3 +10,6 @@ export const plugin = definePlugin({
   subjects: ['node.*', 'disk.*', 'replica.*'],
   streams: [STREAMS.events.name, STREAMS.commands.name],
 });
+
+export type { RebuildDeps } from './sagas/rebuild-memory.js';
+export { replicaSagas } from './sagas/replica-sagas.js';

@@ -13,10 +13,7 @@ import { endLeases } from './reconcilers/end-leases.js';
 import { NodeWatch } from './reconcilers/watch-nodes.js';
 import { rebuildDegraded, rebuildPolicyFrom } from './reconcilers/rebuild-degraded.js';
 import { StraySweep } from './reconcilers/sweep-strays.js';
-import { checksumReplicasSaga } from './sagas/checksum-replicas.saga.js';
-import { addDiskSaga, removeDiskSaga } from './sagas/disk.saga.js';
-import { rebuildReplicaSaga } from './sagas/rebuild-replica.saga.js';
-import { removeReplicaSaga } from './sagas/remove-replica.saga.js';
+import { replicaSagas } from './sagas/replica-sagas.js';
 
 /** Stops what the module started when Nest shuts down. */
 class Shutdown implements OnApplicationShutdown {
@@ -35,13 +32,7 @@ export class ReplicaSvcModule {
     const allocator = await Allocator.open(connection, nodes, clock);
     const volumes = await VolumeView.open(connection, client, clock);
     const deps = { volumes, nodes, allocator, clock };
-    const sagas = await startSagas(context, [
-      rebuildReplicaSaga(deps),
-      removeReplicaSaga(deps),
-      checksumReplicasSaga(),
-      addDiskSaga(deps),
-      removeDiskSaga(deps),
-    ]);
+    const sagas = await startSagas(context, replicaSagas(deps));
     const watch = new NodeWatch(connection, nodes, clock, log);
     const sweep = new StraySweep(connection, commands, volumes, clock, log);
     const lease = await Lease.start({

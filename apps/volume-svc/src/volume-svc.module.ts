@@ -8,14 +8,7 @@ import { InternalController } from './controllers/internal.controller.js';
 import { OperationController } from './controllers/operation.controller.js';
 import { SnapshotController } from './controllers/snapshot.controller.js';
 import { VolumeController } from './controllers/volume.controller.js';
-import { attachVolumeSaga } from './sagas/attach-volume.saga.js';
-import { createSnapshotSaga } from './sagas/create-snapshot.saga.js';
-import { createVolumeSaga } from './sagas/create-volume.saga.js';
-import { deleteSnapshotSaga } from './sagas/delete-snapshot.saga.js';
-import { deleteVolumeSaga } from './sagas/delete-volume.saga.js';
-import { detachVolumeSaga } from './sagas/detach-volume.saga.js';
-import { expandVolumeSaga } from './sagas/expand-volume.saga.js';
-import { revertSnapshotSaga } from './sagas/revert-snapshot.saga.js';
+import { volumeSagas } from './sagas/volume-sagas.js';
 
 /** Stops what the module started when Nest shuts down. */
 class Shutdown implements OnApplicationShutdown {
@@ -34,17 +27,7 @@ export class VolumeSvcModule {
   static async register(context: PluginContext): Promise<DynamicModule> {
     const { connection, clock, log, instance } = context;
     const volumes = await VolumeStore.open(connection, clock);
-    const deps = { volumes, clock };
-    const sagas = await startSagas(context, [
-      createVolumeSaga(deps),
-      deleteVolumeSaga(deps),
-      attachVolumeSaga(deps),
-      detachVolumeSaga(deps),
-      expandVolumeSaga(deps),
-      createSnapshotSaga(deps),
-      deleteSnapshotSaga(deps),
-      revertSnapshotSaga(deps),
-    ]);
+    const sagas = await startSagas(context, volumeSagas({ volumes, clock }));
     const lease = await Lease.start({
       connection,
       name: 'volume-svc',

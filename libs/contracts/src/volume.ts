@@ -19,10 +19,9 @@ export type VolumeEvent =
   | 'attach-undone'
   | 'detach'
   | 'detached'
-  | 'delete'
-  | 'deleted';
+  | 'delete';
 
-/** The life of a volume. `seize` takes it from a node that is dead or cut off, for another one; `deleted` from `creating` is the undoing of a create; the record then goes. */
+/** The life of a volume. `seize` takes it from a node that is dead or cut off, for another one. From `deleting`, and where a create is undone, the record goes: there is no state after it. */
 export const VOLUME_MACHINE: StateMachine<VolumeState, VolumeEvent> = defineStateMachine<
   VolumeState,
   VolumeEvent

@@ -6,7 +6,7 @@ import {
   progressSubject,
   scratchNqn,
 } from '@lariat/contracts';
-import { RETRY_BRIEFLY, cleanUp, whileNodesLive } from '@lariat/saga';
+import { RETRY_BRIEFLY, cleanUp, commandWhileLive, whileNodesLive } from '@lariat/saga';
 import { inCopyOrder } from '../domain/snapshot-order.js';
 import {
   type RebuildContext,
@@ -63,7 +63,8 @@ async function copySnapshot(
   const target = remembered(context.memory.target, 'target');
   const key = snapshot.id;
   const onTarget = { replica: target.id, volume };
-  const scratch = await context.command(
+  const scratch = await commandWhileLive(
+    context,
     target.node,
     'rebuild.create-scratch',
     {
@@ -81,13 +82,15 @@ async function copySnapshot(
     const input = { replica: source.id, volume, snapshot: snapshot.id, scratch };
     const copy = context.command(source.node, 'rebuild.copy-snapshot', input, { key });
     const { copiedClusters } = await whileNodesLive(context, [source.node, target.node], copy);
-    await context.command(
+    await commandWhileLive(
+      context,
       source.node,
       'rebuild.detach-scratch',
       { replica: source.id, volume, scratchNqn: scratch.nqn },
       { key, timeoutMs: 30_000 },
     );
-    await context.command(
+    await commandWhileLive(
+      context,
       target.node,
       'rebuild.freeze-scratch',
       { ...onTarget, snapshot: snapshot.id },
@@ -123,14 +126,16 @@ export function settleStep(): RebuildStep {
       const source = remembered(context.memory.source, 'source');
       const target = remembered(context.memory.target, 'target');
       const snapshot = joinSnapshotId(context.operation);
-      await context.command(
+      await commandWhileLive(
+        context,
         target.node,
         'rebuild.finish',
         { replica: target.id, volume, snapshot },
         { key: target.id },
       );
+      // The target needs the source no more: one that is gone now must not cost the new replica.
       const input = { replica: source.id, volume, snapshot };
-      await context.command(source.node, 'rebuild.unexport-snapshot', input, { key: source.id });
+      await cleanUp(context, source.node, 'rebuild.unexport-snapshot', input, source.id);
     },
   };
 }
