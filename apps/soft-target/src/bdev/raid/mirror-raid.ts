@@ -3,6 +3,7 @@ import { KeyedQueue, MIB } from '@lariat/kernel';
 import type { Bdev } from '../bdev.js';
 import { IoGate } from '../io-gate.js';
 import { RateLimits } from '../rate-limits.js';
+import { OverlapOrder } from './overlap-order.js';
 import { RaidBdev, RaidLevel, type RaidOptions, type RaidProcess } from './raid-bdev.js';
 import { RaidMember } from './raid-member.js';
 import { UnconfirmedLosses } from './unconfirmed-losses.js';
@@ -33,6 +34,7 @@ export class MirrorRaid extends RaidBdev {
   /** Changes of the members let writes under way end first. */
   private readonly writes = new IoGate();
   private readonly changes = new KeyedQueue();
+  private readonly order = new OverlapOrder();
   private nextReader = 0;
   private rebuild: { readonly member: RaidMember; doneBytes: number } | undefined;
 
@@ -103,15 +105,21 @@ export class MirrorRaid extends RaidBdev {
   }
 
   protected override readBlocks(offsetBytes: number, lengthBytes: number): Promise<Buffer> {
-    return this.readMirrored(offsetBytes, lengthBytes);
+    return this.order.read(offsetBytes, lengthBytes, () =>
+      this.readMirrored(offsetBytes, lengthBytes),
+    );
   }
 
   protected override writeBlocks(offsetBytes: number, data: Buffer): Promise<void> {
-    return this.mirror((bdev) => bdev.write(offsetBytes, data));
+    return this.order.write(offsetBytes, data.length, () =>
+      this.mirror((bdev) => bdev.write(offsetBytes, data)),
+    );
   }
 
   protected override zeroBlocks(offsetBytes: number, lengthBytes: number): Promise<void> {
-    return this.mirror((bdev) => bdev.writeZeroes(offsetBytes, lengthBytes));
+    return this.order.write(offsetBytes, lengthBytes, () =>
+      this.mirror((bdev) => bdev.writeZeroes(offsetBytes, lengthBytes)),
+    );
   }
 
   protected override flushBlocks(): Promise<void> {
@@ -138,7 +146,8 @@ export class MirrorRaid extends RaidBdev {
 
   private async mirror(io: (bdev: Bdev) => Promise<void>): Promise<void> {
     await this.writes.run(() => this.writeToAll(io));
-    // Outside of `writes`: it has landed, only the answer waits, and members may change meanwhile.
+    // Outside of `writes`: it has landed, only the answer waits, and members may change meanwhile. Reads of it wait as
+    // well: what is not on record yet may be gone after a crash, and must not have been seen.
     await this.losses.settled();
   }
 

@@ -152,11 +152,19 @@ test('told to hold, acknowledges no write that missed a leg before that loss is 
   const flush = raid()
     .flush()
     .then(() => acknowledged.push('flush'));
-  while (!(await raid().read(512, 512)).equals(block(2))) await turn();
+  // A read of what is held waits with it: seen, it could not be lost any more.
+  const reads = [0, 512].map((offset) =>
+    raid()
+      .read(offset, 512)
+      .then((data) => acknowledged.push(`read ${data[0]}`)),
+  );
+  while (!(await legs[0].read(512, 512)).equals(block(2))) await turn();
+  expect(await raid().read(1024, 512)).toEqual(block(0));
   expect(await confirm('a')).toEqual({ unconfirmed: ['b'] });
   expect(acknowledged).toEqual([]);
   expect(await confirm('b')).toEqual({ unconfirmed: [] });
-  await Promise.all([first, second, flush]);
+  await Promise.all([first, second, flush, ...reads]);
+  expect(acknowledged).toEqual(expect.arrayContaining(['read 1', 'read 2']));
   await raid().write(0, block(3));
 });
 
