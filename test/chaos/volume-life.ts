@@ -6,6 +6,7 @@ import type { ChaosCluster } from './chaos-cluster.js';
 
 const SIZE_BYTES = 16 * MIB;
 const GROWN_BYTES = 20 * MIB;
+const GROWN_IN_USE_BYTES = 24 * MIB;
 const PIECE_BYTES = 256 * 1024;
 
 const sha256 = (data: Buffer): string => createHash('sha256').update(data).digest('hex');
@@ -74,6 +75,9 @@ async function live(chaos: ChaosCluster, volume: string, mayDegrade = false): Pr
     throw new Error(
       `${volume} is not what it was at its second snapshot (first ${first}, found ${found})`,
     );
+  await chaos.perform('volume.expand', { volume, sizeBytes: GROWN_IN_USE_BYTES });
+  const shown = await withDevice(chaos, volume, (device) => Promise.resolve(device.sizeBytes));
+  if (shown !== GROWN_IN_USE_BYTES) throw new Error(`${volume} shows ${shown} bytes in use`);
   if (!mayDegrade) await expectHealthy(chaos, volume);
   await chaos.perform('volume.detach', { volume });
   await chaos.perform('volume.delete', { volume });

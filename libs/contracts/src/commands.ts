@@ -118,6 +118,11 @@ export interface CommandMap {
     /** Replicas that had every write, and were flushed, when the engine ended; null when no one can tell: it had crashed. */
     output: { inStep: readonly string[] | null };
   };
+  /** Waits until the raid has taken up that its legs have grown, so that hosts have been told of the new size. */
+  'engine.resize': {
+    input: { volume: string; epoch: number; sizeBytes: number };
+    output: { sizeBytes: number };
+  };
   /** Takes a leg out of the raid before its target goes, so that no write waits for it. */
   'engine.remove-leg': {
     input: { volume: string; epoch: number; replica: string };

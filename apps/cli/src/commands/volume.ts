@@ -171,7 +171,9 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
 
   volume
     .command('expand')
-    .description('make a detached volume larger')
+    .description(
+      'make a volume larger, also while it is used; NBD clients see it when they connect again',
+    )
     .argument('<volume>', 'name or id')
     .addOption(
       new Option('--size <size>', 'the new size, e.g. 20GiB')

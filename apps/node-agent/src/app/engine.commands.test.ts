@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { lariatError, replicaNqn, volumeNqn, type EngineLeg } from '@lariat/contracts';
 import { systemClock } from '@lariat/kernel';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connectionLost } from '../testing/fake-target.js';
 import {
   context,
@@ -286,4 +286,37 @@ test('a member that does not answer at once is waited for', async () => {
   await watch.poll();
   await node.queue.idle();
   expect(basesOf()).toHaveLength(2);
+});
+
+describe('growing under an engine', () => {
+  const grow = (sizeBytes: number) =>
+    node.handlers['engine.resize']({ volume: 'vol-1', epoch: 1, sizeBytes }, context);
+  const growLocal = (sizeBytes: number) =>
+    node.handlers['replica.resize']({ replica: 'rep-a', volume: 'vol-1', sizeBytes }, context);
+
+  test('is done when the smallest leg shows the new size', async () => {
+    reachable('rep-b');
+    await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
+    await growLocal(16 * MIB);
+    const growing = grow(16 * MIB);
+    setTimeout(() => (node.target.remoteSizeMib = 16), 50);
+    expect(await growing).toEqual({ sizeBytes: 16 * MIB });
+    expect(node.journal.owned('raid', 'vol-1')?.params.sizeBytes).toBe(16 * MIB);
+    expect(await grow(16 * MIB)).toEqual({ sizeBytes: 16 * MIB });
+  });
+
+  test('names the leg that it still waits for', async () => {
+    reachable('rep-b');
+    await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
+    await growLocal(16 * MIB);
+    const waiting = grow(16 * MIB);
+    await expect(waiting).rejects.toMatchObject({ code: 'TARGET_UNAVAILABLE' });
+    await expect(waiting).rejects.toThrow(/rep-b shows 8388608 bytes/);
+    await expect(waiting).rejects.not.toThrow(/rep-a/);
+  });
+
+  test('is refused for an engine of another epoch', async () => {
+    await start([await localLeg('rep-a')], 2);
+    await expect(grow(16 * MIB)).rejects.toMatchObject({ code: 'VOLUME_NOT_ATTACHED' });
+  });
 });

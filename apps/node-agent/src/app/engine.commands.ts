@@ -6,7 +6,7 @@ import {
   type CommandMap,
   type EngineLeg,
 } from '@lariat/contracts';
-import { toLariatError, type Clock } from '@lariat/kernel';
+import { delay, roundUpToCluster, toLariatError, type Clock } from '@lariat/kernel';
 import { holdsLeg } from '../domain/engine-health.js';
 import { legControllerName, namespaceBdev } from '../domain/names.js';
 import type { OwnedLeg, OwnedRaid } from '../domain/ownership.js';
@@ -20,6 +20,10 @@ import { isAbsent, isOutage } from './target-errors.js';
 
 const QUIESCE = 'lariat_bdev_quiesce';
 const GROW = 'bdev_raid_grow_base_bdev';
+
+/** Short: a leg that was lost meanwhile is taken out in the same lane. The saga asks again. */
+const RESIZE_DEADLINE_MS = 2_000;
+const RESIZE_POLL_MS = 20;
 
 type StopEvidence = CommandMap['engine.stop']['output'];
 
@@ -141,6 +145,48 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
     return evidence;
   };
 
+  const resize: CommandHandlers['engine.resize'] = async ({ volume, epoch, sizeBytes }) => {
+    const record = requireEngine(volume, epoch);
+    const wantedBytes = roundUpToCluster(sizeBytes);
+    if (record.params.sizeBytes !== wantedBytes) {
+      const params = { ...record.params, sizeBytes: wantedBytes };
+      await journal.putOwned({ ...record, params });
+    }
+    const deadlineMs = clock.monotonicMs() + RESIZE_DEADLINE_MS;
+    for (;;) {
+      const seenBytes = await sizeOf(volume);
+      if (seenBytes >= wantedBytes) return { sizeBytes: seenBytes };
+      if (clock.monotonicMs() > deadlineMs) throw await stillSmall(record, seenBytes, wantedBytes);
+      await delay(RESIZE_POLL_MS);
+    }
+  };
+
+  /** Zero for a bdev that is not there. */
+  async function sizeOf(bdevName: string): Promise<number> {
+    try {
+      return (await target.spdk().bdev.getBdev(bdevName)).sizeBytes;
+    } catch (reason) {
+      if (isAbsent(reason)) return 0;
+      throw reason;
+    }
+  }
+
+  async function stillSmall(
+    { name, params }: OwnedRaid,
+    seenBytes: number,
+    wantedBytes: number,
+  ): Promise<Error> {
+    const sizes = await Promise.all(
+      params.legs.map(async (leg) => [leg.replica, await sizeOf(leg.bdevName)] as const),
+    );
+    const small = sizes.filter(([, legBytes]) => legBytes < wantedBytes);
+    const told = small.map(([replica, legBytes]) => `${replica} shows ${legBytes} bytes`);
+    return lariatError(
+      'TARGET_UNAVAILABLE',
+      `the engine of volume ${name} has ${seenBytes} of ${wantedBytes} bytes (${told.join(', ') || 'its legs have grown'}); it is asked again`,
+    );
+  }
+
   const removeLeg: CommandHandlers['engine.remove-leg'] = async ({ volume, epoch, replica }) => {
     const record = engines.recordOf(volume);
     if (record === undefined || record.epoch !== epoch) return {};
@@ -230,6 +276,7 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
   return {
     'engine.start': start,
     'engine.stop': stop,
+    'engine.resize': resize,
     'engine.remove-leg': removeLeg,
     'engine.add-leg': addLeg,
     'engine.close-gate': closeGate,

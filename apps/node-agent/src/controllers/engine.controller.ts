@@ -18,6 +18,13 @@ export class EngineController {
     return this.executor.execute(envelope);
   }
 
+  @OnCommand('engine.resize')
+  resize(
+    envelope: CommandEnvelope<'engine.resize'>,
+  ): Promise<CommandMap['engine.resize']['output']> {
+    return this.executor.execute(envelope);
+  }
+
   @OnCommand('engine.remove-leg')
   removeLeg(
     envelope: CommandEnvelope<'engine.remove-leg'>,

@@ -62,6 +62,8 @@ export class FakeTarget implements RpcCaller, TargetPort {
   ]);
   readonly version = 'fake 1';
   instance = 'life-1';
+  /** Size of every remote namespace. */
+  remoteSizeMib = 8;
   /** Called before each method; what it throws is the call's outcome, nothing has happened then. */
   before: (method: string, params: Params) => void = () => undefined;
   /** Called after each method; what it throws is the call's outcome, though it has happened. */
@@ -300,7 +302,27 @@ export class FakeTarget implements RpcCaller, TargetPort {
     return controller?.uuid ?? this.lvol(bdev).uuid;
   }
 
+  private sizeOf(bdev: string): number {
+    const remote = this.controllers.has(bdev.replace(/n1$/, ''));
+    return (remote ? this.remoteSizeMib : this.lvol(bdev).sizeMib) * MIB;
+  }
+
+  private raidBdev(name: string, { uuid, bases }: FakeRaid): object {
+    const present = bases.flatMap((base) => (base === null ? [] : [this.sizeOf(base)]));
+    return {
+      name,
+      aliases: [],
+      uuid,
+      product_name: 'Raid Volume',
+      block_size: 4096,
+      num_blocks: Math.min(...present) / 4096,
+      claimed: false,
+    };
+  }
+
   private bdev(name: string): object {
+    const raid = this.raids.get(name);
+    if (raid !== undefined) return this.raidBdev(name, raid);
     const uuid = this.uuidOf(name);
     const lvol = this.lvols.get(uuid);
     const described = {
@@ -309,7 +331,7 @@ export class FakeTarget implements RpcCaller, TargetPort {
       uuid,
       product_name: 'fake',
       block_size: 4096,
-      num_blocks: ((lvol?.sizeMib ?? 1) * MIB) / 4096,
+      num_blocks: ((lvol?.sizeMib ?? this.remoteSizeMib) * MIB) / 4096,
       claimed: false,
     };
     if (lvol === undefined) return described;

@@ -69,12 +69,18 @@ export function assertCanExpand(
   sizeBytes: number,
 ): void {
   assertNotClaimed(record, operation);
-  if (record.attachment !== null) throw attached(record, 'expanded');
   if (sizeBytes < record.sizeBytes) {
     throw lariatError(
       'VOLUME_SHRINK',
       `Volume '${record.name}' has ${record.sizeBytes} bytes; it can't be made smaller (${sizeBytes}).`,
       { volume: record.id, sizeBytes: record.sizeBytes },
+    );
+  }
+  if (robustnessOf(record) === 'faulted') {
+    throw lariatError(
+      'VOLUME_FAULTED',
+      `Volume '${record.name}' has no healthy replica that could grow.`,
+      { volume: record.id },
     );
   }
 }

@@ -264,6 +264,8 @@ export class RaidModule {
       this.deps.registry.unregister(raid);
       void raid.retire();
     }
+    // The one that left may have been the smallest. SPDK looks at the sizes again only when another base is resized.
+    if (raid.state === RaidState.online && raid.takeGeometry()) this.deps.registry.resized(raid);
     // As raid_bdev_io_device_unregister_cb: without a base bdev nothing is left to keep.
     if (raid.state === RaidState.offline && raid.members.length === 0) this.raids.delete(raid.name);
   }

@@ -404,3 +404,19 @@ test('a gate opens by itself, and what was built on it is refused', async () => 
     stack.call('lariat_bdev_quiesce', { name: 'r', gate_id: 'h', timeout_ms: 20 }),
   ).rejects.toMatchObject({ code: -110 });
 });
+
+test('a mirror is as large as its smallest leg, and larger once that has left', async () => {
+  const small = new MallocBdev('small', 512, 4 * MIB);
+  stack.registry.register(small);
+  await mirror('a', 'small');
+  const resized: string[] = [];
+  stack.registry.listen((event, bdev) => {
+    if (event === 'bdev_resize') resized.push(bdev.name);
+  });
+  expect(raid().sizeBytes).toBe(4 * MIB);
+  await stack.call('bdev_raid_remove_base_bdev', { name: 'small' });
+  expect(raid().sizeBytes).toBe(8 * MIB);
+  expect(resized).toEqual(['r']);
+  await raid().write(6 * MIB, block(3));
+  expect(await legs[0].read(6 * MIB, 512)).toEqual(block(3));
+});
