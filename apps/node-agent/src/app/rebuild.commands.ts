@@ -15,7 +15,7 @@ import type { TargetPort } from '../ports/target.port.js';
 import type { CommandContext, CommandHandlers, HandlersOf } from './command-handlers.js';
 import type { Controllers } from './controllers.js';
 import type { Exports } from './exports.js';
-import type { Lvols } from './lvols.js';
+import type { Lvols, MadeLvol } from './lvols.js';
 import { requireDisk } from './replica.commands.js';
 import { isAbsent } from './target-errors.js';
 
@@ -110,7 +110,9 @@ export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild
     requireDisk(journal, disk);
     const sizeBytes = roundUpToCluster(input.sizeBytes);
     const lvolName = scratchLvolName(replica);
-    const scratch = await lvols.make(
+    const base = input.parent === null ? undefined : await lvols.snapshot(replica, input.parent);
+    await dropScratchElsewhere(replica, base);
+    const made = await lvols.make(
       {
         owner: replica,
         volume,
@@ -127,14 +129,17 @@ export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild
         },
       },
       () =>
-        target.spdk().lvol.create({
-          store: { lvsName: disk },
-          lvolName,
-          sizeMib: sizeInMib(sizeBytes),
-          thinProvision: true,
-          clearMethod: 'write_zeroes',
-        }),
+        base === undefined
+          ? target.spdk().lvol.create({
+              store: { lvsName: disk },
+              lvolName,
+              sizeMib: sizeInMib(sizeBytes),
+              thinProvision: true,
+              clearMethod: 'write_zeroes',
+            })
+          : target.spdk().lvol.clone(base.uuid, lvolName),
     );
+    const scratch = await grown(made, sizeBytes);
     return exports.ensure({
       name: scratchNqn(replica),
       uuid: scratch.uuid,
@@ -145,6 +150,33 @@ export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild
       params: { role: 'scratch', bdevName: scratch.uuid, hosts: [hostNqn], allowAnyHost: false },
     });
   };
+
+  /**
+   * After a freeze the scratch stands on what was frozen last, which is the next one's parent only in a chain: in a
+   * tree of snapshots the next copy would show its sibling's clusters.
+   */
+  async function dropScratchElsewhere(replica: string, base: MadeLvol | undefined): Promise<void> {
+    const record = lvols.recordOf(replica, 'scratch');
+    if (record === undefined) return;
+    if (record.uuid !== null) {
+      const made = await lvols.scratch(replica);
+      const info = await lvols.info(made);
+      if (info.lvol?.baseSnapshot === base?.params.lvolName) return;
+    }
+    await exports.remove(scratchNqn(replica));
+    await lvols.remove(record);
+  }
+
+  /** A snapshot may be larger than the one beneath it: the volume was expanded between them. */
+  async function grown(lvol: MadeLvol, sizeBytes: number): Promise<MadeLvol> {
+    if ((await lvols.info(lvol)).sizeBytes < sizeBytes) {
+      await target.spdk().lvol.resize(lvol.uuid, sizeInMib(sizeBytes));
+    }
+    if (lvol.params.sizeBytes === sizeBytes) return lvol;
+    const larger = { ...lvol, params: { ...lvol.params, sizeBytes } };
+    await journal.putOwned(larger);
+    return larger;
+  }
 
   const copySnapshot: CommandHandlers['rebuild.copy-snapshot'] = async (input, context) => {
     const { replica, volume, snapshot, scratch } = input;

@@ -345,6 +345,7 @@ export class FakeTarget implements RpcCaller, TargetPort {
           num_allocated_clusters: 0,
           snapshot: lvol.isSnapshot,
           clone: lvol.parent !== null,
+          ...(lvol.parent === null ? {} : { base_snapshot: this.lvols.get(lvol.parent)?.name }),
           clones: this.childrenOf(lvol.uuid).map((child) => child.name),
         },
       },
