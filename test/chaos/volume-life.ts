@@ -132,3 +132,23 @@ export async function rebuildThrough(chaos: ChaosCluster, volume: string): Promi
   }
   await chaos.perform('volume.delete', { volume });
 }
+
+/** A clone of a volume in use, in part shared and in part copied, that outlives it. */
+export async function cloneThrough(chaos: ChaosCluster, volume: string): Promise<void> {
+  const clone = `${volume}-clone`;
+  await chaos.perform('volume.create', { name: volume, sizeBytes: SIZE_BYTES, replicas: 2 });
+  await chaos.perform('volume.attach', { volume, node: 'n1', frontend: 'nbd' });
+  const content = await withDevice(chaos, volume, scribble);
+  await chaos.perform('volume.create', { name: clone, source: { volume }, replicas: 3 });
+  await withDevice(chaos, volume, scribble);
+  await chaos.perform('volume.detach', { volume });
+  await chaos.perform('volume.delete', { volume });
+  const sums = await chaos.retrying('the replicas to be compared', () =>
+    chaos.client.request('replica.checksum', { volume: clone }, { timeoutMs: 30_000 }),
+  );
+  if (!sums.identical || sums.replicas.length !== 3)
+    throw new Error(`the replicas of ${clone} differ: ${JSON.stringify(sums.replicas)}`);
+  if (sums.replicas[0]?.sha256 !== content)
+    throw new Error(`${clone} is not what ${volume} was when it was cloned`);
+  await chaos.perform('volume.delete', { volume: clone });
+}

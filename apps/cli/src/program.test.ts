@@ -53,6 +53,8 @@ describe('exit codes', () => {
     [['volume', 'create', 'x']],
     [['volume', 'create', 'x', '--size', 'many']],
     [['volume', 'create', 'x', '--size', '0']],
+    [['volume', 'create', 'x', '--from', 'db@']],
+    [['volume', 'create', 'x', '--from', 'db@a@b']],
     [['volume', 'attach', 'x', '--node', 'n1', '--frontend', 'tape']],
     [['volume', 'create', 'x', '--size', '1MiB', '--zone-anti-affinity', 'maybe']],
     [['disk', 'update', 'n1', 'd1', '--reserve', 'some']],

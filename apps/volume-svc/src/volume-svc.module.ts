@@ -8,6 +8,7 @@ import { InternalController } from './controllers/internal.controller.js';
 import { OperationController } from './controllers/operation.controller.js';
 import { SnapshotController } from './controllers/snapshot.controller.js';
 import { VolumeController } from './controllers/volume.controller.js';
+import { sweepCloneSnapshots } from './reconcilers/sweep-clone-snapshots.js';
 import { volumeSagas } from './sagas/volume-sagas.js';
 
 /** Stops what the module started when Nest shuts down. */
@@ -25,9 +26,10 @@ class Shutdown implements OnApplicationShutdown {
 
 export class VolumeSvcModule {
   static async register(context: PluginContext): Promise<DynamicModule> {
-    const { connection, clock, log, instance } = context;
+    const { connection, client, clock, log, instance } = context;
     const volumes = await VolumeStore.open(connection, clock);
-    const sagas = await startSagas(context, volumeSagas({ volumes, clock }));
+    const deps = { volumes, clock };
+    const sagas = await startSagas(context, volumeSagas(deps));
     const lease = await Lease.start({
       connection,
       name: 'volume-svc',
@@ -35,9 +37,10 @@ export class VolumeSvcModule {
       log,
       whileHeld: async (signal) => {
         const relayed = [BUCKETS.volumes, BUCKETS.operations];
-        await Promise.all(
-          relayed.map((bucket) => relayEvents({ connection, bucket, log }, signal)),
-        );
+        await Promise.all([
+          ...relayed.map((bucket) => relayEvents({ connection, bucket, log }, signal)),
+          sweepCloneSnapshots({ list: () => volumes.list(), client, clock, log }, signal),
+        ]);
       },
     });
     const service: VolumeService = {

@@ -58,6 +58,25 @@ export interface CommandMap {
     input: { replica: string; volume: string; disk: string; sizeBytes: number };
     output: { lvolUuid: string };
   };
+  /**
+   * Makes the replica as a clone of another replica's snapshot on the same disk: there at once, with its clusters
+   * shared. Refused with REPLICA_NOT_FOUND when the snapshot is not there.
+   */
+  'replica.clone': {
+    input: {
+      replica: string;
+      volume: string;
+      disk: string;
+      sizeBytes: number;
+      source: { replica: string; snapshot: string };
+    };
+    output: { lvolUuid: string };
+  };
+  /** Makes the scratch that was copied to, without an export from then on, the replica's head. */
+  'replica.adopt-scratch': {
+    input: { replica: string; volume: string; sizeBytes: number };
+    output: { lvolUuid: string };
+  };
   /** Removes all that the ownership records name for this replica: exports, head, snapshots, scratch. */
   'replica.delete': { input: { replica: string; volume: string }; output: Nothing };
   /** Exports the head to exactly these hosts; hosts admitted before are cut off. */
@@ -173,7 +192,8 @@ export interface CommandMap {
   };
   /**
    * Destination: a thin lvol for one snapshot's clusters, a clone of the local copy of `parent` (null: empty),
-   * exported to the source's node. One scratch a snapshot, so that a tree of snapshots is copied as a tree.
+   * exported to the source's node unless that is the same one. One scratch a snapshot, so that a tree of snapshots
+   * is copied as a tree.
    */
   'rebuild.create-scratch': {
     input: {
@@ -186,7 +206,10 @@ export interface CommandMap {
     };
     output: NvmfEndpoint;
   };
-  /** Source: copies the clusters that `snapshot` itself owns into the scratch lvol. Reports on the progress subject. */
+  /**
+   * Source: copies the clusters that `snapshot` itself owns into the scratch lvol, after those of what it was cloned
+   * from. Reports on the progress subject.
+   */
   'rebuild.copy-snapshot': {
     input: { replica: string; volume: string; snapshot: string; scratch: NvmfEndpoint };
     output: { copiedClusters: number };

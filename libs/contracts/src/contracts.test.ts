@@ -32,6 +32,8 @@ describe('requests', () => {
       'volume.create',
       { name: 'v1', sizeBytes: MIB, placement: { node: 'soft', diskTags: ['ssd', 'eu/west-1'] } },
     ],
+    ['volume.create', { name: 'v1', source: { volume: 'v0' } }],
+    ['volume.create', { name: 'v1', source: { volume: 'v0', snapshot: 's1' }, sizeBytes: 2 * MIB }],
     ['node.update', { node: 'n1', tags: ['fast'], zone: 'rack-1', schedulable: false }],
     ['node.update', { node: 'n1', zone: null }],
     ['disk.update', { node: 'n1', disk: 'd1', reservedBytes: 0, overProvisioningPercent: 150 }],

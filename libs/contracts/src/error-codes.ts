@@ -48,6 +48,7 @@ export const ERROR_KIND_BY_CODE = {
   DISK_FULL: 'precondition',
   SNAPSHOT_IN_USE: 'precondition',
   SNAPSHOT_LIMIT: 'precondition',
+  CLONE_IN_PROGRESS: 'precondition',
   LAST_REPLICA: 'precondition',
   DATA_LOSS_NOT_ACCEPTED: 'precondition',
   OPERATION_NOT_CANCELLABLE: 'precondition',

@@ -92,8 +92,27 @@ export interface SnapshotRecord {
   readonly createdAt: string;
   /** The snapshot beneath; null for the oldest. */
   readonly parent: string | null;
-  /** False for one that a rebuild made for itself. */
+  /** False for one that an operation made for itself. */
   readonly user: boolean;
+  /** Kept beneath clones of the volume, and deleted when the last of them has gone. */
+  readonly madeFor?: 'clone';
+}
+
+/** A volume that was made from one of this volume's snapshots and may share clusters with it. */
+export interface CloneRecord {
+  /** Id of the clone. */
+  readonly volume: string;
+  readonly name: string;
+  /** Id of this volume's snapshot. */
+  readonly snapshot: string;
+  /** Until it is ready its content is being read from this volume. */
+  readonly state: 'creating' | 'ready';
+}
+
+/** What a volume was made from, by ids; either may be gone since. */
+export interface VolumeSource {
+  readonly volume: string;
+  readonly snapshot: string;
 }
 
 /** Where NVMe/TCP hosts find a subsystem. */
@@ -140,6 +159,10 @@ export interface VolumeRecord {
   readonly snapshots: readonly SnapshotRecord[];
   /** The snapshot beneath the head. */
   readonly headParent: string | null;
+  /** Missing: it was made empty. */
+  readonly source?: VolumeSource;
+  /** Missing: none. */
+  readonly clones?: readonly CloneRecord[];
   /** The operation that holds the volume; null when none does. */
   readonly operation: string | null;
 }
@@ -173,6 +196,8 @@ export interface VolumeView {
   readonly createdAt: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly placement: PlacementPolicy;
+  readonly source: VolumeSource | null;
+  readonly clones: readonly CloneRecord[];
 }
 
 export interface SnapshotView extends SnapshotRecord {
@@ -237,5 +262,7 @@ export function toVolumeView(record: VolumeRecord): VolumeView {
     createdAt: record.createdAt,
     labels: record.labels,
     placement: record.placement ?? DEFAULT_PLACEMENT,
+    source: record.source ?? null,
+    clones: record.clones ?? [],
   };
 }

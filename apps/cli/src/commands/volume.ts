@@ -1,5 +1,5 @@
 import type { AntiAffinity, CreateVolumeRequest, Frontend } from '@lariat/contracts';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { volumeDetails, volumeTable } from '../output/views.js';
 import {
   change,
@@ -16,7 +16,8 @@ import {
 } from './runtime.js';
 
 interface CreateOptions extends WaitOption {
-  readonly size: number;
+  readonly size?: number;
+  readonly from?: { readonly volume: string; readonly snapshot?: string };
   readonly replicas?: number;
   readonly label?: Record<string, string>;
   readonly nodeAntiAffinity?: AntiAffinity;
@@ -45,6 +46,14 @@ function placementOf(options: CreateOptions): CreateVolumeRequest['placement'] {
   return Object.keys(placement).length === 0 ? undefined : placement;
 }
 
+/** `db` or `db@before-upgrade`. */
+function parseSource(text: string): NonNullable<CreateOptions['from']> {
+  const [volume = '', snapshot, ...more] = text.split('@');
+  if (volume === '' || snapshot === '' || more.length > 0)
+    throw new InvalidArgumentError('Give a volume, or volume@snapshot.');
+  return { volume, ...(snapshot === undefined ? {} : { snapshot }) };
+}
+
 interface AttachOptions extends WaitOption {
   readonly node: string;
   readonly frontend?: Frontend;
@@ -59,11 +68,22 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
     .description('make a volume with its replicas on different nodes')
     .argument('<name>', 'a DNS label: a-z, 0-9 and -')
     .addOption(
-      new Option('--size <size>', 'e.g. 256MiB or 10GiB; rounded up to a whole MiB')
-        .argParser(parseSize)
-        .makeOptionMandatory(),
+      new Option(
+        '--size <size>',
+        'e.g. 256MiB or 10GiB; rounded up to a whole MiB; may be left out with --from',
+      ).argParser(parseSize),
     )
-    .option('--replicas <number>', 'copies on different nodes (default 3)', parseCount)
+    .addOption(
+      new Option(
+        '--from <volume[@snapshot]>',
+        'a clone: with the content of the snapshot, or of the volume as it is now',
+      ).argParser(parseSource),
+    )
+    .option(
+      '--replicas <number>',
+      'copies on different nodes (default 3; of a clone as its source)',
+      parseCount,
+    )
     .option('--label <key=value>', 'a label; may be given again', collectLabel)
     .addOption(antiAffinity('node', 'hard'))
     .addOption(antiAffinity('zone', 'soft'))
@@ -79,8 +99,10 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
       collect,
     )
     .addOption(noWait())
-    .action((name: string, options: CreateOptions, command: Command) =>
-      online(runtime, command, (session, context) => {
+    .action((name: string, options: CreateOptions, command: Command) => {
+      if (options.size === undefined && options.from === undefined)
+        command.error("error: required option '--size <size>' not specified");
+      return online(runtime, command, (session, context) => {
         const placement = placementOf(options);
         return change(
           session,
@@ -88,7 +110,8 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
           'volume.create',
           {
             name,
-            sizeBytes: options.size,
+            ...(options.size === undefined ? {} : { sizeBytes: options.size }),
+            ...(options.from === undefined ? {} : { source: options.from }),
             ...(options.replicas === undefined ? {} : { replicas: options.replicas }),
             ...(options.label === undefined ? {} : { labels: options.label }),
             ...(placement === undefined ? {} : { placement }),
@@ -96,8 +119,8 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
           options.wait,
           volumeDetails,
         );
-      }),
-    );
+      });
+    });
 
   volume
     .command('list')

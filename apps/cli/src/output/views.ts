@@ -51,6 +51,11 @@ export function volumeDetails(volume: VolumeView): string {
     ['operation', volume.operation ?? ''],
     ['labels', labels.join(', ')],
     ['placement', placementText(volume.placement)],
+    [
+      'cloned from',
+      volume.source === null ? '' : `${volume.source.volume}@${volume.source.snapshot}`,
+    ],
+    ['clones', volume.clones.map(({ name }) => name).join(', ')],
     ['created', volume.createdAt],
   ]);
   const inSync = new Set(attachment?.inSync);
@@ -173,7 +178,10 @@ export function snapshotTable(snapshots: readonly SnapshotView[]): string {
         title: 'ON TOP OF',
         value: ({ parent }) => (parent === null ? '' : (names.get(parent) ?? parent)),
       },
-      { title: 'MADE BY', value: (snapshot) => (snapshot.user ? 'user' : 'rebuild') },
+      {
+        title: 'MADE BY',
+        value: (snapshot) => (snapshot.user ? 'user' : (snapshot.madeFor ?? 'rebuild')),
+      },
       { title: 'AGE', align: 'right', value: (snapshot) => formatAge(snapshot.createdAt) },
     ],
     snapshots,

@@ -95,9 +95,18 @@ export class Lvols {
     await this.journal.dropOwned('lvol', record.name);
   }
 
+  /** Renames what the record names; one that has its new name already is left as it is. */
+  async rename(record: OwnedLvol, lvolName: string): Promise<void> {
+    const seen = await this.see(record.name, record.params.disk);
+    if (seen === undefined) return;
+    if (record.uuid !== seen.uuid) throw notOwned(record.name, seen.uuid);
+    await this.target.spdk().lvol.rename(record.name, lvolName);
+  }
+
   /**
-   * Deletes a set of lvols, children before parents: SPDK refuses a snapshot with several clones. A clone that
-   * is not in the set belongs to somebody else, and stops it.
+   * Deletes a set of lvols of one owner, children before parents. A clone that is not in the set belongs to somebody
+   * else: to its only clone an lvol leaves its clusters, as SPDK deletes it; one with several stays, in the hands of
+   * one of them. A clone that no record names stops it.
    */
   async removeAll(records: readonly OwnedLvol[]): Promise<void> {
     const pending = new Map(records.map((record) => [record.params.lvolName, record]));
@@ -106,14 +115,9 @@ export class Lvols {
       for (const [name, record] of [...pending]) {
         const clones = record.uuid === null ? [] : await this.clonesOf(record.uuid);
         if (clones.some((clone) => pending.has(clone))) continue;
-        const foreign = clones.find((clone) => !pending.has(clone));
-        if (foreign !== undefined) {
-          throw lariatError(
-            'SNAPSHOT_IN_USE',
-            `${record.name} has a clone '${foreign}' that another owner holds; delete that first`,
-          );
-        }
-        await this.remove(record);
+        const [heir] = clones.map((clone) => this.heirOf(record, clone));
+        if (heir === undefined || clones.length === 1) await this.remove(record);
+        else await this.handOver(record, heir);
         pending.delete(name);
         removed += 1;
       }
@@ -124,6 +128,20 @@ export class Lvols {
     }
   }
 
+  private heirOf(record: OwnedLvol, clone: string): OwnedLvol {
+    const heir = this.journal.owned('lvol', lvolAlias(record.params.disk, clone));
+    if (heir !== undefined) return heir;
+    throw lariatError(
+      'SNAPSHOT_IN_USE',
+      `${record.name} has a clone '${clone}' that no record of this node names; delete that first`,
+    );
+  }
+
+  private async handOver(record: OwnedLvol, { owner, volume }: OwnedLvol): Promise<void> {
+    const params = { ...record.params, role: 'base' as const };
+    await this.journal.putOwned({ ...record, owner, volume, params });
+  }
+
   /** Names of the lvols whose parent this is; none for an lvol that has no bdev. */
   async clonesOf(uuid: string): Promise<readonly string[]> {
     try {
@@ -132,6 +150,22 @@ export class Lvols {
       if (isAbsent(reason)) return [];
       throw reason;
     }
+  }
+
+  /**
+   * Uuids of what the snapshot stands on that is no snapshot of its own volume, the lowest first, and its own: the
+   * layers that a copy of it needs and that no other copy brings.
+   */
+  async layersOf(snapshot: MadeLvol): Promise<readonly string[]> {
+    const layers = [snapshot.uuid];
+    for (let info = await this.info(snapshot); info.lvol?.baseSnapshot !== undefined;) {
+      const alias = lvolAlias(snapshot.params.disk, info.lvol.baseSnapshot);
+      const below = this.journal.owned('lvol', alias);
+      if (below?.owner === snapshot.owner && below.params.role === 'snapshot') break;
+      info = await this.target.spdk().bdev.getBdev(alias);
+      layers.unshift(info.uuid);
+    }
+    return layers;
   }
 
   private async ofReplica(

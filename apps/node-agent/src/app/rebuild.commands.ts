@@ -62,22 +62,26 @@ export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild
     const { replica, volume, disk, source } = input;
     requireDisk(journal, disk);
     const sizeBytes = roundUpToCluster(input.sizeBytes);
-    const controller = sourceControllerName(replica);
-    await controllers.ensure({
-      name: controller,
-      uuid: source.uuid,
-      owner: replica,
-      volume,
-      operation: context.operation,
-      epoch: null,
-      params: {
-        role: 'source',
-        replica,
-        endpoint: source,
-        hostNqn: nodeHostNqn(node),
-        copy: null,
-      },
-    });
+    // A namespace of an lvol of this very target would get no bdev (design section 5): the lvol itself is used.
+    const here = journal.ownedOfKind('lvol').find(({ uuid }) => uuid === source.uuid);
+    const controller = here === undefined ? sourceControllerName(replica) : null;
+    if (controller !== null) {
+      await controllers.ensure({
+        name: controller,
+        uuid: source.uuid,
+        owner: replica,
+        volume,
+        operation: context.operation,
+        epoch: null,
+        params: {
+          role: 'source',
+          replica,
+          endpoint: source,
+          hostNqn: nodeHostNqn(node),
+          copy: null,
+        },
+      });
+    }
     const lvolName = headLvolName(replica);
     const head = await lvols.make(
       {
@@ -96,7 +100,10 @@ export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild
         },
       },
       // By uuid: the store keeps the parent's name for ever, and a controller's name is not.
-      () => target.spdk().lvol.cloneBdev(source.uuid, disk, lvolName),
+      () =>
+        here?.params.disk === disk
+          ? target.spdk().lvol.clone(source.uuid, lvolName)
+          : target.spdk().lvol.cloneBdev(source.uuid, disk, lvolName),
     );
     const info = await lvols.info(head);
     if (info.sizeBytes < sizeBytes) {
@@ -140,6 +147,11 @@ export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild
           : target.spdk().lvol.clone(base.uuid, lvolName),
     );
     const scratch = await grown(made, sizeBytes);
+    if (hostNqn === nodeHostNqn(node)) {
+      // The source is this node: a namespace of its own lvol would get no bdev here (design section 5).
+      await exports.remove(scratchNqn(replica));
+      return exports.endpointOf(scratchNqn(replica), scratch.uuid);
+    }
     return exports.ensure({
       name: scratchNqn(replica),
       uuid: scratch.uuid,
@@ -180,7 +192,11 @@ export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild
 
   const copySnapshot: CommandHandlers['rebuild.copy-snapshot'] = async (input, context) => {
     const { replica, volume, snapshot, scratch } = input;
-    const lvol = await lvols.snapshot(replica, snapshot);
+    const layers = await lvols.layersOf(await lvols.snapshot(replica, snapshot));
+    const scratchHere = journal
+      .ownedOfKind('lvol')
+      .some(({ uuid, params }) => uuid === scratch.uuid && params.role === 'scratch');
+    if (scratchHere) return { copiedClusters: await copyHere(layers, scratch.uuid, context) };
     const name = copyControllerName(scratch.nqn);
     const before = journal.owned('controller', name);
     const copy = before?.params.copy ?? null;
@@ -203,24 +219,47 @@ export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild
         copy: null,
       },
     });
+    let copiedClusters = 0;
+    let next = 0;
     if (copy !== null && !stale && !untracked) {
       const copied = await followCopy(copy.operationId, context);
-      if (copied !== undefined && copy.snapshot === snapshot) {
-        await recordCopy(name, null);
-        return { copiedClusters: copied };
-      }
+      // The layers beneath it were copied before it was begun.
+      if (copied !== undefined) next = layers.indexOf(copy.layer) + 1;
+      if (next > 0) copiedClusters = copied ?? 0;
     }
-    const begun = { snapshot, targetInstance: target.instance };
-    await recordCopy(name, { ...begun, operationId: STARTING });
-    const operationId = await target.spdk().lvol.startShallowCopy(lvol.uuid, namespaceBdev(name));
-    await recordCopy(name, { ...begun, operationId });
-    const copiedClusters = await followCopy(operationId, context);
-    if (copiedClusters === undefined) {
-      throw lariatError('TARGET_UNAVAILABLE', `the target forgot copy ${operationId}; try again`);
+    for (const layer of layers.slice(next)) {
+      const begun = { layer, targetInstance: target.instance };
+      await recordCopy(name, { ...begun, operationId: STARTING });
+      const operationId = await target.spdk().lvol.startShallowCopy(layer, namespaceBdev(name));
+      await recordCopy(name, { ...begun, operationId });
+      copiedClusters += await followToEnd(operationId, context);
     }
     await recordCopy(name, null);
     return { copiedClusters };
   };
+
+  /**
+   * On one node the scratch is written to without a path between. What an earlier delivery has begun holds a claim
+   * on the scratch until it ends; the target refuses a second copy until then.
+   */
+  async function copyHere(
+    layers: readonly string[],
+    scratchUuid: string,
+    context: CommandContext,
+  ): Promise<number> {
+    let copiedClusters = 0;
+    for (const layer of layers) {
+      const operationId = await target.spdk().lvol.startShallowCopy(layer, scratchUuid);
+      copiedClusters += await followToEnd(operationId, context);
+    }
+    return copiedClusters;
+  }
+
+  async function followToEnd(operationId: number, context: CommandContext): Promise<number> {
+    const copied = await followCopy(operationId, context);
+    if (copied !== undefined) return copied;
+    throw lariatError('TARGET_UNAVAILABLE', `the target forgot copy ${operationId}; try again`);
+  }
 
   async function recordCopy(name: string, copy: OwnedController['params']['copy']): Promise<void> {
     const record = journal.owned('controller', name);

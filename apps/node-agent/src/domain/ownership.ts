@@ -34,7 +34,8 @@ export interface OwnedDisk extends OwnedCommon {
   };
 }
 
-export type LvolRole = 'head' | 'snapshot' | 'scratch';
+/** base: was a snapshot of a replica that is gone, and stays beneath the clones that share it. */
+export type LvolRole = 'head' | 'snapshot' | 'scratch' | 'base';
 
 export interface OwnedLvol extends OwnedCommon {
   readonly kind: 'lvol';
@@ -76,9 +77,9 @@ export interface OwnedController extends OwnedCommon {
     readonly replica: string;
     readonly endpoint: NvmfEndpoint;
     readonly hostNqn: string;
-    /** The shallow copy that runs through it, and in which life of the target. */
+    /** The shallow copy that runs through it, of which lvol, and in which life of the target. */
     readonly copy: {
-      readonly snapshot: string;
+      readonly layer: string;
       readonly operationId: number;
       readonly targetInstance: string;
     } | null;

@@ -127,6 +127,10 @@ export class FakeTarget implements RpcCaller, TargetPort {
       this.lvols.delete(lvol.uuid);
       return true;
     },
+    bdev_lvol_rename: (p) => {
+      this.lvol(p['old_name']).name = String(p['new_name']);
+      return true;
+    },
     bdev_lvol_resize: (p) => {
       this.lvol(p['name']).sizeMib = Number(p['size_in_mib']);
       return true;

@@ -8,7 +8,9 @@ import {
   type OperationAccepted,
   type VolumeRecord,
   VolumeReference,
+  type VolumeSourceRequest,
   type VolumeView,
+  lariatError,
   toPlacementPolicy,
   toVolumeView,
 } from '@lariat/contracts';
@@ -20,9 +22,11 @@ import { Ctx, Payload } from '@nestjs/microservices';
 import { VOLUME_SERVICE, type VolumeService } from '../app-tokens.js';
 import {
   assertCanAttach,
+  assertCanClone,
   assertCanDelete,
   assertCanDetach,
   assertCanExpand,
+  findSnapshot,
 } from '../domain/preconditions.js';
 
 const DEFAULT_REPLICAS = 3;
@@ -47,13 +51,48 @@ export class VolumeController {
     @Payload() request: CreateVolumeRequest,
     @Ctx() context: MessageContext,
   ): Promise<VolumeView | OperationAccepted> {
+    const { source } = request;
+    if (source !== undefined) {
+      return this.run('volume.clone', request.wait, context, () =>
+        this.cloneInput(request, source),
+      );
+    }
     return this.run('volume.create', request.wait, context, () => ({
       name: request.name,
-      sizeBytes: roundUpToCluster(request.sizeBytes),
+      // Validated to be there when there is no source.
+      sizeBytes: roundUpToCluster(request.sizeBytes ?? 0),
       replicas: request.replicas ?? DEFAULT_REPLICAS,
       labels: request.labels ?? {},
       placement: { ...toPlacementPolicy(request.placement) },
     }));
+  }
+
+  /** What the request leaves out is as the source has it. */
+  private async cloneInput(
+    request: CreateVolumeRequest,
+    { volume, snapshot: wanted }: VolumeSourceRequest,
+  ): Promise<Json> {
+    const source = await this.service.volumes.find(volume);
+    const snapshot = wanted === undefined ? null : findSnapshot(source, wanted);
+    // What holds the source now is waited for: a snapshot takes a moment, and the saga tries again.
+    assertCanClone(source, source.operation, snapshot?.id ?? null);
+    const leastBytes = snapshot?.sizeBytes ?? source.sizeBytes;
+    const sizeBytes = roundUpToCluster(request.sizeBytes ?? leastBytes);
+    if (sizeBytes < leastBytes) {
+      throw lariatError(
+        'VOLUME_SHRINK',
+        `A clone can't be smaller than what it is made from: ${leastBytes} bytes.`,
+        { volume: source.id, sizeBytes: leastBytes },
+      );
+    }
+    return {
+      name: request.name,
+      sizeBytes,
+      replicas: request.replicas ?? source.replicaCount,
+      labels: request.labels ?? {},
+      placement: { ...toPlacementPolicy(request.placement ?? source.placement) },
+      source: { volume: source.id, snapshot: snapshot?.id ?? null },
+    };
   }
 
   @OnRequest('volume.delete')
@@ -127,6 +166,9 @@ export class VolumeController {
           .filter(({ user }) => user)
           .map(({ name }) => `delete its snapshot '${name}'`),
         ...record.replicas.map(({ id, node }) => `delete its replica ${id} on node '${node}'`),
+        ...(record.clones ?? []).map(
+          ({ name }) => `leave what it shares with its clone '${name}' to that`,
+        ),
       ],
     };
   }

@@ -1,4 +1,5 @@
 import {
+  type CloneRecord,
   type ReplicaRecord,
   ReplicaMode,
   ReplicaState,
@@ -71,6 +72,8 @@ function assertMayChange(
     if (record.operation === null || record.operation === change.operation) return;
     throw operationInProgress(record);
   }
+  // What has become of a clone is true whoever holds its source.
+  if (change.type === 'settle-clone' || change.type === 'drop-clone') return;
   // A release that was made before and is sent again.
   if (change.type === 'release' && record.operation !== change.operation) return;
   if (operation === null || record.operation !== operation) {
@@ -125,6 +128,17 @@ function applyOne(record: VolumeRecord, change: VolumeChange): VolumeRecord {
       return dropSnapshot(record, change.snapshot);
     case 'revert':
       return { ...record, headParent: change.snapshot };
+    case 'put-clone':
+      return withClones(record, [
+        ...(record.clones ?? []).filter(({ volume }) => volume !== change.clone.volume),
+        change.clone,
+      ]);
+    case 'settle-clone':
+      return settleClone(record, change.volume);
+    case 'drop-clone': {
+      const others = (record.clones ?? []).filter(({ volume }) => volume !== change.volume);
+      return others.length === (record.clones ?? []).length ? record : withClones(record, others);
+    }
     case 'raise-epoch':
       return change.epoch > record.epoch ? { ...record, epoch: change.epoch } : record;
     case 'set-attachment':
@@ -235,6 +249,22 @@ function dropSnapshot(record: VolumeRecord, id: string): VolumeRecord {
   };
 }
 
+function withClones(
+  { clones: _before, ...record }: VolumeRecord,
+  clones: readonly CloneRecord[],
+): VolumeRecord {
+  return clones.length === 0 ? record : { ...record, clones };
+}
+
+function settleClone(record: VolumeRecord, volume: string): VolumeRecord {
+  const { clones = [] } = record;
+  if (!clones.some((clone) => clone.volume === volume && clone.state === 'creating')) return record;
+  const settled = clones.map((clone): CloneRecord =>
+    clone.volume === volume ? { ...clone, state: 'ready' } : clone,
+  );
+  return withClones(record, settled);
+}
+
 /** Invariant 5: the last healthy replica is never faulted or dropped by the way. */
 function lastReplica(record: VolumeRecord, id: string): Error {
   return lariatError(
@@ -287,6 +317,14 @@ function describe(
     case 'raise-epoch':
     case 'set-attachment':
     case 'set-clean':
+    case 'settle-clone':
       return undefined;
+    case 'put-clone':
+      return {
+        type: 'clone-begun',
+        data: { clone: change.clone.volume, name: change.clone.name },
+      };
+    case 'drop-clone':
+      return { type: 'clone-dropped', data: { clone: change.volume } };
   }
 }

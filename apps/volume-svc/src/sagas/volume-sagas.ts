@@ -1,5 +1,6 @@
 import type { AnySaga } from '@lariat/saga';
 import { attachVolumeSaga } from './attach-volume.saga.js';
+import { cloneVolumeSaga } from './clone-volume.saga.js';
 import { createSnapshotSaga } from './create-snapshot.saga.js';
 import { createVolumeSaga } from './create-volume.saga.js';
 import { deleteSnapshotSaga } from './delete-snapshot.saga.js';

@@ -176,6 +176,12 @@ export class ReserveRequest {
   @ValidateNested()
   @Type(() => PlacementPolicyRequest)
   placement?: PlacementPolicyRequest;
+
+  /** Taken before others that are as good: a clone costs nothing where its source is. */
+  @IsOptional()
+  @IsArray()
+  @IsString({ each: true })
+  preferDisks?: string[];
 }
 
 export class ReserveGrowthRequest {

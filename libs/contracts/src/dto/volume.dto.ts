@@ -1,5 +1,5 @@
 import { Type } from 'class-transformer';
-import { IsBoolean, IsObject, IsOptional, ValidateNested } from 'class-validator';
+import { IsBoolean, IsObject, IsOptional, ValidateIf, ValidateNested } from 'class-validator';
 import type { Frontend } from '../volume.js';
 import {
   IsFrontend,
@@ -19,12 +19,30 @@ export class MutatingRequest {
   wait?: boolean;
 }
 
+/** What a new volume's content is taken from: a snapshot, or the volume as it is now. */
+export class VolumeSourceRequest {
+  @IsReference('source.volume')
+  volume!: string;
+
+  @IsOptional()
+  @IsReference('source.snapshot')
+  snapshot?: string;
+}
+
 export class CreateVolumeRequest extends MutatingRequest {
   @IsNewName('name')
   name!: string;
 
+  /** May be left out with a source: as large as that. */
+  @ValidateIf((request: CreateVolumeRequest) => request.source == null || request.sizeBytes != null)
   @IsVolumeSize()
-  sizeBytes!: number;
+  sizeBytes?: number;
+
+  @IsOptional()
+  @IsObject({ message: 'source must be an object.' })
+  @ValidateNested()
+  @Type(() => VolumeSourceRequest)
+  source?: VolumeSourceRequest;
 
   @IsOptional()
   @IsReplicaCount()
