@@ -54,6 +54,11 @@ export const CASES: Readonly<Record<string, Case>> = {
     volume: () => imaginedVolume(),
     input: onVolume({ sizeBytes: 2 * 1024 ** 2 }),
   },
+  'expand of an attached volume': {
+    kind: 'volume.expand',
+    volume: () => imaginedAttached(),
+    input: onVolume({ sizeBytes: 2 * 1024 ** 2 }),
+  },
   'snapshot of a detached volume': {
     kind: 'snapshot.create',
     volume: () => imaginedVolume(),

@@ -1,6 +1,13 @@
 import type { VolumeRecord } from '@lariat/contracts';
 import type { LariatError } from '@lariat/kernel';
-import { type StepContext, attempt, cleanUp, isDeclaredGone, isUnanswered } from '@lariat/saga';
+import {
+  COMMAND_TIMEOUT_MS,
+  type StepContext,
+  attemptWhileLive,
+  cleanUp,
+  commandWhileLive,
+  isUnanswered,
+} from '@lariat/saga';
 import { inSyncOf } from '../domain/apply-change.js';
 import { type OnVolume, type SagaDeps, changeVolume } from './saga-deps.js';
 
@@ -57,7 +64,13 @@ export async function growDetached(context: ExpandContext): Promise<void> {
   const { volume, sizeBytes } = context.input;
   const results = await Promise.allSettled(
     (context.memory.replicas ?? []).map(({ id, node }) =>
-      context.command(node, 'replica.resize', { replica: id, volume, sizeBytes }, { key: id }),
+      commandWhileLive(
+        context,
+        node,
+        'replica.resize',
+        { replica: id, volume, sizeBytes },
+        { key: id, timeoutMs: COMMAND_TIMEOUT_MS },
+      ),
     ),
   );
   // Only when all have answered: nothing may grow behind the undo's back.
@@ -90,9 +103,8 @@ async function growOne(
 ): Promise<GrowthOutcome> {
   const node = record.replicas.find(({ id }) => id === replica)?.node ?? '';
   const input = { replica, volume: record.id, sizeBytes: context.input.sizeBytes };
-  const outcome = await attempt(context, node, 'replica.resize', input, replica);
+  const outcome = await attemptWhileLive(context, node, 'replica.resize', input, replica);
   if (outcome.ok) return { replica, kind: 'grown' };
   const { error } = outcome;
-  const isKnown = !isUnanswered(error) || (await isDeclaredGone(context, node));
-  return { replica, kind: isKnown ? 'refused' : 'unknown', error };
+  return { replica, kind: isUnanswered(error) ? 'unknown' : 'refused', error };
 }

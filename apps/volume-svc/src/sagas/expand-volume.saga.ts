@@ -3,10 +3,10 @@ import {
   RETRY_BRIEFLY,
   RETRY_UNTIL_KNOWN,
   type SagaDefinition,
-  attempt,
+  attemptWhileLive,
   cleanUp,
-  isDeclaredGone,
 } from '@lariat/saga';
+import { isRetryable } from '@lariat/kernel';
 import { assertCanExpand } from '../domain/preconditions.js';
 import {
   type ExpandContext,
@@ -104,7 +104,7 @@ export function expandVolumeSaga(
         name: 'resize-engine',
         waitsFor: (_input, { engine }) =>
           engine == null ? 'nothing' : `the engine on ${engine.node} to show the new size`,
-        timeoutMs: COMMAND_TIMEOUT_MS,
+        timeoutMs: 2 * COMMAND_TIMEOUT_MS,
         retry: { attempts: ENGINE_ATTEMPTS + 1, backoff: RETRY_BRIEFLY.backoff },
         run: showToHosts,
       },
@@ -122,10 +122,10 @@ async function showToHosts(context: ExpandContext): Promise<void> {
   const { volume, sizeBytes } = context.input;
   if (engine === null) return;
   const input = { volume, epoch: engine.epoch, sizeBytes };
-  const outcome = await attempt(context, engine.node, 'engine.resize', input, volume);
+  const outcome = await attemptWhileLive(context, engine.node, 'engine.resize', input, volume);
   if (outcome.ok) return;
   const isLastTry = context.attempt >= ENGINE_ATTEMPTS;
-  if (!isLastTry && !(await isDeclaredGone(context, engine.node))) throw outcome.error;
+  if (!isLastTry && isRetryable(outcome.error.kind)) throw outcome.error;
   context.log.warn('the new size shows at the next attach', {
     volume,
     node: engine.node,
