@@ -62,7 +62,7 @@ export async function startE2e(options: Omit<ClusterOptions, 'dataDir'> = {}): P
     dataDir,
     nodes: 3,
     diskSizeBytes: 512 * MIB,
-    env: { ...process.env, LARIAT_REBUILD_GRACE_MS: '86400000' },
+    env: { ...process.env, LARIAT_REBUILD: 'manual' },
     ...options,
   });
   const agents = cluster.processes().filter(({ kind }) => kind === 'agent');

@@ -9,9 +9,10 @@ import { REPLICA_SERVICE, type ReplicaService } from './app-tokens.js';
 import { NodeController } from './controllers/node.controller.js';
 import { PlacementController } from './controllers/placement.controller.js';
 import { ReplicaController } from './controllers/replica.controller.js';
+import { rebuildPolicyFrom } from './domain/due-rebuild.js';
 import { endLeases } from './reconcilers/end-leases.js';
 import { NodeWatch } from './reconcilers/watch-nodes.js';
-import { rebuildDegraded, rebuildPolicyFrom } from './reconcilers/rebuild-degraded.js';
+import { rebuildDegraded } from './reconcilers/rebuild-degraded.js';
 import { StraySweep } from './reconcilers/sweep-strays.js';
 import { replicaSagas } from './sagas/replica-sagas.js';
 
@@ -45,7 +46,7 @@ export class ReplicaSvcModule {
           relayEvents({ connection, bucket: BUCKETS.nodes, log }, signal),
           watch.judge(signal),
           sweep.sweep(signal),
-          rebuildDegraded({ volumes, client, clock, log, policy }, signal),
+          rebuildDegraded({ volumes, nodes, client, clock, log, policy }, signal),
           endLeases({ allocator, volumes, clock, log }, signal),
         ]);
       },

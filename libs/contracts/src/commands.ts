@@ -34,6 +34,23 @@ export interface EngineLeg {
 
 type Nothing = Readonly<Record<string, never>>;
 
+/** The name under which the head of a replica that was lost is kept beside its snapshots until it is of no more use. */
+export const STALE_HEAD = 'stale-head';
+
+/** A snapshot that a node has of a replica. */
+export interface HeldSnapshot {
+  readonly snapshot: string;
+  /** The replica's snapshot that it stands on; null: none. */
+  readonly parent: string | null;
+  readonly sizeBytes: number;
+}
+
+/** SHA-256 of each cluster, 32 bytes each, deflated (runs of equal clusters are short), in base64. */
+export type DigestPage = string;
+
+/** 128 KiB of digests: below NATS' 1 MiB a message, whatever they are. */
+export const MAX_DIGESTS_PER_PAGE = 4_096;
+
 /** Input and output of each command. Sizes are bytes; times are milliseconds. */
 export interface CommandMap {
   /**
@@ -219,7 +236,7 @@ export interface CommandMap {
     input: { replica: string; volume: string; snapshot: string };
     output: { lvolUuid: string };
   };
-  /** Destination: puts the new head onto the copied chain, drops the scratch and the attached source. */
+  /** Destination: puts the new head onto the copied chain, drops the scratch, the attached source and STALE_HEAD. */
   'rebuild.finish': {
     input: { replica: string; volume: string; snapshot: string };
     output: Nothing;
@@ -228,6 +245,58 @@ export interface CommandMap {
   'rebuild.detach-scratch': {
     input: { replica: string; volume: string; scratchNqn: string };
     output: Nothing;
+  };
+  /**
+   * Destination, a replica that was lost and is back: nobody can write to it any more, what earlier rebuilds left half
+   * done goes, and its head is frozen as the snapshot STALE_HEAD. Refused while an engine of this node uses it. The
+   * answer is all that the replica has, confirmed on the disk.
+   */
+  'rebuild.retire-head': {
+    input: { replica: string; volume: string };
+    output: { snapshots: readonly HeldSnapshot[] };
+  };
+  /** Destination: takes back an unfinished head and scratch lvol; snapshots, and a head that stands alone, stay. */
+  'rebuild.discard-head': { input: { replica: string; volume: string }; output: Nothing };
+  /** Destination: deletes the replica's snapshots but those to keep. What others stand on gives them its clusters. */
+  'rebuild.prune-snapshots': {
+    input: { replica: string; volume: string; keep: readonly string[] };
+    output: Nothing;
+  };
+  /**
+   * One digest over a snapshot's whole content: equal when size and every cluster are. `verified`: read since the
+   * target was last started, since a crash is what may have cost the disk something; else any reading will do.
+   */
+  'rebuild.digest-snapshot': {
+    input: { replica: string; volume: string; snapshot: string; verified: boolean };
+    output: { sha256: string; sizeBytes: number };
+  };
+  /** Digests of some clusters of a snapshot, in order; at most MAX_DIGESTS_PER_PAGE. */
+  'rebuild.read-digests': {
+    input: {
+      replica: string;
+      volume: string;
+      snapshot: string;
+      firstCluster: number;
+      clusters: number;
+    };
+    output: { digests: DigestPage };
+  };
+  /**
+   * Destination: brings a page of the scratch lvol, which is a clone of the local snapshot `base`, to the content that
+   * the digests say. Clusters that `base` has already are not touched; the others are read from `source`, each checked
+   * against its digest.
+   */
+  'rebuild.copy-clusters': {
+    input: {
+      replica: string;
+      volume: string;
+      base: string;
+      scratch: NvmfEndpoint;
+      source: NvmfEndpoint;
+      firstCluster: number;
+      digests: DigestPage;
+    };
+    output: { copiedClusters: number; zeroedClusters: number };
   };
 }
 

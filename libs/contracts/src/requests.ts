@@ -42,7 +42,13 @@ import {
 import type { ImageView } from './image.js';
 import type { DiskView, NodeRecord, NodeView } from './node.js';
 import type { OperationView } from './operation.js';
-import type { ReplicaView, SnapshotView, VolumeRecord, VolumeView } from './volume.js';
+import type {
+  ReplicaView,
+  RebuiltVolumeView,
+  SnapshotView,
+  VolumeRecord,
+  VolumeView,
+} from './volume.js';
 
 /** What `"wait": false` is answered with. */
 export interface OperationAccepted {
@@ -100,7 +106,7 @@ export interface RequestMap {
   'snapshot.revert': { request: SnapshotRequest; reply: VolumeView };
   'replica.list': { request: VolumeReference; reply: { replicas: readonly ReplicaView[] } };
   'replica.remove': { request: ReplicaRequest; reply: VolumeView | DryRun };
-  'replica.rebuild': { request: RebuildRequest; reply: VolumeView };
+  'replica.rebuild': { request: RebuildRequest; reply: RebuiltVolumeView };
   'replica.checksum': { request: ReplicaChecksumRequest; reply: ReplicaChecksums };
   'image.list': { request: ListImagesRequest; reply: { images: readonly ImageView[] } };
   'image.get': { request: ImageReference; reply: ImageView };

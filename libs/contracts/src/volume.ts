@@ -200,6 +200,23 @@ export interface VolumeView {
   readonly clones: readonly CloneRecord[];
 }
 
+/** What a rebuild did. */
+export interface RebuildSummary {
+  readonly replica: string;
+  readonly node: string;
+  /** Whether a lost replica that came back was brought up to date; false: a new one was made. */
+  readonly reused: boolean;
+  /** Snapshots of the lost replica that were found whole and kept. */
+  readonly keptSnapshots: number;
+  /** What went from node to node for the snapshots and the head; writes that users made meanwhile are not in it. */
+  readonly copiedBytes: number;
+}
+
+/** A volume as a rebuild leaves it. */
+export interface RebuiltVolumeView extends VolumeView {
+  readonly rebuilt: RebuildSummary;
+}
+
 export interface SnapshotView extends SnapshotRecord {
   readonly volume: string;
 }

@@ -205,6 +205,38 @@ test('a leg that the raid lost stays on record until its loss is accepted', asyn
   expect(node.target.controllers.size).toBe(0);
 });
 
+test('a replica that comes back with a new head is not taken for the one that was lost', async () => {
+  reachable('rep-b');
+  await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
+  const raid = node.target.raids.get('vol-1');
+  if (raid === undefined) throw new Error('no raid');
+  raid.bases = raid.bases.map((base) => (base === 'rep-bn1' ? null : base));
+  let accept = (): void => undefined;
+  const accepted = new Promise<void>((resolve) => (accept = resolve));
+  await watcher(() => accepted).poll();
+  await node.queue.idle();
+  const nqn = replicaNqn('rep-b');
+  node.target.reachable.set(nqn, 'u-new');
+  const endpoint = { nqn, traddr: '127.0.0.2', trsvcid: '4420', uuid: 'u-new' };
+  const gate = { volume: 'vol-1', epoch: 1, gate: 'g1' };
+  await node.handlers['engine.close-gate']({ ...gate, timeoutMs: 60_000 }, context);
+  const leg = { replica: 'rep-b', endpoint };
+  await node.handlers['engine.add-leg']({ ...gate, leg }, context);
+  expect(node.target.controllers.get('rep-b')?.uuid).toBe('u-new');
+  const bases = basesOf();
+  expect(bases?.at(-1)).toBe('rep-bn1');
+  // The answer to the report of the old loss, when the new leg is in.
+  accept();
+  await accepted;
+  await expect.poll(() => node.queue.idle().then(() => legStates())).toHaveLength(2);
+  expect(legStates()).toEqual([
+    ['rep-a', 'member'],
+    ['rep-b', 'member'],
+  ]);
+  expect(basesOf()).toEqual(bases);
+  expect(node.target.controllers.get('rep-b')?.uuid).toBe('u-new');
+});
+
 test('an engine whose volume was taken away is stopped, and its held writes with it', async () => {
   reachable('rep-b');
   await start([await localLeg('rep-a'), remoteLeg('rep-b')]);

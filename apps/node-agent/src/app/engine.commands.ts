@@ -211,8 +211,9 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
 
   const addLeg: CommandHandlers['engine.add-leg'] = async ({ volume, epoch, gate, leg }) => {
     const record = requireEngine(volume, epoch);
+    const wanted = await toLeg(leg);
     const present = record.params.legs.find((other) => other.replica === leg.replica);
-    if (present?.state === 'member') return {};
+    if (present?.state === 'member' && present.uuid === wanted.uuid) return {};
     if (!target.supports(GROW)) {
       throw lariatError(
         'FRONTEND_UNSUPPORTED',
@@ -220,7 +221,10 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
       );
     }
     requireGate(record, gate);
-    const joining: OwnedLeg = { ...(await toLeg(leg)), state: 'joining' };
+    // The replica in its life before, whose loss is on record; the raid must not take its path for the new one's.
+    if (present !== undefined && present.uuid !== wanted.uuid)
+      await engines.dropLeg(volume, leg.replica);
+    const joining: OwnedLeg = { ...wanted, state: 'joining' };
     await engines.updateLegs(volume, (legs) => [
       ...legs.filter((other) => other.replica !== leg.replica),
       joining,

@@ -142,6 +142,35 @@ export class Lvols {
     await this.journal.putOwned({ ...record, owner, volume, params });
   }
 
+  /**
+   * Deletes snapshots from within a chain: leaves first, then those with one clone, which takes over their clusters
+   * and keeps its content. One that several clones stand on stops it.
+   */
+  async prune(records: readonly OwnedLvol[]): Promise<void> {
+    const pending = new Map(records.map((record) => [record.params.lvolName, record]));
+    while (pending.size > 0) {
+      let next: OwnedLvol | undefined;
+      let fewest = 2;
+      for (const record of pending.values()) {
+        const clones = record.uuid === null ? [] : await this.clonesOf(record.uuid);
+        if (clones.length >= fewest) continue;
+        next = record;
+        fewest = clones.length;
+      }
+      if (next === undefined) {
+        const names = [...pending.keys()].join(', ');
+        throw lariatError('SNAPSHOT_IN_USE', `more than one lvol stands on each of ${names}`);
+      }
+      await this.remove(next);
+      pending.delete(next.params.lvolName);
+    }
+  }
+
+  /** Whether what the record names is on its disk. Throws while the disk is not loaded: that says nothing. */
+  async isPresent(record: OwnedLvol): Promise<boolean> {
+    return (await this.see(record.name, record.params.disk)) !== undefined;
+  }
+
   /** Names of the lvols whose parent this is; none for an lvol that has no bdev. */
   async clonesOf(uuid: string): Promise<readonly string[]> {
     try {

@@ -1,4 +1,4 @@
-import { lariatError, nodeHostNqn, scratchNqn, snapshotNqn } from '@lariat/contracts';
+import { STALE_HEAD, lariatError, nodeHostNqn, scratchNqn, snapshotNqn } from '@lariat/contracts';
 import { delay, roundUpToCluster } from '@lariat/kernel';
 import { sizeInMib, SpdkError } from '@lariat/spdk';
 import {
@@ -17,6 +17,7 @@ import type { Controllers } from './controllers.js';
 import type { Exports } from './exports.js';
 import type { Lvols, MadeLvol } from './lvols.js';
 import { requireDisk } from './replica.commands.js';
+import type { ResyncCommandName } from './resync.commands.js';
 import { isAbsent } from './target-errors.js';
 
 export interface RebuildCommandParts {
@@ -36,7 +37,9 @@ const COPY_POLL_MS = 200;
 const COPY_FIRST_POLL_MS = 10;
 
 /** The steps of an online rebuild, on the source's and on the destination's node (design section 5). */
-export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild'> {
+export function rebuildCommands(
+  parts: RebuildCommandParts,
+): Omit<HandlersOf<'rebuild'>, ResyncCommandName> {
   const { node, journal, target, lvols, exports, controllers } = parts;
 
   const exportSnapshot: CommandHandlers['rebuild.export-snapshot'] = async (input, context) => {
@@ -175,8 +178,7 @@ export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild
       const info = await lvols.info(made);
       if (info.lvol?.baseSnapshot === base?.params.lvolName) return;
     }
-    await exports.remove(scratchNqn(replica));
-    await lvols.remove(record);
+    await removeScratch(replica);
   }
 
   /** A snapshot may be larger than the one beneath it: the volume was expanded between them. */
@@ -188,6 +190,12 @@ export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild
     const larger = { ...lvol, params: { ...lvol.params, sizeBytes } };
     await journal.putOwned(larger);
     return larger;
+  }
+
+  async function removeScratch(replica: string): Promise<void> {
+    await exports.remove(scratchNqn(replica));
+    const scratch = lvols.recordOf(replica, 'scratch');
+    if (scratch !== undefined) await lvols.remove(scratch);
   }
 
   const copySnapshot: CommandHandlers['rebuild.copy-snapshot'] = async (input, context) => {
@@ -293,6 +301,12 @@ export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild
 
   const freezeScratch: CommandHandlers['rebuild.freeze-scratch'] = async (input, context) => {
     const { replica, volume, snapshot } = input;
+    const before = lvols.recordOf(replica, 'snapshot', snapshot);
+    if (before !== undefined && before.uuid !== null) {
+      const { uuid } = await lvols.snapshot(replica, snapshot);
+      await removeScratch(replica);
+      return { lvolUuid: uuid };
+    }
     const scratch = await lvols.scratch(replica);
     const lvolName = snapshotLvolName(replica, snapshot);
     const frozen = await lvols.make(
@@ -313,6 +327,7 @@ export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild
       },
       () => target.spdk().lvol.snapshot(scratch.uuid, lvolName),
     );
+    await removeScratch(replica);
     return { lvolUuid: frozen.uuid };
   };
 
@@ -327,10 +342,11 @@ export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild
     if (head.params.sourceController !== null) {
       await journal.putOwned({ ...head, params: { ...head.params, sourceController: null } });
     }
-    await exports.remove(scratchNqn(replica));
-    const scratch = lvols.recordOf(replica, 'scratch');
-    if (scratch !== undefined) await lvols.remove(scratch);
+    await removeScratch(replica);
     await controllers.remove(sourceControllerName(replica));
+    // Its clusters go to the copy that was made from it.
+    const stale = lvols.recordOf(replica, 'snapshot', STALE_HEAD);
+    if (stale !== undefined) await lvols.remove(stale);
     return {};
   };
 

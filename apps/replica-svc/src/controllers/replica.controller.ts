@@ -2,6 +2,7 @@ import {
   type DryRun,
   type OperationAccepted,
   RebuildRequest,
+  type RebuiltVolumeView,
   ReplicaChecksumRequest,
   type ReplicaChecksums,
   ReplicaRequest,
@@ -19,6 +20,7 @@ import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { REPLICA_SERVICE, type ReplicaService } from '../app-tokens.js';
 import { chooseRebuild, replicaNotFound } from '../domain/choose-rebuild.js';
+import { isBackOn } from '../domain/returned.js';
 import { assertNotLast } from '../sagas/remove-replica.saga.js';
 
 @Controller()
@@ -47,14 +49,14 @@ export class ReplicaController {
   rebuild(
     @Payload() request: RebuildRequest,
     @Ctx() context: MessageContext,
-  ): Promise<VolumeApiView | OperationAccepted> {
-    return this.run<VolumeApiView>('replica.rebuild', request.wait, context, async () => {
+  ): Promise<RebuiltVolumeView | OperationAccepted> {
+    return this.run<RebuiltVolumeView>('replica.rebuild', request.wait, context, async () => {
       const record = await this.service.volumes.find(request.volume);
       const nodes = this.service.nodes.list();
       const ready = new Set(nodes.filter(({ state }) => state === 'ready').map(({ name }) => name));
       // A rebuild that runs already is joined by the runner.
       if (record.operation === null)
-        chooseRebuild(record, request.replica, (node) => ready.has(node));
+        chooseRebuild(record, request.replica, (node) => ready.has(node), isBackOn(nodes));
       return { volume: record.id, replica: request.replica ?? null };
     });
   }

@@ -8,6 +8,8 @@ import {
 export interface RebuildChoice {
   /** The faulted replica that is replaced; null when one is simply missing. */
   readonly replaced: ReplicaRecord | null;
+  /** Whether its node and disk are there again: what it still has can be used. */
+  readonly isBack: boolean;
   /** The replica that is copied from. */
   readonly source: ReplicaRecord;
   /** The replicas that stay: the new one is kept apart from them. */
@@ -19,10 +21,14 @@ export function chooseRebuild(
   record: VolumeRecord,
   wanted: string | undefined,
   isReady: (node: string) => boolean,
+  isBack: (replica: ReplicaRecord) => boolean = () => false,
 ): RebuildChoice {
   const faulted = record.replicas.filter(({ mode }) => mode === 'ERR');
   const inSync = record.replicas.filter(({ mode }) => mode === 'RW');
-  const replaced = wanted === undefined ? (faulted[0] ?? null) : findFaulted(record, wanted);
+  const replaced =
+    wanted === undefined
+      ? (faulted.find((replica) => isBack(replica)) ?? faulted[0] ?? null)
+      : findFaulted(record, wanted);
   if (replaced === null && inSync.length >= record.replicaCount) {
     throw lariatError(
       'VOLUME_HEALTHY',
@@ -55,7 +61,7 @@ export function chooseRebuild(
     );
   }
   const others = record.replicas.filter(({ id }) => id !== replaced?.id);
-  return { replaced, source, others };
+  return { replaced, isBack: replaced !== null && isBack(replaced), source, others };
 }
 
 function findFaulted(record: VolumeRecord, id: string): ReplicaRecord {

@@ -8,6 +8,7 @@ import {
 } from '@lariat/contracts';
 import { RETRY_BRIEFLY, cleanUp, commandWhileLive, whileNodesLive } from '@lariat/saga';
 import { inCopyOrder } from '../domain/snapshot-order.js';
+import { patchSnapshot, unexport } from './rebuild-patch.js';
 import {
   type RebuildContext,
   type RebuildDeps,
@@ -31,11 +32,15 @@ export function copyStep(deps: RebuildDeps): RebuildStep {
       const volume = await deps.volumes.fresh(context.input.volume);
       if (volume === undefined)
         throw lariatError('VOLUME_NOT_FOUND', `Volume ${context.input.volume} is gone.`);
-      const copied = new Set(context.memory.copied);
+      const { plan, copied: before = [] } = context.memory;
+      const copied = new Set([...before, ...(plan?.keep ?? [])]);
       let copiedClusters = context.memory.copiedClusters ?? 0;
       for (const snapshot of inCopyOrder(volume.snapshots)) {
         if (copied.has(snapshot.id)) continue;
-        copiedClusters += await copySnapshot(context, snapshot, copiedClusters);
+        copiedClusters =
+          snapshot.id === plan?.patch
+            ? await patchSnapshot(context, snapshot, copiedClusters)
+            : copiedClusters + (await copySnapshot(context, snapshot, copiedClusters));
         copied.add(snapshot.id);
         await context.checkpoint({ copied: [...copied], copiedClusters });
       }
@@ -49,6 +54,8 @@ export function copyStep(deps: RebuildDeps): RebuildStep {
         scratchNqn: scratchNqn(target.id),
       };
       await cleanUp(context, source.node, 'rebuild.detach-scratch', input, source.id);
+      const { patched } = context.memory;
+      if (patched !== undefined) await unexport(context, patched.snapshot);
     },
   };
 }

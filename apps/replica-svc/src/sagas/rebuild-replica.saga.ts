@@ -1,11 +1,12 @@
 import {
   DEFAULT_PLACEMENT,
+  type RebuiltVolumeView,
   type VolumeRecord,
   lariatError,
   toVolumeView,
   zoneOf,
 } from '@lariat/contracts';
-import type { Json } from '@lariat/kernel';
+import { CLUSTER_SIZE_BYTES, type Json } from '@lariat/kernel';
 import {
   RETRY_BRIEFLY,
   RETRY_UNTIL_DONE,
@@ -14,8 +15,10 @@ import {
   cleanUp,
 } from '@lariat/saga';
 import { chooseRebuild } from '../domain/choose-rebuild.js';
+import { isBackOn } from '../domain/returned.js';
 import { copyStep, settleStep } from './rebuild-copy.js';
 import { dropJoinSnapshot, joinStep } from './rebuild-join.js';
+import { matchStep, reuseStep } from './rebuild-match.js';
 import { changeVolume, claimVolume, releaseVolume } from './hold-volume.js';
 import {
   type RebuildContext,
@@ -23,6 +26,7 @@ import {
   type RebuildInput,
   type RebuildMemory,
   type RebuildStep,
+  isReuse,
   remembered,
   targetId,
 } from './rebuild-memory.js';
@@ -30,22 +34,40 @@ import {
 const RECORD_TIMEOUT_MS = 10_000;
 const CLEAN_TIMEOUT_MS = 30_000;
 
-/** Makes a new replica from a healthy one while the volume is in use (design section 5). */
+/**
+ * Brings a volume's redundancy back while it is in use (design section 5): makes a new replica from a healthy one, or
+ * brings a lost one that is back up to date (docs/adr/0012).
+ */
 export function rebuildReplicaSaga(deps: RebuildDeps): SagaDefinition<RebuildInput, RebuildMemory> {
   return {
     kind: 'replica.rebuild',
     subjectOf: (input) => `volume/${input.volume}`,
     steps: [
       claimStep(deps),
+      reuseStep(deps),
       placeStep(deps),
       joinStep(deps),
+      matchStep(deps),
       copyStep(deps),
       settleStep(),
       syncStep(),
       cleanStep(deps),
     ],
-    result: (_input, memory) => (memory.view ?? null) as unknown as Json,
+    result: (_input, memory) => resultOf(memory) as unknown as Json,
   };
+}
+
+function resultOf(memory: RebuildContext['memory']): RebuiltVolumeView | null {
+  const { view, target, plan, copiedClusters = 0 } = memory;
+  if (view === undefined || target === undefined) return null;
+  const rebuilt = {
+    replica: target.id,
+    node: target.node,
+    reused: isReuse(memory),
+    keptSnapshots: plan?.keep.length ?? 0,
+    copiedBytes: copiedClusters * CLUSTER_SIZE_BYTES,
+  };
+  return { ...view, rebuilt };
 }
 
 function claimStep(deps: RebuildDeps): RebuildStep {
@@ -60,12 +82,16 @@ function claimStep(deps: RebuildDeps): RebuildStep {
       const nodes = deps.nodes.list();
       const zones = new Map(nodes.map((node) => [node.name, zoneOf(node)]));
       const ready = new Set(nodes.filter(({ state }) => state === 'ready').map(({ name }) => name));
-      const choice = chooseRebuild(record, context.input.replica ?? undefined, (node) =>
-        ready.has(node),
+      const choice = chooseRebuild(
+        record,
+        context.input.replica ?? undefined,
+        (node) => ready.has(node),
+        isBackOn(nodes),
       );
       const { attachment, sizeBytes } = record;
       return {
         replaced: choice.replaced === null ? null : placeOf(choice.replaced),
+        returning: choice.isBack ? choice.replaced : null,
         source: placeOf(choice.source),
         others: choice.others.map(({ node, disk }) => ({
           node,
@@ -93,6 +119,8 @@ const placeOf = ({
   disk: string;
 }): RebuildMemory['source'] => ({ id, node, disk });
 
+const REBUILDING = { mode: 'WO', state: 'rebuilding' } as const;
+
 function placeStep(deps: RebuildDeps): RebuildStep {
   return {
     name: 'place',
@@ -100,8 +128,14 @@ function placeStep(deps: RebuildDeps): RebuildStep {
     timeoutMs: RECORD_TIMEOUT_MS,
     retry: RETRY_BRIEFLY,
     run: async (context) => {
-      const replica = targetId(context.operation);
       const { sizeBytes, others, placement: policy, replaced = null } = context.memory;
+      if (isReuse(context.memory)) {
+        const returning = remembered(context.memory.returning ?? undefined, 'returning');
+        const replica = { ...returning, ...REBUILDING, reason: null, faultedAtMs: null };
+        await changeVolume(context, [{ type: 'put-replica', replica }]);
+        return { target: placeOf(returning) };
+      }
+      const replica = targetId(context.operation);
       const placements = await deps.allocator.reserve({
         volume: context.input.volume,
         replicas: [replica],
@@ -122,8 +156,7 @@ function placeStep(deps: RebuildDeps): RebuildStep {
             id: replica,
             node,
             disk,
-            mode: 'WO',
-            state: 'rebuilding',
+            ...REBUILDING,
             lvolUuid: null,
             reason: null,
             faultedAtMs: null,
@@ -133,6 +166,11 @@ function placeStep(deps: RebuildDeps): RebuildStep {
       return { target: { id: replica, node, disk } };
     },
     undo: async (context) => {
+      const { returning = null } = context.memory;
+      if (isReuse(context.memory) && returning !== null) {
+        await changeVolume(context, [{ type: 'put-replica', replica: returning }]);
+        return;
+      }
       const replica = targetId(context.operation);
       await changeVolume(context, [{ type: 'drop-replica', replica }]);
       await deps.allocator.release([replica]);
@@ -148,11 +186,11 @@ function syncStep(): RebuildStep {
     timeoutMs: RECORD_TIMEOUT_MS,
     retry: RETRY_UNTIL_KNOWN,
     run: async (context) => {
-      const { replaced = null } = context.memory;
+      const leaving = leavingOf(context.memory);
       const target = remembered(context.memory.target, 'target');
       await changeVolume(context, [
         { type: 'sync-replica', replica: target.id },
-        ...(replaced === null ? [] : [{ type: 'drop-replica' as const, replica: replaced.id }]),
+        ...(leaving === null ? [] : [{ type: 'drop-replica' as const, replica: leaving.id }]),
       ]);
     },
   };
@@ -178,12 +216,16 @@ function cleanStep(deps: RebuildDeps): RebuildStep {
   };
 }
 
+/** The failed replica that the new one takes the place of; null when there is none, or when it is itself brought back. */
+const leavingOf = (memory: RebuildContext['memory']): RebuildMemory['replaced'] =>
+  isReuse(memory) ? null : (memory.replaced ?? null);
+
 async function dropReplaced(deps: RebuildDeps, context: RebuildContext): Promise<void> {
-  const { replaced = null } = context.memory;
-  if (replaced === null) return;
-  const input = { replica: replaced.id, volume: context.input.volume };
-  await cleanUp(context, replaced.node, 'replica.delete', input, replaced.id);
-  await deps.allocator.release([replaced.id]);
+  const leaving = leavingOf(context.memory);
+  if (leaving === null) return;
+  const input = { replica: leaving.id, volume: context.input.volume };
+  await cleanUp(context, leaving.node, 'replica.delete', input, leaving.id);
+  await deps.allocator.release([leaving.id]);
 }
 
 function notNow(record: VolumeRecord): Error {
