@@ -68,6 +68,12 @@ const ANSWERS: {
   'rebuild.freeze-scratch': made,
   'rebuild.finish': nothing,
   'rebuild.detach-scratch': nothing,
+  'rebuild.retire-head': () => ({ snapshots: [] }),
+  'rebuild.discard-head': nothing,
+  'rebuild.prune-snapshots': nothing,
+  'rebuild.digest-snapshot': () => ({ sha256: 'same', sizeBytes: MIB }),
+  'rebuild.read-digests': () => ({ digests: '' }),
+  'rebuild.copy-clusters': () => ({ copiedClusters: 0, zeroedClusters: 0 }),
 };
 
 /** Agents that answer every command at once, but for nodes that are silent. */

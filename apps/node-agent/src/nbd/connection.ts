@@ -20,6 +20,7 @@ export class NbdConnection {
   private bytes = 0;
   private closed = false;
   private isCorked = false;
+  private isHangingUp = false;
   private resolveEnded: () => void = () => undefined;
 
   constructor(
@@ -75,11 +76,17 @@ export class NbdConnection {
       this.fail(reason);
       return;
     }
-    // Not `end`: a socket that is paused does not see that its client has gone, and would stay for ever.
-    if (this.driver.isEnded) void this.idle().then(() => this.socket.destroySoon());
+    if (this.driver.isEnded) this.hangUp();
     // Bytes that nobody parses yet stay in the kernel, and in the client.
     else if (this.isFull()) this.pause();
     else this.socket.resume();
+  }
+
+  private hangUp(): void {
+    if (this.isHangingUp) return;
+    this.isHangingUp = true;
+    // Not `end`: a socket that is paused does not see that its client has gone, and would stay for ever.
+    void this.idle().then(() => this.socket.destroySoon());
   }
 
   private pause(): void {
