@@ -109,6 +109,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     engines,
     controllers,
     losses,
+    frontends,
     queue,
     clock,
     log,

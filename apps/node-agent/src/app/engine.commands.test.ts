@@ -164,7 +164,10 @@ const stopFrontend = async (volume: string): Promise<void> => {
   stopped.push(volume);
 };
 
-function watcher(report: () => Promise<void>): EngineWatch {
+function watcher(
+  report: () => Promise<void>,
+  hasServedSince: (volume: string, atMs: number | undefined) => boolean = () => true,
+): EngineWatch {
   const { journal, target, engines, controllers, queue } = node;
   const controlPlane = {
     reportEngine: report,
@@ -175,7 +178,9 @@ function watcher(report: () => Promise<void>): EngineWatch {
   };
   const common = { node: 'n1', engines, queue, log: silentLog };
   const losses = new LossReporter({ ...common, frontends: { stop: stopFrontend }, controlPlane });
-  return new EngineWatch({ ...common, journal, target, controllers, losses, clock: systemClock });
+  const frontends = { hasServedSince };
+  const parts = { ...common, journal, target, controllers, losses, frontends };
+  return new EngineWatch({ ...parts, clock: systemClock });
 }
 
 const legStates = () =>
@@ -302,6 +307,39 @@ test('an engine that its target has forgotten is put back with the same members'
   expect(basesOf()).toEqual(bases);
   expect(node.target.raids.get('vol-1')?.uuid).toBe('raid-uuid');
   expect([...(node.target.subsystems.get(volumeNqn('vol-1'))?.hosts ?? [])]).toHaveLength(2);
+});
+
+test('an engine whose writes died with their server is put back on one leg, once that is on record', async () => {
+  reachable('rep-b', 'rep-c');
+  await start([remoteLeg('rep-b'), await localLeg('rep-a'), remoteLeg('rep-c')]);
+  node.target.raids.clear();
+  node.target.controllers.clear();
+  const reports: boolean[] = [];
+  let accepts = false;
+  const watch = watcher(
+    () => {
+      reports.push(node.target.raids.size > 0);
+      return accepts
+        ? Promise.resolve()
+        : Promise.reject(lariatError('SERVICE_UNAVAILABLE', 'later'));
+    },
+    () => false,
+  );
+  for (let poll = 0; poll < 3; poll += 1) {
+    await watch.poll();
+    await node.queue.idle();
+    expect(node.target.raids.size).toBe(0);
+  }
+  accepts = true;
+  await expect
+    .poll(async () => {
+      await watch.poll();
+      await node.queue.idle();
+      return basesOf()?.length;
+    })
+    .toBe(1);
+  expect(legStates()).toEqual([['rep-a', 'member']]);
+  expect(reports.slice(0, 3)).toEqual([false, false, false]);
 });
 
 test('a member that does not answer at once is waited for', async () => {
