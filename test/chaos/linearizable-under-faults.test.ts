@@ -68,26 +68,27 @@ describe('blocks that are written and read by several hosts while parts of the c
         }
       };
       const deadline = performance.now() + FAULTS_MS;
+      let sums: unknown;
       try {
         await writesResume();
         while (performance.now() < deadline) await nemesis.strike(writesResume);
         await nemesis.heal();
         await writesResume();
+        for (const client of clients) client.stop();
+        await Promise.all(running);
+        await readAll(world, 'after');
+        await chaos.perform('volume.detach', { volume });
+        sums = await chaos.retrying('the replicas to be compared', () =>
+          chaos.client.request('replica.checksum', { volume }, { timeoutMs: 30_000 }),
+        );
+        await chaos.perform('volume.delete', { volume });
       } finally {
         for (const client of clients) client.stop();
+        said(`${writes} writes acknowledged`);
       }
-      await Promise.all(running);
-      await readAll(world, 'after');
       expect(violationsOf(world.history)).toEqual([]);
-      await chaos.perform('volume.detach', { volume });
-      expect(
-        await chaos.retrying('the replicas to be compared', () =>
-          chaos.client.request('replica.checksum', { volume }, { timeoutMs: 30_000 }),
-        ),
-      ).toMatchObject({ identical: true, replicas: [{}, {}, {}] });
-      await chaos.perform('volume.delete', { volume });
+      expect(sums).toMatchObject({ identical: true, replicas: [{}, {}, {}] });
       expect(await chaos.leftovers()).toEqual([]);
-      said(`${writes} writes acknowledged`);
     },
     300_000,
   );

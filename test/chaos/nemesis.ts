@@ -41,6 +41,12 @@ export class Nemesis {
       await delay(500 + this.random.below(2_000));
       thaw();
     },
+    'engine node killed': async () => {
+      const node = (await this.view()).attachment?.node ?? 'n1';
+      await this.chaos.cluster.killNode(node);
+      await delay(this.random.below(3_000));
+      await this.chaos.cluster.startNode(node);
+    },
     'taken by force': () => this.take(),
     'taken by force from a frozen node': async () => {
       const { attachment } = await this.view();
