@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { JsonObject } from '../rpc/method.js';
 import { parseArguments, UsageError } from './arguments.js';
+import { AnswerLost } from '../rpc/rpc-error.js';
 import { ArmedFaults } from './fault-arming.js';
 import { logMethods } from './log-methods.js';
 import { createLog } from './log.js';
@@ -92,6 +93,8 @@ test('a fault acts once, after the passes that it lets go by', () => {
   faults.arm('rpc/a/after', 'kill', 0);
   expect(() => faults.reach('rpc/a/after')).toThrow('fault injected');
   expect(kills).toBe(1);
+  faults.arm('rpc/a/after', 'hangup', 0);
+  expect(() => faults.reach('rpc/a/after')).toThrow(AnswerLost);
 });
 
 test('a state folder has one target at a time', async () => {
