@@ -53,6 +53,7 @@ const ANSWERS: {
     lost: [],
   }),
   'engine.resize': ({ sizeBytes }) => ({ sizeBytes }),
+  'engine.set-qos': nothing,
   'engine.stop': () => ({ inStep: null }),
   'engine.remove-leg': nothing,
   'engine.add-leg': nothing,

@@ -54,6 +54,8 @@ describe('exit codes', () => {
     [['volume', 'create', 'x', '--size', 'many']],
     [['volume', 'create', 'x', '--size', '0']],
     [['volume', 'create', 'x', '--from', 'db@']],
+    [['volume', 'update', 'x']],
+    [['volume', 'update', 'x', '--rw-iops', 'many']],
     [['volume', 'create', 'x', '--from', 'db@a@b']],
     [['volume', 'attach', 'x', '--node', 'n1', '--frontend', 'tape']],
     [['volume', 'create', 'x', '--size', '1MiB', '--zone-anti-affinity', 'maybe']],

@@ -1,5 +1,6 @@
 import type { ErrorRecord } from '@lariat/kernel';
 import type { DiskRecord } from './node.js';
+import type { VolumeQos } from './qos.js';
 import type { Frontend, NvmfEndpoint } from './volume.js';
 
 /**
@@ -142,6 +143,8 @@ export interface CommandMap {
       epoch: number;
       sizeBytes: number;
       legs: readonly EngineLeg[];
+      /** Missing: no limits. */
+      qos?: VolumeQos;
     };
     output: {
       endpoint: NvmfEndpoint;
@@ -159,6 +162,8 @@ export interface CommandMap {
     input: { volume: string; epoch: number; sizeBytes: number };
     output: { sizeBytes: number };
   };
+  /** Limits what hosts may do with the volume, from now on and whenever the engine is put back. */
+  'engine.set-qos': { input: { volume: string; epoch: number; qos: VolumeQos }; output: Nothing };
   /** Takes a leg out of the raid before its target goes, so that no write waits for it. */
   'engine.remove-leg': {
     input: { volume: string; epoch: number; replica: string };

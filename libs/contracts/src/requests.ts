@@ -37,6 +37,7 @@ import {
   ReplicaRequest,
   SnapshotReference,
   SnapshotRequest,
+  UpdateVolumeRequest,
   VolumeReference,
 } from './dto/volume.dto.js';
 import type { ImageView } from './image.js';
@@ -96,6 +97,7 @@ export interface RequestMap {
   'volume.get': { request: VolumeReference; reply: VolumeView };
   'volume.list': { request: ListVolumesRequest; reply: { volumes: readonly VolumeView[] } };
   'volume.delete': { request: DeleteVolumeRequest; reply: VolumeView | DryRun };
+  'volume.update': { request: UpdateVolumeRequest; reply: VolumeView };
   'volume.expand': { request: ExpandVolumeRequest; reply: VolumeView };
   'volume.attach': { request: AttachVolumeRequest; reply: VolumeView };
   'volume.detach': { request: ChangeVolumeRequest; reply: VolumeView };
@@ -152,6 +154,7 @@ export const REQUEST_DTOS = {
   'volume.get': VolumeReference,
   'volume.list': ListVolumesRequest,
   'volume.delete': DeleteVolumeRequest,
+  'volume.update': UpdateVolumeRequest,
   'volume.expand': ExpandVolumeRequest,
   'volume.attach': AttachVolumeRequest,
   'volume.detach': ChangeVolumeRequest,

@@ -1,3 +1,4 @@
+import type { VolumeQos } from './qos.js';
 import type {
   AttachmentRecord,
   CloneRecord,
@@ -31,6 +32,7 @@ export type VolumeChange =
   | { readonly type: 'drop-snapshot'; readonly snapshot: string }
   /** The head's parent becomes this snapshot. */
   | { readonly type: 'revert'; readonly snapshot: string }
+  | { readonly type: 'set-qos'; readonly qos: VolumeQos }
   /** Notes a clone that is to be made of one of the volume's snapshots. */
   | { readonly type: 'put-clone'; readonly clone: CloneRecord }
   /** The clone is there; no operation need hold the volume for this or the next. */

@@ -1,5 +1,6 @@
 import { defineStateMachine, type StateMachine } from '@lariat/kernel';
 import { DEFAULT_PLACEMENT, type PlacementPolicy } from './placement.js';
+import { NO_QOS, type VolumeQos } from './qos.js';
 
 export const VolumeState = Object.freeze({
   creating: 'creating',
@@ -159,6 +160,8 @@ export interface VolumeRecord {
   readonly snapshots: readonly SnapshotRecord[];
   /** The snapshot beneath the head. */
   readonly headParent: string | null;
+  /** Missing: NO_QOS. */
+  readonly qos?: VolumeQos;
   /** Missing: it was made empty. */
   readonly source?: VolumeSource;
   /** Missing: none. */
@@ -196,6 +199,7 @@ export interface VolumeView {
   readonly createdAt: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly placement: PlacementPolicy;
+  readonly qos: VolumeQos;
   readonly source: VolumeSource | null;
   readonly clones: readonly CloneRecord[];
 }
@@ -279,6 +283,7 @@ export function toVolumeView(record: VolumeRecord): VolumeView {
     createdAt: record.createdAt,
     labels: record.labels,
     placement: record.placement ?? DEFAULT_PLACEMENT,
+    qos: record.qos ?? NO_QOS,
     source: record.source ?? null,
     clones: record.clones ?? [],
   };

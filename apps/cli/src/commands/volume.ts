@@ -15,7 +15,7 @@ import {
   type WaitOption,
 } from './runtime.js';
 
-interface CreateOptions extends WaitOption {
+interface CreateOptions extends WaitOption, QosOptions {
   readonly size?: number;
   readonly from?: { readonly volume: string; readonly snapshot?: string };
   readonly replicas?: number;
@@ -46,6 +46,34 @@ function placementOf(options: CreateOptions): CreateVolumeRequest['placement'] {
   return Object.keys(placement).length === 0 ? undefined : placement;
 }
 
+interface QosOptions {
+  readonly rwIops?: number | null;
+  readonly rwMbps?: number | null;
+  readonly readMbps?: number | null;
+  readonly writeMbps?: number | null;
+}
+
+const parseLimit = (text: string): number | null => (text === 'none' ? null : parseCount(text));
+
+const qosOptions = (): readonly Option[] =>
+  [
+    new Option('--rw-iops <number>', 'reads and writes a second; rounded up to thousands, or none'),
+    new Option('--rw-mbps <number>', 'MiB a second read and written, or none'),
+    new Option('--read-mbps <number>', 'MiB a second read, or none'),
+    new Option('--write-mbps <number>', 'MiB a second written, or none'),
+  ].map((option) => option.argParser(parseLimit));
+
+/** What the options say of limits; undefined when they say nothing. */
+function qosOf({ rwIops, rwMbps, readMbps, writeMbps }: QosOptions): CreateVolumeRequest['qos'] {
+  const qos = {
+    ...(rwIops === undefined ? {} : { rwIops }),
+    ...(rwMbps === undefined ? {} : { rwMbps }),
+    ...(readMbps === undefined ? {} : { readMbps }),
+    ...(writeMbps === undefined ? {} : { writeMbps }),
+  };
+  return Object.keys(qos).length === 0 ? undefined : qos;
+}
+
 /** `db` or `db@before-upgrade`. */
 function parseSource(text: string): NonNullable<CreateOptions['from']> {
   const [volume = '', snapshot, ...more] = text.split('@');
@@ -63,7 +91,7 @@ interface AttachOptions extends WaitOption {
 export function addVolumeCommands(program: Command, runtime: Runtime): void {
   const volume = program.command('volume').description('replicated block volumes');
 
-  volume
+  const create = volume
     .command('create')
     .description('make a volume with its replicas on different nodes')
     .argument('<name>', 'a DNS label: a-z, 0-9 and -')
@@ -104,6 +132,7 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
         command.error("error: required option '--size <size>' not specified");
       return online(runtime, command, (session, context) => {
         const placement = placementOf(options);
+        const qos = qosOf(options);
         return change(
           session,
           context,
@@ -115,12 +144,14 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
             ...(options.replicas === undefined ? {} : { replicas: options.replicas }),
             ...(options.label === undefined ? {} : { labels: options.label }),
             ...(placement === undefined ? {} : { placement }),
+            ...(qos === undefined ? {} : { qos }),
           },
           options.wait,
           volumeDetails,
         );
       });
     });
+  for (const option of qosOptions()) create.addOption(option);
 
   volume
     .command('list')
@@ -216,6 +247,27 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
         ),
       ),
     );
+
+  const update = volume
+    .command('update')
+    .description('change the limits of a volume, also while it is used')
+    .argument('<volume>', 'name or id')
+    .addOption(noWait())
+    .action((name: string, options: WaitOption & QosOptions, command: Command) => {
+      const qos = qosOf(options);
+      if (qos === undefined) command.error('error: nothing to change; see --help');
+      return online(runtime, command, (session, context) =>
+        change(
+          session,
+          context,
+          'volume.update',
+          { volume: name, ...(qos === undefined ? {} : { qos }) },
+          options.wait,
+          volumeDetails,
+        ),
+      );
+    });
+  for (const option of qosOptions()) update.addOption(option);
 
   volume
     .command('delete')

@@ -6,6 +6,7 @@ import type {
   PlacementPolicy,
   ReplicaView,
   SnapshotView,
+  VolumeQos,
   VolumeView,
 } from '@lariat/contracts';
 import { type ErrorRecord, formatBytes } from '@lariat/kernel';
@@ -51,6 +52,7 @@ export function volumeDetails(volume: VolumeView): string {
     ['operation', volume.operation ?? ''],
     ['labels', labels.join(', ')],
     ['placement', placementText(volume.placement)],
+    ['limits', limitsText(volume.qos)],
     [
       'cloned from',
       volume.source === null ? '' : `${volume.source.volume}@${volume.source.snapshot}`,
@@ -75,6 +77,17 @@ export function volumeDetails(volume: VolumeView): string {
     volume.replicas,
   );
   return `${fields}\n\n${replicas}`;
+}
+
+function limitsText({ rwIops, rwMbps, readMbps, writeMbps }: VolumeQos): string {
+  const told = (limit: number | null, unit: string): readonly string[] =>
+    limit === null ? [] : [`${limit} ${unit} a second`];
+  return [
+    ...told(rwIops, 'I/Os'),
+    ...told(rwMbps, 'MiB'),
+    ...told(readMbps, 'MiB read'),
+    ...told(writeMbps, 'MiB written'),
+  ].join(', ');
 }
 
 function placementText({ node, zone, disk, nodeTags, diskTags }: PlacementPolicy): string {

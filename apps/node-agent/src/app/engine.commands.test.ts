@@ -390,3 +390,58 @@ describe('growing under an engine', () => {
     await expect(grow(16 * MIB)).rejects.toMatchObject({ code: 'VOLUME_NOT_ATTACHED' });
   });
 });
+
+describe('limits', () => {
+  const qos = { rwIops: 2000, rwMbps: null, readMbps: null, writeMbps: 5 };
+  const shown = {
+    name: 'vol-1',
+    rw_ios_per_sec: 2000,
+    rw_mbytes_per_sec: 0,
+    r_mbytes_per_sec: 0,
+    w_mbytes_per_sec: 5,
+  };
+  const limitCalls = () =>
+    node.target.calls.filter(({ method }) => method === 'bdev_set_qos_limit').map((c) => c.params);
+  const setQos = (epoch = 1) =>
+    node.handlers['engine.set-qos']({ volume: 'vol-1', epoch, qos }, context);
+
+  test('are there before a host is let in', async () => {
+    await node.handlers['engine.start'](
+      {
+        volume: 'vol-1',
+        uuid: 'raid-uuid',
+        epoch: 1,
+        sizeBytes: 8 * MIB,
+        legs: [await localLeg('rep-a')],
+        qos,
+      },
+      context,
+    );
+    expect(limitCalls()).toEqual([shown]);
+    const changes = node.target.changes();
+    expect(changes.indexOf('bdev_set_qos_limit')).toBeLessThan(
+      changes.indexOf('nvmf_create_subsystem'),
+    );
+  });
+
+  test('are set on a running engine, and again on one that is put back', async () => {
+    await start([await localLeg('rep-a')]);
+    expect(limitCalls()).toEqual([]);
+    await setQos();
+    expect(limitCalls()).toEqual([shown]);
+    // While its target restarts there is no raid to limit; what puts it back does so.
+    node.target.raids.clear();
+    await setQos();
+    expect(limitCalls()).toHaveLength(2);
+    const record = node.journal.owned('raid', 'vol-1');
+    if (record === undefined) throw new Error('the engine has no record');
+    await node.engines.assemble(record, record.params.legs);
+    expect(limitCalls()).toEqual([shown, shown, shown]);
+    expect(node.target.limits.get('vol-1')).toMatchObject({ w_mbytes_per_sec: 5 });
+  });
+
+  test('are refused for an engine of another epoch', async () => {
+    await start([await localLeg('rep-a')], 2);
+    await expect(setQos(1)).rejects.toMatchObject({ code: 'VOLUME_NOT_ATTACHED' });
+  });
+});

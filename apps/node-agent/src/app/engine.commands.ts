@@ -103,7 +103,12 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
       volume,
       operation: context.operation,
       epoch,
-      params: { sizeBytes: input.sizeBytes, legs, gate: null },
+      params: {
+        sizeBytes: input.sizeBytes,
+        legs,
+        gate: null,
+        ...(input.qos === undefined ? {} : { qos: input.qos }),
+      },
     };
     await journal.putOwned(record);
     const reached = await engines.reach(record, legs);
@@ -159,6 +164,20 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
       if (clock.monotonicMs() > deadlineMs) throw await stillSmall(record, seenBytes, wantedBytes);
       await delay(RESIZE_POLL_MS);
     }
+  };
+
+  const setQos: CommandHandlers['engine.set-qos'] = async ({ volume, epoch, qos }) => {
+    const record = requireEngine(volume, epoch);
+    const limited = { ...record, params: { ...record.params, qos } };
+    // First: an engine that is put back from now on has the new limits.
+    await journal.putOwned(limited);
+    try {
+      await engines.limit(limited);
+    } catch (reason) {
+      // A raid that is being put back takes them up by itself.
+      if (!isAbsent(reason)) throw reason;
+    }
+    return {};
   };
 
   /** Zero for a bdev that is not there. */
@@ -281,6 +300,7 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
     'engine.start': start,
     'engine.stop': stop,
     'engine.resize': resize,
+    'engine.set-qos': setQos,
     'engine.remove-leg': removeLeg,
     'engine.add-leg': addLeg,
     'engine.close-gate': closeGate,

@@ -98,6 +98,19 @@ export class Engines {
     // Before any host is let in: no write may be acknowledged that a leg has missed unrecorded (invariant 4).
     const holds = this.target.supports(HOLD) && this.target.supports(GROW);
     if (holds) await this.target.spdk().raid.holdLosses(record.name, HOLD_TIMEOUT_MS);
+    await this.limit(record);
+  }
+
+  /** Brings the raid's limits in line with the record. */
+  async limit({ name, params: { qos } }: OwnedRaid): Promise<void> {
+    if (qos === undefined) return;
+    // 0 takes a limit away (bdev_set_qos_limit).
+    await this.target.spdk().bdev.setQosLimit(name, {
+      readWriteIosPerSecond: qos.rwIops ?? 0,
+      readWriteMbytesPerSecond: qos.rwMbps ?? 0,
+      readMbytesPerSecond: qos.readMbps ?? 0,
+      writeMbytesPerSecond: qos.writeMbps ?? 0,
+    });
   }
 
   private async assembleRaid(record: OwnedRaid, legs: readonly OwnedLeg[]): Promise<void> {

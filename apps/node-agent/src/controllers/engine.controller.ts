@@ -25,6 +25,13 @@ export class EngineController {
     return this.executor.execute(envelope);
   }
 
+  @OnCommand('engine.set-qos')
+  setQos(
+    envelope: CommandEnvelope<'engine.set-qos'>,
+  ): Promise<CommandMap['engine.set-qos']['output']> {
+    return this.executor.execute(envelope);
+  }
+
   @OnCommand('engine.remove-leg')
   removeLeg(
     envelope: CommandEnvelope<'engine.remove-leg'>,

@@ -1,4 +1,4 @@
-import type { Frontend, NvmfEndpoint } from '@lariat/contracts';
+import type { Frontend, NvmfEndpoint, VolumeQos } from '@lariat/contracts';
 
 /**
  * What the agent owns on its machine (invariant 1). A record is durable before its thing is made and goes
@@ -109,6 +109,8 @@ export interface OwnedRaid extends OwnedCommon {
   readonly params: {
     readonly sizeBytes: number;
     readonly legs: readonly OwnedLeg[];
+    /** Missing: none were ever asked for. */
+    readonly qos?: VolumeQos;
     /** The write gate that was closed last; milliseconds since 1970. */
     readonly gate: { readonly id: string; readonly untilMs: number } | null;
   };

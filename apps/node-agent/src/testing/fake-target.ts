@@ -52,6 +52,8 @@ export class FakeTarget implements RpcCaller, TargetPort {
   readonly subsystems = new Map<string, FakeSubsystem>();
   readonly raids = new Map<string, FakeRaid>();
   readonly controllers = new Map<string, FakeController>();
+  /** Of bdev_set_qos_limit, by bdev. */
+  readonly limits = new Map<string, Params>();
   /** Namespace uuid that each NQN brings; one that is not here cannot be reached. */
   readonly reachable = new Map<string, string>();
   readonly stores = new Set(['disk-1']);
@@ -253,7 +255,10 @@ export class FakeTarget implements RpcCaller, TargetPort {
       this.raids.set(name, { uuid: String(p['uuid']), bases });
       return true;
     },
-    bdev_raid_delete: (p) => this.raids.delete(String(p['name'])),
+    bdev_raid_delete: (p) => {
+      this.limits.delete(String(p['name']));
+      return this.raids.delete(String(p['name']));
+    },
     bdev_raid_remove_base_bdev: (p) => {
       for (const raid of this.raids.values()) {
         raid.bases = raid.bases.map((base) => (base === p['name'] ? null : base));
@@ -262,6 +267,12 @@ export class FakeTarget implements RpcCaller, TargetPort {
     },
     bdev_raid_grow_base_bdev: (p) => {
       this.raids.get(String(p['raid_name']))?.bases.push(String(p['base_name']));
+      return true;
+    },
+    bdev_set_qos_limit: (p) => {
+      const { name, ...limits } = p;
+      if (!this.raids.has(String(name))) throw new Refusal(ENODEV, 'No such device');
+      this.limits.set(String(name), { ...this.limits.get(String(name)), ...limits });
       return true;
     },
     lariat_bdev_quiesce: () => true,

@@ -7,12 +7,14 @@ import {
   ExpandVolumeRequest,
   type OperationAccepted,
   type VolumeRecord,
+  UpdateVolumeRequest,
   VolumeReference,
   type VolumeSourceRequest,
   type VolumeView,
   lariatError,
   toPlacementPolicy,
   toVolumeView,
+  withQos,
 } from '@lariat/contracts';
 import { type Json, roundUpToCluster } from '@lariat/kernel';
 import { MessageContext, OnRequest } from '@lariat/messaging';
@@ -26,10 +28,14 @@ import {
   assertCanDelete,
   assertCanDetach,
   assertCanExpand,
+  assertCanUpdate,
   findSnapshot,
 } from '../domain/preconditions.js';
 
 const DEFAULT_REPLICAS = 3;
+
+const qosOf = ({ qos }: CreateVolumeRequest): Json =>
+  qos === undefined ? null : { ...withQos(undefined, qos) };
 
 @Controller()
 export class VolumeController {
@@ -64,6 +70,7 @@ export class VolumeController {
       replicas: request.replicas ?? DEFAULT_REPLICAS,
       labels: request.labels ?? {},
       placement: { ...toPlacementPolicy(request.placement) },
+      qos: qosOf(request),
     }));
   }
 
@@ -91,6 +98,7 @@ export class VolumeController {
       replicas: request.replicas ?? source.replicaCount,
       labels: request.labels ?? {},
       placement: { ...toPlacementPolicy(request.placement ?? source.placement) },
+      qos: qosOf(request),
       source: { volume: source.id, snapshot: snapshot?.id ?? null },
     };
   }
@@ -138,6 +146,22 @@ export class VolumeController {
       const record = await this.service.volumes.find(request.volume);
       if (record.state !== 'detaching') assertCanDetach(record, null);
       return { volume: record.id };
+    });
+  }
+
+  @OnRequest('volume.update')
+  update(
+    @Payload() request: UpdateVolumeRequest,
+    @Ctx() context: MessageContext,
+  ): Promise<VolumeView | OperationAccepted> {
+    const { qos } = request;
+    if (qos === undefined) {
+      throw lariatError('REQUEST_INVALID', 'The request changes nothing: give qos.');
+    }
+    return this.run('volume.update', request.wait, context, async () => {
+      const record = await this.service.volumes.find(request.volume);
+      assertCanUpdate(record, record.operation);
+      return { volume: record.id, qos: { ...withQos(record.qos, qos) } };
     });
   }
 

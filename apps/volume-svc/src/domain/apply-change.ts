@@ -128,6 +128,8 @@ function applyOne(record: VolumeRecord, change: VolumeChange): VolumeRecord {
       return dropSnapshot(record, change.snapshot);
     case 'revert':
       return { ...record, headParent: change.snapshot };
+    case 'set-qos':
+      return { ...record, qos: change.qos };
     case 'put-clone':
       return withClones(record, [
         ...(record.clones ?? []).filter(({ volume }) => volume !== change.clone.volume),
@@ -319,6 +321,8 @@ function describe(
     case 'set-clean':
     case 'settle-clone':
       return undefined;
+    case 'set-qos':
+      return { type: 'qos-changed', data: { ...change.qos } };
     case 'put-clone':
       return {
         type: 'clone-begun',

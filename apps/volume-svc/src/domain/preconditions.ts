@@ -126,6 +126,16 @@ export function assertCanExpand(
   assertHealthyReplica(record, 'that could grow');
 }
 
+export function assertCanUpdate(record: VolumeRecord, operation: string | null): void {
+  assertNotClaimed(record, operation);
+  if (record.state === 'attached' || record.state === 'detached') return;
+  throw lariatError(
+    'VOLUME_BUSY',
+    `Volume '${record.name}' is ${record.state}: change it when it is attached or detached.`,
+    { volume: record.id, state: record.state },
+  );
+}
+
 export function assertCanSnapshot(
   record: VolumeRecord,
   operation: string | null,

@@ -4,6 +4,7 @@ import {
   type NodeView,
   type NvmfEndpoint,
   type VolumeChange,
+  type VolumeQos,
   type VolumeRecord,
   engineHostNqn,
   lariatError,
@@ -50,6 +51,7 @@ interface AttachVolumeMemory {
   readonly legs: readonly EngineLeg[];
   readonly engine: NvmfEndpoint;
   readonly endpoint: string;
+  readonly qos: VolumeQos | null;
 }
 
 type Context = StepContext<AttachVolumeInput, AttachVolumeMemory>;
@@ -114,6 +116,7 @@ function claim(deps: SagaDeps): Step {
         epoch: record.epoch,
         sizeBytes: record.sizeBytes,
         uuid: record.uuid,
+        qos: record.qos ?? null,
         wasClean: record.clean,
         replicas: record.replicas
           .filter(({ mode }) => mode === 'RW')
@@ -338,8 +341,9 @@ function startEngine(deps: SagaDeps): Step {
     retry: RETRY_BRIEFLY,
     run: async (context) => {
       const { volume, node } = context.input;
-      const { uuid = '', epoch = 0, sizeBytes = 0, legs = [] } = context.memory;
-      const input = { volume, uuid, epoch, sizeBytes, legs };
+      const { uuid = '', epoch = 0, sizeBytes = 0, legs = [], qos = null } = context.memory;
+      const limits = qos === null ? {} : { qos };
+      const input = { volume, uuid, epoch, sizeBytes, legs, ...limits };
       const started = await context.command(node, 'engine.start', input, { key: volume });
       // On record before the first write can be acknowledged without them (invariant 4): no host is let in yet.
       await changeVolume(deps, context, faults(deps, started.lost));

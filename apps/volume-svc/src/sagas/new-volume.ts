@@ -4,6 +4,7 @@ import {
   type ReplicaRecord,
   type VolumeChange,
   type VolumeContent,
+  type VolumeQos,
   type VolumeRecord,
   type VolumeSource,
   lariatError,
@@ -19,6 +20,7 @@ export interface NewVolumeInput {
   readonly replicas: number;
   readonly labels: Readonly<Record<string, string>>;
   readonly placement: PlacementPolicy;
+  readonly qos: VolumeQos | null;
 }
 
 export interface NewVolumeMemory {
@@ -85,6 +87,7 @@ function newRecord(
     replicas: placements.map((placement) => newReplica(placement, null)),
     snapshots: [],
     headParent: null,
+    ...(input.qos === null ? {} : { qos: input.qos }),
     ...(origin === undefined ? {} : { source: origin.source }),
     operation,
   };

@@ -9,6 +9,7 @@ import { detachVolumeSaga } from './detach-volume.saga.js';
 import { expandVolumeSaga } from './expand-volume.saga.js';
 import { revertSnapshotSaga } from './revert-snapshot.saga.js';
 import type { SagaDeps } from './saga-deps.js';
+import { updateVolumeSaga } from './update-volume.saga.js';
 
 /** Every saga of this service. */
 export const volumeSagas = (deps: SagaDeps): readonly AnySaga[] => [
@@ -17,6 +18,7 @@ export const volumeSagas = (deps: SagaDeps): readonly AnySaga[] => [
   attachVolumeSaga(deps),
   detachVolumeSaga(deps),
   expandVolumeSaga(deps),
+  updateVolumeSaga(deps),
   createSnapshotSaga(deps),
   deleteSnapshotSaga(deps),
   revertSnapshotSaga(deps),

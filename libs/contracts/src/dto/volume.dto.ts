@@ -10,6 +10,7 @@ import {
   IsVolumeSize,
 } from './fields.js';
 import { PlacementPolicyRequest } from './placement.dto.js';
+import { VolumeQosRequest } from './qos.dto.js';
 
 /** Part of every mutating request. */
 export class MutatingRequest {
@@ -57,6 +58,12 @@ export class CreateVolumeRequest extends MutatingRequest {
   @ValidateNested()
   @Type(() => PlacementPolicyRequest)
   placement?: PlacementPolicyRequest;
+
+  @IsOptional()
+  @IsObject({ message: 'qos must be an object.' })
+  @ValidateNested()
+  @Type(() => VolumeQosRequest)
+  qos?: VolumeQosRequest;
 }
 
 export class VolumeReference {
@@ -75,6 +82,15 @@ export class DeleteVolumeRequest extends ChangeVolumeRequest {
   @IsOptional()
   @IsBoolean({ message: 'dryRun must be true or false.' })
   dryRun?: boolean;
+}
+
+/** What it leaves out stays as it is. */
+export class UpdateVolumeRequest extends ChangeVolumeRequest {
+  @IsOptional()
+  @IsObject({ message: 'qos must be an object.' })
+  @ValidateNested()
+  @Type(() => VolumeQosRequest)
+  qos?: VolumeQosRequest;
 }
 
 export class ExpandVolumeRequest extends ChangeVolumeRequest {
