@@ -55,6 +55,7 @@ describe('exit codes', () => {
     [['volume', 'create', 'x', '--size', '0']],
     [['volume', 'create', 'x', '--from', 'db@']],
     [['volume', 'update', 'x']],
+    [['volume', 'update', 'x', '--replicas', 'all']],
     [['volume', 'update', 'x', '--rw-iops', 'many']],
     [['volume', 'create', 'x', '--from', 'db@a@b']],
     [['volume', 'attach', 'x', '--node', 'n1', '--frontend', 'tape']],

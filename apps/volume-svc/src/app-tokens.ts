@@ -1,4 +1,5 @@
 import type { Clock } from '@lariat/kernel';
+import type { LariatClient } from '@lariat/messaging';
 import type { SagaRunner, SagaStore } from '@lariat/saga';
 import type { VolumeStore } from './adapters/volume-store.js';
 
@@ -8,6 +9,7 @@ export interface VolumeService {
   readonly operations: SagaStore;
   readonly runner: SagaRunner;
   readonly clock: Clock;
+  readonly client: LariatClient;
 }
 
 export const VOLUME_SERVICE = Symbol('VOLUME_SERVICE');

@@ -48,6 +48,7 @@ export class VolumeSvcModule {
       operations: sagas.store,
       runner: sagas.runner,
       clock,
+      client,
     };
     return {
       module: VolumeSvcModule,

@@ -35,6 +35,8 @@ describe('requests', () => {
     ['volume.create', { name: 'v1', source: { volume: 'v0' } }],
     ['volume.create', { name: 'v1', source: { volume: 'v0', snapshot: 's1' }, sizeBytes: 2 * MIB }],
     ['volume.create', { name: 'v1', sizeBytes: MIB, qos: { rwIops: 5000, readMbps: 10 } }],
+    ['volume.update', { volume: 'v1', replicas: 5 }],
+    ['replica.move', { volume: 'v1', replica: newReplicaId(), toNode: 'n2', toDisk: 'd1' }],
     ['volume.update', { volume: 'v1', qos: { rwIops: null, rwMbps: 1 } }],
     ['node.update', { node: 'n1', tags: ['fast'], zone: 'rack-1', schedulable: false }],
     ['node.update', { node: 'n1', zone: null }],

@@ -17,6 +17,7 @@ import {
   ReleaseRequest,
   ReserveGrowthRequest,
   ReserveRequest,
+  ScaleVolumeRequest,
   VolumeRecordRequest,
 } from './dto/internal.dto.js';
 import {
@@ -32,6 +33,7 @@ import {
   DeleteVolumeRequest,
   ExpandVolumeRequest,
   ListVolumesRequest,
+  MoveReplicaRequest,
   RebuildRequest,
   ReplicaChecksumRequest,
   ReplicaRequest,
@@ -109,6 +111,7 @@ export interface RequestMap {
   'replica.list': { request: VolumeReference; reply: { replicas: readonly ReplicaView[] } };
   'replica.remove': { request: ReplicaRequest; reply: VolumeView | DryRun };
   'replica.rebuild': { request: RebuildRequest; reply: RebuiltVolumeView };
+  'replica.move': { request: MoveReplicaRequest; reply: VolumeView | DryRun };
   'replica.checksum': { request: ReplicaChecksumRequest; reply: ReplicaChecksums };
   'image.list': { request: ListImagesRequest; reply: { images: readonly ImageView[] } };
   'image.get': { request: ImageReference; reply: ImageView };
@@ -125,6 +128,7 @@ export interface RequestMap {
   };
   'internal.volume.record': { request: VolumeRecordRequest; reply: VolumeRecord };
   'internal.volume.change': { request: ChangeVolumeRecordRequest; reply: VolumeRecord };
+  'internal.volume.scale': { request: ScaleVolumeRequest; reply: VolumeView };
   'internal.placement.reserve': {
     request: ReserveRequest;
     reply: { placements: readonly Placement[] };
@@ -166,6 +170,7 @@ export const REQUEST_DTOS = {
   'replica.list': VolumeReference,
   'replica.remove': ReplicaRequest,
   'replica.rebuild': RebuildRequest,
+  'replica.move': MoveReplicaRequest,
   'replica.checksum': ReplicaChecksumRequest,
   'image.list': ListImagesRequest,
   'image.get': ImageReference,
@@ -176,6 +181,7 @@ export const REQUEST_DTOS = {
   'internal.volume.report-engine': EngineReportRequest,
   'internal.volume.record': VolumeRecordRequest,
   'internal.volume.change': ChangeVolumeRecordRequest,
+  'internal.volume.scale': ScaleVolumeRequest,
   'internal.placement.reserve': ReserveRequest,
   'internal.placement.grow': ReserveGrowthRequest,
   'internal.placement.release': ReleaseRequest,

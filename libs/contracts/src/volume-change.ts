@@ -32,6 +32,8 @@ export type VolumeChange =
   | { readonly type: 'drop-snapshot'; readonly snapshot: string }
   /** The head's parent becomes this snapshot. */
   | { readonly type: 'revert'; readonly snapshot: string }
+  /** How many replicas the volume is to have. */
+  | { readonly type: 'set-replica-count'; readonly replicas: number }
   | { readonly type: 'set-qos'; readonly qos: VolumeQos }
   /** Notes a clone that is to be made of one of the volume's snapshots. */
   | { readonly type: 'put-clone'; readonly clone: CloneRecord }

@@ -60,7 +60,13 @@ export async function mutate<Name extends MutationName>(
 }
 
 /** Copies of data take as long as they take; no request should be open for that. */
-const LONG_REQUESTS: ReadonlySet<RequestName> = new Set<RequestName>(['replica.rebuild']);
+const LONG_REQUESTS: ReadonlySet<RequestName> = new Set<RequestName>([
+  'replica.rebuild',
+  'replica.move',
+  // With a source, or another number of replicas.
+  'volume.create',
+  'volume.update',
+]);
 
 /** Polls an operation to its end, showing where it is; throws its error when it failed. */
 export async function followOperation(

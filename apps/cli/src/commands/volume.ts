@@ -53,6 +53,10 @@ interface QosOptions {
   readonly writeMbps?: number | null;
 }
 
+interface UpdateOptions extends WaitOption, QosOptions {
+  readonly replicas?: number;
+}
+
 const parseLimit = (text: string): number | null => (text === 'none' ? null : parseCount(text));
 
 const qosOptions = (): readonly Option[] =>
@@ -250,18 +254,29 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
 
   const update = volume
     .command('update')
-    .description('change the limits of a volume, also while it is used')
+    .description('change the limits and the number of replicas of a volume, also while it is used')
     .argument('<volume>', 'name or id')
+    .option(
+      '--replicas <number>',
+      'more are built from those there are; of fewer the ones missed least go',
+      parseCount,
+    )
     .addOption(noWait())
-    .action((name: string, options: WaitOption & QosOptions, command: Command) => {
+    .action((name: string, options: UpdateOptions, command: Command) => {
       const qos = qosOf(options);
-      if (qos === undefined) command.error('error: nothing to change; see --help');
+      const { replicas } = options;
+      if (qos === undefined && replicas === undefined)
+        command.error('error: nothing to change; see --help');
       return online(runtime, command, (session, context) =>
         change(
           session,
           context,
           'volume.update',
-          { volume: name, ...(qos === undefined ? {} : { qos }) },
+          {
+            volume: name,
+            ...(qos === undefined ? {} : { qos }),
+            ...(replicas === undefined ? {} : { replicas }),
+          },
           options.wait,
           volumeDetails,
         ),

@@ -1,5 +1,6 @@
 import {
   type DryRun,
+  MoveReplicaRequest,
   type OperationAccepted,
   RebuildRequest,
   type RebuiltVolumeView,
@@ -7,6 +8,7 @@ import {
   type ReplicaChecksums,
   ReplicaRequest,
   type ReplicaView,
+  ScaleVolumeRequest,
   VolumeReference,
   type VolumeRecord,
   type VolumeView as VolumeApiView,
@@ -21,7 +23,9 @@ import { Ctx, Payload } from '@nestjs/microservices';
 import { REPLICA_SERVICE, type ReplicaService } from '../app-tokens.js';
 import { chooseRebuild, replicaNotFound } from '../domain/choose-rebuild.js';
 import { isBackOn } from '../domain/returned.js';
+import { type MovePlan, planMove, wouldMove } from '../domain/plan-move.js';
 import { assertNotLast } from '../sagas/remove-replica.saga.js';
+import { assertCanScale } from '../sagas/scale-volume.saga.js';
 
 @Controller()
 export class ReplicaController {
@@ -76,6 +80,33 @@ export class ReplicaController {
     });
   }
 
+  @OnRequest('replica.move')
+  async move(
+    @Payload() request: MoveReplicaRequest,
+    @Ctx() context: MessageContext,
+  ): Promise<VolumeApiView | OperationAccepted | DryRun> {
+    const { nodes } = this.service;
+    const prepare = async (): Promise<MovePlan> =>
+      planMove(await this.service.volumes.find(request.volume), nodes.list(), request);
+    if (request.dryRun === true) return wouldMove(await prepare());
+    return this.run<VolumeApiView>('replica.move', request.wait, context, async () => {
+      const { record, replica, toDisks } = await prepare();
+      return { volume: record.id, replica: replica.id, toDisks: [...toDisks] };
+    });
+  }
+
+  @OnRequest('internal.volume.scale')
+  scale(
+    @Payload() request: ScaleVolumeRequest,
+    @Ctx() context: MessageContext,
+  ): Promise<VolumeApiView | OperationAccepted> {
+    return this.run<VolumeApiView>('volume.scale', request.wait, context, async () => {
+      const record = await this.service.volumes.find(request.volume);
+      assertCanScale(record);
+      return { volume: record.id, replicas: request.replicas };
+    });
+  }
+
   @OnRequest('replica.checksum')
   async checksum(
     @Payload() request: ReplicaChecksumRequest,
@@ -111,9 +142,8 @@ export class ReplicaController {
   private runningRebuild(record: VolumeRecord): SagaRecord | undefined {
     if (record.operation === null) return undefined;
     const operation = this.service.operations.cached(record.operation)?.value;
-    return operation?.kind === 'replica.rebuild' && !isEnded(operation.state)
-      ? operation
-      : undefined;
+    const isCopy = operation?.kind === 'replica.rebuild' || operation?.kind === 'replica.move';
+    return isCopy && !isEnded(operation.state) ? operation : undefined;
   }
 }
 

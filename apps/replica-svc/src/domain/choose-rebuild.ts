@@ -64,6 +64,30 @@ export function chooseRebuild(
   return { replaced, isBack: replaced !== null && isBack(replaced), source, others };
 }
 
+/** What a move of the replica would do: it stays, and counts, until its successor is in sync. Pure. */
+export function chooseMove(
+  record: VolumeRecord,
+  moved: string,
+  isReady: (node: string) => boolean,
+): RebuildChoice {
+  const replaced = record.replicas.find(({ id }) => id === moved);
+  if (replaced === undefined) throw replicaNotFound(record, moved);
+  const ready = record.replicas.filter(({ mode, node }) => mode === 'RW' && isReady(node));
+  // Rather another than the one that is to go: its node may be on its way out.
+  const cost = ({ id, node }: ReplicaRecord): number =>
+    (id === moved ? 2 : 0) + (node === record.attachment?.node ? 1 : 0);
+  const [source] = ready.toSorted((a, b) => cost(a) - cost(b));
+  if (source === undefined) {
+    throw lariatError(
+      'LEG_UNREACHABLE',
+      `No node with a healthy replica of volume '${record.name}' is ready to copy from.`,
+      { volume: record.id },
+    );
+  }
+  const others = record.replicas.filter(({ id }) => id !== moved);
+  return { replaced, isBack: false, source, others };
+}
+
 function findFaulted(record: VolumeRecord, id: string): ReplicaRecord {
   const found = record.replicas.find((replica) => replica.id === id);
   if (found === undefined) throw replicaNotFound(record, id);

@@ -23,6 +23,8 @@ export interface PlaceRequest {
   readonly others?: readonly Site[];
   /** Nodes that get one only when there is no other place: that of the replica that failed. */
   readonly avoidNodes?: readonly string[];
+  /** The only disks that may get one; missing: any. */
+  readonly onlyDisks?: readonly string[];
   /** Disks that come before others which keep the replicas apart as well. */
   readonly preferDisks?: readonly string[];
 }

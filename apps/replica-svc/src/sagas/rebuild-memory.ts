@@ -25,6 +25,8 @@ export interface RebuildInput {
   readonly volume: string;
   /** The faulted replica to replace; null: one is chosen. */
   readonly replica: string | null;
+  /** A move of that replica, healthy or not, to one of these disks. */
+  readonly toDisks?: readonly string[];
 }
 
 export interface ReplicaPlace {

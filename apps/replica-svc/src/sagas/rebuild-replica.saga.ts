@@ -14,12 +14,13 @@ import {
   type SagaDefinition,
   cleanUp,
 } from '@lariat/saga';
-import { chooseRebuild } from '../domain/choose-rebuild.js';
+import { chooseMove, chooseRebuild } from '../domain/choose-rebuild.js';
 import { isBackOn } from '../domain/returned.js';
 import { copyStep, settleStep } from './rebuild-copy.js';
 import { dropJoinSnapshot, joinStep } from './rebuild-join.js';
 import { matchStep, reuseStep } from './rebuild-match.js';
 import { changeVolume, claimVolume, releaseVolume } from './hold-volume.js';
+import { leaveEngine } from './leave-engine.js';
 import {
   type RebuildContext,
   type RebuildDeps,
@@ -38,9 +39,20 @@ const CLEAN_TIMEOUT_MS = 30_000;
  * Brings a volume's redundancy back while it is in use (design section 5): makes a new replica from a healthy one, or
  * brings a lost one that is back up to date (docs/adr/0012).
  */
-export function rebuildReplicaSaga(deps: RebuildDeps): SagaDefinition<RebuildInput, RebuildMemory> {
+export const rebuildReplicaSaga = (
+  deps: RebuildDeps,
+): SagaDefinition<RebuildInput, RebuildMemory> => newReplicaSaga(deps, 'replica.rebuild');
+
+/** Makes a new replica on another disk, and only then takes the old one away: add, then remove. */
+export const moveReplicaSaga = (deps: RebuildDeps): SagaDefinition<RebuildInput, RebuildMemory> =>
+  newReplicaSaga(deps, 'replica.move');
+
+function newReplicaSaga(
+  deps: RebuildDeps,
+  kind: string,
+): SagaDefinition<RebuildInput, RebuildMemory> {
   return {
-    kind: 'replica.rebuild',
+    kind,
     subjectOf: (input) => `volume/${input.volume}`,
     steps: [
       claimStep(deps),
@@ -82,12 +94,12 @@ function claimStep(deps: RebuildDeps): RebuildStep {
       const nodes = deps.nodes.list();
       const zones = new Map(nodes.map((node) => [node.name, zoneOf(node)]));
       const ready = new Set(nodes.filter(({ state }) => state === 'ready').map(({ name }) => name));
-      const choice = chooseRebuild(
-        record,
-        context.input.replica ?? undefined,
-        (node) => ready.has(node),
-        isBackOn(nodes),
-      );
+      const { replica, toDisks } = context.input;
+      const isReady = (node: string): boolean => ready.has(node);
+      const choice =
+        toDisks !== undefined && replica !== null
+          ? chooseMove(record, replica, isReady)
+          : chooseRebuild(record, replica ?? undefined, isReady, isBackOn(nodes));
       const { attachment, sizeBytes } = record;
       return {
         replaced: choice.replaced === null ? null : placeOf(choice.replaced),
@@ -145,6 +157,7 @@ function placeStep(deps: RebuildDeps): RebuildStep {
         others: remembered(others, 'others'),
         // The failed one's node only when there is no other.
         avoidNodes: replaced === null ? [] : [replaced.node],
+        ...(context.input.toDisks === undefined ? {} : { onlyDisks: context.input.toDisks }),
       });
       const [placement] = placements;
       if (placement === undefined) throw new Error('placement gave no place');
@@ -222,7 +235,17 @@ const leavingOf = (memory: RebuildContext['memory']): RebuildMemory['replaced'] 
 
 async function dropReplaced(deps: RebuildDeps, context: RebuildContext): Promise<void> {
   const leaving = leavingOf(context.memory);
+  const { engine = null } = context.memory;
   if (leaving === null) return;
+  // One that was moved is a leg still; of one that had failed the engine has let go.
+  if (engine !== null && !(await leaveEngine(context, engine, leaving.id))) {
+    // It has all that was written, and nothing else has: it is not given up for a successor that was just lost.
+    const state = { mode: 'RW', state: 'ready', lvolUuid: null, reason: null } as const;
+    await changeVolume(context, [
+      { type: 'put-replica', replica: { ...leaving, ...state, faultedAtMs: null } },
+    ]);
+    return;
+  }
   const input = { replica: leaving.id, volume: context.input.volume };
   await cleanUp(context, leaving.node, 'replica.delete', input, leaving.id);
   await deps.allocator.release([leaving.id]);

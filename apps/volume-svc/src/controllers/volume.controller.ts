@@ -33,6 +33,8 @@ import {
 } from '../domain/preconditions.js';
 
 const DEFAULT_REPLICAS = 3;
+/** As long as a caller is waited with; the operation goes on after it. */
+const SCALE_TIMEOUT_MS = 10 * 60_000;
 
 const qosOf = ({ qos }: CreateVolumeRequest): Json =>
   qos === undefined ? null : { ...withQos(undefined, qos) };
@@ -150,19 +152,46 @@ export class VolumeController {
   }
 
   @OnRequest('volume.update')
-  update(
+  async update(
     @Payload() request: UpdateVolumeRequest,
     @Ctx() context: MessageContext,
   ): Promise<VolumeView | OperationAccepted> {
-    const { qos } = request;
-    if (qos === undefined) {
-      throw lariatError('REQUEST_INVALID', 'The request changes nothing: give qos.');
+    const { qos, replicas } = request;
+    if (qos === undefined && replicas === undefined) {
+      throw lariatError('REQUEST_INVALID', 'The request changes nothing: give qos or replicas.');
     }
-    return this.run('volume.update', request.wait, context, async () => {
-      const record = await this.service.volumes.find(request.volume);
-      assertCanUpdate(record, record.operation);
-      return { volume: record.id, qos: { ...withQos(record.qos, qos) } };
-    });
+    const limited =
+      qos === undefined
+        ? undefined
+        : await this.run('volume.update', request.wait, context, async () => {
+            const record = await this.service.volumes.find(request.volume);
+            assertCanUpdate(record, record.operation);
+            return { volume: record.id, qos: { ...withQos(record.qos, qos) } };
+          });
+    return replicas === undefined && limited !== undefined
+      ? limited
+      : this.scale(request, replicas ?? 0, context);
+  }
+
+  /** The number of replicas is replica-svc's work; answered when they are there. */
+  private async scale(
+    request: UpdateVolumeRequest,
+    replicas: number,
+    { facts: { requestId } }: MessageContext,
+  ): Promise<VolumeView | OperationAccepted> {
+    const record = await this.service.volumes.find(request.volume);
+    return this.service.client.request(
+      'internal.volume.scale',
+      {
+        volume: record.id,
+        replicas,
+        ...(request.wait === undefined ? {} : { wait: request.wait }),
+      },
+      {
+        timeoutMs: SCALE_TIMEOUT_MS,
+        ...(requestId === undefined ? {} : { requestId: `${requestId}/replicas` }),
+      },
+    );
   }
 
   @OnRequest('volume.expand')

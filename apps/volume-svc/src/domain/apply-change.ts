@@ -128,6 +128,10 @@ function applyOne(record: VolumeRecord, change: VolumeChange): VolumeRecord {
       return dropSnapshot(record, change.snapshot);
     case 'revert':
       return { ...record, headParent: change.snapshot };
+    case 'set-replica-count':
+      return record.replicaCount === change.replicas
+        ? record
+        : { ...record, replicaCount: change.replicas };
     case 'set-qos':
       return { ...record, qos: change.qos };
     case 'put-clone':
@@ -321,6 +325,11 @@ function describe(
     case 'set-clean':
     case 'settle-clone':
       return undefined;
+    case 'set-replica-count':
+      return {
+        type: 'replica-count-changed',
+        data: { from: before.replicaCount, replicas: after.replicaCount },
+      };
     case 'set-qos':
       return { type: 'qos-changed', data: { ...change.qos } };
     case 'put-clone':

@@ -12,7 +12,7 @@ import {
   ValidateNested,
 } from 'class-validator';
 import type { VolumeChange, VolumeChangeType } from '../volume-change.js';
-import { IsLabels, IsReference, IsVolumeSize } from './fields.js';
+import { IsLabels, IsReference, IsReplicaCount, IsVolumeSize } from './fields.js';
 import { PlacementPolicyRequest } from './placement.dto.js';
 
 /** Requests between Lariat's own parts, below `lariat.v1.internal.`; not part of the API. */
@@ -123,6 +123,7 @@ const CHANGE_TYPES: readonly VolumeChangeType[] = [
   'raise-epoch',
   'set-attachment',
   'set-clean',
+  'set-replica-count',
 ];
 
 const isVolumeChange = (value: unknown): boolean =>
@@ -152,6 +153,18 @@ export class ChangeVolumeRecordRequest {
     { each: true },
   )
   changes!: VolumeChange[];
+}
+
+export class ScaleVolumeRequest {
+  @IsReference('volume')
+  volume!: string;
+
+  @IsReplicaCount()
+  replicas!: number;
+
+  @IsOptional()
+  @IsBoolean()
+  wait?: boolean;
 }
 
 export class ReserveRequest {

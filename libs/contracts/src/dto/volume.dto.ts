@@ -91,6 +91,11 @@ export class UpdateVolumeRequest extends ChangeVolumeRequest {
   @ValidateNested()
   @Type(() => VolumeQosRequest)
   qos?: VolumeQosRequest;
+
+  /** More are built from those that are there; of fewer the ones that are missed least go. */
+  @IsOptional()
+  @IsReplicaCount()
+  replicas?: number;
 }
 
 export class ExpandVolumeRequest extends ChangeVolumeRequest {
@@ -145,6 +150,25 @@ export class RebuildRequest extends ChangeVolumeRequest {
   @IsOptional()
   @IsReference('replica')
   replica?: string;
+}
+
+/** Without a node and a disk the best other place is chosen. */
+export class MoveReplicaRequest extends ChangeVolumeRequest {
+  @IsReference('replica')
+  replica!: string;
+
+  @IsOptional()
+  @IsReference('toNode')
+  toNode?: string;
+
+  /** Name or id. */
+  @IsOptional()
+  @IsReference('toDisk')
+  toDisk?: string;
+
+  @IsOptional()
+  @IsBoolean({ message: 'dryRun must be true or false.' })
+  dryRun?: boolean;
 }
 
 export class ReplicaChecksumRequest extends VolumeReference {
