@@ -287,16 +287,15 @@ export interface CommandMap {
     output: { digests: DigestPage };
   };
   /**
-   * Destination: brings a page of the scratch lvol, which is a clone of the local snapshot `base`, to the content that
-   * the digests say. Clusters that `base` has already are not touched; the others are read from `source`, each checked
-   * against its digest.
+   * Destination: brings a page of the replica's scratch lvol, which is a clone of the local snapshot `base`, to the
+   * content that the digests say. Clusters that `base` has already are not touched; the others are read from `source`,
+   * each checked against its digest.
    */
   'rebuild.copy-clusters': {
     input: {
       replica: string;
       volume: string;
       base: string;
-      scratch: NvmfEndpoint;
       source: NvmfEndpoint;
       firstCluster: number;
       digests: DigestPage;

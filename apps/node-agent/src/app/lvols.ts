@@ -144,26 +144,37 @@ export class Lvols {
 
   /**
    * Deletes snapshots from within a chain: leaves first, then those with one clone, which takes over their clusters
-   * and keeps its content. One that several clones stand on stops it.
+   * and keeps its content. One that several clones stand on stops it, and so does a clone of another owner.
    */
   async prune(records: readonly OwnedLvol[]): Promise<void> {
     const pending = new Map(records.map((record) => [record.params.lvolName, record]));
     while (pending.size > 0) {
-      let next: OwnedLvol | undefined;
-      let fewest = 2;
-      for (const record of pending.values()) {
-        const clones = record.uuid === null ? [] : await this.clonesOf(record.uuid);
-        if (clones.length >= fewest) continue;
-        next = record;
-        fewest = clones.length;
-      }
+      const next = await this.leastBeneath([...pending.values()]);
       if (next === undefined) {
         const names = [...pending.keys()].join(', ');
-        throw lariatError('SNAPSHOT_IN_USE', `more than one lvol stands on each of ${names}`);
+        throw lariatError(
+          'SNAPSHOT_IN_USE',
+          `each of ${names} is beneath several lvols, or beneath one of another owner`,
+        );
       }
       await this.remove(next);
       pending.delete(next.params.lvolName);
     }
+  }
+
+  /** The one with the fewest clones, at most one, and that of the same owner. */
+  private async leastBeneath(records: readonly OwnedLvol[]): Promise<OwnedLvol | undefined> {
+    let least: OwnedLvol | undefined;
+    for (const record of records) {
+      const clones = record.uuid === null ? [] : await this.clonesOf(record.uuid);
+      if (clones.length === 0) return record;
+      const isOurs = clones.every(
+        (clone) =>
+          this.journal.owned('lvol', lvolAlias(record.params.disk, clone))?.owner === record.owner,
+      );
+      if (clones.length === 1 && isOurs) least ??= record;
+    }
+    return least;
   }
 
   /** Whether what the record names is on its disk. Throws while the disk is not loaded: that says nothing. */

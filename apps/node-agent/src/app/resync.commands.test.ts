@@ -181,6 +181,26 @@ describe('a lost replica that is back', () => {
     expect(parentOf('rep-1.s3')).toBe('rep-1.s1');
     expect(parentOf('rep-1')).toBe('rep-1.s3');
   });
+
+  test('gives up no snapshot that somebody else has a clone of', async () => {
+    await create();
+    const uuid = await snap('s1');
+    await node.handlers['replica.create'](
+      { replica: 'rep-2', volume: 'vol-2', disk: 'disk-1', sizeBytes: SIZE_BYTES },
+      context,
+    );
+    const other = [...node.target.lvols.values()].find(({ name }) => name === 'rep-2');
+    if (other === undefined) throw new Error('rep-2 was made');
+    other.parent = uuid;
+    const prune = () => node.handlers['rebuild.prune-snapshots']({ ...of, keep: [] }, context);
+    await expect(prune()).rejects.toMatchObject({ code: 'SNAPSHOT_IN_USE' });
+    expect(names()).toEqual(['rep-1', 'rep-1.s1', 'rep-2']);
+    await node.handlers['rebuild.retire-head'](of, context);
+    await node.handlers['rebuild.discard-head'](of, context);
+    await expect(prune()).rejects.toMatchObject({ code: 'SNAPSHOT_IN_USE' });
+    expect(node.target.lvols.get(uuid)).toBeDefined();
+    expect(other.parent).toBe(uuid);
+  });
 });
 
 function ownedLvol(
@@ -288,7 +308,7 @@ describe('copying by digests', () => {
     const source = { nqn: 'nqn.source', traddr: '127.0.0.1', trsvcid: '1', uuid: 'source-uuid' };
     const copy = (digests: string, firstCluster = 0) =>
       node.handlers['rebuild.copy-clusters'](
-        { ...of, base: STALE_HEAD, scratch, source, firstCluster, digests },
+        { ...of, base: STALE_HEAD, source, firstCluster, digests },
         context,
       );
     return { copy, scratch };
@@ -340,6 +360,15 @@ describe('copying by digests', () => {
     await expect(copy(page)).rejects.toMatchObject({ code: 'TARGET_REFUSED' });
     const copied = content.get(scratch.uuid) ?? Buffer.alloc(0);
     expect(copied.subarray(MIB, 2 * MIB).equals(Buffer.alloc(MIB))).toBe(true);
+  });
+
+  test('writes to a scratch lvol that has no export, through one that goes with the page', async () => {
+    const wanted = randomBytes(SIZE_BYTES);
+    const { copy, scratch } = await prepared(Buffer.alloc(SIZE_BYTES), wanted);
+    await node.exports.remove(scratch.nqn);
+    await copy(await pageOf(wanted, 0, 4));
+    expect(content.get(scratch.uuid)?.equals(wanted)).toBe(true);
+    expect(node.target.subsystems.size).toBe(0);
   });
 
   test('refuses a page that is none', () => {

@@ -7,7 +7,7 @@ import {
   scratchNqn,
 } from '@lariat/contracts';
 import { encodePage, decodePage, rootOf } from '../domain/cluster-digests.js';
-import { snapshotLvolName, sourceControllerName } from '../domain/names.js';
+import { patchNqn, snapshotLvolName, sourceControllerName } from '../domain/names.js';
 import type { OwnedLvol } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { TargetPort } from '../ports/target.port.js';
@@ -73,6 +73,7 @@ export function resyncCommands(
     journal.ownedBy(replica).filter((thing): thing is OwnedLvol => thing.kind === 'lvol');
 
   async function removeScratch(replica: string): Promise<void> {
+    await exports.remove(patchNqn(replica));
     await exports.remove(scratchNqn(replica));
     const scratch = lvols.recordOf(replica, 'scratch');
     if (scratch !== undefined) await lvols.remove(scratch);
@@ -178,13 +179,17 @@ export function resyncCommands(
   };
 
   const copy: CommandHandlers['rebuild.copy-clusters'] = async (input, context) => {
-    const { replica, volume, base, scratch, source, firstCluster } = input;
+    const { replica, volume, base, source, firstCluster } = input;
     const { operation } = context;
+    const lvol = await lvols.scratch(replica);
+    const nqn = patchNqn(replica);
+    const shared = scratchNqn(replica);
+    const scratch = { lvol, replica, volume, operation, nqn, shared };
     const wanted = decodePage(input.digests, MAX_DIGESTS_PER_PAGE);
     const task = { replica, volume, snapshot: base, operation, verified: true };
     const have = await digests.of(task);
     return reader.whileConnected(source, (from) =>
-      reader.whileConnected(scratch, (to) =>
+      reader.whileOpen(scratch, (to) =>
         copyClusters({ from, to, have, wanted, firstCluster, progress: context.progress }),
       ),
     );

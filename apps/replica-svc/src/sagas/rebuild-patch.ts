@@ -9,6 +9,8 @@ import { cleanUp, whileNodesLive } from '@lariat/saga';
 import { type RebuildContext, joinSnapshotId, remembered } from './rebuild-memory.js';
 
 const COMMAND_TIMEOUT_MS = 30_000;
+/** Small enough that a rebuild that is cut off, or is to wait, loses little: 1 GiB. */
+const PAGE_CLUSTERS = Math.min(1_024, MAX_DIGESTS_PER_PAGE);
 
 /**
  * Makes the replica's copy of a snapshot out of its old head: page by page, the source's digests go to the target's
@@ -26,7 +28,7 @@ export async function patchSnapshot(
   const onTarget = { replica: target.id, volume };
   const options = { key, timeoutMs: COMMAND_TIMEOUT_MS };
   await digestBoth(context, snapshot.id);
-  const scratch = await context.command(
+  await context.command(
     target.node,
     'rebuild.create-scratch',
     {
@@ -50,7 +52,7 @@ export async function patchSnapshot(
   let copiedClusters = before;
   let firstCluster = patched?.snapshot === snapshot.id ? patched.nextCluster : 0;
   while (firstCluster < clusters) {
-    const count = Math.min(MAX_DIGESTS_PER_PAGE, clusters - firstCluster);
+    const count = Math.min(PAGE_CLUSTERS, clusters - firstCluster);
     const page = `${key}/${firstCluster}`;
     const of = { replica: source.id, volume, snapshot: snapshot.id };
     const work = context
@@ -64,7 +66,7 @@ export async function patchSnapshot(
         context.command(
           target.node,
           'rebuild.copy-clusters',
-          { ...onTarget, base: STALE_HEAD, scratch, source: exported, firstCluster, digests },
+          { ...onTarget, base: STALE_HEAD, source: exported, firstCluster, digests },
           { key: page },
         ),
       );
