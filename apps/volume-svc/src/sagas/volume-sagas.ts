@@ -14,6 +14,7 @@ import { updateVolumeSaga } from './update-volume.saga.js';
 /** Every saga of this service. */
 export const volumeSagas = (deps: SagaDeps): readonly AnySaga[] => [
   createVolumeSaga(deps),
+  cloneVolumeSaga(deps),
   deleteVolumeSaga(deps),
   attachVolumeSaga(deps),
   detachVolumeSaga(deps),
