@@ -200,3 +200,36 @@ export async function cloneThrough(chaos: ChaosCluster, volume: string): Promise
     throw new Error(`${clone} is not what ${volume} was when it was cloned`);
   await chaos.perform('volume.delete', { volume: clone });
 }
+
+/** All that changes a volume while it is used: its limits, its size, how many replicas it has, and where. */
+export async function changeThrough(chaos: ChaosCluster, volume: string): Promise<void> {
+  await chaos.perform('volume.create', { name: volume, sizeBytes: SIZE_BYTES, replicas: 1 });
+  await chaos.perform('volume.attach', { volume, node: 'n1', frontend: 'nbd' });
+  await withDevice(chaos, volume, scribble);
+  await chaos.perform('snapshot.create', { volume, snapshot: 'kept' });
+  const before = await withDevice(chaos, volume, scribble);
+  await chaos.perform('volume.update', { volume, qos: { rwMbps: 500 } });
+  await chaos.perform('volume.expand', { volume, sizeBytes: GROWN_BYTES });
+  await chaos.perform('volume.update', { volume, replicas: 3 });
+  const { replicas } = await chaos.client.request('replica.list', { volume });
+  const moved = replicas.find(({ node }) => node !== 'n1');
+  if (moved === undefined) throw new Error('no replica is away from the engine');
+  await chaos.perform('replica.move', { volume, replica: moved.id });
+  await chaos.perform('snapshot.verify', { volume, snapshot: 'kept' });
+  await expectHealthy(chaos, volume);
+  await chaos.perform('volume.update', { volume, replicas: 2 });
+  const after = await withDevice(chaos, volume, async (device) => {
+    if (device.sizeBytes !== GROWN_BYTES) throw new Error(`${volume} shows ${device.sizeBytes}`);
+    return sha256(await device.read(0, SIZE_BYTES));
+  });
+  if (after !== before) throw new Error(`${volume} changed while it was changed`);
+  const view = await chaos.client.request('volume.get', { volume });
+  if (view.replicas.length !== 2 || view.qos.rwMbps !== 500)
+    throw new Error(`${volume} is not what it was changed to: ${JSON.stringify(view)}`);
+  await chaos.perform('volume.detach', { volume });
+  const sums = await chaos.retrying('the replicas to be compared', () =>
+    chaos.client.request('replica.checksum', { volume }, { timeoutMs: 30_000 }),
+  );
+  if (!sums.identical) throw new Error(`the replicas of ${volume} differ`);
+  await chaos.perform('volume.delete', { volume });
+}

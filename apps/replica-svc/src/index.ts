@@ -7,7 +7,7 @@ export const plugin = definePlugin({
   version: '0.1.0',
   description: 'Nodes, disks, placement, replicas and rebuilds',
   module: (context) => ReplicaSvcModule.register(context),
-  subjects: ['node.*', 'disk.*', 'replica.*'],
+  subjects: ['node.*', 'disk.*', 'replica.*', 'snapshot.verify'],
   streams: [STREAMS.events.name, STREAMS.commands.name],
 });
 

@@ -35,6 +35,7 @@ describe('requests', () => {
     ['volume.create', { name: 'v1', source: { volume: 'v0' } }],
     ['volume.create', { name: 'v1', source: { volume: 'v0', snapshot: 's1' }, sizeBytes: 2 * MIB }],
     ['volume.create', { name: 'v1', sizeBytes: MIB, qos: { rwIops: 5000, readMbps: 10 } }],
+    ['snapshot.verify', { volume: 'v1', snapshot: 's1', repair: false }],
     ['volume.update', { volume: 'v1', replicas: 5 }],
     ['replica.move', { volume: 'v1', replica: newReplicaId(), toNode: 'n2', toDisk: 'd1' }],
     ['volume.update', { volume: 'v1', qos: { rwIops: null, rwMbps: 1 } }],

@@ -40,6 +40,7 @@ import {
   SnapshotReference,
   SnapshotRequest,
   UpdateVolumeRequest,
+  VerifySnapshotRequest,
   VolumeReference,
 } from './dto/volume.dto.js';
 import type { ImageView } from './image.js';
@@ -67,6 +68,30 @@ export interface ReplicaChecksums {
     readonly replica: string;
     readonly node: string;
     readonly sha256: string;
+  }[];
+}
+
+/**
+ * identical: all copies agree, with what was found before too. repaired: those that differ were rebuilt. differs: some
+ * do, and were left since no repair was asked for. undecided: they differ and nothing tells which are right; all were
+ * left as they are.
+ */
+export type VerificationVerdict = 'identical' | 'repaired' | 'differs' | 'undecided';
+
+/** What the copies of a snapshot hold, and what was done about those that differ. */
+export interface SnapshotVerification {
+  readonly volume: string;
+  readonly snapshot: string;
+  readonly verdict: VerificationVerdict;
+  /** Of the right content; null when that is not known. */
+  readonly sha256: string | null;
+  /** As they were read first. */
+  readonly replicas: readonly {
+    readonly replica: string;
+    readonly node: string;
+    readonly sha256: string;
+    /** Null when it is not known which are right. */
+    readonly isRight: boolean | null;
   }[];
 }
 
@@ -108,6 +133,7 @@ export interface RequestMap {
   'snapshot.list': { request: VolumeReference; reply: { snapshots: readonly SnapshotView[] } };
   'snapshot.delete': { request: SnapshotRequest; reply: SnapshotView };
   'snapshot.revert': { request: SnapshotRequest; reply: VolumeView };
+  'snapshot.verify': { request: VerifySnapshotRequest; reply: SnapshotVerification };
   'replica.list': { request: VolumeReference; reply: { replicas: readonly ReplicaView[] } };
   'replica.remove': { request: ReplicaRequest; reply: VolumeView | DryRun };
   'replica.rebuild': { request: RebuildRequest; reply: RebuiltVolumeView };
@@ -167,6 +193,7 @@ export const REQUEST_DTOS = {
   'snapshot.list': VolumeReference,
   'snapshot.delete': SnapshotRequest,
   'snapshot.revert': SnapshotRequest,
+  'snapshot.verify': VerifySnapshotRequest,
   'replica.list': VolumeReference,
   'replica.remove': ReplicaRequest,
   'replica.rebuild': RebuildRequest,

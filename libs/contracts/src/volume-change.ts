@@ -29,6 +29,8 @@ export type VolumeChange =
   /** Puts it into the in-sync set. */
   | { readonly type: 'sync-replica'; readonly replica: string }
   | { readonly type: 'add-snapshot'; readonly snapshot: SnapshotRecord }
+  /** What the replicas' copies of the snapshot were found to hold. */
+  | { readonly type: 'set-checksum'; readonly snapshot: string; readonly sha256: string }
   | { readonly type: 'drop-snapshot'; readonly snapshot: string }
   /** The head's parent becomes this snapshot. */
   | { readonly type: 'revert'; readonly snapshot: string }

@@ -97,6 +97,8 @@ export interface SnapshotRecord {
   readonly user: boolean;
   /** Kept beneath clones of the volume, and deleted when the last of them has gone. */
   readonly madeFor?: 'clone';
+  /** Of its whole content, once several replicas were found to agree on it; it never changes. */
+  readonly sha256?: string;
 }
 
 /** A volume that was made from one of this volume's snapshots and may share clusters with it. */

@@ -63,6 +63,7 @@ export async function mutate<Name extends MutationName>(
 const LONG_REQUESTS: ReadonlySet<RequestName> = new Set<RequestName>([
   'replica.rebuild',
   'replica.move',
+  'snapshot.verify',
   // With a source, or another number of replicas.
   'volume.create',
   'volume.update',

@@ -5,6 +5,7 @@ import type {
   OperationView,
   PlacementPolicy,
   ReplicaView,
+  SnapshotVerification,
   SnapshotView,
   VolumeQos,
   VolumeView,
@@ -199,6 +200,26 @@ export function snapshotTable(snapshots: readonly SnapshotView[]): string {
     ],
     snapshots,
   );
+}
+
+const VERDICTS: Readonly<Record<SnapshotVerification['verdict'], string>> = {
+  identical: 'identical',
+  repaired: 'repaired: what was wrong is made anew',
+  differs: 'NOT IDENTICAL; verify without --no-repair makes anew what is wrong',
+  undecided: 'NOT IDENTICAL, and nothing tells which is right: all are left as they are',
+};
+
+export function verificationTable(reply: SnapshotVerification): string {
+  const table = formatTable<SnapshotVerification['replicas'][number]>(
+    [
+      { title: 'REPLICA', value: (row) => row.replica },
+      { title: 'NODE', value: (row) => row.node },
+      { title: 'SHA-256', value: (row) => row.sha256 },
+      { title: '', value: ({ isRight }) => (isRight === false ? 'WRONG' : '') },
+    ],
+    reply.replicas,
+  );
+  return `${table}\n\n${VERDICTS[reply.verdict]}`;
 }
 
 export function replicaTable(replicas: readonly ReplicaView[]): string {

@@ -9,6 +9,8 @@ import {
   ReplicaRequest,
   type ReplicaView,
   ScaleVolumeRequest,
+  type SnapshotVerification,
+  VerifySnapshotRequest,
   VolumeReference,
   type VolumeRecord,
   type VolumeView as VolumeApiView,
@@ -127,6 +129,21 @@ export class ReplicaController {
       this.service.runner,
       operation,
     )) as ReplicaChecksums;
+  }
+
+  @OnRequest('snapshot.verify')
+  verify(
+    @Payload() request: VerifySnapshotRequest,
+    @Ctx() context: MessageContext,
+  ): Promise<SnapshotVerification | OperationAccepted> {
+    return this.run<SnapshotVerification>('snapshot.verify', request.wait, context, async () => {
+      const record = await this.service.volumes.find(request.volume);
+      return {
+        volume: record.id,
+        snapshot: snapshotId(record, request.snapshot),
+        repair: request.repair ?? true,
+      };
+    });
   }
 
   private run<T>(

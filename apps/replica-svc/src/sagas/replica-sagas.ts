@@ -5,6 +5,7 @@ import type { RebuildDeps } from './rebuild-memory.js';
 import { moveReplicaSaga, rebuildReplicaSaga } from './rebuild-replica.saga.js';
 import { removeReplicaSaga } from './remove-replica.saga.js';
 import { scaleVolumeSaga } from './scale-volume.saga.js';
+import { verifySnapshotSaga } from './verify-snapshot.saga.js';
 
 /** Every saga of this service. */
 export const replicaSagas = (deps: RebuildDeps): readonly AnySaga[] => [
@@ -13,6 +14,7 @@ export const replicaSagas = (deps: RebuildDeps): readonly AnySaga[] => [
   scaleVolumeSaga(deps),
   removeReplicaSaga(deps),
   checksumReplicasSaga(),
+  verifySnapshotSaga(deps),
   addDiskSaga(deps),
   removeDiskSaga(deps),
 ];

@@ -1,14 +1,12 @@
 import {
-  type OperationView,
   type VolumeRecord,
   type VolumeView,
   hasCode,
-  isEnded,
   lariatError,
   robustnessOf,
   toVolumeView,
 } from '@lariat/contracts';
-import { type Json, LariatError, delay } from '@lariat/kernel';
+import { type Json, delay } from '@lariat/kernel';
 import {
   RETRY_BRIEFLY,
   RETRY_UNTIL_DONE,
@@ -16,6 +14,7 @@ import {
   type StepContext,
 } from '@lariat/saga';
 import { nextScaleStep } from '../domain/scale.js';
+import { followOperation, outcomeOf } from './child-operation.js';
 import { changeVolume } from './hold-volume.js';
 import type { RebuildDeps } from './rebuild-memory.js';
 
@@ -35,7 +34,6 @@ type Context = StepContext<ScaleVolumeInput, ScaleVolumeMemory>;
 const RECORD_TIMEOUT_MS = 10_000;
 /** A rebuild may take long; its own steps see to it that it ends. */
 const SCALE_TIMEOUT_MS = 24 * 3_600_000;
-const WAIT_MS = 20_000;
 const TRY_AGAIN_MS = 200;
 
 /**
@@ -130,7 +128,7 @@ async function reach(
     const step = nextScaleStep(await find(deps, context), wanted, deps.nodes.list());
     if (step.kind === 'done' || (step.kind === 'add' && !mayAdd)) return;
     try {
-      if (step.kind === 'wait') await ended(context, step.operation);
+      if (step.kind === 'wait') await followOperation(client, step.operation);
       else {
         const begun =
           step.kind === 'add'
@@ -140,26 +138,13 @@ async function reach(
                 replica: step.replica,
                 wait: false,
               });
-        const { operation } = begun as unknown as { readonly operation: OperationView };
-        const { error } = await ended(context, operation.id);
-        if (error !== null) throw LariatError.fromRecord(error);
+        await outcomeOf(client, begun);
       }
     } catch (error) {
       // Somebody else was at it meanwhile: what is left to do shows in the record.
       if (!hasCode(error, 'OPERATION_IN_PROGRESS', 'VOLUME_HEALTHY', 'REPLICA_NOT_FOUND'))
         throw error;
       await delay(TRY_AGAIN_MS);
-    }
-  }
-}
-
-async function ended({ client }: Context, operation: string): Promise<OperationView> {
-  for (;;) {
-    try {
-      const view = await client.request('operation.wait', { operation, timeoutMs: WAIT_MS });
-      if (isEnded(view.state)) return view;
-    } catch (error) {
-      if (!hasCode(error, 'DEADLINE_EXCEEDED')) throw error;
     }
   }
 }

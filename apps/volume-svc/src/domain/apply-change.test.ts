@@ -207,3 +207,17 @@ describe('clones of a volume', () => {
     expect(gone.events.map(({ type }) => type)).toEqual(['clone-dropped', 'clone-dropped']);
   });
 });
+
+it('keeps the first checksum that was found of a snapshot', () => {
+  const record = newVolumeRecord({
+    operation: OPERATION,
+    snapshots: [{ id: 's', name: 's', sizeBytes: 1, createdAt: '', parent: null, user: true }],
+  });
+  const { record: after, events } = applyVolumeChanges(record, OPERATION, [
+    { type: 'set-checksum', snapshot: 's', sha256: 'a' },
+    { type: 'set-checksum', snapshot: 's', sha256: 'b' },
+    { type: 'set-checksum', snapshot: 'unknown', sha256: 'c' },
+  ]);
+  expect(after.snapshots.map(({ sha256 }) => sha256)).toEqual(['a']);
+  expect(events).toEqual([{ type: 'snapshot-verified', data: { snapshot: 's', sha256: 'a' } }]);
+});

@@ -124,6 +124,8 @@ function applyOne(record: VolumeRecord, change: VolumeChange): VolumeRecord {
         snapshots: [...record.snapshots, change.snapshot],
         headParent: change.snapshot.id,
       };
+    case 'set-checksum':
+      return setChecksum(record, change.snapshot, change.sha256);
     case 'drop-snapshot':
       return dropSnapshot(record, change.snapshot);
     case 'revert':
@@ -255,6 +257,16 @@ function dropSnapshot(record: VolumeRecord, id: string): VolumeRecord {
   };
 }
 
+/** The first one stands: a snapshot's content never changes. */
+function setChecksum(record: VolumeRecord, id: string, sha256: string): VolumeRecord {
+  const found = record.snapshots.find((snapshot) => snapshot.id === id);
+  if (found === undefined || found.sha256 !== undefined) return record;
+  const snapshots = record.snapshots.map((snapshot) =>
+    snapshot === found ? { ...snapshot, sha256 } : snapshot,
+  );
+  return { ...record, snapshots };
+}
+
 function withClones(
   { clones: _before, ...record }: VolumeRecord,
   clones: readonly CloneRecord[],
@@ -313,6 +325,11 @@ function describe(
       return {
         type: 'snapshot-created',
         data: { snapshot: change.snapshot.id, name: change.snapshot.name },
+      };
+    case 'set-checksum':
+      return {
+        type: 'snapshot-verified',
+        data: { snapshot: change.snapshot, sha256: change.sha256 },
       };
     case 'drop-snapshot':
       return { type: 'snapshot-deleted', data: { snapshot: change.snapshot } };

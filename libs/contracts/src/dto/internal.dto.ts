@@ -124,6 +124,7 @@ const CHANGE_TYPES: readonly VolumeChangeType[] = [
   'set-attachment',
   'set-clean',
   'set-replica-count',
+  'set-checksum',
 ];
 
 const isVolumeChange = (value: unknown): boolean =>

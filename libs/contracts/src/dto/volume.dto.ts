@@ -132,6 +132,13 @@ export class SnapshotReference extends VolumeReference {
   snapshot!: string;
 }
 
+export class VerifySnapshotRequest extends SnapshotRequest {
+  /** False: what differs is told, and nothing is done about it. */
+  @IsOptional()
+  @IsBoolean({ message: 'repair must be true or false.' })
+  repair?: boolean;
+}
+
 export class ReplicaRequest extends ChangeVolumeRequest {
   @IsReference('replica')
   replica!: string;
