@@ -147,6 +147,30 @@ test('a leg joins only while its gate is closed', async () => {
   expect(await node.handlers['engine.open-gate'](gate, context)).toEqual({ held: false });
 });
 
+test('a gate whose closing was not answered is opened before the next try closes its own', async () => {
+  reachable('rep-b');
+  await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
+  const close = (gate: string) =>
+    node.handlers['engine.close-gate'](
+      { volume: 'vol-1', epoch: 1, gate, timeoutMs: 60_000 },
+      context,
+    );
+  node.target.after = (method) => {
+    if (method === 'lariat_bdev_quiesce') throw connectionLost();
+  };
+  await expect(close('op.1')).rejects.toMatchObject({ code: 'SPDK_CONNECTION_LOST' });
+  node.target.after = () => undefined;
+  node.target.calls.length = 0;
+  await close('op.2');
+  await close('op.2');
+  const gates = node.target.calls.map(({ method, params }) => [method, params['gate_id']]);
+  expect(gates).toEqual([
+    ['lariat_bdev_unquiesce', 'op.1'],
+    ['lariat_bdev_quiesce', 'op.2'],
+    ['lariat_bdev_quiesce', 'op.2'],
+  ]);
+});
+
 test('a replica in use by the engine is neither exported nor deleted', async () => {
   reachable('rep-b');
   await start([await localLeg('rep-a'), remoteLeg('rep-b')]);

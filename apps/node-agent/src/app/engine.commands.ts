@@ -271,6 +271,10 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
         `the target ${target.version} cannot hold I/O by itself; that takes a frontend with a gate of its own`,
       );
     }
+    const before = record.params.gate;
+    // An earlier try whose answer was lost may have closed it: nobody is left to open that one, and writers wait.
+    if (before !== null && before.id !== gate && clock.nowMs() < before.untilMs)
+      await target.spdk().bdev.unquiesce(volume, before.id);
     const untilMs = clock.nowMs() + timeoutMs;
     await journal.putOwned({
       ...record,
