@@ -229,11 +229,18 @@ export interface CommandMap {
     output: NvmfEndpoint;
   };
   /**
-   * Source: copies the clusters that `snapshot` itself owns into the scratch lvol, after those of what it was cloned
-   * from. Reports on the progress subject.
+   * Source: copies the clusters of `snapshot` and of all that lies between it and `parent`, the volume's snapshot
+   * beneath (null: all that lies beneath), into the scratch lvol: what it was cloned from, and what an undo could not
+   * take back on this node. Reports on the progress subject.
    */
   'rebuild.copy-snapshot': {
-    input: { replica: string; volume: string; snapshot: string; scratch: NvmfEndpoint };
+    input: {
+      replica: string;
+      volume: string;
+      snapshot: string;
+      parent: string | null;
+      scratch: NvmfEndpoint;
+    };
     output: { copiedClusters: number };
   };
   /** Destination: freezes what was copied as this replica's own `snapshot`; the scratch and its export go. */

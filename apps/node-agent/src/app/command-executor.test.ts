@@ -142,6 +142,7 @@ test('a long copy does not hold up the engine, and two commands on one replica d
       replica: 'rep-1',
       volume: 'vol-1',
       snapshot: 's1',
+      parent: null,
       scratch,
     }),
   );

@@ -193,15 +193,18 @@ export class Lvols {
   }
 
   /**
-   * Uuids of what the snapshot stands on that is no snapshot of its own volume, the lowest first, and its own: the
-   * layers that a copy of it needs and that no other copy brings.
+   * Uuids of the snapshot and of all that lies between it and `parent`, its volume's snapshot beneath (null: all that
+   * lies beneath), the lowest first: what a copy of it needs and no other copy brings. By the volume's record, not by
+   * what is there: a snapshot that was given up while this node was away is still beneath, and holds what was written
+   * before it.
    */
-  async layersOf(snapshot: MadeLvol): Promise<readonly string[]> {
+  async layersOf(snapshot: MadeLvol, parent: string | null): Promise<readonly string[]> {
     const layers = [snapshot.uuid];
     for (let info = await this.info(snapshot); info.lvol?.baseSnapshot !== undefined;) {
       const alias = lvolAlias(snapshot.params.disk, info.lvol.baseSnapshot);
       const below = this.journal.owned('lvol', alias);
-      if (below?.owner === snapshot.owner && below.params.role === 'snapshot') break;
+      const isParent = below?.params.role === 'snapshot' && below.params.snapshot === parent;
+      if (isParent && below.owner === snapshot.owner) break;
       info = await this.target.spdk().bdev.getBdev(alias);
       layers.unshift(info.uuid);
     }

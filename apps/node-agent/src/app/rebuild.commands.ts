@@ -199,8 +199,8 @@ export function rebuildCommands(
   }
 
   const copySnapshot: CommandHandlers['rebuild.copy-snapshot'] = async (input, context) => {
-    const { replica, volume, snapshot, scratch } = input;
-    const layers = await lvols.layersOf(await lvols.snapshot(replica, snapshot));
+    const { replica, volume, snapshot, parent, scratch } = input;
+    const layers = await lvols.layersOf(await lvols.snapshot(replica, snapshot), parent);
     const scratchHere = journal
       .ownedOfKind('lvol')
       .some(({ uuid, params }) => uuid === scratch.uuid && params.role === 'scratch');

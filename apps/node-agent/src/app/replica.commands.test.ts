@@ -358,14 +358,20 @@ describe('a clone on the disk of its source', () => {
     const input = { replica: 'rep-c', volume: 'vol-of-rep-c' };
     await node.handlers['snapshot.create']({ ...input, snapshot: 'c1' }, context);
     await node.handlers['snapshot.create']({ ...input, snapshot: 'c2' }, context);
-    const layers = async (snapshot: string) => {
-      const uuids = await node.lvols.layersOf(await node.lvols.snapshot('rep-c', snapshot));
+    const layers = async (snapshot: string, parent: string | null) => {
+      const uuids = await node.lvols.layersOf(await node.lvols.snapshot('rep-c', snapshot), parent);
       return uuids.map((uuid) => node.target.lvols.get(uuid)?.name);
     };
-    expect(await layers('c1')).toEqual(['rep-a.s0', 'rep-a.s1', 'rep-c.c1']);
-    expect(await layers('c2')).toEqual(['rep-c.c2']);
+    expect(await layers('c1', null)).toEqual(['rep-a.s0', 'rep-a.s1', 'rep-c.c1']);
+    expect(await layers('c2', 'c1')).toEqual(['rep-c.c2']);
     await remove('rep-a');
-    expect(await layers('c1')).toEqual(['rep-c.c1']);
+    expect(await layers('c1', null)).toEqual(['rep-c.c1']);
+    // One that the volume's record does not have, as its making was undone while this node was away.
+    await node.handlers['snapshot.create']({ ...input, snapshot: 'stray' }, context);
+    await node.handlers['snapshot.create']({ ...input, snapshot: 'c3' }, context);
+    expect(await layers('c3', 'c2')).toEqual(['rep-c.stray', 'rep-c.c3']);
+    // Nor may a parent that is not found cost anything.
+    expect(await layers('c3', 'gone')).toEqual(['rep-c.c1', 'rep-c.c2', 'rep-c.stray', 'rep-c.c3']);
   });
 });
 

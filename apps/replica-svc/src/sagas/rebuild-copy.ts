@@ -86,7 +86,8 @@ async function copySnapshot(
   );
   const stopReporting = reportProgress(context, before);
   try {
-    const input = { replica: source.id, volume, snapshot: snapshot.id, scratch };
+    const { id, parent } = snapshot;
+    const input = { replica: source.id, volume, snapshot: id, parent, scratch };
     const copy = context.command(source.node, 'rebuild.copy-snapshot', input, { key });
     const { copiedClusters } = await whileNodesLive(context, [source.node, target.node], copy);
     await commandWhileLive(

@@ -97,11 +97,11 @@ async function copyReplica(
   const stopReporting = reportProgress(context);
   try {
     // One on top of the other into the same scratch: what a younger one has hides what an older one had.
-    for (const { id } of pathTo(source.snapshots, snapshot.id)) {
+    for (const { id, parent } of pathTo(source.snapshots, snapshot.id)) {
       const copy = context.command(
         from.node,
         'rebuild.copy-snapshot',
-        { ...onSource, snapshot: id, scratch },
+        { ...onSource, snapshot: id, parent, scratch },
         { key: `${key}/${id}` },
       );
       await whileNodesLive(context, [from.node, node], copy);
