@@ -32,7 +32,7 @@ export class ChaosCluster {
       diskSizeBytes: DISK_SIZE_BYTES,
       split: true,
       // No rebuild begins by itself: each test says what happens.
-      env: { ...process.env, LARIAT_FAULTS: '1', LARIAT_REBUILD_GRACE_MS: '86400000' },
+      env: { ...process.env, LARIAT_FAULTS: '1', LARIAT_REBUILD: 'manual' },
     });
     const connection = await connectNats({ servers: cluster.natsUrl, name: 'chaos' });
     return new ChaosCluster(

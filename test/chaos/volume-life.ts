@@ -1,11 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { NbdClient } from '@lariat/cli';
-import { MIB } from '@lariat/kernel';
-import type { ChaosCluster } from './chaos-cluster.js';
+import type { ReplicaChecksums } from '@lariat/contracts';
+import { MIB, delay, newUuid } from '@lariat/kernel';
+import { type ChaosCluster, eventually } from './chaos-cluster.js';
 
 const SIZE_BYTES = 16 * MIB;
 const GROWN_BYTES = 20 * MIB;
+const GROWN_IN_USE_BYTES = 24 * MIB;
 const PIECE_BYTES = 256 * 1024;
+const KILL_EVERY_MS = 500;
 
 const sha256 = (data: Buffer): string => createHash('sha256').update(data).digest('hex');
 
@@ -60,9 +63,7 @@ async function live(chaos: ChaosCluster, volume: string, mayDegrade = false): Pr
   await chaos.perform('snapshot.revert', { volume, snapshot: 'second' });
   await chaos.perform('snapshot.delete', { volume, snapshot: 'first' });
   await chaos.perform('volume.expand', { volume, sizeBytes: GROWN_BYTES });
-  const sums = await chaos.retrying('the replicas to be compared', () =>
-    chaos.client.request('replica.checksum', { volume }, { timeoutMs: 30_000 }),
-  );
+  const sums = await compareReplicas(chaos, { volume });
   if (!sums.identical)
     throw new Error(`the replicas of ${volume} differ: ${JSON.stringify(sums.replicas)}`);
   await chaos.perform('volume.attach', { volume, node: 'n2', frontend: 'nbd' });
@@ -75,9 +76,23 @@ async function live(chaos: ChaosCluster, volume: string, mayDegrade = false): Pr
     throw new Error(
       `${volume} is not what it was at its second snapshot (first ${first}, found ${found})`,
     );
+  await chaos.perform('volume.expand', { volume, sizeBytes: GROWN_IN_USE_BYTES });
+  const shown = await withDevice(chaos, volume, (device) => Promise.resolve(device.sizeBytes));
+  if (shown !== GROWN_IN_USE_BYTES) throw new Error(`${volume} shows ${shown} bytes in use`);
   if (!mayDegrade) await expectHealthy(chaos, volume);
   await chaos.perform('volume.detach', { volume });
   await chaos.perform('volume.delete', { volume });
+}
+
+/** One operation, however often its answer is asked for. */
+function compareReplicas(
+  chaos: ChaosCluster,
+  request: { readonly volume: string; readonly snapshot?: string },
+): Promise<ReplicaChecksums> {
+  const options = { requestId: newUuid(), timeoutMs: 6_000 };
+  return chaos.retrying('the replicas to be compared', () =>
+    chaos.client.request('replica.checksum', request, options),
+  );
 }
 
 /** The death of a process of the control plane costs no replica. */
@@ -108,16 +123,113 @@ export async function rebuildThrough(chaos: ChaosCluster, volume: string): Promi
   );
   if (after !== before) throw new Error(`${volume} changed during its rebuild`);
   await chaos.perform('volume.detach', { volume });
-  for (const snapshot of ['kept', undefined]) {
-    const sums = await chaos.retrying('the replicas to be compared', () =>
-      chaos.client.request(
-        'replica.checksum',
-        { volume, ...(snapshot === undefined ? {} : { snapshot }) },
-        { timeoutMs: 30_000 },
-      ),
+  await expectIdentical(chaos, volume, ['kept', undefined]);
+  await chaos.perform('volume.delete', { volume });
+}
+
+/** A volume that loses a replica, is written to, and gets the same replica back. */
+export async function returnThrough(chaos: ChaosCluster, volume: string): Promise<void> {
+  await chaos.perform('volume.create', { name: volume, sizeBytes: SIZE_BYTES, replicas: 3 });
+  await chaos.perform('volume.attach', { volume, node: 'n1', frontend: 'nbd' });
+  await withDevice(chaos, volume, scribble);
+  await chaos.perform('snapshot.create', { volume, snapshot: 'kept' });
+  await withDevice(chaos, volume, scribble);
+  const { replicas } = await chaos.client.request('replica.list', { volume });
+  const lost = replicas.find(({ node }) => node === 'n2');
+  if (lost === undefined) throw new Error('no replica is on n2');
+  await loseLeg(chaos, volume, lost.node);
+  await withDevice(chaos, volume, scribble);
+  await chaos.perform('snapshot.create', { volume, snapshot: 'meanwhile' });
+  const before = await withDevice(chaos, volume, scribble);
+  await chaos.whole();
+  await chaos.perform('replica.rebuild', { volume });
+  await expectHealthy(chaos, volume);
+  const view = await chaos.client.request('volume.get', { volume });
+  if (!view.replicas.some(({ id }) => id === lost.id))
+    throw new Error(`${lost.id} was not brought back: ${JSON.stringify(view.replicas)}`);
+  const after = await withDevice(chaos, volume, async (device) =>
+    sha256(await device.read(0, SIZE_BYTES)),
+  );
+  if (after !== before) throw new Error(`${volume} changed while its replica came back`);
+  await chaos.perform('volume.detach', { volume });
+  await expectIdentical(chaos, volume, ['kept', 'meanwhile', undefined]);
+  await chaos.perform('volume.delete', { volume });
+}
+
+/** Kills a node's target until the engine has gone on without its leg: one that is back at once costs none. */
+async function loseLeg(chaos: ChaosCluster, volume: string, node: string): Promise<void> {
+  await eventually(`the leg on ${node} to be lost`, 30_000, async () => {
+    const { robustness } = await chaos.client.request('volume.get', { volume });
+    if (robustness === 'degraded') return { value: true };
+    // Not running at this moment: it is dead enough.
+    await chaos.cluster.kill(`${node}/target`).catch(() => undefined);
+    await delay(KILL_EVERY_MS);
+    return undefined;
+  });
+}
+
+async function expectIdentical(
+  chaos: ChaosCluster,
+  volume: string,
+  snapshots: readonly (string | undefined)[],
+): Promise<void> {
+  for (const snapshot of snapshots) {
+    const sums = await compareReplicas(
+      chaos,
+      snapshot === undefined ? { volume } : { volume, snapshot },
     );
     if (!sums.identical)
       throw new Error(`the replicas of ${volume} differ (${snapshot ?? 'heads'})`);
   }
+}
+
+/** A clone of a volume in use, in part shared and in part copied, that outlives it. */
+export async function cloneThrough(chaos: ChaosCluster, volume: string): Promise<void> {
+  const clone = `${volume}-clone`;
+  await chaos.perform('volume.create', { name: volume, sizeBytes: SIZE_BYTES, replicas: 2 });
+  await chaos.perform('volume.attach', { volume, node: 'n1', frontend: 'nbd' });
+  const content = await withDevice(chaos, volume, scribble);
+  await chaos.perform('volume.create', { name: clone, source: { volume }, replicas: 3 });
+  await withDevice(chaos, volume, scribble);
+  await chaos.perform('volume.detach', { volume });
+  await chaos.perform('volume.delete', { volume });
+  const sums = await compareReplicas(chaos, { volume: clone });
+  if (!sums.identical || sums.replicas.length !== 3)
+    throw new Error(`the replicas of ${clone} differ: ${JSON.stringify(sums.replicas)}`);
+  if (sums.replicas[0]?.sha256 !== content)
+    throw new Error(`${clone} is not what ${volume} was when it was cloned`);
+  await chaos.perform('volume.delete', { volume: clone });
+}
+
+/** All that changes a volume while it is used: its limits, its size, how many replicas it has, and where. */
+export async function changeThrough(chaos: ChaosCluster, volume: string): Promise<void> {
+  await chaos.perform('volume.create', { name: volume, sizeBytes: SIZE_BYTES, replicas: 1 });
+  await chaos.perform('volume.attach', { volume, node: 'n1', frontend: 'nbd' });
+  await withDevice(chaos, volume, scribble);
+  await chaos.perform('snapshot.create', { volume, snapshot: 'kept' });
+  const before = await withDevice(chaos, volume, scribble);
+  await chaos.perform('volume.update', { volume, qos: { rwMbps: 500 } });
+  await chaos.perform('volume.expand', { volume, sizeBytes: GROWN_BYTES });
+  await chaos.perform('volume.update', { volume, replicas: 3 });
+  const { replicas } = await chaos.client.request('replica.list', { volume });
+  const moved = replicas.find(({ node }) => node !== 'n1');
+  if (moved === undefined) throw new Error('no replica is away from the engine');
+  await chaos.perform('replica.move', { volume, replica: moved.id });
+  await chaos.perform('snapshot.verify', { volume, snapshot: 'kept' });
+  await expectHealthy(chaos, volume);
+  await chaos.perform('volume.update', { volume, replicas: 2 });
+  const after = await withDevice(chaos, volume, async (device) => {
+    if (device.sizeBytes !== GROWN_BYTES) throw new Error(`${volume} shows ${device.sizeBytes}`);
+    return sha256(await device.read(0, SIZE_BYTES));
+  });
+  if (after !== before) throw new Error(`${volume} changed while it was changed`);
+  const view = await chaos.client.request('volume.get', { volume });
+  if (view.replicas.length !== 2 || view.qos.rwMbps !== 500)
+    throw new Error(`${volume} is not what it was changed to: ${JSON.stringify(view)}`);
+  await chaos.perform('volume.detach', { volume });
+  const sums = await chaos.retrying('the replicas to be compared', () =>
+    chaos.client.request('replica.checksum', { volume }, { timeoutMs: 30_000 }),
+  );
+  if (!sums.identical) throw new Error(`the replicas of ${volume} differ`);
   await chaos.perform('volume.delete', { volume });
 }

@@ -10,7 +10,7 @@ const VOLUME = 'nqn.2026-01.io.lariat:volume';
 const HOST = 'nqn.2026-01.io.lariat:host';
 const BLOCK = 4096;
 
-describe.each(TARGET_KINDS)('$name: a controller with two paths', (kind) => {
+describe.each(TARGET_KINDS)('$name: a controller', (kind) => {
   let lab: Lab;
   let far: TargetProcess;
   let near: TargetProcess;
@@ -38,18 +38,23 @@ describe.each(TARGET_KINDS)('$name: a controller with two paths', (kind) => {
     traddr,
     trsvcid: far.port,
   });
-  const attach = (traddr: string, multipath: string): Promise<unknown> =>
+  const attach = (traddr: string, multipath: string, times: object = {}): Promise<unknown> =>
     near.rpc.call('bdev_nvme_attach_controller', {
       name: 'leg',
       ...address(traddr),
       subnqn: LEG,
       hostnqn: HOST,
       multipath,
+      ...times,
     });
+  const stateOfLeg = async (): Promise<unknown> => {
+    const [leg] = (await describeLeg()) as readonly { ctrlrs: readonly { state: string }[] }[];
+    return leg?.ctrlrs[0]?.state;
+  };
   const describeLeg = (): Promise<unknown> =>
     near.rpc.call('bdev_nvme_get_controllers', { name: 'leg' });
 
-  test('goes on with the other when one is gone', async () => {
+  test('with two paths goes on with the other when one is gone', async () => {
     expect(await attach('127.0.0.1', 'failover')).toEqual(['legn1']);
     expect(await attach('127.0.0.2', 'failover')).toEqual([]);
     expect(await describeLeg()).toMatchObject([
@@ -82,7 +87,7 @@ describe.each(TARGET_KINDS)('$name: a controller with two paths', (kind) => {
     });
   });
 
-  test('is refused where one path is wanted, or another use of several', async () => {
+  test('is refused a second path where one is wanted, or another use of several', async () => {
     await attach('127.0.0.1', 'disable');
     await expect(attach('127.0.0.2', 'disable')).rejects.toMatchObject({
       errno: 'EALREADY',
@@ -93,5 +98,26 @@ describe.each(TARGET_KINDS)('$name: a controller with two paths', (kind) => {
       rpcMessage: 'A controller named leg already exists with the specified network path',
     });
     await expect(attach('127.0.0.2', 'multipath')).rejects.toMatchObject({ errno: 'EINVAL' });
+  });
+
+  test('stays, failed, when it is not to reconnect, until it is reset', async () => {
+    await attach('127.0.0.1', 'disable', {
+      ctrlr_loss_timeout_sec: 0,
+      reconnect_delay_sec: 0,
+      fast_io_fail_timeout_sec: 0,
+    });
+    const listener = { nqn: LEG, listen_address: address('127.0.0.1') };
+    await far.rpc.call('nvmf_subsystem_remove_listener', listener);
+    await waitUntil(
+      'the controller to fail',
+      20_000,
+      async () => (await stateOfLeg()) === 'failed',
+    );
+    expect(await near.rpc.call('bdev_get_bdevs', { name: 'legn1' })).toMatchObject([
+      { name: 'legn1' },
+    ]);
+    await far.rpc.call('nvmf_subsystem_add_listener', listener);
+    await near.rpc.call('bdev_nvme_reset_controller', { name: 'leg' });
+    expect(await stateOfLeg()).toBe('enabled');
   });
 });

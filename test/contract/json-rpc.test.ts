@@ -120,6 +120,53 @@ describe.each(TARGET_KINDS)('$name: JSON-RPC', (kind) => {
     expect(lines()[0]).toMatch(/"id": ?18446744073709551615,/);
   });
 
+  test('tells its subsystems, and the calls that lead to each', async () => {
+    expect(await target.rpc.call('framework_get_subsystems')).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ subsystem: 'bdev' }),
+        { subsystem: 'nvmf', depends_on: expect.arrayContaining(['bdev']) },
+      ]),
+    );
+    await target.rpc.call('bdev_malloc_create', { name: 'm', block_size: 4096, num_blocks: 64 });
+    await target.exportBdev('nqn.2026-01.io.lariat:shown', 'm', 'nqn.2026-01.io.lariat:host');
+    expect(await target.rpc.call('framework_get_config', { name: 'bdev' })).toEqual(
+      expect.arrayContaining([
+        {
+          method: 'bdev_malloc_create',
+          params: expect.objectContaining({ name: 'm', block_size: 4096, num_blocks: 64 }),
+        },
+        { method: 'bdev_wait_for_examine' },
+      ]),
+    );
+    const nvmf = await target.rpc.call('framework_get_config', { name: 'nvmf' });
+    expect(nvmf).toEqual(
+      expect.arrayContaining(
+        ['transport', 'subsystem'].map((what) =>
+          expect.objectContaining({ method: `nvmf_create_${what}` }),
+        ),
+      ),
+    );
+    expect(nvmf).toContainEqual(
+      expect.objectContaining({
+        method: 'nvmf_subsystem_add_ns',
+        params: expect.objectContaining({
+          nqn: 'nqn.2026-01.io.lariat:shown',
+          namespace: expect.objectContaining({ nsid: 1, bdev_name: 'm' }),
+        }),
+      }),
+    );
+  });
+
+  test('tells of its one process and at least one reactor', async () => {
+    const answer = await target.rpc.call('framework_get_reactors');
+    expect(answer).toMatchObject({ pid: expect.any(Number), tick_rate: expect.any(Number) });
+    expect(answer).toMatchObject({
+      reactors: expect.arrayContaining([
+        expect.objectContaining({ busy: expect.any(Number), idle: expect.any(Number) }),
+      ]),
+    });
+  });
+
   test.each(['}', '{"id":1,]', '[01]', '"\\x"', '['.repeat(70)])(
     'ends the connection at %s',
     async (bytes) => {

@@ -74,10 +74,7 @@ export async function reopen(leg: Leg): Promise<void> {
 /** Takes the leg in again with a full copy, and tells when it is in step. */
 export async function rejoin(engine: Leg, leg: Leg): Promise<void> {
   const { spdk, rpc } = engine.target;
-  await waitUntil('the dead path to go', 10_000, async () => {
-    const controllers = await spdk.nvme.getControllers();
-    return !controllers.some(({ name }) => name === leg.name);
-  });
+  await spdk.nvme.detachController(leg.name);
   await connect(engine, leg);
   await rpc.call('bdev_raid_add_base_bdev', { raid_bdev: RAID, base_bdev: bdevOf(leg) });
   await waitUntil('the rebuild', 30_000, async () => {

@@ -61,7 +61,7 @@ export async function startE2e(options: Partial<ClusterOptions> = {}): Promise<E
   const cluster = await startCluster({
     nodes: 3,
     diskSizeBytes: 512 * MIB,
-    env: { ...process.env, LARIAT_REBUILD_GRACE_MS: '86400000' },
+    env: { ...process.env, LARIAT_REBUILD: 'manual' },
     ...options,
     dataDir,
   });

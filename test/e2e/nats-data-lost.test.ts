@@ -191,7 +191,10 @@ describe('a cluster whose NATS has lost all its data', () => {
   it('has all its data: what was acknowledged is read, and nothing of a replica that had missed it', async () => {
     const { client } = e2e;
     expect(await volume('busy')).toMatchObject({ state: 'attached', attachment: { node: 'n2' } });
-    const busy = await e2e.open('busy');
+    // It tells of the legs that it goes on without before it lets anybody in.
+    const busy = await until('its engine to be back', 30_000, () =>
+      e2e.open('busy').catch(() => undefined),
+    );
     expect(await writer.wrongBlocks(busy)).toEqual([]);
     await busy.write(0, randomBytes(BLOCK_BYTES));
     await busy.close();
@@ -238,6 +241,13 @@ describe('a cluster whose NATS has lost all its data', () => {
 
   it('leaves a volume faulted while the last of its replicas may be away, and nothing can use it', async () => {
     const { nats } = e2e.cluster.paths;
+    await until('all replicas to be in sync', 60_000, async () => {
+      const { robustness } = await volume('busy');
+      if (robustness === 'healthy') return true;
+      const rebuild = { volume: 'busy' };
+      await e2e.client.request('replica.rebuild', rebuild, { timeoutMs: 60_000 });
+      return undefined;
+    });
     await attach('busy', 'n1');
     await e2e.stop('keep');
     rmSync(nats, { recursive: true, force: true });

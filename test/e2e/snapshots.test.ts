@@ -95,6 +95,27 @@ describe('snapshots', () => {
     expect(after.subarray(SIZE_BYTES).every((byte) => byte === 0)).toBe(true);
   });
 
+  it('come to a rebuilt replica as the tree that they are', async () => {
+    const { client } = e2e;
+    await client.request('snapshot.create', { volume: 'v', snapshot: 'four' });
+    await attached(async (device) => device.write(4096, randomBytes(MIB)));
+    const live = await content();
+    const { replicas } = await client.request('replica.list', { volume: 'v' });
+    const [gone] = replicas;
+    if (gone === undefined) throw new Error('the volume has no replica');
+    await client.request('replica.remove', { volume: 'v', replica: gone.id });
+    await client.request('replica.rebuild', { volume: 'v' }, { timeoutMs: 60_000 });
+    for (const snapshot of ['one', 'three', 'four', undefined]) {
+      const sums = await client.request('replica.checksum', {
+        volume: 'v',
+        ...(snapshot === undefined ? {} : { snapshot }),
+      });
+      expect(sums).toMatchObject({ identical: true });
+      expect(sums.replicas).toHaveLength(3);
+    }
+    expect((await content()).equals(live)).toBe(true);
+  });
+
   it('go with their volume, and leave nothing', async () => {
     await e2e.client.request('volume.delete', { volume: 'v' });
     expect(await e2e.leftovers()).toEqual([]);

@@ -11,6 +11,7 @@ import {
 import { connectNats, ensureStreams, natsSpanSink } from '@lariat/messaging';
 import { createTelemetry, type Log, type SpanSink, type Telemetry } from '@lariat/telemetry';
 import type { NatsConnection } from '@nats-io/nats-core';
+import { LmdbDigests } from './adapters/lmdb/lmdb-digests.js';
 import { LmdbJournal } from './adapters/lmdb/lmdb-journal.js';
 import { startCommandService } from './adapters/nats/command-service.js';
 import { NatsControlPlane } from './adapters/nats/nats-control-plane.js';
@@ -22,6 +23,7 @@ import { Presence } from './app/presence.js';
 import type { AgentConfig } from './config.js';
 import { AgentFaultPoints } from './fault-points.js';
 import { buildNodeParts, type NodeParts } from './node-parts.js';
+import type { DigestStorePort } from './ports/digest-store.port.js';
 import type { JournalPort } from './ports/journal.port.js';
 import { AGENT_VERSION } from './version.js';
 
@@ -43,7 +45,10 @@ export class Agent {
 
   private constructor(
     private readonly lock: AgentLock,
-    private readonly journal: JournalPort,
+    private readonly stores: {
+      readonly journal: JournalPort;
+      readonly digestStore: DigestStorePort;
+    },
     private readonly parts: NodeParts,
     private readonly telemetry: Telemetry,
     private readonly log: Log,
@@ -54,6 +59,7 @@ export class Agent {
     mkdirSync(config.dataDir, { recursive: true });
     const lock = AgentLock.acquire(config.dataDir);
     const journal = new LmdbJournal(join(config.dataDir, 'journal'));
+    const digestStore = new LmdbDigests(join(config.dataDir, 'digests'));
     const agentInstance = newInstanceId();
     let sink: SpanSink | undefined;
     const telemetry = createTelemetry({
@@ -74,6 +80,7 @@ export class Agent {
       const parts: NodeParts = buildNodeParts({
         config,
         journal,
+        digestStore,
         listen,
         controlPlane,
         faults,
@@ -84,7 +91,7 @@ export class Agent {
           status.write({ target: session.process(), frontends: frontends.processes() });
         },
       });
-      agent = new Agent(lock, journal, parts, telemetry, log);
+      agent = new Agent(lock, { journal, digestStore }, parts, telemetry, log);
       await parts.keeper.start();
       agent.watchOver();
       for (const disk of config.disks) await agent.addDisk(config, disk);
@@ -129,6 +136,7 @@ export class Agent {
       if (agent !== undefined) await agent.stop(agent.parts.keeper.adopted ? 'agent' : 'all');
       else {
         await journal.close();
+        await digestStore.close();
         lock.release();
       }
       throw reason;
@@ -154,7 +162,8 @@ export class Agent {
     await this.quietly('stop target', () => keeper.stop(what === 'all', STOP_TARGET_MS));
     await this.quietly('send spans', () => this.telemetry.shutdown());
     await this.quietly('close NATS', async () => this.connection?.close());
-    await this.journal.close();
+    await this.stores.journal.close();
+    await this.stores.digestStore.close();
     this.lock.release();
   }
 
@@ -192,10 +201,10 @@ export class Agent {
 
   private async addDisk(config: AgentConfig, flag: AgentConfig['disks'][number]): Promise<void> {
     const key = `disk/${flag.name}`;
-    const known = this.journal.setting(key);
+    const known = this.stores.journal.setting(key);
     const disk = typeof known === 'string' ? known : newDiskId();
     // Durable first: the same name must be the same disk after a crash in the middle.
-    if (known === undefined) await this.journal.putSetting(key, disk);
+    if (known === undefined) await this.stores.journal.putSetting(key, disk);
     const path = join(config.dataDir, 'disks', `${flag.name}.img`);
     const { queue, disks } = this.parts;
     await queue.run(`disk/${disk}`, () =>
@@ -207,7 +216,7 @@ export class Agent {
   }
 
   private watchOver(): void {
-    const { keeper, watch, frontends, restore, queue } = this.parts;
+    const { keeper, watch, frontends, restore, queue, digests } = this.parts;
     const every = (ms: number, task: () => Promise<unknown> | undefined): void => {
       this.timers.push(
         setInterval(() => {
@@ -228,8 +237,9 @@ export class Agent {
     every(RESTORE_RETRY_MS, () =>
       keeper.ready && restore.isIncomplete ? restore.retry() : undefined,
     );
-    every(PRUNE_MS, () => this.journal.prune(Date.now() - JOURNAL_KEEP_MS));
-    void this.journal.prune(Date.now() - JOURNAL_KEEP_MS);
+    every(PRUNE_MS, () => this.stores.journal.prune(Date.now() - JOURNAL_KEEP_MS));
+    void this.stores.journal.prune(Date.now() - JOURNAL_KEEP_MS);
+    every(PRUNE_MS, () => digests.sweep());
   }
 }
 

@@ -20,16 +20,20 @@ import { Exports } from './app/exports.js';
 import { frontendCommands } from './app/frontend.commands.js';
 import { Frontends } from './app/frontends.js';
 import { LossReporter } from './app/loss-reporter.js';
+import { LvolReader } from './app/lvol-reader.js';
 import { Lvols } from './app/lvols.js';
 import { recordCommands } from './app/record.commands.js';
 import { rebuildCommands } from './app/rebuild.commands.js';
 import { replicaCommands } from './app/replica.commands.js';
 import { Restore } from './app/restore.js';
+import { resyncCommands } from './app/resync.commands.js';
+import { SnapshotDigests } from './app/snapshot-digests.js';
 import { snapshotCommands } from './app/snapshot.commands.js';
 import { Survey } from './app/survey.js';
 import { TargetKeeper } from './app/target-keeper.js';
 import type { AgentConfig } from './config.js';
 import type { ControlPlanePort } from './ports/control-plane.port.js';
+import type { DigestStorePort } from './ports/digest-store.port.js';
 import type { JournalPort } from './ports/journal.port.js';
 import type { LogPort } from './ports/log.port.js';
 import type { ListenPort } from './ports/target.port.js';
@@ -37,6 +41,7 @@ import type { ListenPort } from './ports/target.port.js';
 export interface NodePartsOptions {
   readonly config: AgentConfig;
   readonly journal: JournalPort;
+  readonly digestStore: DigestStorePort;
   readonly listen: ListenPort;
   readonly controlPlane: ControlPlanePort;
   readonly faults: FaultPoints;
@@ -55,6 +60,7 @@ export interface NodeParts {
   readonly losses: LossReporter;
   readonly disks: Disks;
   readonly frontends: Frontends;
+  readonly digests: SnapshotDigests;
   readonly executor: CommandExecutor;
 }
 
@@ -77,7 +83,15 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   const controllers = new Controllers(journal, target);
   const engines = new Engines(journal, target, controllers, exports);
   const disks = new Disks(journal, target, new NodeFiles());
-  const checksums = new Checksums(node, journal, exports, nvmeBlockConnector);
+  const reader = new LvolReader(node, journal, exports, nvmeBlockConnector);
+  const checksums = new Checksums(journal, reader);
+  const digests = new SnapshotDigests({
+    journal,
+    target,
+    lvols,
+    reader,
+    store: options.digestStore,
+  });
   const frontends = new Frontends({
     journal,
     processes,
@@ -97,6 +111,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     engines,
     controllers,
     losses,
+    frontends,
     queue,
     clock,
     log,
@@ -135,9 +150,10 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
       ...snapshotCommands({ journal, target, lvols }),
       ...engineCommands({ node, journal, target, lvols, exports, engines, clock }),
       ...rebuildCommands({ node, journal, target, lvols, exports, controllers }),
+      ...resyncCommands({ journal, target, lvols, exports, controllers, reader, digests }),
       ...frontendCommands(journal, exports, frontends),
       ...recordCommands(journal, new Survey(node, journal, target)),
     },
   });
-  return { queue, session, keeper, restore, watch, losses, disks, frontends, executor };
+  return { queue, session, keeper, restore, watch, losses, disks, frontends, digests, executor };
 }

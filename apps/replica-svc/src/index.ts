@@ -7,6 +7,9 @@ export const plugin = definePlugin({
   version: '0.1.0',
   description: 'Nodes, disks, placement, replicas and rebuilds',
   module: (context) => ReplicaSvcModule.register(context),
-  subjects: ['node.*', 'disk.*', 'replica.*'],
+  subjects: ['node.*', 'disk.*', 'replica.*', 'snapshot.verify'],
   streams: [STREAMS.events.name, STREAMS.commands.name],
 });
+
+export type { RebuildDeps } from './sagas/rebuild-memory.js';
+export { replicaSagas } from './sagas/replica-sagas.js';

@@ -9,14 +9,12 @@ import { REPLICA_SERVICE, type ReplicaService } from './app-tokens.js';
 import { NodeController } from './controllers/node.controller.js';
 import { PlacementController } from './controllers/placement.controller.js';
 import { ReplicaController } from './controllers/replica.controller.js';
+import { rebuildPolicyFrom } from './domain/due-rebuild.js';
 import { endLeases } from './reconcilers/end-leases.js';
 import { NodeWatch } from './reconcilers/watch-nodes.js';
-import { rebuildDegraded, rebuildPolicyFrom } from './reconcilers/rebuild-degraded.js';
+import { rebuildDegraded } from './reconcilers/rebuild-degraded.js';
 import { StraySweep } from './reconcilers/sweep-strays.js';
-import { checksumReplicasSaga } from './sagas/checksum-replicas.saga.js';
-import { addDiskSaga, removeDiskSaga } from './sagas/disk.saga.js';
-import { rebuildReplicaSaga } from './sagas/rebuild-replica.saga.js';
-import { removeReplicaSaga } from './sagas/remove-replica.saga.js';
+import { replicaSagas } from './sagas/replica-sagas.js';
 
 /** Stops what the module started when Nest shuts down. */
 class Shutdown implements OnApplicationShutdown {
@@ -35,13 +33,7 @@ export class ReplicaSvcModule {
     const allocator = await Allocator.open(connection, nodes, clock);
     const volumes = await VolumeView.open(connection, client, clock);
     const deps = { volumes, nodes, allocator, clock };
-    const sagas = await startSagas(context, [
-      rebuildReplicaSaga(deps),
-      removeReplicaSaga(deps),
-      checksumReplicasSaga(),
-      addDiskSaga(deps),
-      removeDiskSaga(deps),
-    ]);
+    const sagas = await startSagas(context, replicaSagas(deps));
     const watch = new NodeWatch(connection, nodes, clock, log);
     const deleted = await MarkBucket.open(connection, BUCKETS.deleted, DELETED_KEEP_MS);
     const sweep = new StraySweep(connection, commands, volumes, deleted, clock, log);
@@ -55,7 +47,7 @@ export class ReplicaSvcModule {
           relayEvents({ connection, bucket: BUCKETS.nodes, log }, signal),
           watch.judge(signal),
           sweep.sweep(signal),
-          rebuildDegraded({ volumes, client, clock, log, policy }, signal),
+          rebuildDegraded({ volumes, nodes, client, clock, log, policy }, signal),
           endLeases({ allocator, volumes, clock, log }, signal),
         ]);
       },

@@ -95,6 +95,34 @@ describe('soft-target', () => {
     expect(stderr).toContain('usage: soft-target');
   });
 
+  test.each([
+    ['SIGTERM', 0, null],
+    ['SIGINT', 0, null],
+    ['SIGKILL', null, 'SIGKILL'],
+  ] as const)('ends at a %s that a client asks for', async (signal, code, killedBy) => {
+    const child = start(placeArgs());
+    const { rpcSocket } = await ready(child);
+    const client = await SpdkClient.connect({ socketPath: rpcSocket });
+    const end = ended(child);
+    // The answer may be lost with the process.
+    await Promise.allSettled([client.call('spdk_kill_instance', { sig_name: signal })]);
+    expect(await end).toMatchObject({ code, signal: killedBy });
+    client.close();
+  });
+
+  test('goes on at a SIGHUP, and opens no debugger at a SIGUSR1', async () => {
+    const child = start(placeArgs());
+    const { rpcSocket } = await ready(child);
+    const client = await SpdkClient.connect({ socketPath: rpcSocket });
+    expect(await client.call('spdk_kill_instance', { sig_name: 'SIGHUP' })).toBe(true);
+    await expect(client.call('spdk_kill_instance', { sig_name: 'SIGUSR1' })).rejects.toMatchObject({
+      rpcCode: -32602,
+      rpcMessage: 'Invalid parameters',
+    });
+    expect(await client.call('framework_get_reactors')).toMatchObject({ pid: child.pid });
+    client.close();
+  });
+
   test('ends with 1 when its socket or its folder is in use', async () => {
     await ready(start(placeArgs('a')));
     const sameFolder = await ended(start([...placeArgs('b').slice(0, 3), join(folder, 'a-state')]));

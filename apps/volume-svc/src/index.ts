@@ -10,3 +10,7 @@ export const plugin = definePlugin({
   subjects: ['volume.*', 'snapshot.*', 'operation.*'],
   streams: [STREAMS.events.name, STREAMS.commands.name],
 });
+
+export { applyVolumeChanges } from './domain/apply-change.js';
+export type { SagaDeps } from './sagas/saga-deps.js';
+export { volumeSagas } from './sagas/volume-sagas.js';

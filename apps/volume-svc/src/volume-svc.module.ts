@@ -11,15 +11,8 @@ import { RecoveryController } from './controllers/recovery.controller.js';
 import { SnapshotController } from './controllers/snapshot.controller.js';
 import { VolumeController } from './controllers/volume.controller.js';
 import { CopyKeeper } from './reconcilers/keep-copies.js';
-import { attachVolumeSaga } from './sagas/attach-volume.saga.js';
-import { createSnapshotSaga } from './sagas/create-snapshot.saga.js';
-import { createVolumeSaga } from './sagas/create-volume.saga.js';
-import { deleteSnapshotSaga } from './sagas/delete-snapshot.saga.js';
-import { deleteVolumeSaga } from './sagas/delete-volume.saga.js';
-import { detachVolumeSaga } from './sagas/detach-volume.saga.js';
-import { expandVolumeSaga } from './sagas/expand-volume.saga.js';
-import { recoverClusterSaga } from './sagas/recover-cluster.saga.js';
-import { revertSnapshotSaga } from './sagas/revert-snapshot.saga.js';
+import { sweepCloneSnapshots } from './reconcilers/sweep-clone-snapshots.js';
+import { volumeSagas } from './sagas/volume-sagas.js';
 
 /** Stops what the module started when Nest shuts down. */
 class Shutdown implements OnApplicationShutdown {
@@ -42,17 +35,7 @@ export class VolumeSvcModule {
     const copies = new RecordCopies(commands, clock, log);
     const volumes = await VolumeStore.open(connection, clock, copies);
     const deps = { volumes, clock };
-    const sagas = await startSagas(context, [
-      createVolumeSaga(deps),
-      deleteVolumeSaga(deps),
-      attachVolumeSaga(deps),
-      detachVolumeSaga(deps),
-      expandVolumeSaga(deps),
-      createSnapshotSaga(deps),
-      deleteSnapshotSaga(deps),
-      revertSnapshotSaga(deps),
-      recoverClusterSaga(deps),
-    ]);
+    const sagas = await startSagas(context, volumeSagas(deps));
     const keeper = new CopyKeeper(connection, volumes, copies, log);
     const lease = await Lease.start({
       connection,
@@ -64,6 +47,7 @@ export class VolumeSvcModule {
         await Promise.all([
           ...relayed.map((bucket) => relayEvents({ connection, bucket, log }, signal)),
           keeper.keep(signal),
+          sweepCloneSnapshots({ list: () => volumes.list(), client, clock, log }, signal),
         ]);
       },
     });

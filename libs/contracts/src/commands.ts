@@ -1,6 +1,7 @@
 import type { ErrorRecord } from '@lariat/kernel';
 import type { DiskRecord } from './node.js';
 import type { SurveyedVolume } from './node-survey.js';
+import type { VolumeQos } from './qos.js';
 import type { RecordPosition } from './record-position.js';
 import type { Frontend, NvmfEndpoint, VolumeRecord } from './volume.js';
 
@@ -36,6 +37,23 @@ export interface EngineLeg {
 
 type Nothing = Readonly<Record<string, never>>;
 
+/** The name under which the head of a replica that was lost is kept beside its snapshots until it is of no more use. */
+export const STALE_HEAD = 'stale-head';
+
+/** A snapshot that a node has of a replica. */
+export interface HeldSnapshot {
+  readonly snapshot: string;
+  /** The replica's snapshot that it stands on; null: none. */
+  readonly parent: string | null;
+  readonly sizeBytes: number;
+}
+
+/** SHA-256 of each cluster, 32 bytes each, deflated (runs of equal clusters are short), in base64. */
+export type DigestPage = string;
+
+/** 128 KiB of digests: below NATS' 1 MiB a message, whatever they are. */
+export const MAX_DIGESTS_PER_PAGE = 4_096;
+
 /** Input and output of each command. Sizes are bytes; times are milliseconds. */
 export interface CommandMap {
   /**
@@ -58,6 +76,25 @@ export interface CommandMap {
 
   'replica.create': {
     input: { replica: string; volume: string; disk: string; sizeBytes: number };
+    output: { lvolUuid: string };
+  };
+  /**
+   * Makes the replica as a clone of another replica's snapshot on the same disk: there at once, with its clusters
+   * shared. Refused with REPLICA_NOT_FOUND when the snapshot is not there.
+   */
+  'replica.clone': {
+    input: {
+      replica: string;
+      volume: string;
+      disk: string;
+      sizeBytes: number;
+      source: { replica: string; snapshot: string };
+    };
+    output: { lvolUuid: string };
+  };
+  /** Makes the scratch that was copied to, without an export from then on, the replica's head. */
+  'replica.adopt-scratch': {
+    input: { replica: string; volume: string; sizeBytes: number };
     output: { lvolUuid: string };
   };
   /** Removes all that the ownership records name for this replica: exports, head, snapshots, scratch. */
@@ -108,6 +145,8 @@ export interface CommandMap {
       epoch: number;
       sizeBytes: number;
       legs: readonly EngineLeg[];
+      /** Missing: no limits. */
+      qos?: VolumeQos;
     };
     output: {
       endpoint: NvmfEndpoint;
@@ -115,7 +154,18 @@ export interface CommandMap {
       lost: readonly { replica: string; reason: string }[];
     };
   };
-  'engine.stop': { input: { volume: string; epoch: number }; output: Nothing };
+  'engine.stop': {
+    input: { volume: string; epoch: number };
+    /** Replicas that had every write, and were flushed, when the engine ended; null when no one can tell: it had crashed. */
+    output: { inStep: readonly string[] | null };
+  };
+  /** Waits until the raid has taken up that its legs have grown, so that hosts have been told of the new size. */
+  'engine.resize': {
+    input: { volume: string; epoch: number; sizeBytes: number };
+    output: { sizeBytes: number };
+  };
+  /** Limits what hosts may do with the volume, from now on and whenever the engine is put back. */
+  'engine.set-qos': { input: { volume: string; epoch: number; qos: VolumeQos }; output: Nothing };
   /** Takes a leg out of the raid before its target goes, so that no write waits for it. */
   'engine.remove-leg': {
     input: { volume: string; epoch: number; replica: string };
@@ -166,7 +216,8 @@ export interface CommandMap {
   };
   /**
    * Destination: a thin lvol for one snapshot's clusters, a clone of the local copy of `parent` (null: empty),
-   * exported to the source's node. One scratch a snapshot, so that a tree of snapshots is copied as a tree.
+   * exported to the source's node unless that is the same one. One scratch a snapshot, so that a tree of snapshots
+   * is copied as a tree.
    */
   'rebuild.create-scratch': {
     input: {
@@ -179,9 +230,19 @@ export interface CommandMap {
     };
     output: NvmfEndpoint;
   };
-  /** Source: copies the clusters that `snapshot` itself owns into the scratch lvol. Reports on the progress subject. */
+  /**
+   * Source: copies the clusters of `snapshot` and of all that lies between it and `parent`, the volume's snapshot
+   * beneath (null: all that lies beneath), into the scratch lvol: what it was cloned from, and what an undo could not
+   * take back on this node. Reports on the progress subject.
+   */
   'rebuild.copy-snapshot': {
-    input: { replica: string; volume: string; snapshot: string; scratch: NvmfEndpoint };
+    input: {
+      replica: string;
+      volume: string;
+      snapshot: string;
+      parent: string | null;
+      scratch: NvmfEndpoint;
+    };
     output: { copiedClusters: number };
   };
   /** Destination: freezes what was copied as this replica's own `snapshot`; the scratch and its export go. */
@@ -189,7 +250,7 @@ export interface CommandMap {
     input: { replica: string; volume: string; snapshot: string };
     output: { lvolUuid: string };
   };
-  /** Destination: puts the new head onto the copied chain, drops the scratch and the attached source. */
+  /** Destination: puts the new head onto the copied chain, drops the scratch, the attached source and STALE_HEAD. */
   'rebuild.finish': {
     input: { replica: string; volume: string; snapshot: string };
     output: Nothing;
@@ -217,6 +278,57 @@ export interface CommandMap {
       volumes: readonly SurveyedVolume[];
       next: string | null;
     };
+  };
+  /**
+   * Destination, a replica that was lost and is back: nobody can write to it any more, what earlier rebuilds left half
+   * done goes, and its head is frozen as the snapshot STALE_HEAD. Refused while an engine of this node uses it. The
+   * answer is all that the replica has, confirmed on the disk.
+   */
+  'rebuild.retire-head': {
+    input: { replica: string; volume: string };
+    output: { snapshots: readonly HeldSnapshot[] };
+  };
+  /** Destination: takes back an unfinished head and scratch lvol; snapshots, and a head that stands alone, stay. */
+  'rebuild.discard-head': { input: { replica: string; volume: string }; output: Nothing };
+  /** Destination: deletes the replica's snapshots but those to keep. What others stand on gives them its clusters. */
+  'rebuild.prune-snapshots': {
+    input: { replica: string; volume: string; keep: readonly string[] };
+    output: Nothing;
+  };
+  /**
+   * One digest over a snapshot's whole content: equal when size and every cluster are. `verified`: read since the
+   * target was last started, since a crash is what may have cost the disk something; else any reading will do.
+   */
+  'rebuild.digest-snapshot': {
+    input: { replica: string; volume: string; snapshot: string; verified: boolean };
+    output: { sha256: string; sizeBytes: number };
+  };
+  /** Digests of some clusters of a snapshot, in order; at most MAX_DIGESTS_PER_PAGE. */
+  'rebuild.read-digests': {
+    input: {
+      replica: string;
+      volume: string;
+      snapshot: string;
+      firstCluster: number;
+      clusters: number;
+    };
+    output: { digests: DigestPage };
+  };
+  /**
+   * Destination: brings a page of the replica's scratch lvol, which is a clone of the local snapshot `base`, to the
+   * content that the digests say. Clusters that `base` has already are not touched; the others are read from `source`,
+   * each checked against its digest.
+   */
+  'rebuild.copy-clusters': {
+    input: {
+      replica: string;
+      volume: string;
+      base: string;
+      source: NvmfEndpoint;
+      firstCluster: number;
+      digests: DigestPage;
+    };
+    output: { copiedClusters: number; zeroedClusters: number };
   };
 }
 

@@ -47,6 +47,7 @@ export const PlacementObstacle = Object.freeze({
   nodeExcluded: 'node-excluded',
   nodeTagsMissing: 'node-tags-missing',
   diskCordoned: 'disk-cordoned',
+  diskExcluded: 'disk-excluded',
   diskTagsMissing: 'disk-tags-missing',
   zoneTaken: 'zone-taken',
   nodeTaken: 'node-taken',

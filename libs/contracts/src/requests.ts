@@ -17,6 +17,7 @@ import {
   ReleaseRequest,
   ReserveGrowthRequest,
   ReserveRequest,
+  ScaleVolumeRequest,
   VolumeRecordRequest,
 } from './dto/internal.dto.js';
 import { RecoverRequest, RestoreAllocationsRequest } from './dto/recovery.dto.js';
@@ -33,18 +34,27 @@ import {
   DeleteVolumeRequest,
   ExpandVolumeRequest,
   ListVolumesRequest,
+  MoveReplicaRequest,
   RebuildRequest,
   ReplicaChecksumRequest,
   ReplicaRequest,
   SnapshotReference,
   SnapshotRequest,
+  UpdateVolumeRequest,
+  VerifySnapshotRequest,
   VolumeReference,
 } from './dto/volume.dto.js';
 import type { ImageView } from './image.js';
 import type { DiskView, NodeRecord, NodeView } from './node.js';
 import type { OperationView } from './operation.js';
 import type { RecoveryReport } from './recovery.js';
-import type { ReplicaView, SnapshotView, VolumeRecord, VolumeView } from './volume.js';
+import type {
+  ReplicaView,
+  RebuiltVolumeView,
+  SnapshotView,
+  VolumeRecord,
+  VolumeView,
+} from './volume.js';
 
 /** What `"wait": false` is answered with. */
 export interface OperationAccepted {
@@ -60,6 +70,30 @@ export interface ReplicaChecksums {
     readonly replica: string;
     readonly node: string;
     readonly sha256: string;
+  }[];
+}
+
+/**
+ * identical: all copies agree, with what was found before too. repaired: those that differ were rebuilt. differs: some
+ * do, and were left since no repair was asked for. undecided: they differ and nothing tells which are right; all were
+ * left as they are.
+ */
+export type VerificationVerdict = 'identical' | 'repaired' | 'differs' | 'undecided';
+
+/** What the copies of a snapshot hold, and what was done about those that differ. */
+export interface SnapshotVerification {
+  readonly volume: string;
+  readonly snapshot: string;
+  readonly verdict: VerificationVerdict;
+  /** Of the right content; null when that is not known. */
+  readonly sha256: string | null;
+  /** As they were read first. */
+  readonly replicas: readonly {
+    readonly replica: string;
+    readonly node: string;
+    readonly sha256: string;
+    /** Null when it is not known which are right. */
+    readonly isRight: boolean | null;
   }[];
 }
 
@@ -92,6 +126,7 @@ export interface RequestMap {
   'volume.get': { request: VolumeReference; reply: VolumeView };
   'volume.list': { request: ListVolumesRequest; reply: { volumes: readonly VolumeView[] } };
   'volume.delete': { request: DeleteVolumeRequest; reply: VolumeView | DryRun };
+  'volume.update': { request: UpdateVolumeRequest; reply: VolumeView };
   'volume.expand': { request: ExpandVolumeRequest; reply: VolumeView };
   'volume.attach': { request: AttachVolumeRequest; reply: VolumeView };
   'volume.detach': { request: ChangeVolumeRequest; reply: VolumeView };
@@ -100,9 +135,11 @@ export interface RequestMap {
   'snapshot.list': { request: VolumeReference; reply: { snapshots: readonly SnapshotView[] } };
   'snapshot.delete': { request: SnapshotRequest; reply: SnapshotView };
   'snapshot.revert': { request: SnapshotRequest; reply: VolumeView };
+  'snapshot.verify': { request: VerifySnapshotRequest; reply: SnapshotVerification };
   'replica.list': { request: VolumeReference; reply: { replicas: readonly ReplicaView[] } };
   'replica.remove': { request: ReplicaRequest; reply: VolumeView | DryRun };
-  'replica.rebuild': { request: RebuildRequest; reply: VolumeView };
+  'replica.rebuild': { request: RebuildRequest; reply: RebuiltVolumeView };
+  'replica.move': { request: MoveReplicaRequest; reply: VolumeView | DryRun };
   'replica.checksum': { request: ReplicaChecksumRequest; reply: ReplicaChecksums };
   'image.list': { request: ListImagesRequest; reply: { images: readonly ImageView[] } };
   'image.get': { request: ImageReference; reply: ImageView };
@@ -120,6 +157,7 @@ export interface RequestMap {
   };
   'internal.volume.record': { request: VolumeRecordRequest; reply: VolumeRecord };
   'internal.volume.change': { request: ChangeVolumeRecordRequest; reply: VolumeRecord };
+  'internal.volume.scale': { request: ScaleVolumeRequest; reply: VolumeView };
   'internal.placement.reserve': {
     request: ReserveRequest;
     reply: { placements: readonly Placement[] };
@@ -154,6 +192,7 @@ export const REQUEST_DTOS = {
   'volume.get': VolumeReference,
   'volume.list': ListVolumesRequest,
   'volume.delete': DeleteVolumeRequest,
+  'volume.update': UpdateVolumeRequest,
   'volume.expand': ExpandVolumeRequest,
   'volume.attach': AttachVolumeRequest,
   'volume.detach': ChangeVolumeRequest,
@@ -162,9 +201,11 @@ export const REQUEST_DTOS = {
   'snapshot.list': VolumeReference,
   'snapshot.delete': SnapshotRequest,
   'snapshot.revert': SnapshotRequest,
+  'snapshot.verify': VerifySnapshotRequest,
   'replica.list': VolumeReference,
   'replica.remove': ReplicaRequest,
   'replica.rebuild': RebuildRequest,
+  'replica.move': MoveReplicaRequest,
   'replica.checksum': ReplicaChecksumRequest,
   'image.list': ListImagesRequest,
   'image.get': ImageReference,
@@ -176,6 +217,7 @@ export const REQUEST_DTOS = {
   'internal.volume.report-engine': EngineReportRequest,
   'internal.volume.record': VolumeRecordRequest,
   'internal.volume.change': ChangeVolumeRecordRequest,
+  'internal.volume.scale': ScaleVolumeRequest,
   'internal.placement.reserve': ReserveRequest,
   'internal.placement.grow': ReserveGrowthRequest,
   'internal.placement.release': ReleaseRequest,

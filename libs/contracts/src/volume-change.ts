@@ -1,4 +1,11 @@
-import type { AttachmentRecord, ReplicaRecord, SnapshotRecord, VolumeEvent } from './volume.js';
+import type { VolumeQos } from './qos.js';
+import type {
+  AttachmentRecord,
+  CloneRecord,
+  ReplicaRecord,
+  SnapshotRecord,
+  VolumeEvent,
+} from './volume.js';
 
 /**
  * A change of one volume record: data that a saga of any service sends to volume-svc, which alone writes the
@@ -22,9 +29,20 @@ export type VolumeChange =
   /** Puts it into the in-sync set. */
   | { readonly type: 'sync-replica'; readonly replica: string }
   | { readonly type: 'add-snapshot'; readonly snapshot: SnapshotRecord }
+  /** What the replicas' copies of the snapshot were found to hold. */
+  | { readonly type: 'set-checksum'; readonly snapshot: string; readonly sha256: string }
   | { readonly type: 'drop-snapshot'; readonly snapshot: string }
   /** The head's parent becomes this snapshot. */
   | { readonly type: 'revert'; readonly snapshot: string }
+  /** How many replicas the volume is to have. */
+  | { readonly type: 'set-replica-count'; readonly replicas: number }
+  | { readonly type: 'set-qos'; readonly qos: VolumeQos }
+  /** Notes a clone that is to be made of one of the volume's snapshots. */
+  | { readonly type: 'put-clone'; readonly clone: CloneRecord }
+  /** The clone is there; no operation need hold the volume for this or the next. */
+  | { readonly type: 'settle-clone'; readonly volume: string }
+  /** The clone is gone, or shares nothing with the volume. */
+  | { readonly type: 'drop-clone'; readonly volume: string }
   | { readonly type: 'raise-epoch'; readonly epoch: number }
   | { readonly type: 'set-attachment'; readonly attachment: AttachmentRecord | null }
   | { readonly type: 'set-clean'; readonly clean: boolean };

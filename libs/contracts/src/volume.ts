@@ -1,5 +1,6 @@
 import { defineStateMachine, type StateMachine } from '@lariat/kernel';
 import { DEFAULT_PLACEMENT, type PlacementPolicy } from './placement.js';
+import { NO_QOS, type VolumeQos } from './qos.js';
 
 export const VolumeState = Object.freeze({
   creating: 'creating',
@@ -19,10 +20,9 @@ export type VolumeEvent =
   | 'attach-undone'
   | 'detach'
   | 'detached'
-  | 'delete'
-  | 'deleted';
+  | 'delete';
 
-/** The life of a volume. `seize` takes it from a node that is dead or cut off, for another one; `deleted` from `creating` is the undoing of a create; the record then goes. */
+/** The life of a volume. `seize` takes it from a node that is dead or cut off, for another one. From `deleting`, and where a create is undone, the record goes: there is no state after it. */
 export const VOLUME_MACHINE: StateMachine<VolumeState, VolumeEvent> = defineStateMachine<
   VolumeState,
   VolumeEvent
@@ -93,8 +93,29 @@ export interface SnapshotRecord {
   readonly createdAt: string;
   /** The snapshot beneath; null for the oldest. */
   readonly parent: string | null;
-  /** False for one that a rebuild made for itself. */
+  /** False for one that an operation made for itself. */
   readonly user: boolean;
+  /** Kept beneath clones of the volume, and deleted when the last of them has gone. */
+  readonly madeFor?: 'clone';
+  /** Of its whole content, once several replicas were found to agree on it; it never changes. */
+  readonly sha256?: string;
+}
+
+/** A volume that was made from one of this volume's snapshots and may share clusters with it. */
+export interface CloneRecord {
+  /** Id of the clone. */
+  readonly volume: string;
+  readonly name: string;
+  /** Id of this volume's snapshot. */
+  readonly snapshot: string;
+  /** Until it is ready its content is being read from this volume. */
+  readonly state: 'creating' | 'ready';
+}
+
+/** What a volume was made from, by ids; either may be gone since. */
+export interface VolumeSource {
+  readonly volume: string;
+  readonly snapshot: string;
 }
 
 /** Where NVMe/TCP hosts find a subsystem. */
@@ -141,6 +162,12 @@ export interface VolumeRecord {
   readonly snapshots: readonly SnapshotRecord[];
   /** The snapshot beneath the head. */
   readonly headParent: string | null;
+  /** Missing: NO_QOS. */
+  readonly qos?: VolumeQos;
+  /** Missing: it was made empty. */
+  readonly source?: VolumeSource;
+  /** Missing: none. */
+  readonly clones?: readonly CloneRecord[];
   /** The operation that holds the volume; null when none does. */
   readonly operation: string | null;
   /** Counts the changes of the record; missing: 0. Copies of it are told apart by it (record-position.ts). */
@@ -180,8 +207,28 @@ export interface VolumeView {
   readonly createdAt: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly placement: PlacementPolicy;
+  readonly qos: VolumeQos;
+  readonly source: VolumeSource | null;
+  readonly clones: readonly CloneRecord[];
   /** Why its record may not be the newest; missing: it is. 'lariat recover' settles it. */
   readonly inDoubt?: readonly string[];
+}
+
+/** What a rebuild did. */
+export interface RebuildSummary {
+  readonly replica: string;
+  readonly node: string;
+  /** Whether a lost replica that came back was brought up to date; false: a new one was made. */
+  readonly reused: boolean;
+  /** Snapshots of the lost replica that were found whole and kept. */
+  readonly keptSnapshots: number;
+  /** What went from node to node for the snapshots and the head; writes that users made meanwhile are not in it. */
+  readonly copiedBytes: number;
+}
+
+/** A volume as a rebuild leaves it. */
+export interface RebuiltVolumeView extends VolumeView {
+  readonly rebuilt: RebuildSummary;
 }
 
 export interface SnapshotView extends SnapshotRecord {
@@ -249,5 +296,8 @@ export function toVolumeView(record: VolumeRecord): VolumeView {
     labels: record.labels,
     placement: record.placement ?? DEFAULT_PLACEMENT,
     ...(record.inDoubt === undefined ? {} : { inDoubt: record.inDoubt }),
+    qos: record.qos ?? NO_QOS,
+    source: record.source ?? null,
+    clones: record.clones ?? [],
   };
 }

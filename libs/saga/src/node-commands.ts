@@ -1,6 +1,6 @@
 import { type CommandMap, type CommandName, hasCode, lariatError } from '@lariat/contracts';
 import { LariatError, delay, toLariatError } from '@lariat/kernel';
-import type { StepContext } from './definition.js';
+import type { CommandOptions, StepContext } from './definition.js';
 
 /** The part of a step's context that talks to nodes. */
 export type NodeAccess = Pick<
@@ -78,6 +78,19 @@ function nodeGone(node: string): LariatError {
   });
 }
 
+/** A command that ends with NODE_NOT_READY as soon as its node is declared gone, whatever its deadline (invariant 8). */
+export async function commandWhileLive<Name extends CommandName>(
+  context: NodeAccess,
+  node: string,
+  name: Name,
+  input: CommandMap[Name]['input'],
+  options: CommandOptions,
+): Promise<CommandMap[Name]['output']> {
+  // No answer says nothing about the node (invariant 2): the command itself will tell.
+  if (await isDeclaredGone(context, node).catch(() => false)) throw nodeGone(node);
+  return whileNodesLive(context, [node], context.command(node, name, input, options));
+}
+
 /** A command whose failure the caller judges itself; a node that is declared gone has failed at once. */
 export async function attemptWhileLive<Name extends CommandName>(
   context: NodeAccess,
@@ -88,13 +101,10 @@ export async function attemptWhileLive<Name extends CommandName>(
   timeoutMs = COMMAND_TIMEOUT_MS,
 ): Promise<Outcome<CommandMap[Name]['output']>> {
   try {
-    if (await isDeclaredGone(context, node)) throw nodeGone(node);
-    const output = await whileNodesLive(
-      context,
-      [node],
-      context.command(node, name, input, { key, timeoutMs }),
-    );
-    return { ok: true, output };
+    return {
+      ok: true,
+      output: await commandWhileLive(context, node, name, input, { key, timeoutMs }),
+    };
   } catch (reason) {
     return { ok: false, error: toLariatError(reason) };
   }

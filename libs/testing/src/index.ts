@@ -1,2 +1,4 @@
+export * from './linearizability.js';
 export * from './nats-fault-points.js';
 export * from './nats-server.js';
+export * from './register-history.js';

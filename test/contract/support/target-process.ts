@@ -149,7 +149,7 @@ export class TargetProcess {
       fastIoFailTimeoutSeconds: 2,
       keepAliveTimeoutMs: 5_000,
     });
-    await this.spdk.nvmf.createTransport();
+    await this.spdk.nvmf.createTransport({ maxIoSizeBytes: MIB });
   }
 }
 

@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import { waitUntil } from '../../contract/support/wait-until.js';
 
 const LEAK_DEADLINE_MS = 20_000;
@@ -27,15 +27,16 @@ export class ProcessWatch {
   }
 
   async checkDescriptors(): Promise<void> {
-    let open = 0;
     await waitUntil(
       `process ${this.pid} to close what it opened`,
       LEAK_DEADLINE_MS,
-      async () => (open = await countDescriptors(this.pid)) <= this.descriptors,
-    ).catch((error: unknown) => {
-      throw new Error(`${open} descriptors are open, ${this.descriptors} were before`, {
-        cause: error,
-      });
+      async () => (await countDescriptors(this.pid)) <= this.descriptors,
+    ).catch(async (error: unknown) => {
+      const open = await describeDescriptors(this.pid);
+      throw new Error(
+        `${open.length} descriptors are open, ${this.descriptors} were before: ${open.join(', ')}`,
+        { cause: error },
+      );
     });
   }
 
@@ -54,4 +55,14 @@ async function peakRssBytes(pid: number): Promise<number> {
 
 async function countDescriptors(pid: number): Promise<number> {
   return (await readdir(`/proc/${pid}/fd`)).length;
+}
+
+async function describeDescriptors(pid: number): Promise<readonly string[]> {
+  const folder = `/proc/${pid}/fd`;
+  return Promise.all(
+    (await readdir(folder)).map((name) =>
+      // It may be closed by now.
+      readlink(`${folder}/${name}`).catch(() => 'closed'),
+    ),
+  );
 }

@@ -50,7 +50,7 @@ export async function mutate<Name extends MutationName>(
   body: RequestMap[Name]['request'],
   wait: boolean,
 ): Promise<Mutation<Name>> {
-  const follow = wait && (context.printer.isWatched() || LONG_REQUESTS.has(name));
+  const follow = wait && (context.printer.isWatched() || isLong(name, body));
   const request = wait && !follow ? body : Object.assign({}, body, { wait: false });
   const reply: unknown = await session.request(name, request);
   if (!isAccepted(reply)) return { done: true, reply: reply as RequestMap[Name]['reply'] };
@@ -62,8 +62,16 @@ export async function mutate<Name extends MutationName>(
 /** Copies of data, and questions to all nodes, take as long as they take; no request should be open for that. */
 const LONG_REQUESTS: ReadonlySet<RequestName> = new Set<RequestName>([
   'replica.rebuild',
+  'replica.move',
+  'snapshot.verify',
   'cluster.recover',
 ]);
+
+/** A copy of a source, or of what there is, to as many replicas as asked for, takes as long as a rebuild. */
+const isLong = (name: RequestName, body: object): boolean =>
+  LONG_REQUESTS.has(name) ||
+  (name === 'volume.create' && 'source' in body) ||
+  (name === 'volume.update' && 'replicas' in body);
 
 /** Polls an operation to its end, showing where it is; throws its error when it failed. */
 export async function followOperation(

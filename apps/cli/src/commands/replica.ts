@@ -16,6 +16,11 @@ interface RemoveOptions extends WaitOption, DryRunOption {
   readonly acceptDataLoss?: boolean;
 }
 
+interface MoveOptions extends WaitOption, DryRunOption {
+  readonly toNode?: string;
+  readonly toDisk?: string;
+}
+
 function checksumTable(reply: ReplicaChecksums): string {
   const table = formatTable<ReplicaChecksums['replicas'][number]>(
     [
@@ -85,6 +90,34 @@ export function addReplicaCommands(program: Command, runtime: Runtime): void {
             ...(options.acceptDataLoss === undefined
               ? {}
               : { acceptDataLoss: options.acceptDataLoss }),
+            ...(options.dryRun === undefined ? {} : { dryRun: options.dryRun }),
+          },
+          options.wait,
+          volumeDetails,
+        ),
+      ),
+    );
+
+  replica
+    .command('move')
+    .description('make a replica anew on another disk, then take the old one away')
+    .argument('<volume>', 'name or id')
+    .argument('<replica>', 'id of the replica')
+    .option('--to-node <node>', 'to a disk of this node')
+    .option('--to-disk <disk>', 'to this disk (name or id)')
+    .addOption(dryRun())
+    .addOption(noWait())
+    .action((volume: string, id: string, options: MoveOptions, command: Command) =>
+      online(runtime, command, (session, context) =>
+        change(
+          session,
+          context,
+          'replica.move',
+          {
+            volume,
+            replica: id,
+            ...(options.toNode === undefined ? {} : { toNode: options.toNode }),
+            ...(options.toDisk === undefined ? {} : { toDisk: options.toDisk }),
             ...(options.dryRun === undefined ? {} : { dryRun: options.dryRun }),
           },
           options.wait,

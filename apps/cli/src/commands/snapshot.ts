@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { snapshotTable, volumeDetails } from '../output/views.js';
+import { snapshotTable, verificationTable, volumeDetails } from '../output/views.js';
 import { change, noWait, online, type Runtime, type WaitOption } from './runtime.js';
 
 export function addSnapshotCommands(program: Command, runtime: Runtime): void {
@@ -69,6 +69,33 @@ export function addSnapshotCommands(program: Command, runtime: Runtime): void {
           volumeDetails,
         ),
       ),
+    );
+
+  snapshot
+    .command('verify')
+    .description(
+      'read it whole on every replica, and make anew one whose copy is not as the others',
+    )
+    .argument('<volume>', 'name or id')
+    .argument('<snapshot>', 'name or id')
+    .option('--no-repair', 'only tell what differs')
+    .addOption(noWait())
+    .action(
+      (volume: string, name: string, options: WaitOption & { repair: boolean }, command: Command) =>
+        online(runtime, command, (session, context) =>
+          change(
+            session,
+            context,
+            'snapshot.verify',
+            { volume, snapshot: name, repair: options.repair },
+            options.wait,
+            (reply) => {
+              if (reply.verdict === 'differs' || reply.verdict === 'undecided')
+                runtime.setExitCode(1);
+              return verificationTable(reply);
+            },
+          ),
+        ),
     );
 
   snapshot

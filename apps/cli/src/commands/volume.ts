@@ -1,5 +1,5 @@
 import type { AntiAffinity, CreateVolumeRequest, Frontend } from '@lariat/contracts';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { volumeDetails, volumeTable } from '../output/views.js';
 import {
   change,
@@ -15,8 +15,9 @@ import {
   type WaitOption,
 } from './runtime.js';
 
-interface CreateOptions extends WaitOption {
-  readonly size: number;
+interface CreateOptions extends WaitOption, QosOptions {
+  readonly size?: number;
+  readonly from?: { readonly volume: string; readonly snapshot?: string };
   readonly replicas?: number;
   readonly label?: Record<string, string>;
   readonly nodeAntiAffinity?: AntiAffinity;
@@ -45,6 +46,46 @@ function placementOf(options: CreateOptions): CreateVolumeRequest['placement'] {
   return Object.keys(placement).length === 0 ? undefined : placement;
 }
 
+interface QosOptions {
+  readonly rwIops?: number | null;
+  readonly rwMbps?: number | null;
+  readonly readMbps?: number | null;
+  readonly writeMbps?: number | null;
+}
+
+interface UpdateOptions extends WaitOption, QosOptions {
+  readonly replicas?: number;
+}
+
+const parseLimit = (text: string): number | null => (text === 'none' ? null : parseCount(text));
+
+const qosOptions = (): readonly Option[] =>
+  [
+    new Option('--rw-iops <number>', 'reads and writes a second; rounded up to thousands, or none'),
+    new Option('--rw-mbps <number>', 'MiB a second read and written, or none'),
+    new Option('--read-mbps <number>', 'MiB a second read, or none'),
+    new Option('--write-mbps <number>', 'MiB a second written, or none'),
+  ].map((option) => option.argParser(parseLimit));
+
+/** What the options say of limits; undefined when they say nothing. */
+function qosOf({ rwIops, rwMbps, readMbps, writeMbps }: QosOptions): CreateVolumeRequest['qos'] {
+  const qos = {
+    ...(rwIops === undefined ? {} : { rwIops }),
+    ...(rwMbps === undefined ? {} : { rwMbps }),
+    ...(readMbps === undefined ? {} : { readMbps }),
+    ...(writeMbps === undefined ? {} : { writeMbps }),
+  };
+  return Object.keys(qos).length === 0 ? undefined : qos;
+}
+
+/** `db` or `db@before-upgrade`. */
+function parseSource(text: string): NonNullable<CreateOptions['from']> {
+  const [volume = '', snapshot, ...more] = text.split('@');
+  if (volume === '' || snapshot === '' || more.length > 0)
+    throw new InvalidArgumentError('Give a volume, or volume@snapshot.');
+  return { volume, ...(snapshot === undefined ? {} : { snapshot }) };
+}
+
 interface AttachOptions extends WaitOption {
   readonly node: string;
   readonly frontend?: Frontend;
@@ -54,16 +95,27 @@ interface AttachOptions extends WaitOption {
 export function addVolumeCommands(program: Command, runtime: Runtime): void {
   const volume = program.command('volume').description('replicated block volumes');
 
-  volume
+  const create = volume
     .command('create')
     .description('make a volume with its replicas on different nodes')
     .argument('<name>', 'a DNS label: a-z, 0-9 and -')
     .addOption(
-      new Option('--size <size>', 'e.g. 256MiB or 10GiB; rounded up to a whole MiB')
-        .argParser(parseSize)
-        .makeOptionMandatory(),
+      new Option(
+        '--size <size>',
+        'e.g. 256MiB or 10GiB; rounded up to a whole MiB; may be left out with --from',
+      ).argParser(parseSize),
     )
-    .option('--replicas <number>', 'copies on different nodes (default 3)', parseCount)
+    .addOption(
+      new Option(
+        '--from <volume[@snapshot]>',
+        'a clone: with the content of the snapshot, or of the volume as it is now',
+      ).argParser(parseSource),
+    )
+    .option(
+      '--replicas <number>',
+      'copies on different nodes (default 3; of a clone as its source)',
+      parseCount,
+    )
     .option('--label <key=value>', 'a label; may be given again', collectLabel)
     .addOption(antiAffinity('node', 'hard'))
     .addOption(antiAffinity('zone', 'soft'))
@@ -79,25 +131,31 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
       collect,
     )
     .addOption(noWait())
-    .action((name: string, options: CreateOptions, command: Command) =>
-      online(runtime, command, (session, context) => {
+    .action((name: string, options: CreateOptions, command: Command) => {
+      if (options.size === undefined && options.from === undefined)
+        command.error("error: required option '--size <size>' not specified");
+      return online(runtime, command, (session, context) => {
         const placement = placementOf(options);
+        const qos = qosOf(options);
         return change(
           session,
           context,
           'volume.create',
           {
             name,
-            sizeBytes: options.size,
+            ...(options.size === undefined ? {} : { sizeBytes: options.size }),
+            ...(options.from === undefined ? {} : { source: options.from }),
             ...(options.replicas === undefined ? {} : { replicas: options.replicas }),
             ...(options.label === undefined ? {} : { labels: options.label }),
             ...(placement === undefined ? {} : { placement }),
+            ...(qos === undefined ? {} : { qos }),
           },
           options.wait,
           volumeDetails,
         );
-      }),
-    );
+      });
+    });
+  for (const option of qosOptions()) create.addOption(option);
 
   volume
     .command('list')
@@ -171,7 +229,9 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
 
   volume
     .command('expand')
-    .description('make a detached volume larger')
+    .description(
+      'make a volume larger, also while it is used; NBD clients see it when they connect again',
+    )
     .argument('<volume>', 'name or id')
     .addOption(
       new Option('--size <size>', 'the new size, e.g. 20GiB')
@@ -191,6 +251,38 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
         ),
       ),
     );
+
+  const update = volume
+    .command('update')
+    .description('change the limits and the number of replicas of a volume, also while it is used')
+    .argument('<volume>', 'name or id')
+    .option(
+      '--replicas <number>',
+      'more are built from those there are; of fewer the ones missed least go',
+      parseCount,
+    )
+    .addOption(noWait())
+    .action((name: string, options: UpdateOptions, command: Command) => {
+      const qos = qosOf(options);
+      const { replicas } = options;
+      if (qos === undefined && replicas === undefined)
+        command.error('error: nothing to change; see --help');
+      return online(runtime, command, (session, context) =>
+        change(
+          session,
+          context,
+          'volume.update',
+          {
+            volume: name,
+            ...(qos === undefined ? {} : { qos }),
+            ...(replicas === undefined ? {} : { replicas }),
+          },
+          options.wait,
+          volumeDetails,
+        ),
+      );
+    });
+  for (const option of qosOptions()) update.addOption(option);
 
   volume
     .command('delete')

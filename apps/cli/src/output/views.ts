@@ -5,7 +5,9 @@ import type {
   OperationView,
   PlacementPolicy,
   ReplicaView,
+  SnapshotVerification,
   SnapshotView,
+  VolumeQos,
   VolumeView,
 } from '@lariat/contracts';
 import { type ErrorRecord, formatBytes } from '@lariat/kernel';
@@ -52,6 +54,12 @@ export function volumeDetails(volume: VolumeView): string {
     ['operation', volume.operation ?? ''],
     ['labels', labels.join(', ')],
     ['placement', placementText(volume.placement)],
+    ['limits', limitsText(volume.qos)],
+    [
+      'cloned from',
+      volume.source === null ? '' : `${volume.source.volume}@${volume.source.snapshot}`,
+    ],
+    ['clones', volume.clones.map(({ name }) => name).join(', ')],
     ['created', volume.createdAt],
   ]);
   const inSync = new Set(attachment?.inSync);
@@ -71,6 +79,17 @@ export function volumeDetails(volume: VolumeView): string {
     volume.replicas,
   );
   return `${fields}\n\n${replicas}`;
+}
+
+function limitsText({ rwIops, rwMbps, readMbps, writeMbps }: VolumeQos): string {
+  const told = (limit: number | null, unit: string): readonly string[] =>
+    limit === null ? [] : [`${limit} ${unit} a second`];
+  return [
+    ...told(rwIops, 'I/Os'),
+    ...told(rwMbps, 'MiB'),
+    ...told(readMbps, 'MiB read'),
+    ...told(writeMbps, 'MiB written'),
+  ].join(', ');
 }
 
 function placementText({ node, zone, disk, nodeTags, diskTags }: PlacementPolicy): string {
@@ -174,11 +193,34 @@ export function snapshotTable(snapshots: readonly SnapshotView[]): string {
         title: 'ON TOP OF',
         value: ({ parent }) => (parent === null ? '' : (names.get(parent) ?? parent)),
       },
-      { title: 'MADE BY', value: (snapshot) => (snapshot.user ? 'user' : 'rebuild') },
+      {
+        title: 'MADE BY',
+        value: (snapshot) => (snapshot.user ? 'user' : (snapshot.madeFor ?? 'rebuild')),
+      },
       { title: 'AGE', align: 'right', value: (snapshot) => formatAge(snapshot.createdAt) },
     ],
     snapshots,
   );
+}
+
+const VERDICTS: Readonly<Record<SnapshotVerification['verdict'], string>> = {
+  identical: 'identical',
+  repaired: 'repaired: what was wrong is made anew',
+  differs: 'NOT IDENTICAL; verify without --no-repair makes anew what is wrong',
+  undecided: 'NOT IDENTICAL, and nothing tells which is right: all are left as they are',
+};
+
+export function verificationTable(reply: SnapshotVerification): string {
+  const table = formatTable<SnapshotVerification['replicas'][number]>(
+    [
+      { title: 'REPLICA', value: (row) => row.replica },
+      { title: 'NODE', value: (row) => row.node },
+      { title: 'SHA-256', value: (row) => row.sha256 },
+      { title: '', value: ({ isRight }) => (isRight === false ? 'WRONG' : '') },
+    ],
+    reply.replicas,
+  );
+  return `${table}\n\n${VERDICTS[reply.verdict]}`;
 }
 
 export function replicaTable(replicas: readonly ReplicaView[]): string {

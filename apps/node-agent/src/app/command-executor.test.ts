@@ -126,7 +126,7 @@ test('a long copy does not hold up the engine, and two commands on one replica d
     },
     'engine.stop': () => {
       order.push('stopped');
-      return Promise.resolve({});
+      return Promise.resolve({ inStep: null });
     },
     'snapshot.create': async ({ snapshot }) => {
       order.push(`${snapshot} begins`);
@@ -142,6 +142,7 @@ test('a long copy does not hold up the engine, and two commands on one replica d
       replica: 'rep-1',
       volume: 'vol-1',
       snapshot: 's1',
+      parent: null,
       scratch,
     }),
   );

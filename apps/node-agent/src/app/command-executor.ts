@@ -68,6 +68,8 @@ export class CommandExecutor {
     const context: CommandContext = {
       operation: envelope.operation,
       progress: this.parts.report(envelope.operation, envelope.id),
+      noted: () => this.parts.journal.noteOf(envelope.id),
+      note: (value) => this.parts.journal.note(envelope.id, value),
     };
     const handler = this.parts.handlers[envelope.command] as (
       input: unknown,

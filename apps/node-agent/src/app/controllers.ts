@@ -111,6 +111,15 @@ export class Controllers {
     return controllers.find((controller) => controller.name === name);
   }
 
+  /** Names of the controllers whose path works. */
+  async connected(): Promise<ReadonlySet<string>> {
+    const controllers = await this.target.spdk().nvme.getControllers();
+    const working = controllers.filter(({ paths }) =>
+      paths.some(({ state }) => state === 'enabled'),
+    );
+    return new Set(working.map(({ name }) => name));
+  }
+
   private async brings(bdevName: string, record: OwnedController): Promise<boolean> {
     try {
       const bdev = await this.target.spdk().bdev.getBdev(bdevName);

@@ -6,7 +6,8 @@ import type { JournalPort } from '../ports/journal.port.js';
 import type { LogPort } from '../ports/log.port.js';
 import type { TargetPort } from '../ports/target.port.js';
 import type { Controllers } from './controllers.js';
-import type { Engines, LegLoss } from './engines.js';
+import type { Engines, LegLoss, Reached } from './engines.js';
+import type { Frontends } from './frontends.js';
 import type { LossReporter } from './loss-reporter.js';
 
 export interface EngineWatchParts {
@@ -16,6 +17,7 @@ export interface EngineWatchParts {
   readonly engines: Engines;
   readonly controllers: Controllers;
   readonly losses: LossReporter;
+  readonly frontends: Pick<Frontends, 'hasServedSince'>;
   readonly queue: KeyedQueue;
   readonly clock: Clock;
   readonly log: LogPort;
@@ -33,6 +35,8 @@ const RESTORE_DEADLINE_MS = 5_000;
 export class EngineWatch {
   private brokenSince = new Map<string, ReadonlyMap<string, number>>();
   private readonly downSinceMs = new Map<string, number>();
+  /** When each engine was last seen running. */
+  private readonly ranAtMs = new Map<string, number>();
   private readonly busy = new Set<string>();
   private polling = false;
 
@@ -58,6 +62,7 @@ export class EngineWatch {
     // Records first: what joined an engine before this moment is in the answers that follow.
     const records = journal.ownedOfKind('raid');
     if (records.length === 0) return;
+    const lookedAtMs = clock.monotonicMs();
     const sights = await this.sights(records);
     for (const record of records) {
       const sight = sights.get(record.name);
@@ -67,7 +72,10 @@ export class EngineWatch {
       const verdict = judgeEngine(legs, sight, before, clock.monotonicMs(), PATH_PATIENCE_MS);
       this.brokenSince.set(record.name, verdict.brokenSinceMs);
       if (verdict.down) this.inLane(record, () => this.putBack(record));
-      else this.downSinceMs.delete(record.name);
+      else {
+        this.downSinceMs.delete(record.name);
+        this.ranAtMs.set(record.name, lookedAtMs);
+      }
       if (verdict.lost.length > 0) this.inLane(record, () => this.markLost(record, verdict.lost));
       if (legs.some((leg) => leg.state === 'lost')) losses.pursue(record.name, record.epoch);
     }
@@ -153,12 +161,15 @@ export class EngineWatch {
       }
     }
     const legs = record.params.legs.filter((leg) => leg.state === 'member');
-    const { reachable, unreachable } = await engines.reach(record, legs);
-    if (unreachable.length > 0) {
-      const patient = clock.monotonicMs() - downSince < RESTORE_DEADLINE_MS;
-      if (patient || reachable.length === 0) return;
-      await this.goOnWithout(record, unreachable);
-    }
+    const reached = await engines.reach(record, legs);
+    const patient = clock.monotonicMs() - downSince < RESTORE_DEADLINE_MS;
+    if (reached.unreachable.length > 0 && (patient || reached.reachable.length === 0)) return;
+    const hasLostWrites = !this.parts.frontends.hasServedSince(
+      record.name,
+      this.ranAtMs.get(record.name),
+    );
+    const { reachable, unreachable } = hasLostWrites ? chooseOne(record, reached) : reached;
+    await this.goOnWithout(record, unreachable);
     const current = engines.recordOf(record.name) ?? record;
     await engines.assemble(current, reachable);
     const known = journal.ownedBy(record.name).find((thing) => thing.kind === 'subsystem');
@@ -177,17 +188,35 @@ export class EngineWatch {
   }
 
   /** No write may be acknowledged without a member before the volume's record says so (invariant 4). */
-  private async goOnWithout(record: OwnedRaid, unreachable: readonly LegLoss[]): Promise<void> {
+  private async goOnWithout(record: OwnedRaid, left: readonly LegLoss[]): Promise<void> {
     const { engines, losses } = this.parts;
-    const reasons = new Map(unreachable.map(({ replica, reason }) => [replica, reason]));
+    const reasons = new Map(left.map(({ replica, reason }) => [replica, reason]));
     await engines.updateLegs(record.name, (legs) =>
       legs.map((leg) => {
         const reason = reasons.get(leg.replica);
         return reason === undefined ? leg : { ...leg, state: 'lost', reason };
       }),
     );
-    const lost = engines.recordOf(record.name);
-    if (lost !== undefined) await losses.reportOnce(lost);
-    for (const { replica } of unreachable) await engines.dropLeg(record.name, replica);
+    const marked = engines.recordOf(record.name);
+    // Also those that were marked before and whose report was not accepted yet.
+    const lost = marked?.params.legs.filter(({ state }) => state === 'lost') ?? [];
+    if (marked === undefined || lost.length === 0) return;
+    await losses.reportOnce(marked);
+    for (const { replica } of lost) await engines.dropLeg(record.name, replica);
   }
+}
+
+/**
+ * The leg to go on with where writes that were under way are lost: they may have reached some legs and not others, and
+ * nobody sends them again. The others are copied anew (invariant 4).
+ */
+function chooseOne(record: OwnedRaid, { reachable, unreachable }: Reached): Reached {
+  const chosen = reachable.find(({ endpoint }) => endpoint === null) ?? reachable[0];
+  if (chosen === undefined) return { reachable, unreachable };
+  const reason = `unclean stop in epoch ${record.epoch}: to be copied anew from ${chosen.replica}`;
+  const others = reachable.filter((leg) => leg !== chosen);
+  return {
+    reachable: [chosen],
+    unreachable: [...unreachable, ...others.map(({ replica }) => ({ replica, reason }))],
+  };
 }

@@ -1,9 +1,16 @@
 import 'reflect-metadata';
 import { lariatError, replicaNqn, volumeNqn, type EngineLeg } from '@lariat/contracts';
 import { systemClock } from '@lariat/kernel';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connectionLost } from '../testing/fake-target.js';
-import { context, fixture, silentLog, tempDir, type Fixture } from '../testing/fixture.js';
+import {
+  context,
+  fixture,
+  silentLog,
+  tempDir,
+  type Fixture,
+  newContext,
+} from '../testing/fixture.js';
 import { EngineWatch } from './engine-watch.js';
 import { LossReporter } from './loss-reporter.js';
 
@@ -140,6 +147,30 @@ test('a leg joins only while its gate is closed', async () => {
   expect(await node.handlers['engine.open-gate'](gate, context)).toEqual({ held: false });
 });
 
+test('a gate whose closing was not answered is opened before the next try closes its own', async () => {
+  reachable('rep-b');
+  await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
+  const close = (gate: string) =>
+    node.handlers['engine.close-gate'](
+      { volume: 'vol-1', epoch: 1, gate, timeoutMs: 60_000 },
+      context,
+    );
+  node.target.after = (method) => {
+    if (method === 'lariat_bdev_quiesce') throw connectionLost();
+  };
+  await expect(close('op.1')).rejects.toMatchObject({ code: 'SPDK_CONNECTION_LOST' });
+  node.target.after = () => undefined;
+  node.target.calls.length = 0;
+  await close('op.2');
+  await close('op.2');
+  const gates = node.target.calls.map(({ method, params }) => [method, params['gate_id']]);
+  expect(gates).toEqual([
+    ['lariat_bdev_unquiesce', 'op.1'],
+    ['lariat_bdev_quiesce', 'op.2'],
+    ['lariat_bdev_quiesce', 'op.2'],
+  ]);
+});
+
 test('a replica in use by the engine is neither exported nor deleted', async () => {
   reachable('rep-b');
   await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
@@ -157,7 +188,10 @@ const stopFrontend = async (volume: string): Promise<void> => {
   stopped.push(volume);
 };
 
-function watcher(report: () => Promise<void>): EngineWatch {
+function watcher(
+  report: () => Promise<void>,
+  hasServedSince: (volume: string, atMs: number | undefined) => boolean = () => true,
+): EngineWatch {
   const { journal, target, engines, controllers, queue } = node;
   const controlPlane = {
     reportEngine: report,
@@ -168,7 +202,9 @@ function watcher(report: () => Promise<void>): EngineWatch {
   };
   const common = { node: 'n1', engines, queue, log: silentLog };
   const losses = new LossReporter({ ...common, frontends: { stop: stopFrontend }, controlPlane });
-  return new EngineWatch({ ...common, journal, target, controllers, losses, clock: systemClock });
+  const frontends = { hasServedSince };
+  const parts = { ...common, journal, target, controllers, losses, frontends };
+  return new EngineWatch({ ...parts, clock: systemClock });
 }
 
 const legStates = () =>
@@ -198,6 +234,38 @@ test('a leg that the raid lost stays on record until its loss is accepted', asyn
   expect(node.target.controllers.size).toBe(0);
 });
 
+test('a replica that comes back with a new head is not taken for the one that was lost', async () => {
+  reachable('rep-b');
+  await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
+  const raid = node.target.raids.get('vol-1');
+  if (raid === undefined) throw new Error('no raid');
+  raid.bases = raid.bases.map((base) => (base === 'rep-bn1' ? null : base));
+  let accept = (): void => undefined;
+  const accepted = new Promise<void>((resolve) => (accept = resolve));
+  await watcher(() => accepted).poll();
+  await node.queue.idle();
+  const nqn = replicaNqn('rep-b');
+  node.target.reachable.set(nqn, 'u-new');
+  const endpoint = { nqn, traddr: '127.0.0.2', trsvcid: '4420', uuid: 'u-new' };
+  const gate = { volume: 'vol-1', epoch: 1, gate: 'g1' };
+  await node.handlers['engine.close-gate']({ ...gate, timeoutMs: 60_000 }, context);
+  const leg = { replica: 'rep-b', endpoint };
+  await node.handlers['engine.add-leg']({ ...gate, leg }, context);
+  expect(node.target.controllers.get('rep-b')?.uuid).toBe('u-new');
+  const bases = basesOf();
+  expect(bases?.at(-1)).toBe('rep-bn1');
+  // The answer to the report of the old loss, when the new leg is in.
+  accept();
+  await accepted;
+  await expect.poll(() => node.queue.idle().then(() => legStates())).toHaveLength(2);
+  expect(legStates()).toEqual([
+    ['rep-a', 'member'],
+    ['rep-b', 'member'],
+  ]);
+  expect(basesOf()).toEqual(bases);
+  expect(node.target.controllers.get('rep-b')?.uuid).toBe('u-new');
+});
+
 test('an engine whose volume was taken away is stopped, and its held writes with it', async () => {
   reachable('rep-b');
   await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
@@ -211,6 +279,32 @@ test('an engine whose volume was taken away is stopped, and its held writes with
   expect(stopped).toEqual(['vol-1']);
   expect(node.journal.owned('raid', 'vol-1')).toBeUndefined();
   expect(node.target.calls.map(({ method }) => method)).not.toContain('lariat_raid_confirm_losses');
+});
+
+test('an engine that ends tells which replicas had every write, a second time as well', async () => {
+  reachable('rep-b', 'rep-c');
+  await start([await localLeg('rep-a'), remoteLeg('rep-b'), remoteLeg('rep-c')]);
+  const raid = node.target.raids.get('vol-1');
+  if (raid === undefined) throw new Error('no raid');
+  raid.bases = raid.bases.map((base) => (base === 'rep-bn1' ? null : base));
+  const command = newContext();
+  const stop = () => node.handlers['engine.stop']({ volume: 'vol-1', epoch: 1 }, command);
+  node.target.before = (method) => {
+    if (method === 'bdev_nvme_detach_controller') throw connectionLost();
+  };
+  await expect(stop()).rejects.toMatchObject({ code: 'SPDK_CONNECTION_LOST' });
+  expect(node.target.raids.size).toBe(0);
+  node.target.before = () => undefined;
+  expect(await stop()).toEqual({ inStep: ['rep-a', 'rep-c'] });
+  expect(node.journal.owned('raid', 'vol-1')).toBeUndefined();
+});
+
+test('nobody can tell of an engine that was not running when it was ended', async () => {
+  await start([await localLeg('rep-a')]);
+  node.target.raids.clear();
+  const stop = () => node.handlers['engine.stop']({ volume: 'vol-1', epoch: 1 }, newContext());
+  expect(await stop()).toEqual({ inStep: null });
+  expect(await stop()).toEqual({ inStep: null });
 });
 
 test('a poll that fails changes nothing', async () => {
@@ -239,6 +333,39 @@ test('an engine that its target has forgotten is put back with the same members'
   expect([...(node.target.subsystems.get(volumeNqn('vol-1'))?.hosts ?? [])]).toHaveLength(2);
 });
 
+test('an engine whose writes died with their server is put back on one leg, once that is on record', async () => {
+  reachable('rep-b', 'rep-c');
+  await start([remoteLeg('rep-b'), await localLeg('rep-a'), remoteLeg('rep-c')]);
+  node.target.raids.clear();
+  node.target.controllers.clear();
+  const reports: boolean[] = [];
+  let accepts = false;
+  const watch = watcher(
+    () => {
+      reports.push(node.target.raids.size > 0);
+      return accepts
+        ? Promise.resolve()
+        : Promise.reject(lariatError('SERVICE_UNAVAILABLE', 'later'));
+    },
+    () => false,
+  );
+  for (let poll = 0; poll < 3; poll += 1) {
+    await watch.poll();
+    await node.queue.idle();
+    expect(node.target.raids.size).toBe(0);
+  }
+  accepts = true;
+  await expect
+    .poll(async () => {
+      await watch.poll();
+      await node.queue.idle();
+      return basesOf()?.length;
+    })
+    .toBe(1);
+  expect(legStates()).toEqual([['rep-a', 'member']]);
+  expect(reports.slice(0, 3)).toEqual([false, false, false]);
+});
+
 test('a member that does not answer at once is waited for', async () => {
   reachable('rep-b');
   await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
@@ -253,4 +380,92 @@ test('a member that does not answer at once is waited for', async () => {
   await watch.poll();
   await node.queue.idle();
   expect(basesOf()).toHaveLength(2);
+});
+
+describe('growing under an engine', () => {
+  const grow = (sizeBytes: number) =>
+    node.handlers['engine.resize']({ volume: 'vol-1', epoch: 1, sizeBytes }, context);
+  const growLocal = (sizeBytes: number) =>
+    node.handlers['replica.resize']({ replica: 'rep-a', volume: 'vol-1', sizeBytes }, context);
+
+  test('is done when the smallest leg shows the new size', async () => {
+    reachable('rep-b');
+    await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
+    await growLocal(16 * MIB);
+    const growing = grow(16 * MIB);
+    setTimeout(() => (node.target.remoteSizeMib = 16), 50);
+    expect(await growing).toEqual({ sizeBytes: 16 * MIB });
+    expect(node.journal.owned('raid', 'vol-1')?.params.sizeBytes).toBe(16 * MIB);
+    expect(await grow(16 * MIB)).toEqual({ sizeBytes: 16 * MIB });
+  });
+
+  test('names the leg that it still waits for', async () => {
+    reachable('rep-b');
+    await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
+    await growLocal(16 * MIB);
+    const waiting = grow(16 * MIB);
+    await expect(waiting).rejects.toMatchObject({ code: 'TARGET_UNAVAILABLE' });
+    await expect(waiting).rejects.toThrow(/rep-b shows 8388608 bytes/);
+    await expect(waiting).rejects.not.toThrow(/rep-a/);
+  });
+
+  test('is refused for an engine of another epoch', async () => {
+    await start([await localLeg('rep-a')], 2);
+    await expect(grow(16 * MIB)).rejects.toMatchObject({ code: 'VOLUME_NOT_ATTACHED' });
+  });
+});
+
+describe('limits', () => {
+  const qos = { rwIops: 2000, rwMbps: null, readMbps: null, writeMbps: 5 };
+  const shown = {
+    name: 'vol-1',
+    rw_ios_per_sec: 2000,
+    rw_mbytes_per_sec: 0,
+    r_mbytes_per_sec: 0,
+    w_mbytes_per_sec: 5,
+  };
+  const limitCalls = () =>
+    node.target.calls.filter(({ method }) => method === 'bdev_set_qos_limit').map((c) => c.params);
+  const setQos = (epoch = 1) =>
+    node.handlers['engine.set-qos']({ volume: 'vol-1', epoch, qos }, context);
+
+  test('are there before a host is let in', async () => {
+    await node.handlers['engine.start'](
+      {
+        volume: 'vol-1',
+        uuid: 'raid-uuid',
+        epoch: 1,
+        sizeBytes: 8 * MIB,
+        legs: [await localLeg('rep-a')],
+        qos,
+      },
+      context,
+    );
+    expect(limitCalls()).toEqual([shown]);
+    const changes = node.target.changes();
+    expect(changes.indexOf('bdev_set_qos_limit')).toBeLessThan(
+      changes.indexOf('nvmf_create_subsystem'),
+    );
+  });
+
+  test('are set on a running engine, and again on one that is put back', async () => {
+    await start([await localLeg('rep-a')]);
+    expect(limitCalls()).toEqual([]);
+    await setQos();
+    expect(limitCalls()).toEqual([shown]);
+    // While its target restarts there is no raid to limit; what puts it back does so.
+    node.target.raids.clear();
+    await setQos();
+    expect(limitCalls()).toHaveLength(2);
+    const record = node.journal.owned('raid', 'vol-1');
+    if (record === undefined) throw new Error('the engine has no record');
+    await node.engines.assemble(record, record.params.legs);
+    expect(limitCalls()).toEqual([shown, shown, shown]);
+    expect(node.target.limits.get('vol-1')).toMatchObject({ w_mbytes_per_sec: 5 });
+  });
+
+  test('are refused for an engine of another epoch', async () => {
+    await start([await localLeg('rep-a')], 2);
+    await expect(setQos(1)).rejects.toMatchObject({ code: 'VOLUME_NOT_ATTACHED' });
+  });
 });

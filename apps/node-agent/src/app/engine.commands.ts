@@ -3,9 +3,10 @@ import {
   lariatError,
   nodeHostNqn,
   replicaNqn,
+  type CommandMap,
   type EngineLeg,
 } from '@lariat/contracts';
-import { toLariatError, type Clock } from '@lariat/kernel';
+import { delay, roundUpToCluster, toLariatError, type Clock } from '@lariat/kernel';
 import { holdsLeg } from '../domain/engine-health.js';
 import { legControllerName, namespaceBdev } from '../domain/names.js';
 import type { OwnedLeg, OwnedRaid } from '../domain/ownership.js';
@@ -20,6 +21,12 @@ import { isAbsent, isOutage } from './target-errors.js';
 
 const QUIESCE = 'lariat_bdev_quiesce';
 const GROW = 'bdev_raid_grow_base_bdev';
+
+/** Short: a leg that was lost meanwhile is taken out in the same lane. The saga asks again. */
+const RESIZE_DEADLINE_MS = 2_000;
+const RESIZE_POLL_MS = 20;
+
+type StopEvidence = CommandMap['engine.stop']['output'];
 
 export interface EngineCommandParts {
   readonly node: string;
@@ -97,7 +104,12 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
       volume,
       operation: context.operation,
       epoch,
-      params: { sizeBytes: input.sizeBytes, legs, gate: null },
+      params: {
+        sizeBytes: input.sizeBytes,
+        legs,
+        gate: null,
+        ...(input.qos === undefined ? {} : { qos: input.qos }),
+      },
     };
     await journal.putOwned(record);
     const reached = await engines.reach(record, legs);
@@ -131,11 +143,70 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
     return { endpoint, operational: members.map((leg) => leg.replica), lost };
   };
 
-  const stop: CommandHandlers['engine.stop'] = async ({ volume }) => {
-    await engines.tearDown(volume);
+  const stop: CommandHandlers['engine.stop'] = async ({ volume }, context) => {
+    const evidence = (context.noted() ?? { inStep: await engines.end(volume) }) as StopEvidence;
+    // A run that finds the raid gone could not tell any more.
+    await context.note(evidence);
+    await engines.forget(volume);
     await dropUnneededRecord(journal, volume);
+    return evidence;
+  };
+
+  const resize: CommandHandlers['engine.resize'] = async ({ volume, epoch, sizeBytes }) => {
+    const record = requireEngine(volume, epoch);
+    const wantedBytes = roundUpToCluster(sizeBytes);
+    if (record.params.sizeBytes !== wantedBytes) {
+      const params = { ...record.params, sizeBytes: wantedBytes };
+      await journal.putOwned({ ...record, params });
+    }
+    const deadlineMs = clock.monotonicMs() + RESIZE_DEADLINE_MS;
+    for (;;) {
+      const seenBytes = await sizeOf(volume);
+      if (seenBytes >= wantedBytes) return { sizeBytes: seenBytes };
+      if (clock.monotonicMs() > deadlineMs) throw await stillSmall(record, seenBytes, wantedBytes);
+      await delay(RESIZE_POLL_MS);
+    }
+  };
+
+  const setQos: CommandHandlers['engine.set-qos'] = async ({ volume, epoch, qos }) => {
+    const record = requireEngine(volume, epoch);
+    const limited = { ...record, params: { ...record.params, qos } };
+    // First: an engine that is put back from now on has the new limits.
+    await journal.putOwned(limited);
+    try {
+      await engines.limit(limited);
+    } catch (reason) {
+      // A raid that is being put back takes them up by itself.
+      if (!isAbsent(reason)) throw reason;
+    }
     return {};
   };
+
+  /** Zero for a bdev that is not there. */
+  async function sizeOf(bdevName: string): Promise<number> {
+    try {
+      return (await target.spdk().bdev.getBdev(bdevName)).sizeBytes;
+    } catch (reason) {
+      if (isAbsent(reason)) return 0;
+      throw reason;
+    }
+  }
+
+  async function stillSmall(
+    { name, params }: OwnedRaid,
+    seenBytes: number,
+    wantedBytes: number,
+  ): Promise<Error> {
+    const sizes = await Promise.all(
+      params.legs.map(async (leg) => [leg.replica, await sizeOf(leg.bdevName)] as const),
+    );
+    const small = sizes.filter(([, legBytes]) => legBytes < wantedBytes);
+    const told = small.map(([replica, legBytes]) => `${replica} shows ${legBytes} bytes`);
+    return lariatError(
+      'TARGET_UNAVAILABLE',
+      `the engine of volume ${name} has ${seenBytes} of ${wantedBytes} bytes (${told.join(', ') || 'its legs have grown'}); it is asked again`,
+    );
+  }
 
   const removeLeg: CommandHandlers['engine.remove-leg'] = async ({ volume, epoch, replica }) => {
     const record = engines.recordOf(volume);
@@ -161,8 +232,9 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
 
   const addLeg: CommandHandlers['engine.add-leg'] = async ({ volume, epoch, gate, leg }) => {
     const record = requireEngine(volume, epoch);
+    const wanted = await toLeg(leg);
     const present = record.params.legs.find((other) => other.replica === leg.replica);
-    if (present?.state === 'member') return {};
+    if (present?.state === 'member' && present.uuid === wanted.uuid) return {};
     if (!target.supports(GROW)) {
       throw lariatError(
         'FRONTEND_UNSUPPORTED',
@@ -170,7 +242,10 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
       );
     }
     requireGate(record, gate);
-    const joining: OwnedLeg = { ...(await toLeg(leg)), state: 'joining' };
+    // The replica in its life before, whose loss is on record; the raid must not take its path for the new one's.
+    if (present !== undefined && present.uuid !== wanted.uuid)
+      await engines.dropLeg(volume, leg.replica);
+    const joining: OwnedLeg = { ...wanted, state: 'joining' };
     await engines.updateLegs(volume, (legs) => [
       ...legs.filter((other) => other.replica !== leg.replica),
       joining,
@@ -198,6 +273,10 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
         `the target ${target.version} cannot hold I/O by itself; that takes a frontend with a gate of its own`,
       );
     }
+    const before = record.params.gate;
+    // An earlier try whose answer was lost may have closed it: nobody is left to open that one, and writers wait.
+    if (before !== null && before.id !== gate && clock.nowMs() < before.untilMs)
+      await target.spdk().bdev.unquiesce(volume, before.id);
     const untilMs = clock.nowMs() + timeoutMs;
     await journal.putOwned({
       ...record,
@@ -226,6 +305,8 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
   return {
     'engine.start': start,
     'engine.stop': stop,
+    'engine.resize': resize,
+    'engine.set-qos': setQos,
     'engine.remove-leg': removeLeg,
     'engine.add-leg': addLeg,
     'engine.close-gate': closeGate,

@@ -98,6 +98,19 @@ export class Engines {
     // Before any host is let in: no write may be acknowledged that a leg has missed unrecorded (invariant 4).
     const holds = this.target.supports(HOLD) && this.target.supports(GROW);
     if (holds) await this.target.spdk().raid.holdLosses(record.name, HOLD_TIMEOUT_MS);
+    await this.limit(record);
+  }
+
+  /** Brings the raid's limits in line with the record. */
+  async limit({ name, params: { qos } }: OwnedRaid): Promise<void> {
+    if (qos === undefined) return;
+    // 0 takes a limit away (bdev_set_qos_limit).
+    await this.target.spdk().bdev.setQosLimit(name, {
+      readWriteIosPerSecond: qos.rwIops ?? 0,
+      readWriteMbytesPerSecond: qos.rwMbps ?? 0,
+      readMbytesPerSecond: qos.readMbps ?? 0,
+      writeMbytesPerSecond: qos.writeMbps ?? 0,
+    });
   }
 
   private async assembleRaid(record: OwnedRaid, legs: readonly OwnedLeg[]): Promise<void> {
@@ -139,11 +152,34 @@ export class Engines {
 
   /** Takes away all that the records name for this volume's engine: export, raid, paths. */
   async tearDown(volume: string): Promise<void> {
+    await this.end(volume);
+    await this.forget(volume);
+  }
+
+  /**
+   * Lets in no one any more and ends the raid. The replicas that had every write until then; null when there was no raid
+   * that runs, and so no evidence. The paths stay, for `forget`.
+   */
+  async end(volume: string): Promise<readonly string[] | null> {
     const record = this.recordOf(volume);
     await this.exports.remove(volumeNqn(volume));
-    if (record !== undefined && (await this.see(record)) !== undefined) {
-      await this.target.spdk().raid.delete(record.name);
-    }
+    const seen = record === undefined ? undefined : await this.see(record);
+    if (record === undefined || seen === undefined) return null;
+    await this.target.spdk().raid.delete(record.name);
+    if (seen.state !== 'online') return null;
+    // Looked at after the end: a path that broke meanwhile may have kept the last writes, or their flush, from its leg.
+    const connected = await this.controllers.connected();
+    return record.params.legs
+      .filter((leg) => leg.state === 'member' && holdsLeg(seen.baseBdevs, leg))
+      .filter(
+        ({ endpoint, replica }) => endpoint === null || connected.has(legControllerName(replica)),
+      )
+      .map(({ replica }) => replica);
+  }
+
+  /** Takes away the paths and the records of an engine that has ended. */
+  async forget(volume: string): Promise<void> {
+    const record = this.recordOf(volume);
     for (const thing of this.journal.ownedBy(volume)) {
       if (thing.kind === 'controller') await this.controllers.remove(thing.name);
     }

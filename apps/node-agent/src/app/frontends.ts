@@ -32,6 +32,8 @@ const RESTART_BACKOFF = { initialMs: 100, maxMs: 5_000, factor: 2 };
 export class Frontends {
   private readonly restarts = new Map<string, { attempt: number; notBeforeMs: number }>();
   private readonly watching = new Set<string>();
+  /** When this agent started the server that runs; one that it adopted has none. */
+  private readonly startedAtMs = new Map<string, number>();
 
   constructor(private readonly parts: FrontendParts) {}
 
@@ -93,6 +95,7 @@ export class Frontends {
     await journal.dropOwned('frontend', volume);
     this.parts.onChange();
     this.restarts.delete(volume);
+    this.startedAtMs.delete(volume);
   }
 
   /** Stops every server but keeps the records, so that the next start brings them back. */
@@ -111,6 +114,21 @@ export class Frontends {
       const { process } = params;
       return process === null ? [] : [{ volume: name, ...process }];
     });
+  }
+
+  /**
+   * Whether the server that runs now ran already at the given moment. It sends again what its engine did not answer, so
+   * a write that reached some legs only reaches all in the end. What a server that died had sent is never sent again.
+   * Hosts that use no server of this node send again by themselves (NVMe/TCP).
+   */
+  hasServedSince(volume: string, atMs: number | undefined): boolean {
+    const { journal, processes } = this.parts;
+    const params = journal.owned('frontend', volume)?.params;
+    // Never started: no host has written yet.
+    if (params === undefined || params.process === null) return true;
+    if (!processes.isAlive(params.process)) return false;
+    const startedAtMs = this.startedAtMs.get(volume);
+    return startedAtMs === undefined || (atMs !== undefined && startedAtMs < atMs);
   }
 
   /** Servers that are on record and do not run; the caller restarts each in its volume's lane. */
@@ -164,6 +182,7 @@ export class Frontends {
       };
       const logPath = join(this.parts.dataDir, 'logs', `nbd-${record.name}.log`);
       const args = [...leading, '--socket', socketPath, '--options', JSON.stringify(options)];
+      this.startedAtMs.set(record.name, this.parts.clock.monotonicMs());
       process = await processes.startDetached(command, args, logPath);
     }
     await journal.putOwned({ ...record, params: { ...record.params, process } });

@@ -6,7 +6,7 @@ import {
   type LariatError,
 } from '@lariat/kernel';
 import type { EngineReportRequest } from '@lariat/contracts';
-import type { OwnedRaid } from '../domain/ownership.js';
+import type { OwnedLeg, OwnedRaid } from '../domain/ownership.js';
 import type { ControlPlanePort } from '../ports/control-plane.port.js';
 import type { LogPort } from '../ports/log.port.js';
 import type { Engines } from './engines.js';
@@ -62,11 +62,7 @@ export class LossReporter {
       let waitMs = RETRY_MS;
       try {
         await this.reportOnce(record);
-        await this.letGo(
-          volume,
-          epoch,
-          lost.map((leg) => leg.replica),
-        );
+        await this.letGo(volume, epoch, lost);
       } catch (reason) {
         const error = toLariatError(reason);
         if (error.code === 'EPOCH_STALE') return this.giveUp(volume, epoch, error);
@@ -88,13 +84,18 @@ export class LossReporter {
     });
   }
 
-  private async letGo(volume: string, epoch: number, replicas: readonly string[]): Promise<void> {
+  private async letGo(volume: string, epoch: number, lost: readonly OwnedLeg[]): Promise<void> {
     const { engines, queue, log } = this.parts;
     await queue.run(`volume/${volume}`, async () => {
-      if (engines.recordOf(volume)?.epoch !== epoch) return;
-      for (const replica of replicas) await engines.dropLeg(volume, replica);
+      const record = engines.recordOf(volume);
+      if (record?.epoch !== epoch) return;
+      for (const { replica, uuid } of lost) {
+        const leg = record.params.legs.find((other) => other.replica === replica);
+        // A replica that has come back meanwhile, with a new head, is not the one whose loss was recorded.
+        if (leg?.state === 'lost' && leg.uuid === uuid) await engines.dropLeg(volume, replica);
+      }
     });
-    log.info('lost legs recorded', { volume, epoch, replicas });
+    log.info('lost legs recorded', { volume, epoch, replicas: lost.map(({ replica }) => replica) });
   }
 }
 

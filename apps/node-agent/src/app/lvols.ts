@@ -95,9 +95,18 @@ export class Lvols {
     await this.journal.dropOwned('lvol', record.name);
   }
 
+  /** Renames what the record names; one that has its new name already is left as it is. */
+  async rename(record: OwnedLvol, lvolName: string): Promise<void> {
+    const seen = await this.see(record.name, record.params.disk);
+    if (seen === undefined) return;
+    if (record.uuid !== seen.uuid) throw notOwned(record.name, seen.uuid);
+    await this.target.spdk().lvol.rename(record.name, lvolName);
+  }
+
   /**
-   * Deletes a set of lvols, children before parents: SPDK refuses a snapshot with several clones. A clone that
-   * is not in the set belongs to somebody else, and stops it.
+   * Deletes a set of lvols of one owner, children before parents. A clone that is not in the set belongs to somebody
+   * else: to its only clone an lvol leaves its clusters, as SPDK deletes it; one with several stays, in the hands of
+   * one of them. A clone that no record names stops it.
    */
   async removeAll(records: readonly OwnedLvol[]): Promise<void> {
     const pending = new Map(records.map((record) => [record.params.lvolName, record]));
@@ -106,14 +115,9 @@ export class Lvols {
       for (const [name, record] of [...pending]) {
         const clones = record.uuid === null ? [] : await this.clonesOf(record.uuid);
         if (clones.some((clone) => pending.has(clone))) continue;
-        const foreign = clones.find((clone) => !pending.has(clone));
-        if (foreign !== undefined) {
-          throw lariatError(
-            'SNAPSHOT_IN_USE',
-            `${record.name} has a clone '${foreign}' that another owner holds; delete that first`,
-          );
-        }
-        await this.remove(record);
+        const [heir] = clones.map((clone) => this.heirOf(record, clone));
+        if (heir === undefined || clones.length === 1) await this.remove(record);
+        else await this.handOver(record, heir);
         pending.delete(name);
         removed += 1;
       }
@@ -124,6 +128,60 @@ export class Lvols {
     }
   }
 
+  private heirOf(record: OwnedLvol, clone: string): OwnedLvol {
+    const heir = this.journal.owned('lvol', lvolAlias(record.params.disk, clone));
+    if (heir !== undefined) return heir;
+    throw lariatError(
+      'SNAPSHOT_IN_USE',
+      `${record.name} has a clone '${clone}' that no record of this node names; delete that first`,
+    );
+  }
+
+  private async handOver(record: OwnedLvol, { owner, volume }: OwnedLvol): Promise<void> {
+    const params = { ...record.params, role: 'base' as const };
+    await this.journal.putOwned({ ...record, owner, volume, params });
+  }
+
+  /**
+   * Deletes snapshots from within a chain: leaves first, then those with one clone, which takes over their clusters
+   * and keeps its content. One that several clones stand on stops it, and so does a clone of another owner.
+   */
+  async prune(records: readonly OwnedLvol[]): Promise<void> {
+    const pending = new Map(records.map((record) => [record.params.lvolName, record]));
+    while (pending.size > 0) {
+      const next = await this.leastBeneath([...pending.values()]);
+      if (next === undefined) {
+        const names = [...pending.keys()].join(', ');
+        throw lariatError(
+          'SNAPSHOT_IN_USE',
+          `each of ${names} is beneath several lvols, or beneath one of another owner`,
+        );
+      }
+      await this.remove(next);
+      pending.delete(next.params.lvolName);
+    }
+  }
+
+  /** The one with the fewest clones, at most one, and that of the same owner. */
+  private async leastBeneath(records: readonly OwnedLvol[]): Promise<OwnedLvol | undefined> {
+    let least: OwnedLvol | undefined;
+    for (const record of records) {
+      const clones = record.uuid === null ? [] : await this.clonesOf(record.uuid);
+      if (clones.length === 0) return record;
+      const isOurs = clones.every(
+        (clone) =>
+          this.journal.owned('lvol', lvolAlias(record.params.disk, clone))?.owner === record.owner,
+      );
+      if (clones.length === 1 && isOurs) least ??= record;
+    }
+    return least;
+  }
+
+  /** Whether what the record names is on its disk. Throws while the disk is not loaded: that says nothing. */
+  async isPresent(record: OwnedLvol): Promise<boolean> {
+    return (await this.see(record.name, record.params.disk)) !== undefined;
+  }
+
   /** Names of the lvols whose parent this is; none for an lvol that has no bdev. */
   async clonesOf(uuid: string): Promise<readonly string[]> {
     try {
@@ -132,6 +190,25 @@ export class Lvols {
       if (isAbsent(reason)) return [];
       throw reason;
     }
+  }
+
+  /**
+   * Uuids of the snapshot and of all that lies between it and `parent`, its volume's snapshot beneath (null: all that
+   * lies beneath), the lowest first: what a copy of it needs and no other copy brings. By the volume's record, not by
+   * what is there: a snapshot that was given up while this node was away is still beneath, and holds what was written
+   * before it.
+   */
+  async layersOf(snapshot: MadeLvol, parent: string | null): Promise<readonly string[]> {
+    const layers = [snapshot.uuid];
+    for (let info = await this.info(snapshot); info.lvol?.baseSnapshot !== undefined;) {
+      const alias = lvolAlias(snapshot.params.disk, info.lvol.baseSnapshot);
+      const below = this.journal.owned('lvol', alias);
+      const isParent = below?.params.role === 'snapshot' && below.params.snapshot === parent;
+      if (isParent && below.owner === snapshot.owner) break;
+      info = await this.target.spdk().bdev.getBdev(alias);
+      layers.unshift(info.uuid);
+    }
+    return layers;
   }
 
   private async ofReplica(

@@ -1,4 +1,4 @@
-import { lariatError, nodeHostNqn, scratchNqn, snapshotNqn } from '@lariat/contracts';
+import { STALE_HEAD, lariatError, nodeHostNqn, scratchNqn, snapshotNqn } from '@lariat/contracts';
 import { delay, roundUpToCluster } from '@lariat/kernel';
 import { sizeInMib, SpdkError } from '@lariat/spdk';
 import {
@@ -15,8 +15,9 @@ import type { TargetPort } from '../ports/target.port.js';
 import type { CommandContext, CommandHandlers, HandlersOf } from './command-handlers.js';
 import type { Controllers } from './controllers.js';
 import type { Exports } from './exports.js';
-import type { Lvols } from './lvols.js';
+import type { Lvols, MadeLvol } from './lvols.js';
 import { requireDisk } from './replica.commands.js';
+import type { ResyncCommandName } from './resync.commands.js';
 import { isAbsent } from './target-errors.js';
 
 export interface RebuildCommandParts {
@@ -36,7 +37,9 @@ const COPY_POLL_MS = 200;
 const COPY_FIRST_POLL_MS = 10;
 
 /** The steps of an online rebuild, on the source's and on the destination's node (design section 5). */
-export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild'> {
+export function rebuildCommands(
+  parts: RebuildCommandParts,
+): Omit<HandlersOf<'rebuild'>, ResyncCommandName> {
   const { node, journal, target, lvols, exports, controllers } = parts;
 
   const exportSnapshot: CommandHandlers['rebuild.export-snapshot'] = async (input, context) => {
@@ -62,22 +65,26 @@ export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild
     const { replica, volume, disk, source } = input;
     requireDisk(journal, disk);
     const sizeBytes = roundUpToCluster(input.sizeBytes);
-    const controller = sourceControllerName(replica);
-    await controllers.ensure({
-      name: controller,
-      uuid: source.uuid,
-      owner: replica,
-      volume,
-      operation: context.operation,
-      epoch: null,
-      params: {
-        role: 'source',
-        replica,
-        endpoint: source,
-        hostNqn: nodeHostNqn(node),
-        copy: null,
-      },
-    });
+    // A namespace of an lvol of this very target would get no bdev (design section 5): the lvol itself is used.
+    const here = journal.ownedOfKind('lvol').find(({ uuid }) => uuid === source.uuid);
+    const controller = here === undefined ? sourceControllerName(replica) : null;
+    if (controller !== null) {
+      await controllers.ensure({
+        name: controller,
+        uuid: source.uuid,
+        owner: replica,
+        volume,
+        operation: context.operation,
+        epoch: null,
+        params: {
+          role: 'source',
+          replica,
+          endpoint: source,
+          hostNqn: nodeHostNqn(node),
+          copy: null,
+        },
+      });
+    }
     const lvolName = headLvolName(replica);
     const head = await lvols.make(
       {
@@ -96,7 +103,10 @@ export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild
         },
       },
       // By uuid: the store keeps the parent's name for ever, and a controller's name is not.
-      () => target.spdk().lvol.cloneBdev(source.uuid, disk, lvolName),
+      () =>
+        here?.params.disk === disk
+          ? target.spdk().lvol.clone(source.uuid, lvolName)
+          : target.spdk().lvol.cloneBdev(source.uuid, disk, lvolName),
     );
     const info = await lvols.info(head);
     if (info.sizeBytes < sizeBytes) {
@@ -110,7 +120,9 @@ export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild
     requireDisk(journal, disk);
     const sizeBytes = roundUpToCluster(input.sizeBytes);
     const lvolName = scratchLvolName(replica);
-    const scratch = await lvols.make(
+    const base = input.parent === null ? undefined : await lvols.snapshot(replica, input.parent);
+    await dropScratchElsewhere(replica, base);
+    const made = await lvols.make(
       {
         owner: replica,
         volume,
@@ -127,14 +139,22 @@ export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild
         },
       },
       () =>
-        target.spdk().lvol.create({
-          store: { lvsName: disk },
-          lvolName,
-          sizeMib: sizeInMib(sizeBytes),
-          thinProvision: true,
-          clearMethod: 'write_zeroes',
-        }),
+        base === undefined
+          ? target.spdk().lvol.create({
+              store: { lvsName: disk },
+              lvolName,
+              sizeMib: sizeInMib(sizeBytes),
+              thinProvision: true,
+              clearMethod: 'write_zeroes',
+            })
+          : target.spdk().lvol.clone(base.uuid, lvolName),
     );
+    const scratch = await grown(made, sizeBytes);
+    if (hostNqn === nodeHostNqn(node)) {
+      // The source is this node: a namespace of its own lvol would get no bdev here (design section 5).
+      await exports.remove(scratchNqn(replica));
+      return exports.endpointOf(scratchNqn(replica), scratch.uuid);
+    }
     return exports.ensure({
       name: scratchNqn(replica),
       uuid: scratch.uuid,
@@ -146,9 +166,45 @@ export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild
     });
   };
 
+  /**
+   * After a freeze the scratch stands on what was frozen last, which is the next one's parent only in a chain: in a
+   * tree of snapshots the next copy would show its sibling's clusters.
+   */
+  async function dropScratchElsewhere(replica: string, base: MadeLvol | undefined): Promise<void> {
+    const record = lvols.recordOf(replica, 'scratch');
+    if (record === undefined) return;
+    if (record.uuid !== null) {
+      const made = await lvols.scratch(replica);
+      const info = await lvols.info(made);
+      if (info.lvol?.baseSnapshot === base?.params.lvolName) return;
+    }
+    await removeScratch(replica);
+  }
+
+  /** A snapshot may be larger than the one beneath it: the volume was expanded between them. */
+  async function grown(lvol: MadeLvol, sizeBytes: number): Promise<MadeLvol> {
+    if ((await lvols.info(lvol)).sizeBytes < sizeBytes) {
+      await target.spdk().lvol.resize(lvol.uuid, sizeInMib(sizeBytes));
+    }
+    if (lvol.params.sizeBytes === sizeBytes) return lvol;
+    const larger = { ...lvol, params: { ...lvol.params, sizeBytes } };
+    await journal.putOwned(larger);
+    return larger;
+  }
+
+  async function removeScratch(replica: string): Promise<void> {
+    await exports.remove(scratchNqn(replica));
+    const scratch = lvols.recordOf(replica, 'scratch');
+    if (scratch !== undefined) await lvols.remove(scratch);
+  }
+
   const copySnapshot: CommandHandlers['rebuild.copy-snapshot'] = async (input, context) => {
-    const { replica, volume, snapshot, scratch } = input;
-    const lvol = await lvols.snapshot(replica, snapshot);
+    const { replica, volume, snapshot, parent, scratch } = input;
+    const layers = await lvols.layersOf(await lvols.snapshot(replica, snapshot), parent);
+    const scratchHere = journal
+      .ownedOfKind('lvol')
+      .some(({ uuid, params }) => uuid === scratch.uuid && params.role === 'scratch');
+    if (scratchHere) return { copiedClusters: await copyHere(layers, scratch.uuid, context) };
     const name = copyControllerName(scratch.nqn);
     const before = journal.owned('controller', name);
     const copy = before?.params.copy ?? null;
@@ -171,24 +227,47 @@ export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild
         copy: null,
       },
     });
+    let copiedClusters = 0;
+    let next = 0;
     if (copy !== null && !stale && !untracked) {
       const copied = await followCopy(copy.operationId, context);
-      if (copied !== undefined && copy.snapshot === snapshot) {
-        await recordCopy(name, null);
-        return { copiedClusters: copied };
-      }
+      // The layers beneath it were copied before it was begun.
+      if (copied !== undefined) next = layers.indexOf(copy.layer) + 1;
+      if (next > 0) copiedClusters = copied ?? 0;
     }
-    const begun = { snapshot, targetInstance: target.instance };
-    await recordCopy(name, { ...begun, operationId: STARTING });
-    const operationId = await target.spdk().lvol.startShallowCopy(lvol.uuid, namespaceBdev(name));
-    await recordCopy(name, { ...begun, operationId });
-    const copiedClusters = await followCopy(operationId, context);
-    if (copiedClusters === undefined) {
-      throw lariatError('TARGET_UNAVAILABLE', `the target forgot copy ${operationId}; try again`);
+    for (const layer of layers.slice(next)) {
+      const begun = { layer, targetInstance: target.instance };
+      await recordCopy(name, { ...begun, operationId: STARTING });
+      const operationId = await target.spdk().lvol.startShallowCopy(layer, namespaceBdev(name));
+      await recordCopy(name, { ...begun, operationId });
+      copiedClusters += await followToEnd(operationId, context);
     }
     await recordCopy(name, null);
     return { copiedClusters };
   };
+
+  /**
+   * On one node the scratch is written to without a path between. What an earlier delivery has begun holds a claim
+   * on the scratch until it ends; the target refuses a second copy until then.
+   */
+  async function copyHere(
+    layers: readonly string[],
+    scratchUuid: string,
+    context: CommandContext,
+  ): Promise<number> {
+    let copiedClusters = 0;
+    for (const layer of layers) {
+      const operationId = await target.spdk().lvol.startShallowCopy(layer, scratchUuid);
+      copiedClusters += await followToEnd(operationId, context);
+    }
+    return copiedClusters;
+  }
+
+  async function followToEnd(operationId: number, context: CommandContext): Promise<number> {
+    const copied = await followCopy(operationId, context);
+    if (copied !== undefined) return copied;
+    throw lariatError('TARGET_UNAVAILABLE', `the target forgot copy ${operationId}; try again`);
+  }
 
   async function recordCopy(name: string, copy: OwnedController['params']['copy']): Promise<void> {
     const record = journal.owned('controller', name);
@@ -222,6 +301,12 @@ export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild
 
   const freezeScratch: CommandHandlers['rebuild.freeze-scratch'] = async (input, context) => {
     const { replica, volume, snapshot } = input;
+    const before = lvols.recordOf(replica, 'snapshot', snapshot);
+    if (before !== undefined && before.uuid !== null) {
+      const { uuid } = await lvols.snapshot(replica, snapshot);
+      await removeScratch(replica);
+      return { lvolUuid: uuid };
+    }
     const scratch = await lvols.scratch(replica);
     const lvolName = snapshotLvolName(replica, snapshot);
     const frozen = await lvols.make(
@@ -242,6 +327,7 @@ export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild
       },
       () => target.spdk().lvol.snapshot(scratch.uuid, lvolName),
     );
+    await removeScratch(replica);
     return { lvolUuid: frozen.uuid };
   };
 
@@ -256,10 +342,11 @@ export function rebuildCommands(parts: RebuildCommandParts): HandlersOf<'rebuild
     if (head.params.sourceController !== null) {
       await journal.putOwned({ ...head, params: { ...head.params, sourceController: null } });
     }
-    await exports.remove(scratchNqn(replica));
-    const scratch = lvols.recordOf(replica, 'scratch');
-    if (scratch !== undefined) await lvols.remove(scratch);
+    await removeScratch(replica);
     await controllers.remove(sourceControllerName(replica));
+    // Its clusters go to the copy that was made from it.
+    const stale = lvols.recordOf(replica, 'snapshot', STALE_HEAD);
+    if (stale !== undefined) await lvols.remove(stale);
     return {};
   };
 

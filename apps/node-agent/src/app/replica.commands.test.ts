@@ -278,3 +278,155 @@ describe('growing a replica', () => {
     await expect(resize(8, 'op-3')).rejects.toMatchObject({ code: 'VOLUME_SHRINK' });
   });
 });
+
+describe('a clone on the disk of its source', () => {
+  const clone = (replica: string, sizeBytes = 8 * MIB) =>
+    node.handlers['replica.clone'](
+      {
+        replica,
+        volume: `vol-of-${replica}`,
+        disk: 'disk-1',
+        sizeBytes,
+        source: { replica: 'rep-a', snapshot: 's1' },
+      },
+      context,
+    );
+  const lvolNamed = (name: string) =>
+    [...node.target.lvols.values()].find((lvol) => lvol.name === name);
+  const deleteReplica = (replica: string) =>
+    node.handlers['replica.delete']({ replica, volume: `vol-of-${replica}` }, context);
+
+  beforeEach(async () => {
+    await create('rep-a');
+    await snap('rep-a', 's0');
+    await snap('rep-a', 's1');
+  });
+
+  test('stands on the snapshot, is its own, and may be larger', async () => {
+    const { lvolUuid } = await clone('rep-c', 20 * MIB);
+    expect(await clone('rep-c', 20 * MIB)).toEqual({ lvolUuid });
+    expect(lvolNamed('rep-c')).toMatchObject({
+      parent: lvolNamed('rep-a.s1')?.uuid,
+      sizeMib: 20,
+    });
+    expect(node.journal.ownedBy('rep-c')).toHaveLength(1);
+    await deleteReplica('rep-c');
+    expect(node.journal.ownedBy('rep-a')).toHaveLength(3);
+    expect(node.target.lvols.size).toBe(3);
+  });
+
+  test('of a snapshot that is not there is refused', async () => {
+    await remove('rep-a');
+    await expect(clone('rep-c')).rejects.toMatchObject({ code: 'REPLICA_NOT_FOUND' });
+    expect(node.journal.ownedBy('rep-c')).toEqual([]);
+  });
+
+  test('gets what it shares when its source goes', async () => {
+    await clone('rep-c');
+    await remove('rep-a');
+    expect([...node.target.lvols.values()].map(({ name }) => name)).toEqual(['rep-c']);
+    expect(node.journal.ownedBy('rep-a')).toEqual([]);
+    await deleteReplica('rep-c');
+    expect(node.target.lvols.size).toBe(0);
+  });
+
+  test.each([
+    ['rep-c', 'rep-d', 'rep-e'],
+    ['rep-e', 'rep-d', 'rep-c'],
+    ['rep-d', 'rep-c', 'rep-e'],
+  ])('keeps what several share until the last has gone: %s, %s, %s', async (...order) => {
+    for (const replica of order.toSorted()) await clone(replica);
+    await remove('rep-a');
+    expect(node.journal.ownedBy('rep-a')).toEqual([]);
+    for (const [gone, replica] of order.entries()) {
+      for (const left of order.slice(gone)) {
+        const { parent = 'none' } = lvolNamed(left) ?? {};
+        // It has all of its clusters to itself, or what it stands on is there.
+        expect(parent === null || node.target.lvols.has(parent)).toBe(true);
+      }
+      // What is told twice is done once.
+      await remove('rep-a');
+      await deleteReplica(replica);
+      expect(node.journal.ownedBy(replica)).toEqual([]);
+    }
+    expect(node.target.lvols.size).toBe(0);
+    expect(node.journal.ownedOfKind('lvol')).toEqual([]);
+  });
+
+  test('brings the layers of its source along when its own snapshots are copied', async () => {
+    await clone('rep-c');
+    const input = { replica: 'rep-c', volume: 'vol-of-rep-c' };
+    await node.handlers['snapshot.create']({ ...input, snapshot: 'c1' }, context);
+    await node.handlers['snapshot.create']({ ...input, snapshot: 'c2' }, context);
+    const layers = async (snapshot: string, parent: string | null) => {
+      const uuids = await node.lvols.layersOf(await node.lvols.snapshot('rep-c', snapshot), parent);
+      return uuids.map((uuid) => node.target.lvols.get(uuid)?.name);
+    };
+    expect(await layers('c1', null)).toEqual(['rep-a.s0', 'rep-a.s1', 'rep-c.c1']);
+    expect(await layers('c2', 'c1')).toEqual(['rep-c.c2']);
+    await remove('rep-a');
+    expect(await layers('c1', null)).toEqual(['rep-c.c1']);
+    // One that the volume's record does not have, as its making was undone while this node was away.
+    await node.handlers['snapshot.create']({ ...input, snapshot: 'stray' }, context);
+    await node.handlers['snapshot.create']({ ...input, snapshot: 'c3' }, context);
+    expect(await layers('c3', 'c2')).toEqual(['rep-c.stray', 'rep-c.c3']);
+    // Nor may a parent that is not found cost anything.
+    expect(await layers('c3', 'gone')).toEqual(['rep-c.c1', 'rep-c.c2', 'rep-c.stray', 'rep-c.c3']);
+  });
+});
+
+describe('a scratch that becomes a head', () => {
+  const adopt = () =>
+    node.handlers['replica.adopt-scratch'](
+      { replica: 'rep-x', volume: 'vol-1', sizeBytes: 16 * MIB },
+      context,
+    );
+  beforeEach(async () => {
+    const hostNqn = 'nqn.2026-11.io.lariat:host';
+    await node.handlers['rebuild.create-scratch'](
+      {
+        replica: 'rep-x',
+        volume: 'vol-1',
+        disk: 'disk-1',
+        sizeBytes: 8 * MIB,
+        parent: null,
+        hostNqn,
+      },
+      context,
+    );
+  });
+
+  test('keeps its content, has a new name and size, and no export', async () => {
+    const before = node.lvols.recordOf('rep-x', 'scratch')?.uuid;
+    const { lvolUuid } = await adopt();
+    expect(lvolUuid).toBe(before);
+    expect([...node.target.lvols.values()]).toMatchObject([{ name: 'rep-x', sizeMib: 16 }]);
+    expect(node.target.subsystems.size).toBe(0);
+    expect(node.journal.ownedBy('rep-x')).toMatchObject([{ params: { role: 'head' } }]);
+    expect(await adopt()).toEqual({ lvolUuid });
+  });
+
+  test.each(['before', 'after'] as const)('is found when the answer is lost (%s)', async (when) => {
+    let lost = 0;
+    node.target[when] = (method) => {
+      if (method !== 'bdev_lvol_rename' || lost > 0) return;
+      lost += 1;
+      throw connectionLost();
+    };
+    await expect(adopt()).rejects.toMatchObject({ code: 'SPDK_CONNECTION_LOST' });
+    await adopt();
+    expect(node.journal.ownedBy('rep-x')).toMatchObject([{ params: { role: 'head' } }]);
+    await remove('rep-x');
+    expect(node.target.lvols.size).toBe(0);
+  });
+
+  test.each(['before', 'after'] as const)('goes with its replica half way (%s)', async (when) => {
+    node.target[when] = (method) => {
+      if (method === 'bdev_lvol_rename') throw connectionLost();
+    };
+    await expect(adopt()).rejects.toMatchObject({ code: 'SPDK_CONNECTION_LOST' });
+    await remove('rep-x');
+    expect(node.target.lvols.size).toBe(0);
+    expect(node.journal.ownedBy('rep-x')).toEqual([]);
+  });
+});

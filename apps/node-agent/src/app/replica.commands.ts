@@ -1,7 +1,7 @@
-import { hasCode, lariatError, replicaNqn } from '@lariat/contracts';
+import { hasCode, lariatError, replicaNqn, scratchNqn } from '@lariat/contracts';
 import { roundUpToCluster } from '@lariat/kernel';
 import { sizeInMib } from '@lariat/spdk';
-import { headLvolName } from '../domain/names.js';
+import { headLvolName, lvolAlias } from '../domain/names.js';
 import type { OwnedLvol } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { TargetPort } from '../ports/target.port.js';
@@ -89,6 +89,67 @@ export function replicaCommands(parts: ReplicaCommandParts): HandlersOf<'replica
         }),
     );
     return { lvolUuid: made.uuid };
+  };
+
+  const clone: CommandHandlers['replica.clone'] = async (input, context) => {
+    const { replica, volume, disk, source } = input;
+    requireDisk(journal, disk);
+    const from = await lvols.snapshot(source.replica, source.snapshot);
+    if (from.params.disk !== disk) {
+      throw lariatError(
+        'REPLICA_NOT_FOUND',
+        `snapshot ${source.snapshot} of replica ${source.replica} is on disk ${from.params.disk}, not on ${disk}`,
+      );
+    }
+    const lvolName = headLvolName(replica);
+    const made = await lvols.make(
+      {
+        owner: replica,
+        volume,
+        operation: context.operation,
+        epoch: null,
+        params: {
+          disk,
+          lvolName,
+          role: 'head',
+          snapshot: null,
+          sizeBytes: from.params.sizeBytes,
+          sourceController: null,
+          revertTo: null,
+        },
+      },
+      () => target.spdk().lvol.clone(from.uuid, lvolName),
+    );
+    return { lvolUuid: await growTo(made, input.sizeBytes) };
+  };
+
+  /** A new head that no one uses yet; the lvol's uuid. */
+  async function growTo(head: MadeLvol, size: number): Promise<string> {
+    const sizeBytes = roundUpToCluster(size);
+    if (head.params.sizeBytes !== sizeBytes) {
+      await target.spdk().lvol.resize(head.uuid, sizeInMib(sizeBytes));
+      await journal.putOwned({ ...head, params: { ...head.params, sizeBytes } });
+    }
+    return head.uuid;
+  }
+
+  const adoptScratch: CommandHandlers['replica.adopt-scratch'] = async (input) => {
+    const { replica } = input;
+    const record = lvols.recordOf(replica, 'scratch');
+    if (record !== undefined) {
+      await exports.remove(scratchNqn(replica));
+      const lvolName = headLvolName(replica);
+      const head: OwnedLvol = {
+        ...record,
+        name: lvolAlias(record.params.disk, lvolName),
+        params: { ...record.params, lvolName, role: 'head' },
+      };
+      // Both names are on record while it changes its name, and either may be the one that it has.
+      await journal.putOwned(head);
+      await lvols.rename(record, lvolName);
+      await journal.dropOwned('lvol', record.name);
+    }
+    return { lvolUuid: await growTo(await lvols.head(replica), input.sizeBytes) };
   };
 
   const remove: CommandHandlers['replica.delete'] = async ({ replica, volume }) => {
@@ -221,6 +282,8 @@ export function replicaCommands(parts: ReplicaCommandParts): HandlersOf<'replica
 
   return {
     'replica.create': create,
+    'replica.clone': clone,
+    'replica.adopt-scratch': adoptScratch,
     'replica.delete': remove,
     'replica.export': exportHead,
     'replica.unexport': unexport,

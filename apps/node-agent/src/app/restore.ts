@@ -1,4 +1,4 @@
-import { toLariatError, type KeyedQueue } from '@lariat/kernel';
+import { CLUSTER_SIZE_BYTES, toLariatError, type KeyedQueue } from '@lariat/kernel';
 import type { OwnedController, OwnedDisk, OwnedSubsystem } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { LogPort } from '../ports/log.port.js';
@@ -109,7 +109,10 @@ export class Restore {
   private async listenOnPort(): Promise<void> {
     const { target, listen, log } = this.parts;
     const { nvmf } = target.spdk();
-    if (!(await nvmf.getTransports()).includes('TCP')) await nvmf.createTransport('TCP');
+    if (!(await nvmf.getTransports()).includes('TCP')) {
+      // A whole cluster in one command: in pieces, the first would have the rest of the cluster filled, to be written again.
+      await nvmf.createTransport({ maxIoSizeBytes: CLUSTER_SIZE_BYTES });
+    }
     // Holds the node's port from the start, before the first export, so that nobody else gets it.
     const subsystems = await nvmf.getSubsystems();
     const discovery = subsystems.find((subsystem) => subsystem.nqn === DISCOVERY_NQN);

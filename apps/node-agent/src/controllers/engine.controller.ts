@@ -18,6 +18,20 @@ export class EngineController {
     return this.executor.execute(envelope);
   }
 
+  @OnCommand('engine.resize')
+  resize(
+    envelope: CommandEnvelope<'engine.resize'>,
+  ): Promise<CommandMap['engine.resize']['output']> {
+    return this.executor.execute(envelope);
+  }
+
+  @OnCommand('engine.set-qos')
+  setQos(
+    envelope: CommandEnvelope<'engine.set-qos'>,
+  ): Promise<CommandMap['engine.set-qos']['output']> {
+    return this.executor.execute(envelope);
+  }
+
   @OnCommand('engine.remove-leg')
   removeLeg(
     envelope: CommandEnvelope<'engine.remove-leg'>,

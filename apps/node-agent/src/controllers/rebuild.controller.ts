@@ -63,4 +63,46 @@ export class RebuildController {
   ): Promise<CommandMap['rebuild.detach-scratch']['output']> {
     return this.executor.execute(envelope);
   }
+
+  @OnCommand('rebuild.retire-head')
+  retireHead(
+    envelope: CommandEnvelope<'rebuild.retire-head'>,
+  ): Promise<CommandMap['rebuild.retire-head']['output']> {
+    return this.executor.execute(envelope);
+  }
+
+  @OnCommand('rebuild.discard-head')
+  discardHead(
+    envelope: CommandEnvelope<'rebuild.discard-head'>,
+  ): Promise<CommandMap['rebuild.discard-head']['output']> {
+    return this.executor.execute(envelope);
+  }
+
+  @OnCommand('rebuild.prune-snapshots')
+  pruneSnapshots(
+    envelope: CommandEnvelope<'rebuild.prune-snapshots'>,
+  ): Promise<CommandMap['rebuild.prune-snapshots']['output']> {
+    return this.executor.execute(envelope);
+  }
+
+  @OnCommand('rebuild.digest-snapshot')
+  digestSnapshot(
+    envelope: CommandEnvelope<'rebuild.digest-snapshot'>,
+  ): Promise<CommandMap['rebuild.digest-snapshot']['output']> {
+    return this.executor.execute(envelope);
+  }
+
+  @OnCommand('rebuild.read-digests')
+  readDigests(
+    envelope: CommandEnvelope<'rebuild.read-digests'>,
+  ): Promise<CommandMap['rebuild.read-digests']['output']> {
+    return this.executor.execute(envelope);
+  }
+
+  @OnCommand('rebuild.copy-clusters')
+  copyClusters(
+    envelope: CommandEnvelope<'rebuild.copy-clusters'>,
+  ): Promise<CommandMap['rebuild.copy-clusters']['output']> {
+    return this.executor.execute(envelope);
+  }
 }

@@ -15,6 +15,20 @@ export class ReplicaController {
     return this.executor.execute(envelope);
   }
 
+  @OnCommand('replica.clone')
+  clone(
+    envelope: CommandEnvelope<'replica.clone'>,
+  ): Promise<CommandMap['replica.clone']['output']> {
+    return this.executor.execute(envelope);
+  }
+
+  @OnCommand('replica.adopt-scratch')
+  adoptScratch(
+    envelope: CommandEnvelope<'replica.adopt-scratch'>,
+  ): Promise<CommandMap['replica.adopt-scratch']['output']> {
+    return this.executor.execute(envelope);
+  }
+
   @OnCommand('replica.delete')
   remove(
     envelope: CommandEnvelope<'replica.delete'>,

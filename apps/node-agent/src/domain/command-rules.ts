@@ -3,6 +3,13 @@ import type { LariatError } from '@lariat/kernel';
 
 type Fields = Readonly<Record<string, unknown>>;
 
+/** They read a snapshot whole, through one and the same export. */
+const READS_SNAPSHOT: ReadonlySet<string> = new Set([
+  'replica.checksum',
+  'rebuild.digest-snapshot',
+  'rebuild.read-digests',
+]);
+
 function textField(input: unknown, name: string): string {
   const value = (input as Fields)[name];
   return typeof value === 'string' ? value : '';
@@ -20,7 +27,8 @@ export function queueKey(command: CommandName, input: unknown): string {
   const replica = textField(input, 'replica');
   if (command === 'rebuild.copy-snapshot') return `copy/${replica}`;
   const snapshot = textField(input, 'snapshot');
-  if (command === 'replica.checksum' && snapshot !== '') return `checksum/${replica}/${snapshot}`;
+  if (READS_SNAPSHOT.has(command) && snapshot !== '') return `checksum/${replica}/${snapshot}`;
+  if (command === 'rebuild.copy-clusters') return `copy-clusters/${replica}`;
   return `replica/${replica}`;
 }
 

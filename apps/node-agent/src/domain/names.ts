@@ -33,3 +33,6 @@ export const namespaceBdev = (controller: string): string => `${controller}n1`;
 /** A short-lived read-only export for a checksum, to this node alone. */
 export const checksumNqn = (replica: string, snapshot: string | null): string =>
   `nqn.2026-11.io.lariat:checksum:${replica}${snapshot === null ? '' : `:${snapshot}`}`;
+
+/** A short-lived export of a scratch lvol that this node itself writes to. */
+export const patchNqn = (replica: string): string => `nqn.2026-11.io.lariat:patch:${replica}`;

@@ -1,4 +1,4 @@
-import type { Frontend, NvmfEndpoint } from '@lariat/contracts';
+import type { Frontend, NvmfEndpoint, VolumeQos } from '@lariat/contracts';
 
 /**
  * What the agent owns on its machine (invariant 1). A record is durable before its thing is made and goes
@@ -34,7 +34,8 @@ export interface OwnedDisk extends OwnedCommon {
   };
 }
 
-export type LvolRole = 'head' | 'snapshot' | 'scratch';
+/** base: was a snapshot of a replica that is gone, and stays beneath the clones that share it. */
+export type LvolRole = 'head' | 'snapshot' | 'scratch' | 'base';
 
 export interface OwnedLvol extends OwnedCommon {
   readonly kind: 'lvol';
@@ -76,9 +77,9 @@ export interface OwnedController extends OwnedCommon {
     readonly replica: string;
     readonly endpoint: NvmfEndpoint;
     readonly hostNqn: string;
-    /** The shallow copy that runs through it, and in which life of the target. */
+    /** The shallow copy that runs through it, of which lvol, and in which life of the target. */
     readonly copy: {
-      readonly snapshot: string;
+      readonly layer: string;
       readonly operationId: number;
       readonly targetInstance: string;
     } | null;
@@ -108,6 +109,8 @@ export interface OwnedRaid extends OwnedCommon {
   readonly params: {
     readonly sizeBytes: number;
     readonly legs: readonly OwnedLeg[];
+    /** Missing: none were ever asked for. */
+    readonly qos?: VolumeQos;
     /** The write gate that was closed last; milliseconds since 1970. */
     readonly gate: { readonly id: string; readonly untilMs: number } | null;
   };

@@ -57,3 +57,24 @@ test('a trim of less than a block does nothing', async () => {
   await device.trim(1, BLOCK);
   expect((await device.read(0, BLOCK * 2)).equals(Buffer.alloc(BLOCK * 2, 7))).toBe(true);
 });
+
+test('what nobody waits for any more when its turn comes is not begun, and what follows it is', async () => {
+  const device = memory();
+  let wanted = true;
+  const isWanted = (): boolean => wanted;
+  const first = device.write(0, Buffer.alloc(BLOCK, 1), isWanted);
+  const queued = [
+    device.write(0, Buffer.alloc(BLOCK, 2), isWanted),
+    device.writeZeroes(0, BLOCK, isWanted),
+    device.trim(0, BLOCK, isWanted),
+  ];
+  const other = device.write(BLOCK - 1, Buffer.alloc(1, 3));
+  wanted = false;
+  const outcomes = await Promise.allSettled([first, ...queued, other]);
+  expect(outcomes.map(({ status }) => status)).toEqual([
+    ...['rejected', 'rejected', 'rejected', 'rejected'],
+    'fulfilled',
+  ]);
+  const read = await device.read(0, BLOCK);
+  expect(read.equals(Buffer.concat([Buffer.alloc(BLOCK - 1), Buffer.alloc(1, 3)]))).toBe(true);
+});

@@ -11,7 +11,8 @@ const ZERO_EDGE = Buffer.alloc(MIB);
 
 /**
  * A block device addressed by byte. What does not begin or end with a block is read, changed and written
- * back; the range is locked meanwhile, since two clients may write to halves of one block.
+ * back; the range is locked meanwhile, since two clients may write to halves of one block. What waits for its turn until
+ * `isWanted` denies it throws Unwanted and changes nothing.
  */
 export class ByteDevice {
   private readonly lock = new RangeLock();
@@ -32,16 +33,21 @@ export class ByteDevice {
     return data.subarray(offsetBytes - start, offsetBytes - start + lengthBytes);
   }
 
-  async write(offsetBytes: number, data: Buffer): Promise<void> {
+  async write(offsetBytes: number, data: Buffer, isWanted?: () => boolean): Promise<void> {
     const { start, end } = this.blocks(offsetBytes, data.length);
-    await this.lock.run(start, end, () => this.merge(start, end, offsetBytes, data));
+    const task = (): Promise<void> => this.merge(start, end, offsetBytes, data);
+    await this.lock.run(start, end, task, isWanted);
   }
 
-  async writeZeroes(offsetBytes: number, lengthBytes: number): Promise<void> {
+  async writeZeroes(
+    offsetBytes: number,
+    lengthBytes: number,
+    isWanted?: () => boolean,
+  ): Promise<void> {
     const { start, end } = this.blocks(offsetBytes, lengthBytes);
     const endBytes = offsetBytes + lengthBytes;
     const inner = this.innerBlocks(offsetBytes, lengthBytes);
-    await this.lock.run(start, end, async () => {
+    const task = async (): Promise<void> => {
       if (inner === undefined) {
         await this.merge(start, end, offsetBytes, ZERO_EDGE.subarray(0, lengthBytes));
         return;
@@ -51,16 +57,16 @@ export class ByteDevice {
       if (head.length > 0) await this.merge(start, inner.start, offsetBytes, head);
       await this.device.writeZeroes(inner.start, inner.end - inner.start);
       if (tail.length > 0) await this.merge(inner.end, end, inner.end, tail);
-    });
+    };
+    await this.lock.run(start, end, task, isWanted);
   }
 
   /** Whole blocks alone: a hint about less than a block says nothing about the block. */
-  async trim(offsetBytes: number, lengthBytes: number): Promise<void> {
+  async trim(offsetBytes: number, lengthBytes: number, isWanted?: () => boolean): Promise<void> {
     const inner = this.innerBlocks(offsetBytes, lengthBytes);
     if (inner === undefined) return;
-    await this.lock.run(inner.start, inner.end, () =>
-      this.device.unmap(inner.start, inner.end - inner.start),
-    );
+    const task = (): Promise<void> => this.device.unmap(inner.start, inner.end - inner.start);
+    await this.lock.run(inner.start, inner.end, task, isWanted);
   }
 
   flush(): Promise<void> {

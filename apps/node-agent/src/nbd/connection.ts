@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { MIB } from '@lariat/kernel';
+import type { ByteBudget } from './byte-budget.js';
 import type { ByteDevice } from './byte-device.js';
 import { ByteDriver } from './byte-driver.js';
 import { simpleReply, type ExportInfo } from './encode.js';
@@ -19,12 +20,14 @@ export class NbdConnection {
   private bytes = 0;
   private closed = false;
   private isCorked = false;
+  private isHangingUp = false;
   private resolveEnded: () => void = () => undefined;
 
   constructor(
     private readonly socket: Socket,
     info: ExportInfo,
     private readonly device: ByteDevice,
+    private readonly budget: ByteBudget,
     private readonly onError: (reason: unknown) => void,
   ) {
     this.ended = new Promise((resolve) => (this.resolveEnded = resolve));
@@ -34,7 +37,7 @@ export class NbdConnection {
     });
     this.driver = new ByteDriver(session, () => this.isFull());
     socket.on('data', (chunk: Buffer) => this.feed(() => this.driver.push(chunk)));
-    socket.on('drain', () => this.feed(() => this.driver.advance()));
+    socket.on('drain', this.goOn);
     socket.on('error', (error: NodeJS.ErrnoException) => {
       // A client may leave whenever it likes; the agent does so to see whether the server listens.
       if (error.code === 'EPIPE' || error.code === 'ECONNRESET') socket.destroy();
@@ -42,6 +45,7 @@ export class NbdConnection {
     });
     socket.on('close', () => {
       this.closed = true;
+      this.budget.forget(this.goOn);
       this.settle();
     });
   }
@@ -60,6 +64,10 @@ export class NbdConnection {
     return new Promise((resolve) => this.idleWaiters.push(resolve));
   }
 
+  private readonly goOn = (): void => {
+    if (!this.closed) this.feed(() => this.driver.advance());
+  };
+
   private feed(step: () => void): void {
     try {
       step();
@@ -68,24 +76,43 @@ export class NbdConnection {
       this.fail(reason);
       return;
     }
-    if (this.driver.isEnded) void this.idle().then(() => this.socket.end());
+    if (this.driver.isEnded) this.hangUp();
     // Bytes that nobody parses yet stay in the kernel, and in the client.
-    else if (this.isFull()) this.socket.pause();
+    else if (this.isFull()) this.pause();
     else this.socket.resume();
+  }
+
+  private hangUp(): void {
+    if (this.isHangingUp) return;
+    this.isHangingUp = true;
+    // Not `end`: a socket that is paused does not see that its client has gone, and would stay for ever.
+    void this.idle().then(() => this.socket.destroySoon());
+  }
+
+  private pause(): void {
+    this.socket.pause();
+    if (this.budget.isSpent) this.budget.whenFree(this.goOn);
   }
 
   private isFull(): boolean {
     return (
-      this.requests >= MAX_REQUESTS || this.bytes >= MAX_BYTES || this.socket.writableNeedDrain
+      this.budget.isSpent ||
+      this.requests >= MAX_REQUESTS ||
+      this.bytes >= MAX_BYTES ||
+      this.socket.writableNeedDrain
     );
   }
+
+  /** What a client that has hung up had in the queue has no one to answer to. */
+  private readonly isWanted = (): boolean => !this.closed;
 
   private start(request: NbdRequest): void {
     const carries = request.type === NbdCommand.read || request.type === NbdCommand.write;
     const weight = carries ? request.lengthBytes : 0;
     this.requests += 1;
     this.bytes += weight;
-    void execute(this.device, request).then((outcome) => {
+    this.budget.take(weight);
+    void execute(this.device, request, this.isWanted).then((outcome) => {
       this.requests -= 1;
       this.bytes -= weight;
       if (outcome.error !== NbdError.none && outcome.cause !== undefined) {
@@ -93,7 +120,8 @@ export class NbdConnection {
       }
       if (!this.closed) this.reply(request.cookie, outcome);
       this.settle();
-      if (!this.closed) this.feed(() => this.driver.advance());
+      this.goOn();
+      this.budget.give(weight);
     });
   }
 

@@ -1,6 +1,7 @@
 import { BlockIoError, BlockIoFailure } from '@lariat/nvme-tcp';
 import type { ByteDevice } from './byte-device.js';
 import { CommandFlag, MAX_PAYLOAD_BYTES, NbdCommand, NbdError } from './protocol.js';
+import { Unwanted } from './range-lock.js';
 import type { NbdRequest } from './session.js';
 
 export type NbdOutcome =
@@ -15,8 +16,15 @@ const WRITES: ReadonlySet<number> = new Set([
   NbdCommand.writeZeroes,
 ]);
 
-/** Carries out one request; never throws, since every request has an answer. */
-export async function execute(device: ByteDevice, request: NbdRequest): Promise<NbdOutcome> {
+/**
+ * Carries out one request; never throws, since every request has an answer. One that is not wanted any more when its turn
+ * comes is not begun.
+ */
+export async function execute(
+  device: ByteDevice,
+  request: NbdRequest,
+  isWanted: () => boolean,
+): Promise<NbdOutcome> {
   const { type, flags, offsetBytes, lengthBytes } = request;
   const refused = refusalOf(device, request);
   if (refused !== undefined) return { error: refused };
@@ -25,13 +33,13 @@ export async function execute(device: ByteDevice, request: NbdRequest): Promise<
       case NbdCommand.read:
         return { error: NbdError.none, data: await device.read(offsetBytes, lengthBytes) };
       case NbdCommand.write:
-        await device.write(offsetBytes, request.payload);
+        await device.write(offsetBytes, request.payload, isWanted);
         break;
       case NbdCommand.trim:
-        await device.trim(offsetBytes, lengthBytes);
+        await device.trim(offsetBytes, lengthBytes, isWanted);
         break;
       case NbdCommand.writeZeroes:
-        await device.writeZeroes(offsetBytes, lengthBytes);
+        await device.writeZeroes(offsetBytes, lengthBytes, isWanted);
         break;
       case NbdCommand.flush:
         await device.flush();
@@ -42,6 +50,7 @@ export async function execute(device: ByteDevice, request: NbdRequest): Promise<
     if ((flags & CommandFlag.fua) !== 0) await device.flush();
     return DONE;
   } catch (cause) {
+    if (cause instanceof Unwanted) return { error: NbdError.io };
     return { error: errorOf(cause), cause };
   }
 }

@@ -124,3 +124,33 @@ test('a client that leaves before a word is no failure', async () => {
   await server.close();
   expect(errors).toEqual([]);
 });
+
+test('nothing is left of a client that says more after its goodbye, and goes', async () => {
+  const exportName = Buffer.alloc(16);
+  exportName.write('IHAVEOPT', 'latin1');
+  exportName.writeUInt32BE(1, 8);
+  const request = (type: number): Buffer => {
+    const head = Buffer.alloc(28);
+    head.writeUInt32BE(0x25609513, 0);
+    head.writeUInt16BE(type, 6);
+    head.writeUInt32BE(type === 0 ? 4096 : 0, 24);
+    return head;
+  };
+  let answer = (): void => undefined;
+  const held = new Promise<void>((resolve) => (answer = resolve));
+  const read = device.read.bind(device);
+  device.read = (...range) => held.then(() => read(...range));
+  const socket = createConnection({ path: join(dir.path, 'nbd.sock') });
+  socket.resume();
+  const send = (...messages: readonly Buffer[]): Promise<void> =>
+    new Promise((resolve) => socket.write(Buffer.concat(messages), () => resolve()));
+  // More than may be under way: the server stops to listen before it has come to the goodbye.
+  const reads = Array.from({ length: 200 }, () => request(0));
+  await send(Buffer.from([0, 0, 0, 3]), exportName, ...reads, request(2));
+  await expect.poll(() => server.clients).toBe(1);
+  await send(Buffer.alloc(1000, 0xff));
+  for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  answer();
+  await new Promise((resolve) => socket.once('close', resolve));
+  await expect.poll(() => server.clients, { timeout: 5_000 }).toBe(0);
+});

@@ -1,4 +1,6 @@
 import { createServer, type Server } from 'node:net';
+import { MIB } from '@lariat/kernel';
+import { ByteBudget } from './byte-budget.js';
 import type { ByteDevice } from './byte-device.js';
 import { NbdConnection } from './connection.js';
 import type { ExportInfo } from './encode.js';
@@ -12,18 +14,27 @@ export interface NbdServerOptions {
   readonly onError: (reason: unknown) => void;
 }
 
+/** Of all clients together. A client of its own has less, see connection.ts. */
+const MAX_BYTES = 128 * MIB;
+
 /** Serves one device to any number of clients on a Unix socket. */
 export class NbdServer {
   private readonly connections = new Set<NbdConnection>();
+  private readonly budget = new ByteBudget(MAX_BYTES);
   private readonly server: Server;
 
   constructor(private readonly options: NbdServerOptions) {
     this.server = createServer((socket) => {
       const { device, onError } = this.options;
-      const connection = new NbdConnection(socket, this.info(), device, onError);
+      const connection = new NbdConnection(socket, this.info(), device, this.budget, onError);
       this.connections.add(connection);
       void connection.ended.then(() => this.connections.delete(connection));
     });
+  }
+
+  /** Clients that are there, and those that have left requests behind. */
+  get clients(): number {
+    return this.connections.size;
   }
 
   listen(socketPath: string): Promise<void> {

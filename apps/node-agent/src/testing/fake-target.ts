@@ -55,6 +55,8 @@ export class FakeTarget implements RpcCaller, TargetPort {
   readonly subsystems = new Map<string, FakeSubsystem>();
   readonly raids = new Map<string, FakeRaid>();
   readonly controllers = new Map<string, FakeController>();
+  /** Of bdev_set_qos_limit, by bdev. */
+  readonly limits = new Map<string, Params>();
   /** Namespace uuid that each NQN brings; one that is not here cannot be reached. */
   readonly reachable = new Map<string, string>();
   readonly stores = new Set(['disk-1']);
@@ -65,6 +67,8 @@ export class FakeTarget implements RpcCaller, TargetPort {
   ]);
   readonly version = 'fake 1';
   instance = 'life-1';
+  /** Size of every remote namespace. */
+  remoteSizeMib = 8;
   /** Called before each method; what it throws is the call's outcome, nothing has happened then. */
   before: (method: string, params: Params) => void = () => undefined;
   /** Called after each method; what it throws is the call's outcome, though it has happened. */
@@ -126,6 +130,10 @@ export class FakeTarget implements RpcCaller, TargetPort {
       if (children.length > 1) throw new Refusal(EPERM, 'has clones');
       for (const child of children) child.parent = lvol.parent;
       this.lvols.delete(lvol.uuid);
+      return true;
+    },
+    bdev_lvol_rename: (p) => {
+      this.lvol(p['old_name']).name = String(p['new_name']);
       return true;
     },
     bdev_lvol_resize: (p) => {
@@ -268,7 +276,10 @@ export class FakeTarget implements RpcCaller, TargetPort {
       this.raids.set(name, { uuid: String(p['uuid']), bases });
       return true;
     },
-    bdev_raid_delete: (p) => this.raids.delete(String(p['name'])),
+    bdev_raid_delete: (p) => {
+      this.limits.delete(String(p['name']));
+      return this.raids.delete(String(p['name']));
+    },
     bdev_raid_remove_base_bdev: (p) => {
       for (const raid of this.raids.values()) {
         raid.bases = raid.bases.map((base) => (base === p['name'] ? null : base));
@@ -277,6 +288,12 @@ export class FakeTarget implements RpcCaller, TargetPort {
     },
     bdev_raid_grow_base_bdev: (p) => {
       this.raids.get(String(p['raid_name']))?.bases.push(String(p['base_name']));
+      return true;
+    },
+    bdev_set_qos_limit: (p) => {
+      const { name, ...limits } = p;
+      if (!this.raids.has(String(name))) throw new Refusal(ENODEV, 'No such device');
+      this.limits.set(String(name), { ...this.limits.get(String(name)), ...limits });
       return true;
     },
     lariat_bdev_quiesce: () => true,
@@ -321,7 +338,27 @@ export class FakeTarget implements RpcCaller, TargetPort {
     return controller?.uuid ?? this.lvol(bdev).uuid;
   }
 
+  private sizeOf(bdev: string): number {
+    const remote = this.controllers.has(bdev.replace(/n1$/, ''));
+    return (remote ? this.remoteSizeMib : this.lvol(bdev).sizeMib) * MIB;
+  }
+
+  private raidBdev(name: string, { uuid, bases }: FakeRaid): object {
+    const present = bases.flatMap((base) => (base === null ? [] : [this.sizeOf(base)]));
+    return {
+      name,
+      aliases: [],
+      uuid,
+      product_name: 'Raid Volume',
+      block_size: 4096,
+      num_blocks: Math.min(...present) / 4096,
+      claimed: false,
+    };
+  }
+
   private bdev(name: string): object {
+    const raid = this.raids.get(name);
+    if (raid !== undefined) return this.raidBdev(name, raid);
     const uuid = this.uuidOf(name);
     const lvol = this.lvols.get(uuid);
     const described = {
@@ -330,7 +367,7 @@ export class FakeTarget implements RpcCaller, TargetPort {
       uuid,
       product_name: 'fake',
       block_size: 4096,
-      num_blocks: ((lvol?.sizeMib ?? 1) * MIB) / 4096,
+      num_blocks: ((lvol?.sizeMib ?? this.remoteSizeMib) * MIB) / 4096,
       claimed: false,
     };
     if (lvol === undefined) return described;
@@ -344,9 +381,7 @@ export class FakeTarget implements RpcCaller, TargetPort {
           num_allocated_clusters: 0,
           snapshot: lvol.isSnapshot,
           clone: lvol.parent !== null,
-          ...(lvol.parent === null
-            ? {}
-            : { base_snapshot: this.lvols.get(lvol.parent)?.name ?? lvol.parent }),
+          ...(lvol.parent === null ? {} : { base_snapshot: this.lvols.get(lvol.parent)?.name }),
           clones: this.childrenOf(lvol.uuid).map((child) => child.name),
         },
       },

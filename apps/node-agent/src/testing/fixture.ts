@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CommandEnvelope, CommandName } from '@lariat/contracts';
 import { KeyedQueue, systemClock } from '@lariat/kernel';
+import { LmdbDigests } from '../adapters/lmdb/lmdb-digests.js';
 import { LmdbJournal } from '../adapters/lmdb/lmdb-journal.js';
 import { Checksums } from '../app/checksums.js';
 import type { CommandContext } from '../app/command-handlers.js';
@@ -10,12 +11,16 @@ import { Controllers } from '../app/controllers.js';
 import { engineCommands } from '../app/engine.commands.js';
 import { Engines } from '../app/engines.js';
 import { Exports } from '../app/exports.js';
+import { LvolReader } from '../app/lvol-reader.js';
 import { Lvols } from '../app/lvols.js';
 import { recordCommands } from '../app/record.commands.js';
 import { rebuildCommands } from '../app/rebuild.commands.js';
 import { replicaCommands } from '../app/replica.commands.js';
+import { resyncCommands } from '../app/resync.commands.js';
+import { SnapshotDigests } from '../app/snapshot-digests.js';
 import { snapshotCommands } from '../app/snapshot.commands.js';
 import { Survey } from '../app/survey.js';
+import type { BlockConnectorPort, ConnectedDevice } from '../ports/block-connector.port.js';
 import type { LogPort } from '../ports/log.port.js';
 import { FakeTarget } from './fake-target.js';
 
@@ -30,7 +35,20 @@ export function tempDir(): { path: string; remove(): void } {
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-export const context: CommandContext = { operation: 'op-1', progress: () => undefined };
+export const context: CommandContext = newContext();
+
+/** Of a command that has not run before. */
+export function newContext(): CommandContext {
+  let noted: unknown;
+  return {
+    operation: 'op-1',
+    progress: () => undefined,
+    noted: () => noted,
+    note: async (value) => {
+      noted = value;
+    },
+  };
+}
 
 export function envelopeOf<Name extends CommandName>(
   command: Name,
@@ -50,7 +68,7 @@ export function envelopeOf<Name extends CommandName>(
 }
 
 /** The handlers over a fake target and a real journal, with one disk. */
-export async function fixture(path: string) {
+export async function fixture(path: string, over: Partial<BlockConnectorPort> = {}) {
   const journal = new LmdbJournal(path);
   const target = new FakeTarget();
   const listen = { traddr: '127.0.0.1', trsvcid: '4420' };
@@ -58,9 +76,14 @@ export async function fixture(path: string) {
   const exports = new Exports(journal, target, listen);
   const controllers = new Controllers(journal, target);
   const engines = new Engines(journal, target, controllers, exports);
-  const checksums = new Checksums('n1', journal, exports, {
-    connect: () => Promise.reject(new Error('no device in this test')),
-  });
+  const connector = {
+    connect: (): Promise<ConnectedDevice> => Promise.reject(new Error('no device in this test')),
+    ...over,
+  };
+  const reader = new LvolReader('n1', journal, exports, connector);
+  const checksums = new Checksums(journal, reader);
+  const digestStore = new LmdbDigests(join(path, 'digests'));
+  const digests = new SnapshotDigests({ journal, target, lvols, reader, store: digestStore });
   const clock = systemClock;
   const node = 'n1';
   await journal.putOwned({
@@ -87,6 +110,7 @@ export async function fixture(path: string) {
     ...engineCommands({ node, journal, target, lvols, exports, engines, clock }),
     ...rebuildCommands({ node, journal, target, lvols, exports, controllers }),
     ...recordCommands(journal, new Survey(node, journal, target)),
+    ...resyncCommands({ journal, target, lvols, exports, controllers, reader, digests }),
   };
   return {
     journal,
@@ -95,6 +119,8 @@ export async function fixture(path: string) {
     exports,
     controllers,
     engines,
+    digests,
+    digestStore,
     handlers,
     queue: new KeyedQueue(),
   };

@@ -1,11 +1,16 @@
 import {
   type DryRun,
+  MoveReplicaRequest,
   type OperationAccepted,
   RebuildRequest,
+  type RebuiltVolumeView,
   ReplicaChecksumRequest,
   type ReplicaChecksums,
   ReplicaRequest,
   type ReplicaView,
+  ScaleVolumeRequest,
+  type SnapshotVerification,
+  VerifySnapshotRequest,
   VolumeReference,
   type VolumeRecord,
   type VolumeView as VolumeApiView,
@@ -19,7 +24,10 @@ import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { REPLICA_SERVICE, type ReplicaService } from '../app-tokens.js';
 import { chooseRebuild, replicaNotFound } from '../domain/choose-rebuild.js';
+import { isBackOn } from '../domain/returned.js';
+import { type MovePlan, planMove, wouldMove } from '../domain/plan-move.js';
 import { assertNotLast } from '../sagas/remove-replica.saga.js';
+import { assertCanScale } from '../sagas/scale-volume.saga.js';
 
 @Controller()
 export class ReplicaController {
@@ -47,14 +55,14 @@ export class ReplicaController {
   rebuild(
     @Payload() request: RebuildRequest,
     @Ctx() context: MessageContext,
-  ): Promise<VolumeApiView | OperationAccepted> {
-    return this.run<VolumeApiView>('replica.rebuild', request.wait, context, async () => {
+  ): Promise<RebuiltVolumeView | OperationAccepted> {
+    return this.run<RebuiltVolumeView>('replica.rebuild', request.wait, context, async () => {
       const record = await this.service.volumes.find(request.volume);
       const nodes = this.service.nodes.list();
       const ready = new Set(nodes.filter(({ state }) => state === 'ready').map(({ name }) => name));
       // A rebuild that runs already is joined by the runner.
       if (record.operation === null)
-        chooseRebuild(record, request.replica, (node) => ready.has(node));
+        chooseRebuild(record, request.replica, (node) => ready.has(node), isBackOn(nodes));
       return { volume: record.id, replica: request.replica ?? null };
     });
   }
@@ -71,6 +79,33 @@ export class ReplicaController {
       const record = await this.service.volumes.find(request.volume);
       const replica = findRemovable(record, request.replica);
       return { volume: record.id, replica: replica.id };
+    });
+  }
+
+  @OnRequest('replica.move')
+  async move(
+    @Payload() request: MoveReplicaRequest,
+    @Ctx() context: MessageContext,
+  ): Promise<VolumeApiView | OperationAccepted | DryRun> {
+    const { nodes } = this.service;
+    const prepare = async (): Promise<MovePlan> =>
+      planMove(await this.service.volumes.find(request.volume), nodes.list(), request);
+    if (request.dryRun === true) return wouldMove(await prepare());
+    return this.run<VolumeApiView>('replica.move', request.wait, context, async () => {
+      const { record, replica, toDisks } = await prepare();
+      return { volume: record.id, replica: replica.id, toDisks: [...toDisks] };
+    });
+  }
+
+  @OnRequest('internal.volume.scale')
+  scale(
+    @Payload() request: ScaleVolumeRequest,
+    @Ctx() context: MessageContext,
+  ): Promise<VolumeApiView | OperationAccepted> {
+    return this.run<VolumeApiView>('volume.scale', request.wait, context, async () => {
+      const record = await this.service.volumes.find(request.volume);
+      assertCanScale(record);
+      return { volume: record.id, replicas: request.replicas };
     });
   }
 
@@ -96,6 +131,21 @@ export class ReplicaController {
     )) as ReplicaChecksums;
   }
 
+  @OnRequest('snapshot.verify')
+  verify(
+    @Payload() request: VerifySnapshotRequest,
+    @Ctx() context: MessageContext,
+  ): Promise<SnapshotVerification | OperationAccepted> {
+    return this.run<SnapshotVerification>('snapshot.verify', request.wait, context, async () => {
+      const record = await this.service.volumes.find(request.volume);
+      return {
+        volume: record.id,
+        snapshot: snapshotId(record, request.snapshot),
+        repair: request.repair ?? true,
+      };
+    });
+  }
+
   private run<T>(
     kind: string,
     wait: boolean | undefined,
@@ -109,9 +159,8 @@ export class ReplicaController {
   private runningRebuild(record: VolumeRecord): SagaRecord | undefined {
     if (record.operation === null) return undefined;
     const operation = this.service.operations.cached(record.operation)?.value;
-    return operation?.kind === 'replica.rebuild' && !isEnded(operation.state)
-      ? operation
-      : undefined;
+    const isCopy = operation?.kind === 'replica.rebuild' || operation?.kind === 'replica.move';
+    return isCopy && !isEnded(operation.state) ? operation : undefined;
   }
 }
 

@@ -8,6 +8,8 @@ import {
 export interface RebuildChoice {
   /** The faulted replica that is replaced; null when one is simply missing. */
   readonly replaced: ReplicaRecord | null;
+  /** Whether its node and disk are there again: what it still has can be used. */
+  readonly isBack: boolean;
   /** The replica that is copied from. */
   readonly source: ReplicaRecord;
   /** The replicas that stay: the new one is kept apart from them. */
@@ -19,10 +21,14 @@ export function chooseRebuild(
   record: VolumeRecord,
   wanted: string | undefined,
   isReady: (node: string) => boolean,
+  isBack: (replica: ReplicaRecord) => boolean = () => false,
 ): RebuildChoice {
   const faulted = record.replicas.filter(({ mode }) => mode === 'ERR');
   const inSync = record.replicas.filter(({ mode }) => mode === 'RW');
-  const replaced = wanted === undefined ? (faulted[0] ?? null) : findFaulted(record, wanted);
+  const replaced =
+    wanted === undefined
+      ? (faulted.find((replica) => isBack(replica)) ?? faulted[0] ?? null)
+      : findFaulted(record, wanted);
   if (replaced === null && inSync.length >= record.replicaCount) {
     throw lariatError(
       'VOLUME_HEALTHY',
@@ -55,7 +61,31 @@ export function chooseRebuild(
     );
   }
   const others = record.replicas.filter(({ id }) => id !== replaced?.id);
-  return { replaced, source, others };
+  return { replaced, isBack: replaced !== null && isBack(replaced), source, others };
+}
+
+/** What a move of the replica would do: it stays, and counts, until its successor is in sync. Pure. */
+export function chooseMove(
+  record: VolumeRecord,
+  moved: string,
+  isReady: (node: string) => boolean,
+): RebuildChoice {
+  const replaced = record.replicas.find(({ id }) => id === moved);
+  if (replaced === undefined) throw replicaNotFound(record, moved);
+  const ready = record.replicas.filter(({ mode, node }) => mode === 'RW' && isReady(node));
+  // Rather another than the one that is to go: its node may be on its way out.
+  const cost = ({ id, node }: ReplicaRecord): number =>
+    (id === moved ? 2 : 0) + (node === record.attachment?.node ? 1 : 0);
+  const [source] = ready.toSorted((a, b) => cost(a) - cost(b));
+  if (source === undefined) {
+    throw lariatError(
+      'LEG_UNREACHABLE',
+      `No node with a healthy replica of volume '${record.name}' is ready to copy from.`,
+      { volume: record.id },
+    );
+  }
+  const others = record.replicas.filter(({ id }) => id !== moved);
+  return { replaced, isBack: false, source, others };
 }
 
 function findFaulted(record: VolumeRecord, id: string): ReplicaRecord {

@@ -9,7 +9,7 @@ export type Obstacle = DiskVerdict['reasons'][number];
 /** All that keeps a disk from taking one more replica of the request; empty when it can. Pure. */
 export function obstaclesOf(
   disk: DiskState,
-  request: Pick<PlaceRequest, 'sizeBytes' | 'excludeNodes'>,
+  request: Pick<PlaceRequest, 'sizeBytes' | 'excludeNodes' | 'onlyDisks'>,
   policy: PlacementPolicy,
   spread: Spread,
 ): readonly Obstacle[] {
@@ -22,6 +22,8 @@ export function obstaclesOf(
   if (!disk.diskSchedulable) report('disk-cordoned', 'it is cordoned');
   if (request.excludeNodes.includes(disk.node))
     report('node-excluded', 'its node is excluded by the request');
+  if (request.onlyDisks !== undefined && !request.onlyDisks.includes(disk.disk))
+    report('disk-excluded', 'the request leaves it out');
   const nodeTags = missing(policy.nodeTags, disk.nodeTags);
   if (nodeTags !== undefined) report('node-tags-missing', `its node lacks ${nodeTags}`);
   const diskTags = missing(policy.diskTags, disk.diskTags);

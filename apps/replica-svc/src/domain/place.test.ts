@@ -42,6 +42,18 @@ describe('where a replica goes', () => {
       expected: ['disk-n2'],
     },
     {
+      title: 'a preferred disk before an emptier one',
+      disks: [disk('n1', { scheduledBytes: 5 }), disk('n2')],
+      asked: request(['a'], { preferDisks: ['disk-n1'] }),
+      expected: ['disk-n1'],
+    },
+    {
+      title: 'another zone before a preferred disk',
+      disks: onTwoZones,
+      asked: request(['a', 'b'], { preferDisks: ['disk-n1', 'disk-n2'] }),
+      expected: ['disk-n1', 'disk-n3'],
+    },
+    {
       title: 'another zone before an emptier node of the same',
       disks: onTwoZones,
       asked: request(['a', 'b']),

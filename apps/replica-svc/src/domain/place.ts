@@ -23,6 +23,10 @@ export interface PlaceRequest {
   readonly others?: readonly Site[];
   /** Nodes that get one only when there is no other place: that of the replica that failed. */
   readonly avoidNodes?: readonly string[];
+  /** The only disks that may get one; missing: any. */
+  readonly onlyDisks?: readonly string[];
+  /** Disks that come before others which keep the replicas apart as well. */
+  readonly preferDisks?: readonly string[];
 }
 
 export type PlaceOutcome =
@@ -110,6 +114,7 @@ function attemptPlacement(
     if (there !== undefined) take(replica, there);
   }
   const avoided = new Set(request.avoidNodes);
+  const preferred = new Set(request.preferDisks);
   const isBlocking = ({ obstacle }: Obstacle): boolean => mindRoom || obstacle !== 'no-room';
   const unplaced = request.replicas.filter(
     (replica) => !placements.some((placement) => placement.replica === replica),
@@ -118,7 +123,10 @@ function attemptPlacement(
     const best = disks
       .map((disk, index) => ({ disk, index }))
       .filter(({ disk }) => !obstaclesOf(disk, request, policy, spread).some(isBlocking))
-      .map((entry) => ({ ...entry, rank: rankOf(entry.disk, policy, spread, avoided) }))
+      .map((entry) => ({
+        ...entry,
+        rank: rankOf(entry.disk, policy, spread, { avoided, preferred }),
+      }))
       .reduce<Candidate | undefined>(
         (least, entry) =>
           least === undefined || compareRanks(entry.rank, least.rank) < 0 ? entry : least,
@@ -139,19 +147,24 @@ function attemptPlacement(
 
 /**
  * Smaller is better, the first difference decides. Sharing a disk is worse than sharing a node, that worse than
- * going back to the node that has just failed, that worse than sharing a zone; then the emptiest.
+ * going back to the node that has just failed, that worse than sharing a zone; then those that are preferred, and
+ * the emptiest.
  */
 function rankOf(
   disk: DiskState,
   policy: PlacementPolicy,
   spread: Spread,
-  avoided: ReadonlySet<string>,
+  {
+    avoided,
+    preferred,
+  }: { readonly avoided: ReadonlySet<string>; readonly preferred: ReadonlySet<string> },
 ): readonly number[] {
   return [
     policy.disk === 'off' ? 0 : spread.onDisk(disk.disk),
     policy.node === 'off' ? 0 : spread.onNode(disk.node),
     avoided.has(disk.node) ? 1 : 0,
     policy.zone === 'off' ? 0 : spread.inZone(disk.zone),
+    preferred.has(disk.disk) ? 0 : 1,
     -freeBytes(disk),
   ];
 }

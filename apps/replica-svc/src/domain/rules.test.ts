@@ -2,11 +2,12 @@ import type { ReplicaRecord, SnapshotRecord, VolumeRecord } from '@lariat/contra
 import { toLariatError } from '@lariat/kernel';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isRebuildDue, rebuildPolicyFrom } from '../reconcilers/rebuild-degraded.js';
 import { findStrays } from '../reconcilers/sweep-strays.js';
 import { assertNotLast } from '../sagas/remove-replica.saga.js';
 import { chooseRebuild } from './choose-rebuild.js';
+import { dueRebuild, rebuildPolicyFrom } from './due-rebuild.js';
 import { DOWN_AFTER_MS, SUSPECT_AFTER_MS, judgeNode } from './node-health.js';
+import { isBackOn } from './returned.js';
 import { inCopyOrder } from './snapshot-order.js';
 
 const replica = (id: string, node: string, given: Partial<ReplicaRecord> = {}): ReplicaRecord => ({
@@ -20,6 +21,16 @@ const replica = (id: string, node: string, given: Partial<ReplicaRecord> = {}): 
   faultedAtMs: null,
   ...given,
 });
+
+const DISK = {
+  id: 'd',
+  name: 'd1',
+  path: '/d1',
+  tags: [],
+  lvsUuid: 'u',
+  capacityBytes: 1,
+  clusterSizeBytes: 1,
+};
 
 const volume = (given: Partial<VolumeRecord> = {}): VolumeRecord => ({
   id: 'vol-1',
@@ -106,18 +117,61 @@ describe('a rebuild', () => {
   });
 
   it('is due when the grace has passed and nothing else works on the volume', () => {
-    const policy = { graceMs: 500 };
-    expect(isRebuildDue(volume(), policy, 1499)).toBe(false);
-    expect(isRebuildDue(volume(), policy, 1500)).toBe(true);
-    expect(isRebuildDue(volume({ operation: 'op' }), policy, 9999)).toBe(false);
-    expect(isRebuildDue(volume({ state: 'attaching' }), policy, 9999)).toBe(false);
-    expect(isRebuildDue(volume({ replicas: [replica('r1', 'n1')] }), policy, 0)).toBe(true);
-    expect(isRebuildDue(volume({ replicaCount: 2 }), policy, 9999)).toBe(false);
+    const policy = { graceMs: 5_000, byItself: true };
+    const due = (given: Partial<VolumeRecord>, nowMs: number) =>
+      dueRebuild(volume(given), policy, nowMs, () => false);
+    expect(due({}, 5_999)).toBeUndefined();
+    expect(due({}, 6_000)).toEqual({ replica: 'r3' });
+    expect(due({ operation: 'op' }, 99_999)).toBeUndefined();
+    expect(due({ state: 'attaching' }, 99_999)).toBeUndefined();
+    expect(due({ replicas: [replica('r1', 'n1')] }, 0)).toEqual({ replica: null });
+    expect(due({ replicaCount: 2 }, 99_999)).toBeUndefined();
+  });
+
+  it('of a replica that is back is due at once, and before that of one that stays away', () => {
+    const policy = { graceMs: 60_000, byItself: true };
+    const replicas = [
+      replica('r1', 'n1'),
+      replica('r2', 'n2', { mode: 'ERR', faultedAtMs: 0 }),
+      replica('r3', 'n3', { mode: 'ERR', faultedAtMs: 50_000 }),
+    ];
+    const backIs = (id: string | null) => (given: { readonly id: string }) => given.id === id;
+    const due = (nowMs: number, back: string | null) =>
+      dueRebuild(volume({ replicas }), policy, nowMs, backIs(back));
+    expect(due(55_000, 'r3')).toEqual({ replica: 'r3' });
+    expect(due(55_000, null)).toBeUndefined();
+    expect(due(60_000, 'r3')).toEqual({ replica: 'r3' });
+    expect(due(60_000, null)).toEqual({ replica: 'r2' });
+    // Its node has not had the time to be found dead.
+    expect(due(52_000, 'r3')).toBeUndefined();
+  });
+
+  it('takes the replica that is back first, and says that it is', () => {
+    const replicas = [
+      replica('r1', 'n1'),
+      replica('r2', 'n2', { mode: 'ERR', faultedAtMs: 0 }),
+      replica('r3', 'n3', { mode: 'ERR', faultedAtMs: 0 }),
+    ];
+    const ready = isBackOn([
+      { name: 'n2', state: 'ready', disks: [] },
+      { name: 'n3', state: 'ready', disks: [{ ...DISK, id: 'd' }] },
+    ]);
+    const choice = chooseRebuild(volume({ replicas }), undefined, () => true, ready);
+    expect(choice).toMatchObject({ replaced: { id: 'r3' }, isBack: true });
+    expect(chooseRebuild(volume({ replicas }), 'r2', () => true, ready)).toMatchObject({
+      replaced: { id: 'r2' },
+      isBack: false,
+    });
   });
 
   it('reads its grace from the environment', () => {
-    expect(rebuildPolicyFrom({})).toEqual({ graceMs: 60_000 });
-    expect(rebuildPolicyFrom({ LARIAT_REBUILD_GRACE_MS: '5' })).toEqual({ graceMs: 5 });
+    expect(rebuildPolicyFrom({})).toEqual({ graceMs: 60_000, byItself: true });
+    expect(rebuildPolicyFrom({ LARIAT_REBUILD_GRACE_MS: '5' })).toEqual({
+      graceMs: 5,
+      byItself: true,
+    });
+    expect(rebuildPolicyFrom({ LARIAT_REBUILD: 'manual' }).byItself).toBe(false);
+    expect(() => rebuildPolicyFrom({ LARIAT_REBUILD: 'no' })).toThrow(/auto or manual/);
     expect(() => rebuildPolicyFrom({ LARIAT_REBUILD_GRACE_MS: 'soon' })).toThrow(
       /must be a whole number/,
     );

@@ -1,4 +1,9 @@
-import { RETRY_BRIEFLY, RETRY_UNTIL_DONE, type SagaDefinition } from '@lariat/saga';
+import {
+  RETRY_BRIEFLY,
+  RETRY_UNTIL_DONE,
+  type SagaDefinition,
+  commandWhileLive,
+} from '@lariat/saga';
 import { claimVolume, releaseVolume } from './hold-volume.js';
 import { inSyncReplicas } from './rebuild-memory.js';
 
@@ -50,9 +55,14 @@ export function checksumReplicasSaga(): SagaDefinition<ChecksumInput, ChecksumMe
           const sums = await Promise.all(
             inSyncReplicas(record).map(async ({ id, node }) => {
               const input = { replica: id, volume, snapshot };
-              const { sha256 } = await context.command(node, 'replica.checksum', input, {
-                key: id,
-              });
+              const options = { key: id };
+              const { sha256 } = await commandWhileLive(
+                context,
+                node,
+                'replica.checksum',
+                input,
+                options,
+              );
               return { replica: id, node, sha256 };
             }),
           );

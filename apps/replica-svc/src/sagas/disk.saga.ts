@@ -1,6 +1,12 @@
 import { type DiskRecord, lariatError } from '@lariat/contracts';
 import type { Json } from '@lariat/kernel';
-import { RETRY_BRIEFLY, RETRY_UNTIL_DONE, type SagaDefinition } from '@lariat/saga';
+import {
+  RETRY_BRIEFLY,
+  RETRY_UNTIL_DONE,
+  type SagaDefinition,
+  cleanUp,
+  commandWhileLive,
+} from '@lariat/saga';
 import { toDiskView } from '../domain/node-view.js';
 import type { RebuildDeps } from './rebuild-memory.js';
 
@@ -37,11 +43,13 @@ export function addDiskSaga(deps: RebuildDeps): SagaDefinition<AddDiskInput, Add
         retry: RETRY_BRIEFLY,
         run: async (context) => {
           const { node, ...input } = context.input;
-          return { record: await context.command(node, 'disk.add', input, { key: input.disk }) };
+          const options = { key: input.disk };
+          return { record: await commandWhileLive(context, node, 'disk.add', input, options) };
         },
         undo: async (context) => {
           const { node, disk } = context.input;
-          await context.command(node, 'disk.remove', { disk }, { key: disk });
+          // A node that is gone is not waited for: when it returns it tells of the disk by itself.
+          await cleanUp(context, node, 'disk.remove', { disk }, disk);
         },
       },
       {
@@ -77,7 +85,7 @@ export function removeDiskSaga(deps: RebuildDeps): SagaDefinition<RemoveDiskInpu
         run: async (context) => {
           const { node, disk } = context.input;
           assertDiskUnused(deps, disk);
-          await context.command(node, 'disk.remove', { disk }, { key: disk });
+          await commandWhileLive(context, node, 'disk.remove', { disk }, { key: disk });
         },
       },
       {

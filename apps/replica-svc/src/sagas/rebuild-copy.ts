@@ -6,8 +6,9 @@ import {
   progressSubject,
   scratchNqn,
 } from '@lariat/contracts';
-import { RETRY_BRIEFLY, cleanUp, whileNodesLive } from '@lariat/saga';
+import { RETRY_BRIEFLY, cleanUp, commandWhileLive, whileNodesLive } from '@lariat/saga';
 import { inCopyOrder } from '../domain/snapshot-order.js';
+import { patchSnapshot, unexport } from './rebuild-patch.js';
 import {
   type RebuildContext,
   type RebuildDeps,
@@ -31,11 +32,15 @@ export function copyStep(deps: RebuildDeps): RebuildStep {
       const volume = await deps.volumes.fresh(context.input.volume);
       if (volume === undefined)
         throw lariatError('VOLUME_NOT_FOUND', `Volume ${context.input.volume} is gone.`);
-      const copied = new Set(context.memory.copied);
+      const { plan, copied: before = [] } = context.memory;
+      const copied = new Set([...before, ...(plan?.keep ?? [])]);
       let copiedClusters = context.memory.copiedClusters ?? 0;
       for (const snapshot of inCopyOrder(volume.snapshots)) {
         if (copied.has(snapshot.id)) continue;
-        copiedClusters += await copySnapshot(context, snapshot, copiedClusters);
+        copiedClusters =
+          snapshot.id === plan?.patch
+            ? await patchSnapshot(context, snapshot, copiedClusters)
+            : copiedClusters + (await copySnapshot(context, snapshot, copiedClusters));
         copied.add(snapshot.id);
         await context.checkpoint({ copied: [...copied], copiedClusters });
       }
@@ -49,6 +54,8 @@ export function copyStep(deps: RebuildDeps): RebuildStep {
         scratchNqn: scratchNqn(target.id),
       };
       await cleanUp(context, source.node, 'rebuild.detach-scratch', input, source.id);
+      const { patched } = context.memory;
+      if (patched !== undefined) await unexport(context, patched.snapshot);
     },
   };
 }
@@ -63,7 +70,8 @@ async function copySnapshot(
   const target = remembered(context.memory.target, 'target');
   const key = snapshot.id;
   const onTarget = { replica: target.id, volume };
-  const scratch = await context.command(
+  const scratch = await commandWhileLive(
+    context,
     target.node,
     'rebuild.create-scratch',
     {
@@ -78,16 +86,19 @@ async function copySnapshot(
   );
   const stopReporting = reportProgress(context, before);
   try {
-    const input = { replica: source.id, volume, snapshot: snapshot.id, scratch };
+    const { id, parent } = snapshot;
+    const input = { replica: source.id, volume, snapshot: id, parent, scratch };
     const copy = context.command(source.node, 'rebuild.copy-snapshot', input, { key });
     const { copiedClusters } = await whileNodesLive(context, [source.node, target.node], copy);
-    await context.command(
+    await commandWhileLive(
+      context,
       source.node,
       'rebuild.detach-scratch',
       { replica: source.id, volume, scratchNqn: scratch.nqn },
       { key, timeoutMs: 30_000 },
     );
-    await context.command(
+    await commandWhileLive(
+      context,
       target.node,
       'rebuild.freeze-scratch',
       { ...onTarget, snapshot: snapshot.id },
@@ -123,14 +134,16 @@ export function settleStep(): RebuildStep {
       const source = remembered(context.memory.source, 'source');
       const target = remembered(context.memory.target, 'target');
       const snapshot = joinSnapshotId(context.operation);
-      await context.command(
+      await commandWhileLive(
+        context,
         target.node,
         'rebuild.finish',
         { replica: target.id, volume, snapshot },
         { key: target.id },
       );
+      // The target needs the source no more: one that is gone now must not cost the new replica.
       const input = { replica: source.id, volume, snapshot };
-      await context.command(source.node, 'rebuild.unexport-snapshot', input, { key: source.id });
+      await cleanUp(context, source.node, 'rebuild.unexport-snapshot', input, source.id);
     },
   };
 }

@@ -12,6 +12,7 @@ import {
   type RebuildDeps,
   type RebuildStep,
   inSyncReplicas,
+  isReuse,
   joinSnapshotId,
   remembered,
 } from './rebuild-memory.js';
@@ -149,10 +150,11 @@ async function leave(deps: RebuildDeps, context: RebuildContext): Promise<void> 
     const input = { volume, epoch: engine.epoch, replica: target.id };
     await cleanUp(context, engine.node, 'engine.remove-leg', input, `leave-${target.id}`);
   }
+  // What a lost replica still had stays: it is of use to the next try.
   await cleanUp(
     context,
     target.node,
-    'replica.delete',
+    isReuse(context.memory) ? 'rebuild.discard-head' : 'replica.delete',
     { replica: target.id, volume },
     `leave-${target.id}`,
   );

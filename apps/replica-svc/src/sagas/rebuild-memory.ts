@@ -1,10 +1,17 @@
-import type { PlacementPolicy, VolumeRecord, VolumeView } from '@lariat/contracts';
+import type {
+  HeldSnapshot,
+  PlacementPolicy,
+  ReplicaRecord,
+  VolumeRecord,
+  VolumeView,
+} from '@lariat/contracts';
 import type { Clock } from '@lariat/kernel';
 import { deriveReplicaId, deriveSnapshotId } from '@lariat/kernel';
 import type { SagaStep, StepContext } from '@lariat/saga';
 import type { Allocator } from '../adapters/allocator.js';
 import type { NodeStore } from '../adapters/node-store.js';
 import type { VolumeView as Volumes } from '../adapters/volume-view.js';
+import type { ResyncPlan } from '../domain/plan-resync.js';
 import type { Site } from '../domain/spread.js';
 
 export interface RebuildDeps {
@@ -18,6 +25,8 @@ export interface RebuildInput {
   readonly volume: string;
   /** The faulted replica to replace; null: one is chosen. */
   readonly replica: string | null;
+  /** A move of that replica, healthy or not, to one of these disks. */
+  readonly toDisks?: readonly string[];
 }
 
 export interface ReplicaPlace {
@@ -28,6 +37,11 @@ export interface ReplicaPlace {
 
 export interface RebuildMemory {
   readonly replaced: ReplicaPlace | null;
+  /** The faulted replica as it was on record, when its node and disk are there again; null: it is not back. */
+  readonly returning: ReplicaRecord | null;
+  /** What it still has; null: it is not reused, and a new one is made. */
+  readonly held: readonly HeldSnapshot[] | null;
+  readonly plan: ResyncPlan;
   readonly source: ReplicaPlace;
   readonly target: ReplicaPlace;
   /** The volume's other replicas, and how strictly the new one is kept apart from them. */
@@ -39,6 +53,8 @@ export interface RebuildMemory {
   /** Snapshots that the target has a frozen copy of. */
   readonly copied: readonly string[];
   readonly copiedClusters: number;
+  /** How far the snapshot that is made from the old head is. */
+  readonly patched: { readonly snapshot: string; readonly nextCluster: number };
   /** The volume as the rebuild leaves it, for the answer. */
   readonly view: VolumeView;
 }
@@ -55,6 +71,9 @@ export function remembered<T>(value: T | undefined, name: string): T {
   if (value === undefined) throw new Error(`the journal of this rebuild has no '${name}'`);
   return value;
 }
+
+/** Whether the rebuild brings a lost replica up to date instead of making a new one. */
+export const isReuse = ({ held = null }: RebuildContext['memory']): boolean => held !== null;
 
 export const inSyncReplicas = (record: VolumeRecord): VolumeRecord['replicas'] =>
   record.replicas.filter(({ mode }) => mode === 'RW');

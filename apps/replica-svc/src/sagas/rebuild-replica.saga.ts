@@ -1,11 +1,12 @@
 import {
   DEFAULT_PLACEMENT,
+  type RebuiltVolumeView,
   type VolumeRecord,
   lariatError,
   toVolumeView,
   zoneOf,
 } from '@lariat/contracts';
-import type { Json } from '@lariat/kernel';
+import { CLUSTER_SIZE_BYTES, type Json } from '@lariat/kernel';
 import {
   RETRY_BRIEFLY,
   RETRY_UNTIL_DONE,
@@ -13,16 +14,20 @@ import {
   type SagaDefinition,
   cleanUp,
 } from '@lariat/saga';
-import { chooseRebuild } from '../domain/choose-rebuild.js';
+import { chooseMove, chooseRebuild } from '../domain/choose-rebuild.js';
+import { isBackOn } from '../domain/returned.js';
 import { copyStep, settleStep } from './rebuild-copy.js';
 import { dropJoinSnapshot, joinStep } from './rebuild-join.js';
+import { matchStep, reuseStep } from './rebuild-match.js';
 import { changeVolume, claimVolume, releaseVolume } from './hold-volume.js';
+import { leaveEngine } from './leave-engine.js';
 import {
   type RebuildContext,
   type RebuildDeps,
   type RebuildInput,
   type RebuildMemory,
   type RebuildStep,
+  isReuse,
   remembered,
   targetId,
 } from './rebuild-memory.js';
@@ -30,22 +35,51 @@ import {
 const RECORD_TIMEOUT_MS = 10_000;
 const CLEAN_TIMEOUT_MS = 30_000;
 
-/** Makes a new replica from a healthy one while the volume is in use (design section 5). */
-export function rebuildReplicaSaga(deps: RebuildDeps): SagaDefinition<RebuildInput, RebuildMemory> {
+/**
+ * Brings a volume's redundancy back while it is in use (design section 5): makes a new replica from a healthy one, or
+ * brings a lost one that is back up to date (docs/adr/0012).
+ */
+export const rebuildReplicaSaga = (
+  deps: RebuildDeps,
+): SagaDefinition<RebuildInput, RebuildMemory> => newReplicaSaga(deps, 'replica.rebuild');
+
+/** Makes a new replica on another disk, and only then takes the old one away: add, then remove. */
+export const moveReplicaSaga = (deps: RebuildDeps): SagaDefinition<RebuildInput, RebuildMemory> =>
+  newReplicaSaga(deps, 'replica.move');
+
+function newReplicaSaga(
+  deps: RebuildDeps,
+  kind: string,
+): SagaDefinition<RebuildInput, RebuildMemory> {
   return {
-    kind: 'replica.rebuild',
+    kind,
     subjectOf: (input) => `volume/${input.volume}`,
     steps: [
       claimStep(deps),
+      reuseStep(deps),
       placeStep(deps),
       joinStep(deps),
+      matchStep(deps),
       copyStep(deps),
       settleStep(),
       syncStep(),
       cleanStep(deps),
     ],
-    result: (_input, memory) => (memory.view ?? null) as unknown as Json,
+    result: (_input, memory) => resultOf(memory) as unknown as Json,
   };
+}
+
+function resultOf(memory: RebuildContext['memory']): RebuiltVolumeView | null {
+  const { view, target, plan, copiedClusters = 0 } = memory;
+  if (view === undefined || target === undefined) return null;
+  const rebuilt = {
+    replica: target.id,
+    node: target.node,
+    reused: isReuse(memory),
+    keptSnapshots: plan?.keep.length ?? 0,
+    copiedBytes: copiedClusters * CLUSTER_SIZE_BYTES,
+  };
+  return { ...view, rebuilt };
 }
 
 function claimStep(deps: RebuildDeps): RebuildStep {
@@ -60,12 +94,16 @@ function claimStep(deps: RebuildDeps): RebuildStep {
       const nodes = deps.nodes.list();
       const zones = new Map(nodes.map((node) => [node.name, zoneOf(node)]));
       const ready = new Set(nodes.filter(({ state }) => state === 'ready').map(({ name }) => name));
-      const choice = chooseRebuild(record, context.input.replica ?? undefined, (node) =>
-        ready.has(node),
-      );
+      const { replica, toDisks } = context.input;
+      const isReady = (node: string): boolean => ready.has(node);
+      const choice =
+        toDisks !== undefined && replica !== null
+          ? chooseMove(record, replica, isReady)
+          : chooseRebuild(record, replica ?? undefined, isReady, isBackOn(nodes));
       const { attachment, sizeBytes } = record;
       return {
         replaced: choice.replaced === null ? null : placeOf(choice.replaced),
+        returning: choice.isBack ? choice.replaced : null,
         source: placeOf(choice.source),
         others: choice.others.map(({ node, disk }) => ({
           node,
@@ -93,6 +131,8 @@ const placeOf = ({
   disk: string;
 }): RebuildMemory['source'] => ({ id, node, disk });
 
+const REBUILDING = { mode: 'WO', state: 'rebuilding' } as const;
+
 function placeStep(deps: RebuildDeps): RebuildStep {
   return {
     name: 'place',
@@ -100,8 +140,14 @@ function placeStep(deps: RebuildDeps): RebuildStep {
     timeoutMs: RECORD_TIMEOUT_MS,
     retry: RETRY_BRIEFLY,
     run: async (context) => {
-      const replica = targetId(context.operation);
       const { sizeBytes, others, placement: policy, replaced = null } = context.memory;
+      if (isReuse(context.memory)) {
+        const returning = remembered(context.memory.returning ?? undefined, 'returning');
+        const replica = { ...returning, ...REBUILDING, reason: null, faultedAtMs: null };
+        await changeVolume(context, [{ type: 'put-replica', replica }]);
+        return { target: placeOf(returning) };
+      }
+      const replica = targetId(context.operation);
       const placements = await deps.allocator.reserve({
         volume: context.input.volume,
         replicas: [replica],
@@ -111,6 +157,7 @@ function placeStep(deps: RebuildDeps): RebuildStep {
         others: remembered(others, 'others'),
         // The failed one's node only when there is no other.
         avoidNodes: replaced === null ? [] : [replaced.node],
+        ...(context.input.toDisks === undefined ? {} : { onlyDisks: context.input.toDisks }),
       });
       const [placement] = placements;
       if (placement === undefined) throw new Error('placement gave no place');
@@ -122,8 +169,7 @@ function placeStep(deps: RebuildDeps): RebuildStep {
             id: replica,
             node,
             disk,
-            mode: 'WO',
-            state: 'rebuilding',
+            ...REBUILDING,
             lvolUuid: null,
             reason: null,
             faultedAtMs: null,
@@ -133,6 +179,11 @@ function placeStep(deps: RebuildDeps): RebuildStep {
       return { target: { id: replica, node, disk } };
     },
     undo: async (context) => {
+      const { returning = null } = context.memory;
+      if (isReuse(context.memory) && returning !== null) {
+        await changeVolume(context, [{ type: 'put-replica', replica: returning }]);
+        return;
+      }
       const replica = targetId(context.operation);
       await changeVolume(context, [{ type: 'drop-replica', replica }]);
       await deps.allocator.release([replica]);
@@ -148,11 +199,11 @@ function syncStep(): RebuildStep {
     timeoutMs: RECORD_TIMEOUT_MS,
     retry: RETRY_UNTIL_KNOWN,
     run: async (context) => {
-      const { replaced = null } = context.memory;
+      const leaving = leavingOf(context.memory);
       const target = remembered(context.memory.target, 'target');
       await changeVolume(context, [
         { type: 'sync-replica', replica: target.id },
-        ...(replaced === null ? [] : [{ type: 'drop-replica' as const, replica: replaced.id }]),
+        ...(leaving === null ? [] : [{ type: 'drop-replica' as const, replica: leaving.id }]),
       ]);
     },
   };
@@ -178,12 +229,26 @@ function cleanStep(deps: RebuildDeps): RebuildStep {
   };
 }
 
+/** The failed replica that the new one takes the place of; null when there is none, or when it is itself brought back. */
+const leavingOf = (memory: RebuildContext['memory']): RebuildMemory['replaced'] =>
+  isReuse(memory) ? null : (memory.replaced ?? null);
+
 async function dropReplaced(deps: RebuildDeps, context: RebuildContext): Promise<void> {
-  const { replaced = null } = context.memory;
-  if (replaced === null) return;
-  const input = { replica: replaced.id, volume: context.input.volume };
-  await cleanUp(context, replaced.node, 'replica.delete', input, replaced.id);
-  await deps.allocator.release([replaced.id]);
+  const leaving = leavingOf(context.memory);
+  const { engine = null } = context.memory;
+  if (leaving === null) return;
+  // One that was moved is a leg still; of one that had failed the engine has let go.
+  if (engine !== null && !(await leaveEngine(context, engine, leaving.id))) {
+    // It has all that was written, and nothing else has: it is not given up for a successor that was just lost.
+    const state = { mode: 'RW', state: 'ready', lvolUuid: null, reason: null } as const;
+    await changeVolume(context, [
+      { type: 'put-replica', replica: { ...leaving, ...state, faultedAtMs: null } },
+    ]);
+    return;
+  }
+  const input = { replica: leaving.id, volume: context.input.volume };
+  await cleanUp(context, leaving.node, 'replica.delete', input, leaving.id);
+  await deps.allocator.release([leaving.id]);
 }
 
 function notNow(record: VolumeRecord): Error {

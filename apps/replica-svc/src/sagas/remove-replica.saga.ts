@@ -1,7 +1,20 @@
-import { type VolumeRecord, type VolumeView, lariatError, toVolumeView } from '@lariat/contracts';
+import {
+  type ReplicaRecord,
+  type VolumeRecord,
+  type VolumeView,
+  lariatError,
+  toVolumeView,
+} from '@lariat/contracts';
 import type { Json } from '@lariat/kernel';
-import { RETRY_BRIEFLY, RETRY_UNTIL_DONE, type SagaDefinition, cleanUp } from '@lariat/saga';
+import {
+  RETRY_BRIEFLY,
+  RETRY_UNTIL_DONE,
+  RETRY_UNTIL_KNOWN,
+  type SagaDefinition,
+  cleanUp,
+} from '@lariat/saga';
 import { changeVolume, claimVolume, releaseVolume } from './hold-volume.js';
+import { leaveEngine } from './leave-engine.js';
 import type { RebuildDeps } from './rebuild-memory.js';
 
 export interface RemoveReplicaInput {
@@ -11,6 +24,10 @@ export interface RemoveReplicaInput {
 
 interface RemoveReplicaMemory {
   readonly node: string;
+  /** What the record had of it. */
+  readonly removed: ReplicaRecord | null;
+  /** The engine has refused: it has no other leg. */
+  readonly stays: boolean;
   readonly engine: { readonly node: string; readonly epoch: number } | null;
   readonly view: VolumeView;
 }
@@ -32,11 +49,12 @@ export function removeReplicaSaga(
           const { input } = context;
           const record = await claimVolume(context);
           const replica = record.replicas.find(({ id }) => id === input.replica);
-          if (replica === undefined) return { node: '', engine: null };
+          if (replica === undefined) return { node: '', engine: null, removed: null };
           assertNotLast(record, input.replica);
           const { attachment } = record;
           return {
             node: replica.node,
+            removed: replica,
             engine: attachment === null ? null : { node: attachment.node, epoch: attachment.epoch },
           };
         },
@@ -45,18 +63,27 @@ export function removeReplicaSaga(
         },
       },
       {
-        // First: from the moment that the engine lets go of it, it misses what is acknowledged (invariant 4).
-        name: 'leave-set',
+        name: 'forget',
         waitsFor: 'the record to be changed',
         timeoutMs: 10_000,
-        retry: RETRY_BRIEFLY,
+        retry: RETRY_UNTIL_KNOWN,
         run: async (context) => {
-          const { engine = null } = context.memory;
-          const { replica } = context.input;
-          if (engine === null) return;
-          const atMs = deps.clock.nowMs();
-          const reason = 'it is being removed';
-          await changeVolume(context, [{ type: 'fault-replica', replica, reason, atMs }]);
+          await changeVolume(context, [{ type: 'drop-replica', replica: context.input.replica }]);
+        },
+        undo: async (context) => {
+          const { removed = null, stays = false } = context.memory;
+          if (removed === null) return;
+          // One that never left the engine has missed nothing. Of any other that is not known.
+          const replica: ReplicaRecord = stays
+            ? removed
+            : {
+                ...removed,
+                mode: 'ERR',
+                state: 'faulted',
+                reason: 'its removal was given up half way',
+                faultedAtMs: deps.clock.nowMs(),
+              };
+          await changeVolume(context, [{ type: 'put-replica', replica }]);
         },
       },
       {
@@ -64,26 +91,15 @@ export function removeReplicaSaga(
         waitsFor: (_input, memory) =>
           `the engine on ${memory.engine?.node ?? 'no node'} to drop the leg`,
         timeoutMs: 20_000,
-        retry: RETRY_BRIEFLY,
+        // What came of it must be known: a leg that has left may never count again.
+        retry: RETRY_UNTIL_KNOWN,
         run: async (context) => {
           const { engine = null } = context.memory;
-          const { volume, replica } = context.input;
           if (engine === null) return;
-          await context.command(
-            engine.node,
-            'engine.remove-leg',
-            { volume, epoch: engine.epoch, replica },
-            { key: replica },
-          );
-        },
-      },
-      {
-        name: 'forget',
-        waitsFor: 'the record to be changed',
-        timeoutMs: 10_000,
-        retry: RETRY_UNTIL_DONE,
-        run: async (context) => {
-          await changeVolume(context, [{ type: 'drop-replica', replica: context.input.replica }]);
+          const left = await leaveEngine(context, engine, context.input.replica);
+          if (left) return;
+          await context.checkpoint({ stays: true });
+          throw lastLeg(context.input);
         },
       },
       {
@@ -104,6 +120,14 @@ export function removeReplicaSaga(
     ],
     result: (_input, { view }) => (view ?? null) as Json,
   };
+}
+
+function lastLeg({ volume, replica }: RemoveReplicaInput): Error {
+  return lariatError(
+    'LAST_REPLICA',
+    `Replica ${replica} is the last leg of the running engine: it has lost the others. Rebuild one first.`,
+    { volume, replica },
+  );
 }
 
 /** Invariant 5. */

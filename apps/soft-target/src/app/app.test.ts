@@ -2,9 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { appMethods } from './app-methods.js';
+import type { JsonObject } from '../rpc/method.js';
 import { parseArguments, UsageError } from './arguments.js';
+import { AnswerLost } from '../rpc/rpc-error.js';
 import { ArmedFaults } from './fault-arming.js';
+import { logMethods } from './log-methods.js';
 import { createLog } from './log.js';
 import { NotificationLog } from './notifications.js';
 import { lockStateDir, StateDirInUse } from './state-dir-lock.js';
@@ -24,7 +26,7 @@ test('notifications are read by id, and the oldest are forgotten', () => {
 test('the log holds back what is below its level, and RPCs change it', () => {
   const lines: string[] = [];
   const log = createLog((line) => lines.push(line));
-  const methods = appMethods({ log, methodNames: () => [], kill: () => undefined });
+  const methods = logMethods(log);
   log.info('unheard');
   methods['log_set_level']?.run(methods['log_set_level'].decode({ level: 'INFO' }));
   log.info('heard', { bdev: 'b' });
@@ -32,6 +34,26 @@ test('the log holds back what is below its level, and RPCs change it', () => {
     { level: 'INFO', message: 'heard', bdev: 'b' },
   ]);
   expect(methods['log_get_level']?.run({})).toBe('INFO');
+  expect(() => methods['log_set_level']?.decode({ level: 'DISABLED' })).toThrow('Invalid');
+  log.level = 'DISABLED';
+  expect(() => methods['log_get_level']?.run({})).toThrow('invalid log level');
+});
+
+test('the log leaves times out when told to, and has no flags', () => {
+  const lines: string[] = [];
+  const log = createLog((line) => lines.push(line));
+  const methods = logMethods(log);
+  const call = (name: string, params: JsonObject): unknown =>
+    methods[name]?.run(methods[name].decode(params));
+  call('log_enable_timestamps', { enabled: false });
+  log.error('first');
+  call('log_enable_timestamps', { enabled: true });
+  log.error('second');
+  expect(lines[0]).toBe('{"level":"ERROR","message":"first"}\n');
+  expect(JSON.parse(lines[1] ?? '')).toMatchObject({ time: expect.any(String) });
+  expect(call('log_get_flags', {})).toEqual({});
+  expect(call('log_set_flag', { flag: 'all' })).toBe(true);
+  expect(() => call('log_clear_flag', { flag: 'bdev' })).toThrow('invalid log flag');
 });
 
 test.each([
@@ -71,6 +93,8 @@ test('a fault acts once, after the passes that it lets go by', () => {
   faults.arm('rpc/a/after', 'kill', 0);
   expect(() => faults.reach('rpc/a/after')).toThrow('fault injected');
   expect(kills).toBe(1);
+  faults.arm('rpc/a/after', 'hangup', 0);
+  expect(() => faults.reach('rpc/a/after')).toThrow(AnswerLost);
 });
 
 test('a state folder has one target at a time', async () => {

@@ -1,9 +1,10 @@
 import type { FaultPoints } from '@lariat/kernel';
 import { decodeObject, oneOf, opt, str, uint } from '../rpc/decode.js';
 import { method, type MethodTable } from '../rpc/method.js';
-import { JsonRpcCode, RpcError } from '../rpc/rpc-error.js';
+import { AnswerLost, JsonRpcCode, RpcError } from '../rpc/rpc-error.js';
 
-const ACTIONS = ['kill', 'error'] as const;
+/** `hangup`: the client's connection is cut, and it never learns what has happened. */
+const ACTIONS = ['kill', 'error', 'hangup'] as const;
 type FaultAction = (typeof ACTIONS)[number];
 
 interface ArmedFault {
@@ -31,6 +32,7 @@ export class ArmedFaults implements FaultPoints {
     }
     this.armed.delete(point);
     if (fault.action === 'kill') this.killProcess();
+    if (fault.action === 'hangup') throw new AnswerLost();
     throw new RpcError(JsonRpcCode.internalError, `fault injected at ${point}`);
   }
 }

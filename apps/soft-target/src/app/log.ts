@@ -16,15 +16,19 @@ export interface Log {
 /** A log whose level RPCs can read and change. */
 export interface LevelledLog extends Log {
   level: LogLevel;
+  /** Whether each line has the `time` of its event. */
+  hasTimestamps: boolean;
 }
 
 export function createLog(write: (line: string) => void, level: LogLevel = 'NOTICE'): LevelledLog {
   const emit = (at: LogLevel, message: string, fields: LogFields = {}): void => {
     if (LOG_LEVELS.indexOf(at) > LOG_LEVELS.indexOf(log.level)) return;
-    write(`${JSON.stringify({ time: new Date().toISOString(), level: at, message, ...fields })}\n`);
+    const time = log.hasTimestamps ? { time: new Date().toISOString() } : {};
+    write(`${JSON.stringify({ ...time, level: at, message, ...fields })}\n`);
   };
   const log: LevelledLog = {
     level,
+    hasTimestamps: true,
     error: (message, fields) => emit('ERROR', message, fields),
     warning: (message, fields) => emit('WARNING', message, fields),
     notice: (message, fields) => emit('NOTICE', message, fields),

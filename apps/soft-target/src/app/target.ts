@@ -1,6 +1,7 @@
 import { delay, type FaultPoints } from '@lariat/kernel';
 import { AioBdev } from '../bdev/aio/aio-bdev.js';
 import { aioMethods } from '../bdev/aio/aio-methods.js';
+import { bdevConfig } from '../bdev/bdev-config.js';
 import { bdevMethods } from '../bdev/bdev-methods.js';
 import { gateMethods } from '../bdev/gates/gate-methods.js';
 import { IoGates } from '../bdev/gates/io-gates.js';
@@ -15,11 +16,14 @@ import { RaidModule } from '../bdev/raid/raid-module.js';
 import { TargetBdevs } from '../bdev/registry.js';
 import { nvmeMethods } from '../nvme/nvme-methods.js';
 import { NvmeModule } from '../nvme/nvme-module.js';
+import { nvmfConfig } from '../nvmf/nvmf-config.js';
 import { nvmfMethods } from '../nvmf/nvmf-methods.js';
 import { NvmfTarget } from '../nvmf/nvmf-target.js';
 import type { MethodTable } from '../rpc/method.js';
 import { RpcError } from '../rpc/rpc-error.js';
 import { appMethods, type KillSignal } from './app-methods.js';
+import { frameworkMethods } from './framework-methods.js';
+import { logMethods } from './log-methods.js';
 import type { LevelledLog } from './log.js';
 import { notifyMethods } from './notifications.js';
 
@@ -52,10 +56,18 @@ export async function createTarget(options: TargetOptions): Promise<SoftTarget> 
   const nvme = new NvmeModule(registry, log);
   const methods: MethodTable = {
     ...appMethods({
-      log,
       methodNames: () => Object.keys(methods),
       kill: options.kill ?? refuseKill,
     }),
+    ...frameworkMethods([
+      {
+        name: 'bdev',
+        dependsOn: [],
+        config: () => bdevConfig({ registry, raids, nvmeConfig: () => nvme.config() }),
+      },
+      { name: 'nvmf', dependsOn: ['bdev'], config: () => nvmfConfig(nvmf) },
+    ]),
+    ...logMethods(log),
     ...notifyMethods(registry),
     ...bdevMethods({ registry, examine: (bdev) => stores.examine(bdev) }),
     ...aioMethods({ registry }),

@@ -1,5 +1,5 @@
 import { BlockIoError, BlockIoFailure } from '@lariat/nvme-tcp';
-import type { JsonObject } from '../rpc/method.js';
+import type { JsonObject, MethodCall } from '../rpc/method.js';
 import type { Bdev } from './bdev.js';
 import { IoGate } from './io-gate.js';
 import { IoStat, type IoKind } from './io-stat.js';
@@ -24,6 +24,12 @@ export abstract class MeteredBdev implements Bdev {
   private isGone = false;
 
   abstract describe(): JsonObject;
+
+  /** The call that makes it; undefined for what comes of something else. */
+  get creation(): MethodCall | undefined {
+    return undefined;
+  }
+
   protected abstract readBlocks(offsetBytes: number, lengthBytes: number): Promise<Buffer>;
   protected abstract writeBlocks(offsetBytes: number, data: Buffer): Promise<void>;
   protected abstract zeroBlocks(offsetBytes: number, lengthBytes: number): Promise<void>;

@@ -7,7 +7,7 @@ import {
 } from '@lariat/nvme-tcp';
 import type { Log } from '../app/log.js';
 import type { TargetBdevs } from '../bdev/registry.js';
-import type { JsonObject } from '../rpc/method.js';
+import type { JsonObject, MethodCall } from '../rpc/method.js';
 import { Errno, RpcError } from '../rpc/rpc-error.js';
 import { findPath, type FoundPath } from './failover.js';
 import { NvmeBdev } from './nvme-bdev.js';
@@ -116,12 +116,12 @@ export class AttachedController {
 
   /** Connects anew, and moves the bdevs and their I/O over; when that fails, all stays as it was. */
   async reset(): Promise<void> {
-    const old = this.connection;
     const connection = await NvmeTcpHost.connect(this.options);
     if (this.deleting) {
       await connection.close();
       throw RpcError.errno('ENODEV');
     }
+    const old = this.connection;
     this.take(connection);
     await old.close();
   }
@@ -154,6 +154,25 @@ export class AttachedController {
     };
   }
 
+  /** The calls that attach it, one for each path. */
+  attachCalls(multipath: string): readonly MethodCall[] {
+    return this.paths.map((path) => ({
+      method: 'bdev_nvme_attach_controller',
+      params: {
+        name: this.name,
+        ...describeAddress(path),
+        hostnqn: path.hostnqn,
+        hdgst: path.headerDigest ?? false,
+        ddgst: path.dataDigest ?? false,
+        num_io_queues: path.ioQueueCount ?? 1,
+        ctrlr_loss_timeout_sec: secondsOf(path.ctrlrLossTimeoutMs),
+        reconnect_delay_sec: secondsOf(path.reconnectDelayMs),
+        fast_io_fail_timeout_sec: secondsOf(path.fastIoFailTimeoutMs),
+        multipath,
+      },
+    }));
+  }
+
   private get state(): string {
     if (this.deleting) return 'deleting';
     switch (this.connection.state) {
@@ -180,7 +199,7 @@ export class AttachedController {
       connection.on('connected', () => log.notice('controller connected again', fields)),
       connection.on('namespacesChanged', (changes) => this.changed(changes)),
       connection.on('lost', ({ reason }) => {
-        log.error('controller lost', { ...fields, reason: reason.message });
+        log.error('connection of a controller lost', { ...fields, reason: reason.message });
         void this.lost();
       }),
     ];
@@ -188,13 +207,16 @@ export class AttachedController {
     if (connection.state === 'lost') void this.lost();
   }
 
-  /** One that never reconnects has each of its other paths tried once; for the others that was done meanwhile. */
+  /**
+   * One that is not to reconnect for any time has each of its paths tried once. When that fails it stays, failed,
+   * with its bdevs, until it is reset or detached, as in SPDK. One whose time is up goes with its bdevs.
+   */
   private async lost(): Promise<void> {
-    if (this.options.ctrlrLossTimeoutMs === 0 && this.paths.length > 1) {
+    if (this.options.ctrlrLossTimeoutMs === 0) {
       this.lastSearch = this.failOver(undefined);
-      const isFound = await this.lastSearch;
+      await this.lastSearch;
       this.lastSearch = undefined;
-      if (isFound || this.deleting) return;
+      return;
     }
     this.deps.onLost(this);
     await this.detach();
@@ -210,12 +232,14 @@ export class AttachedController {
     });
   }
 
-  /** True when the bdevs stand on another path; the broken one is the last to be tried then. */
+  /** True when the bdevs stand on a connection that works; the broken path is the last to be tried then. */
   private async failOver(pauseMs: number | undefined): Promise<boolean> {
     const broken = this.connection;
-    const wantedState = pauseMs === undefined ? 'lost' : 'reconnecting';
+    const isLost = pauseMs === undefined;
+    const wantedState = isLost ? 'lost' : 'reconnecting';
     const found = await findPath({
-      candidates: () => this.paths.slice(1),
+      // While it reconnects, it does so itself on the path in use.
+      candidates: () => [...this.paths.slice(1), ...(isLost ? [this.options] : [])],
       isWanted: () => !this.deleting && this.connection === broken && broken.state === wantedState,
       pauseMs,
       onFailure: (path, error) => this.logFailure(path, error),
@@ -228,9 +252,11 @@ export class AttachedController {
   private switchTo({ path, connection }: FoundPath): void {
     const old = this.connection;
     const [active, ...others] = this.paths;
-    this.paths = [path, ...others.filter((each) => each !== path), active];
+    if (path !== active) {
+      this.paths = [path, ...others.filter((each) => each !== path), active];
+    }
     const { traddr, trsvcid, subnqn } = path;
-    this.deps.log.notice('controller failed over', {
+    this.deps.log.notice('controller connected anew', {
       controller: this.name,
       traddr,
       trsvcid,
@@ -322,4 +348,9 @@ function describeAddress({ traddr, trsvcid, subnqn }: NvmeTcpHostOptions): JsonO
     trsvcid,
     subnqn,
   };
+}
+
+/** -1 stays: it is for ever. */
+function secondsOf(ms = 0): number {
+  return ms < 0 ? -1 : ms / 1000;
 }

@@ -1,6 +1,17 @@
 import type { NvmeTcpHostOptions } from '@lariat/nvme-tcp';
 import { parseAdrfam } from '../nvmf/transport-address.js';
-import { bool, decodeObject, int32, oneOf, opt, str, uint, uint16, uint32 } from '../rpc/decode.js';
+import {
+  bool,
+  decodeObject,
+  int32,
+  oneOf,
+  opt,
+  str,
+  uint,
+  uint16,
+  uint32,
+  unsupported,
+} from '../rpc/decode.js';
 import { method, type MethodTable } from '../rpc/method.js';
 import { RpcError } from '../rpc/rpc-error.js';
 import type { Loose, NvmeModule } from './nvme-module.js';
@@ -38,6 +49,13 @@ const setOptionsSpec = {
   io_path_stat: opt(bool),
   allow_accel_sequence: opt(bool),
   enable_flush: opt(bool),
+  rdma_srq_size: opt(uint32),
+  rdma_max_cq_size: opt(uint32),
+  rdma_cm_event_timeout_ms: opt(uint16),
+  rdma_umr_per_io: opt(bool),
+  dhchap_digests: unsupported('dhchap_digests'),
+  dhchap_dhgroups: unsupported('dhchap_dhgroups'),
+  multipath_opts: unsupported('multipath_opts'),
 };
 
 const attachSpec = {
@@ -61,6 +79,10 @@ const attachSpec = {
   prchk_reftag: opt(bool),
   prchk_guard: opt(bool),
   allow_unrecognized_csi: opt(bool),
+  psk: unsupported('psk'),
+  dhchap_key: unsupported('dhchap_key'),
+  dhchap_ctrlr_key: unsupported('dhchap_ctrlr_key'),
+  multipath_opts: unsupported('multipath_opts'),
 };
 
 const pathSpec = {

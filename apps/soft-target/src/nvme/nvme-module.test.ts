@@ -168,6 +168,37 @@ describe('an attached controller', () => {
     expect(await call('bdev_nvme_get_controllers')).toEqual([]);
   });
 
+  test('that is not to reconnect does so once, and then stays, failed, until it is reset', async () => {
+    await attach();
+    const bdev = near.find('legn1');
+    await farNvmf.removeHost(NQN, HOST, 0);
+    await eventually(() =>
+      expect(module.describe('leg')).toMatchObject([{ ctrlrs: [{ state: 'failed' }] }]),
+    );
+    await expect(bdev?.read(0, 4096)).rejects.toMatchObject({ failure: 'gone' });
+    await expect(call('bdev_nvme_reset_controller', { name: 'leg' })).rejects.toMatchObject({
+      code: -5,
+    });
+    expect(near.find('legn1')).toBe(bdev);
+    farNvmf.addHost(NQN, HOST);
+    await call('bdev_nvme_reset_controller', { name: 'leg' });
+    expect(module.describe('leg')).toMatchObject([{ ctrlrs: [{ state: 'enabled' }] }]);
+    await bdev?.write(0, Buffer.alloc(4096, 7));
+    // Gone for a moment only: the one attempt finds it again.
+    const before = farNvmf.require(NQN).subsystem.controllers()[0]?.cntlid;
+    await farNvmf.allowAnyHost(NQN, true);
+    await farNvmf.removeHost(NQN, HOST, 0);
+    await eventually(() => {
+      const [controller] = farNvmf.require(NQN).subsystem.controllers();
+      expect(controller?.cntlid).not.toBe(before);
+      expect(module.describe('leg')).toMatchObject([{ ctrlrs: [{ state: 'enabled' }] }]);
+    });
+    expect((await bdev?.read(0, 4096))?.every((byte) => byte === 7)).toBe(true);
+    expect(near.find('legn1')).toBe(bdev);
+    await call('bdev_nvme_detach_controller', { name: 'leg' });
+    expect(near.list()).toEqual([]);
+  });
+
   test('keeps its bdevs and their I/O over a short absence of the target', async () => {
     await attach({ ctrlr_loss_timeout_sec: 10, reconnect_delay_sec: 1 });
     const bdev = near.find('legn1');

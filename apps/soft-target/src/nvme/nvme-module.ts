@@ -3,7 +3,7 @@ import { KeyedQueue, LariatError } from '@lariat/kernel';
 import type { NvmeTcpHostOptions } from '@lariat/nvme-tcp';
 import type { Log } from '../app/log.js';
 import type { TargetBdevs } from '../bdev/registry.js';
-import type { JsonObject } from '../rpc/method.js';
+import type { JsonObject, MethodCall } from '../rpc/method.js';
 import { type Errno, RpcError } from '../rpc/rpc-error.js';
 import { AttachedController, type PathMatch } from './attached-controller.js';
 import {
@@ -108,6 +108,26 @@ export class NvmeModule {
       throw RpcError.errno('EINVAL', `Controller ${name} does not exist`);
     }
     return found.map((controller) => ({ name: controller.name, ctrlrs: [controller.describe()] }));
+  }
+
+  /** The calls that lead to its options and controllers. */
+  config(): readonly MethodCall[] {
+    const { options } = this;
+    return [
+      {
+        method: 'bdev_nvme_set_options',
+        params: {
+          ctrlr_loss_timeout_sec: options.ctrlrLossTimeoutSeconds,
+          reconnect_delay_sec: options.reconnectDelaySeconds,
+          fast_io_fail_timeout_sec: options.fastIoFailTimeoutSeconds,
+          keep_alive_timeout_ms: options.keepAliveTimeoutMs,
+          tcp_connect_timeout_ms: options.tcpConnectTimeoutMs,
+        },
+      },
+      ...[...this.controllers.values()].flatMap((controller) =>
+        controller.attachCalls(this.multipath.has(controller) ? 'multipath' : 'failover'),
+      ),
+    ];
   }
 
   async close(): Promise<void> {

@@ -163,8 +163,20 @@ describe('a subsystem', () => {
     [
       'nvmf_subsystem_add_host',
       { nqn: NQN, host: `${HOST}2`, psk: 'k' },
-      -32602,
-      'Invalid parameters',
+      -95,
+      "soft-target does not support parameter 'psk'",
+    ],
+    [
+      'nvmf_subsystem_add_ns',
+      { nqn: NQN, namespace: { bdev_name: 'a', no_auto_visible: true } },
+      -95,
+      "soft-target does not support parameter 'no_auto_visible'",
+    ],
+    [
+      'nvmf_create_subsystem',
+      { nqn: `${NQN}2`, passthrough: true },
+      -95,
+      "soft-target does not support parameter 'passthrough'",
     ],
     ['nvmf_subsystem_remove_host', { nqn: NQN, host: `${HOST}2` }, -32603, 'Internal error'],
     [
@@ -176,6 +188,12 @@ describe('a subsystem', () => {
     [
       'nvmf_subsystem_add_listener',
       { nqn: NQN, listen_address: { ...LISTEN, traddr: '203.0.113.1' } },
+      -32602,
+      'Invalid parameters',
+    ],
+    [
+      'nvmf_subsystem_add_listener',
+      { nqn: NQN, listen_address: { ...LISTEN, traddr: '' } },
       -32602,
       'Invalid parameters',
     ],
@@ -204,6 +222,15 @@ describe('a subsystem', () => {
     // A decoder throws at once, a handler rejects.
     await expect((async () => call(name, params))()).rejects.toMatchObject({ code, message });
   });
+});
+
+test('parameters that only other transports have are passed over', async () => {
+  expect(await call('nvmf_get_targets')).toEqual(['nvmf_tgt']);
+  await call('nvmf_create_subsystem', { nqn: NQN });
+  await call('nvmf_subsystem_add_host', { nqn: NQN, host: HOST, some_transports_own: 1 });
+  expect(await call('nvmf_get_subsystems', { nqn: NQN })).toMatchObject([
+    { hosts: [{ nqn: HOST }] },
+  ]);
 });
 
 describe('a namespace', () => {

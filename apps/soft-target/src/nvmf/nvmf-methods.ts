@@ -1,6 +1,9 @@
 import {
   bool,
   decodeObject,
+  decodeRelaxed,
+  int32,
+  noParams,
   objectOf,
   oneOf,
   opt,
@@ -9,6 +12,7 @@ import {
   uint,
   uint16,
   uint32,
+  unsupported,
   uuid,
   type Decoded,
 } from '../rpc/decode.js';
@@ -31,11 +35,19 @@ import { listenAddressSpec, requireTcpAddress } from './transport-address.js';
 /** The one target of the process; SPDK's nvmf_tgt application names its own so (lib/event/subsystems/nvmf). */
 const TARGET_NAME = 'nvmf_tgt';
 
+type Spec = Parameters<typeof decodeObject>[0];
+
 /** A decoder that takes `tgt_name` as well, and refuses any other target than this one. */
-function ofTarget<S extends Parameters<typeof decodeObject>[0]>(
-  spec: S,
-): (params: JsonObject) => Decoded<S> {
-  const decode = decodeObject(spec);
+function ofTarget<S extends Spec>(spec: S): (params: JsonObject) => Decoded<S> {
+  return withTarget(decodeObject(spec));
+}
+
+/** For the methods that SPDK decodes so, for the sake of parameters that only some transports have. */
+function ofTargetRelaxed<S extends Spec>(spec: S): (params: JsonObject) => Decoded<S> {
+  return withTarget(decodeRelaxed(spec));
+}
+
+function withTarget<T>(decode: (params: JsonObject) => T): (params: JsonObject) => T {
   return ({ tgt_name: name, ...params }) => {
     checkTarget(name);
     return decode(params);
@@ -58,7 +70,8 @@ const namespaceSpec = {
   uuid: opt(uuid),
   ptpl_file: opt(str),
   anagrpid: opt(uint32),
-  no_auto_visible: opt(bool),
+  no_auto_visible: unsupported('no_auto_visible', false),
+  // There is none to hide.
   hide_metadata: opt(bool),
 };
 
@@ -69,6 +82,7 @@ export function nvmfMethods(target: NvmfTarget): MethodTable {
       target.createTransport(params.trtype, transportOptions(params));
       return true;
     }),
+    nvmf_get_targets: method(noParams, () => [TARGET_NAME]),
     nvmf_get_transports: method(ofTarget({ trtype: opt(str) }), ({ trtype }) => {
       const none =
         trtype !== undefined && (trtype.toUpperCase() !== 'TCP' || target.transports.length === 0);
@@ -96,14 +110,12 @@ function subsystemMethods(target: NvmfTarget): MethodTable {
         max_cntlid: opt(uint16),
         max_discard_size_kib: opt(uint),
         max_write_zeroes_size_kib: opt(uint),
-        passthrough: opt(bool),
-        enable_nssr: opt(bool),
+        dmrsl: unsupported('dmrsl', 0),
+        wzsl: unsupported('wzsl', 0),
+        passthrough: unsupported('passthrough', false),
+        enable_nssr: unsupported('enable_nssr', false),
       }),
       (params) => {
-        // SPDK's client always sends these two; there is nothing here to pass commands through to, nor a subsystem reset.
-        if (params.passthrough === true || params.enable_nssr === true) {
-          throw RpcError.invalidParams();
-        }
         target.createSubsystem({
           nqn: params.nqn,
           serial: params.serial_number,
@@ -141,7 +153,7 @@ function subsystemMethods(target: NvmfTarget): MethodTable {
 function namespaceMethods(target: NvmfTarget): MethodTable {
   return {
     nvmf_subsystem_add_ns: method(
-      ofTarget({ nqn: str, namespace: objectOf(namespaceSpec) }),
+      ofTargetRelaxed({ nqn: str, namespace: objectOf(namespaceSpec) }),
       ({ nqn, namespace }) => {
         if (namespace.nguid !== undefined && !isHex(namespace.nguid, 16))
           throw RpcError.invalidParams('Invalid nguid');
@@ -169,11 +181,20 @@ function namespaceMethods(target: NvmfTarget): MethodTable {
 
 function hostMethods(target: NvmfTarget): MethodTable {
   return {
-    // Keys (psk, dhchap_key) are unknown parameters here: a host that should prove itself is not let in unproven.
-    nvmf_subsystem_add_host: method(ofTarget({ nqn: str, host: str }), ({ nqn, host }) => {
-      target.addHost(nqn, host);
-      return true;
-    }),
+    nvmf_subsystem_add_host: method(
+      ofTargetRelaxed({
+        nqn: str,
+        host: str,
+        // A host that should prove itself is not let in unproven.
+        psk: unsupported('psk'),
+        dhchap_key: unsupported('dhchap_key'),
+        dhchap_ctrlr_key: unsupported('dhchap_ctrlr_key'),
+      }),
+      ({ nqn, host }) => {
+        target.addHost(nqn, host);
+        return true;
+      },
+    ),
     nvmf_subsystem_remove_host: method(
       ofTarget({ nqn: str, host: str, timeout_ms: opt(timeoutMs) }),
       async ({ nqn, host, timeout_ms: limitMs = 0 }) => {
@@ -194,11 +215,13 @@ function hostMethods(target: NvmfTarget): MethodTable {
 function listenerMethods(target: NvmfTarget): MethodTable {
   return {
     nvmf_subsystem_add_listener: method(
-      ofTarget({
+      ofTargetRelaxed({
         nqn: str,
         listen_address: objectOf(listenAddressSpec),
         secure_channel: opt(bool),
         ana_state: opt(oneOf(...ANA_STATES)),
+        sock_impl: unsupported('sock_impl', 'posix'),
+        numa_id: opt(int32),
       }),
       async (params) => {
         // There is no TLS: refusing is better than listening in the clear.

@@ -86,7 +86,7 @@ export const ANA_STATE_BY_NAME: Readonly<Record<AnaStateName, AnaState>> = {
   inaccessible: AnaState.inaccessible,
 };
 
-const ANA_STATE_NAMES: ReadonlyMap<AnaState, string> = new Map(
+export const ANA_STATE_NAMES: ReadonlyMap<AnaState, string> = new Map(
   ANA_STATES.map((name) => [ANA_STATE_BY_NAME[name], name]),
 );
 

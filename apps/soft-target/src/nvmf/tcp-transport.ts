@@ -1,4 +1,4 @@
-import { decodeObject, opt, str, uint32, uint16, type Decoded } from '../rpc/decode.js';
+import { decodeRelaxed, opt, str, uint32, uint16, type Decoded } from '../rpc/decode.js';
 import type { JsonObject } from '../rpc/method.js';
 
 /** The options of nvmf_create_transport that mean something here. */
@@ -10,16 +10,8 @@ const transportSpec = {
   max_io_size: opt(uint32),
 };
 
-const decodeKnown = decodeObject(transportSpec);
-
-/** SPDK's decoder is a relaxed one here (each transport has options of its own): others are passed over. */
-export function decodeTransportParams(params: JsonObject): Decoded<typeof transportSpec> {
-  return decodeKnown(
-    Object.fromEntries(
-      Object.entries(params).filter(([name]) => Object.hasOwn(transportSpec, name)),
-    ),
-  );
-}
+/** Each transport of SPDK's has options of its own: those of others are passed over. */
+export const decodeTransportParams = decodeRelaxed(transportSpec);
 
 export interface TcpTransportOptions {
   readonly maxQueueDepth: number;

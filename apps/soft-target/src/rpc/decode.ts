@@ -1,5 +1,5 @@
 import { hasDuplicateName } from './json-parser.js';
-import { ParamsMisfit } from './rpc-error.js';
+import { ParamsMisfit, RpcError } from './rpc-error.js';
 import type { JsonObject } from './method.js';
 
 /** How one parameter is read; `decode` throws ParamsMisfit for a value of another type. */
@@ -112,6 +112,20 @@ export function opt<T>(inner: Field<T>): Field<T | undefined> {
   };
 }
 
+/**
+ * A parameter of SPDK's that this target has nothing behind. It is refused by name, because to pass over it
+ * would promise what does not happen; `harmless` values, such as SPDK's default, are let through.
+ */
+export function unsupported(name: string, ...harmless: readonly unknown[]): Field<undefined> {
+  return {
+    optional: true,
+    decode: (value) => {
+      if (value === undefined || harmless.includes(value)) return undefined;
+      throw RpcError.errno('ENOTSUP', `soft-target does not support parameter '${name}'`);
+    },
+  };
+}
+
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
@@ -134,6 +148,16 @@ export function decodeObject<S extends Spec>(spec: S): (params: JsonObject) => D
       decoded[name] = decode(value);
     }
     return decoded as Decoded<S>;
+  };
+}
+
+/** As spdk_json_decode_object_relaxed: unknown parameters are passed over. */
+export function decodeRelaxed<S extends Spec>(spec: S): (params: JsonObject) => Decoded<S> {
+  const decode = decodeObject(spec);
+  return (params) => {
+    if (hasDuplicateName(params)) throw new ParamsMisfit();
+    const known = Object.entries(params).filter(([name]) => Object.hasOwn(spec, name));
+    return decode(Object.fromEntries(known));
   };
 }
 

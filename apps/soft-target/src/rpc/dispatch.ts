@@ -5,7 +5,7 @@ import { isJsonObject } from './decode.js';
 import { hasDuplicateName } from './json-parser.js';
 import type { JsonObject, MethodTable } from './method.js';
 import { misfitOf, presenceOf } from './param-rules.js';
-import { JsonRpcCode, ParamsMisfit, RpcError } from './rpc-error.js';
+import { AnswerLost, JsonRpcCode, ParamsMisfit, RpcError } from './rpc-error.js';
 
 export interface DispatchDeps {
   readonly methods: MethodTable;
@@ -30,7 +30,7 @@ interface Request {
 
 /**
  * Carries out what one JSON document asks for, and gives the document to answer, if any. A request without an
- * id, or with a null one, is answered when it fails only (lib/jsonrpc/jsonrpc_server.c).
+ * id, or with a null one, is answered when it fails only (lib/jsonrpc/jsonrpc_server.c). Rejects with AnswerLost alone.
  */
 export async function dispatch(value: unknown, deps: DispatchDeps): Promise<string | undefined> {
   if (!Array.isArray(value)) {
@@ -63,6 +63,7 @@ async function answer(value: unknown, deps: DispatchDeps): Promise<Response | un
       ? undefined
       : { jsonrpc: '2.0', id: request.id, result: result ?? null };
   } catch (error) {
+    if (error instanceof AnswerLost) throw error;
     const refusal = refusalOf(error);
     if (refusal !== undefined) {
       deps.log.info('rpc refused', {

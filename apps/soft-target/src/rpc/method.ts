@@ -17,5 +17,11 @@ export function method<Params>(
   return { decode, run: (params) => run(params as Params) };
 }
 
+/** A call as framework_get_config gives it. */
+export interface MethodCall {
+  readonly method: string;
+  readonly params?: JsonObject;
+}
+
 /** Methods of one module by their SPDK names, e.g. `bdev_lvol_create`. */
 export type MethodTable = Readonly<Record<string, RpcMethod<unknown>>>;

@@ -97,7 +97,6 @@ const RULES: readonly (readonly [Presence, number, string, readonly string[]])[]
       ['framework_get_reactors', '`framework_get_reactors` requires no arguments'],
       ['framework_get_scheduler', "'rpc_get_scheduler' requires no arguments"],
       ['framework_get_subsystems', "'framework_get_subsystems' requires no arguments"],
-      ['framework_start_init', 'framework_start_init requires no parameters'],
       ['log_get_flags', 'log_get_flags requires no parameters'],
       ['log_get_level', 'log_get_level requires no parameters'],
       ['log_get_print_level', 'log_get_print_level requires no parameters'],

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { dispatch, parseErrorAnswer, type DispatchDeps } from './dispatch.js';
 import { JsonStreamParser, JsonSyntaxError } from './json-parser.js';
+import { AnswerLost } from './rpc-error.js';
 
 /** SPDK_JSONRPC_RECV_BUF_SIZE (lib/jsonrpc/jsonrpc_internal.h). */
 const MAX_REQUEST_BYTES = 256 * 1024;
@@ -74,11 +75,18 @@ export class RpcConnection {
   }
 
   private run(value: unknown): void {
-    const task = dispatch(value, this.deps).then((answer) => {
-      if (answer !== undefined) this.send(answer);
-      this.running.delete(task);
-      this.start();
-    });
+    const task = dispatch(value, this.deps)
+      .then((answer) => {
+        if (answer !== undefined) this.send(answer);
+      })
+      .catch((error: unknown) => {
+        if (!(error instanceof AnswerLost)) throw error;
+        this.socket.destroy();
+      })
+      .then(() => {
+        this.running.delete(task);
+        this.start();
+      });
     this.running.add(task);
   }
 

@@ -78,3 +78,8 @@ export class ParamsMisfit extends RpcError {
     super(JsonRpcCode.invalidParams, 'Invalid parameters');
   }
 }
+
+/** Thrown by a test's fault: the request is not answered, and its connection is cut. */
+export class AnswerLost extends Error {
+  override readonly name = 'AnswerLost';
+}

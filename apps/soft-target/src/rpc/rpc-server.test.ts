@@ -270,6 +270,17 @@ describe('the socket', () => {
   });
 });
 
+test('a call that never ends does not hold the close up', async () => {
+  const client = await SpdkClient.connect({ socketPath });
+  const call = client.call('wait', { gate: 'never' });
+  call.catch(() => undefined);
+  await eventually(() => expect(gates.has('never')).toBe(true));
+  await server.close(50);
+  await expect(call).rejects.toMatchObject({ kind: 'timeout' });
+  expect(existsSync(socketPath)).toBe(false);
+  server = await startRpcServer({ socketPath, methods, log: silentLog });
+});
+
 /** Node removes the file when a server closes, so the file is moved away under it, as a kill would leave it. */
 async function leaveStaleSocket(path: string): Promise<void> {
   const dying = createServer().listen(`${path}.tmp`);

@@ -45,10 +45,16 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
       // Node removes the socket file itself when the server stops listening.
       const closed = once(server, 'close');
       server.close();
-      const timer = setTimeout(() => {
-        for (const socket of connections.keys()) socket.destroy();
-      }, graceMs);
-      await Promise.all([...connections.values()].map((connection) => connection.finish()));
+      let timer: NodeJS.Timeout | undefined;
+      // A call may wait for days, as for a bdev that never comes; nobody is left to hear its answer.
+      const graceOver = new Promise<void>((resolve) => {
+        timer = setTimeout(() => {
+          for (const socket of connections.keys()) socket.destroy();
+          resolve();
+        }, graceMs);
+      });
+      const finished = [...connections.values()].map((connection) => connection.finish());
+      await Promise.race([Promise.all(finished), graceOver]);
       for (const socket of connections.keys()) socket.destroySoon();
       await closed;
       clearTimeout(timer);

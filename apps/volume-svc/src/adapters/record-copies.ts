@@ -48,8 +48,11 @@ export class RecordCopies {
    * Resolves when at least one member of the in-sync set keeps the record, with the nodes that keep another one that is
    * as new. Rejects with LEG_UNREACHABLE when no member does.
    */
-  async keep(record: VolumeRecord): Promise<readonly Disagreement[]> {
-    const witnesses = new Set(witnessesOf(record));
+  async keep(
+    record: VolumeRecord,
+    newcomers: readonly string[] = [],
+  ): Promise<readonly Disagreement[]> {
+    const witnesses = new Set(witnessesOf(record, newcomers));
     const disagreements: Disagreement[] = [];
     const sent: Promise<void>[] = [];
     for (const node of keepersOf(record)) {

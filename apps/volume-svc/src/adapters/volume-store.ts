@@ -115,11 +115,11 @@ export class VolumeStore {
   /**
    * Resolves when the record is kept beside the replicas as well, so that the loss of the store can't take it back. To be
    * awaited before a change of the in-sync set, or the start of an engine, counts. A node that keeps a newer record than
-   * the store puts the volume in doubt: RECORD_STALE.
+   * the store puts the volume in doubt: VOLUME_IN_DOUBT. `newcomers`: replicas that the change put on record.
    */
-  async confirm(record: VolumeRecord): Promise<void> {
+  async confirm(record: VolumeRecord, newcomers: readonly string[] = []): Promise<void> {
     if (record.inDoubt !== undefined) throw volumeInDoubt(record);
-    for (const { node, held } of await this.copies.keep(record)) {
+    for (const { node, held } of await this.copies.keep(record, newcomers)) {
       if (
         comparePositions(held, positionOf(record)) > 0 &&
         (await this.hasReached(record.id, held))

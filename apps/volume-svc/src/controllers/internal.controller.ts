@@ -41,7 +41,10 @@ export class InternalController {
     const { volumes } = this.service;
     const record = await volumes.change(volume, operation, changes, facts.actor);
     if (changes.some(({ type }) => CHANGES_REPLICAS.has(type)) && record.state !== 'deleting')
-      await volumes.confirm(record);
+      await volumes.confirm(
+        record,
+        changes.flatMap((one) => (one.type === 'put-replica' ? [one.replica.id] : [])),
+      );
     return record;
   }
 

@@ -7,10 +7,14 @@ import {
   ExpandVolumeRequest,
   type OperationAccepted,
   type VolumeRecord,
+  UpdateVolumeRequest,
   VolumeReference,
+  type VolumeSourceRequest,
   type VolumeView,
+  lariatError,
   toPlacementPolicy,
   toVolumeView,
+  withQos,
 } from '@lariat/contracts';
 import { type Json, roundUpToCluster } from '@lariat/kernel';
 import { MessageContext, OnRequest } from '@lariat/messaging';
@@ -20,12 +24,20 @@ import { Ctx, Payload } from '@nestjs/microservices';
 import { VOLUME_SERVICE, type VolumeService } from '../app-tokens.js';
 import {
   assertCanAttach,
+  assertCanClone,
   assertCanDelete,
   assertCanDetach,
   assertCanExpand,
+  assertCanUpdate,
+  findSnapshot,
 } from '../domain/preconditions.js';
 
 const DEFAULT_REPLICAS = 3;
+/** As long as a caller is waited with; the operation goes on after it. */
+const SCALE_TIMEOUT_MS = 10 * 60_000;
+
+const qosOf = ({ qos }: CreateVolumeRequest): Json =>
+  qos === undefined ? null : { ...withQos(undefined, qos) };
 
 @Controller()
 export class VolumeController {
@@ -47,13 +59,50 @@ export class VolumeController {
     @Payload() request: CreateVolumeRequest,
     @Ctx() context: MessageContext,
   ): Promise<VolumeView | OperationAccepted> {
+    const { source } = request;
+    if (source !== undefined) {
+      return this.run('volume.clone', request.wait, context, () =>
+        this.cloneInput(request, source),
+      );
+    }
     return this.run('volume.create', request.wait, context, () => ({
       name: request.name,
-      sizeBytes: roundUpToCluster(request.sizeBytes),
+      // Validated to be there when there is no source.
+      sizeBytes: roundUpToCluster(request.sizeBytes ?? 0),
       replicas: request.replicas ?? DEFAULT_REPLICAS,
       labels: request.labels ?? {},
       placement: { ...toPlacementPolicy(request.placement) },
+      qos: qosOf(request),
     }));
+  }
+
+  /** What the request leaves out is as the source has it. */
+  private async cloneInput(
+    request: CreateVolumeRequest,
+    { volume, snapshot: wanted }: VolumeSourceRequest,
+  ): Promise<Json> {
+    const source = await this.service.volumes.find(volume);
+    const snapshot = wanted === undefined ? null : findSnapshot(source, wanted);
+    // What holds the source now is waited for: a snapshot takes a moment, and the saga tries again.
+    assertCanClone(source, source.operation, snapshot?.id ?? null);
+    const leastBytes = snapshot?.sizeBytes ?? source.sizeBytes;
+    const sizeBytes = roundUpToCluster(request.sizeBytes ?? leastBytes);
+    if (sizeBytes < leastBytes) {
+      throw lariatError(
+        'VOLUME_SHRINK',
+        `A clone can't be smaller than what it is made from: ${leastBytes} bytes.`,
+        { volume: source.id, sizeBytes: leastBytes },
+      );
+    }
+    return {
+      name: request.name,
+      sizeBytes,
+      replicas: request.replicas ?? source.replicaCount,
+      labels: request.labels ?? {},
+      placement: { ...toPlacementPolicy(request.placement ?? source.placement) },
+      qos: qosOf(request),
+      source: { volume: source.id, snapshot: snapshot?.id ?? null },
+    };
   }
 
   @OnRequest('volume.delete')
@@ -102,6 +151,49 @@ export class VolumeController {
     });
   }
 
+  @OnRequest('volume.update')
+  async update(
+    @Payload() request: UpdateVolumeRequest,
+    @Ctx() context: MessageContext,
+  ): Promise<VolumeView | OperationAccepted> {
+    const { qos, replicas } = request;
+    if (qos === undefined && replicas === undefined) {
+      throw lariatError('REQUEST_INVALID', 'The request changes nothing: give qos or replicas.');
+    }
+    const limited =
+      qos === undefined
+        ? undefined
+        : await this.run('volume.update', request.wait, context, async () => {
+            const record = await this.service.volumes.find(request.volume);
+            assertCanUpdate(record, record.operation);
+            return { volume: record.id, qos: { ...withQos(record.qos, qos) } };
+          });
+    return replicas === undefined && limited !== undefined
+      ? limited
+      : this.scale(request, replicas ?? 0, context);
+  }
+
+  /** The number of replicas is replica-svc's work; answered when they are there. */
+  private async scale(
+    request: UpdateVolumeRequest,
+    replicas: number,
+    { facts: { requestId } }: MessageContext,
+  ): Promise<VolumeView | OperationAccepted> {
+    const record = await this.service.volumes.find(request.volume);
+    return this.service.client.request(
+      'internal.volume.scale',
+      {
+        volume: record.id,
+        replicas,
+        ...(request.wait === undefined ? {} : { wait: request.wait }),
+      },
+      {
+        timeoutMs: SCALE_TIMEOUT_MS,
+        ...(requestId === undefined ? {} : { requestId: `${requestId}/replicas` }),
+      },
+    );
+  }
+
   @OnRequest('volume.expand')
   async expand(
     @Payload() request: ExpandVolumeRequest,
@@ -127,6 +219,9 @@ export class VolumeController {
           .filter(({ user }) => user)
           .map(({ name }) => `delete its snapshot '${name}'`),
         ...record.replicas.map(({ id, node }) => `delete its replica ${id} on node '${node}'`),
+        ...(record.clones ?? []).map(
+          ({ name }) => `leave what it shares with its clone '${name}' to that`,
+        ),
       ],
     };
   }

@@ -176,3 +176,48 @@ describe('changes of a volume', () => {
     expect(record.headParent).toBe('a');
   });
 });
+
+describe('clones of a volume', () => {
+  const clone = (volume: string) => ({
+    type: 'put-clone' as const,
+    clone: { volume, name: volume, snapshot: 's', state: 'creating' as const },
+  });
+  const noted = applyVolumeChanges(held, OPERATION, [clone('c1'), clone('c2'), clone('c1')]);
+
+  it('are noted once, under the hold of the operation that makes them', () => {
+    expect(noted.record.clones?.map(({ volume }) => volume)).toEqual(['c2', 'c1']);
+    expect(codeOf(() => applyVolumeChanges(held, 'op-other', [clone('c1')]))).toBe(
+      'COMMAND_FENCED',
+    );
+  });
+
+  it('settle and go whoever holds the volume, twice as well as once', () => {
+    const settled = applyVolumeChanges(noted.record, 'op-clone', [
+      { type: 'settle-clone', volume: 'c1' },
+      { type: 'settle-clone', volume: 'c1' },
+      { type: 'settle-clone', volume: 'unknown' },
+    ]);
+    expect(settled.record.clones?.find(({ volume }) => volume === 'c1')?.state).toBe('ready');
+    const gone = applyVolumeChanges(settled.record, null, [
+      { type: 'drop-clone', volume: 'c1' },
+      { type: 'drop-clone', volume: 'c2' },
+      { type: 'drop-clone', volume: 'c2' },
+    ]);
+    expect(gone.record.clones).toBeUndefined();
+    expect(gone.events.map(({ type }) => type)).toEqual(['clone-dropped', 'clone-dropped']);
+  });
+});
+
+it('keeps the first checksum that was found of a snapshot', () => {
+  const record = newVolumeRecord({
+    operation: OPERATION,
+    snapshots: [{ id: 's', name: 's', sizeBytes: 1, createdAt: '', parent: null, user: true }],
+  });
+  const { record: after, events } = applyVolumeChanges(record, OPERATION, [
+    { type: 'set-checksum', snapshot: 's', sha256: 'a' },
+    { type: 'set-checksum', snapshot: 's', sha256: 'b' },
+    { type: 'set-checksum', snapshot: 'unknown', sha256: 'c' },
+  ]);
+  expect(after.snapshots.map(({ sha256 }) => sha256)).toEqual(['a']);
+  expect(events).toEqual([{ type: 'snapshot-verified', data: { snapshot: 's', sha256: 'a' } }]);
+});

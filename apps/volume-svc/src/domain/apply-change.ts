@@ -1,4 +1,5 @@
 import {
+  type CloneRecord,
   type ReplicaRecord,
   ReplicaMode,
   ReplicaState,
@@ -93,6 +94,8 @@ function assertMayChange(
     if (record.operation === null || record.operation === change.operation) return;
     throw operationInProgress(record);
   }
+  // What has become of a clone is true whoever holds its source.
+  if (change.type === 'settle-clone' || change.type === 'drop-clone') return;
   // A release that was made before and is sent again.
   if (change.type === 'release' && record.operation !== change.operation) return;
   if (operation === null || record.operation !== operation) {
@@ -143,10 +146,29 @@ function applyOne(record: VolumeRecord, change: VolumeChange): VolumeRecord {
         snapshots: [...record.snapshots, change.snapshot],
         headParent: change.snapshot.id,
       };
+    case 'set-checksum':
+      return setChecksum(record, change.snapshot, change.sha256);
     case 'drop-snapshot':
       return dropSnapshot(record, change.snapshot);
     case 'revert':
       return { ...record, headParent: change.snapshot };
+    case 'set-replica-count':
+      return record.replicaCount === change.replicas
+        ? record
+        : { ...record, replicaCount: change.replicas };
+    case 'set-qos':
+      return { ...record, qos: change.qos };
+    case 'put-clone':
+      return withClones(record, [
+        ...(record.clones ?? []).filter(({ volume }) => volume !== change.clone.volume),
+        change.clone,
+      ]);
+    case 'settle-clone':
+      return settleClone(record, change.volume);
+    case 'drop-clone': {
+      const others = (record.clones ?? []).filter(({ volume }) => volume !== change.volume);
+      return others.length === (record.clones ?? []).length ? record : withClones(record, others);
+    }
     case 'raise-epoch':
       return change.epoch > record.epoch ? { ...record, epoch: change.epoch } : record;
     case 'set-attachment':
@@ -257,6 +279,32 @@ function dropSnapshot(record: VolumeRecord, id: string): VolumeRecord {
   };
 }
 
+/** The first one stands: a snapshot's content never changes. */
+function setChecksum(record: VolumeRecord, id: string, sha256: string): VolumeRecord {
+  const found = record.snapshots.find((snapshot) => snapshot.id === id);
+  if (found === undefined || found.sha256 !== undefined) return record;
+  const snapshots = record.snapshots.map((snapshot) =>
+    snapshot === found ? { ...snapshot, sha256 } : snapshot,
+  );
+  return { ...record, snapshots };
+}
+
+function withClones(
+  { clones: _before, ...record }: VolumeRecord,
+  clones: readonly CloneRecord[],
+): VolumeRecord {
+  return clones.length === 0 ? record : { ...record, clones };
+}
+
+function settleClone(record: VolumeRecord, volume: string): VolumeRecord {
+  const { clones = [] } = record;
+  if (!clones.some((clone) => clone.volume === volume && clone.state === 'creating')) return record;
+  const settled = clones.map((clone): CloneRecord =>
+    clone.volume === volume ? { ...clone, state: 'ready' } : clone,
+  );
+  return withClones(record, settled);
+}
+
 /** Invariant 5: the last healthy replica is never faulted or dropped by the way. */
 function lastReplica(record: VolumeRecord, id: string): Error {
   return lariatError(
@@ -300,6 +348,11 @@ function describe(
         type: 'snapshot-created',
         data: { snapshot: change.snapshot.id, name: change.snapshot.name },
       };
+    case 'set-checksum':
+      return {
+        type: 'snapshot-verified',
+        data: { snapshot: change.snapshot, sha256: change.sha256 },
+      };
     case 'drop-snapshot':
       return { type: 'snapshot-deleted', data: { snapshot: change.snapshot } };
     case 'revert':
@@ -309,6 +362,21 @@ function describe(
     case 'raise-epoch':
     case 'set-attachment':
     case 'set-clean':
+    case 'settle-clone':
       return undefined;
+    case 'set-replica-count':
+      return {
+        type: 'replica-count-changed',
+        data: { from: before.replicaCount, replicas: after.replicaCount },
+      };
+    case 'set-qos':
+      return { type: 'qos-changed', data: { ...change.qos } };
+    case 'put-clone':
+      return {
+        type: 'clone-begun',
+        data: { clone: change.clone.volume, name: change.clone.name },
+      };
+    case 'drop-clone':
+      return { type: 'clone-dropped', data: { clone: change.volume } };
   }
 }

@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import {
   MAX_SNAPSHOTS,
   assertCanAttach,
+  assertCanClone,
   assertCanDelete,
   assertCanDeleteSnapshot,
   assertCanDetach,
@@ -36,6 +37,14 @@ const snapshot = (id: string, parent: string | null) => ({
   parent,
   user: true,
 });
+const cloned = newVolumeRecord({
+  snapshots: [snapshot('a', null)],
+  headParent: 'a',
+  clones: [{ volume: 'vol-c', name: 'copy', snapshot: 'a', state: 'ready' }],
+});
+const cloning = newVolumeRecord({
+  clones: [{ volume: 'vol-c', name: 'copy', snapshot: 'a', state: 'creating' }],
+});
 const forked = newVolumeRecord({
   snapshots: [snapshot('a', null), snapshot('b', 'a')],
   headParent: 'a',
@@ -57,7 +66,8 @@ it.each([
   ['accepted', () => assertCanAttach(free, null, { node: 'n1', force: false })],
   ['VOLUME_NOT_ATTACHED', () => assertCanDetach(free, null)],
   ['accepted', () => assertCanDetach(attached, null)],
-  ['VOLUME_ATTACHED', () => assertCanExpand(attached, null, 2 ** 30)],
+  ['accepted', () => assertCanExpand(attached, null, 2 ** 30)],
+  ['VOLUME_FAULTED', () => assertCanExpand(faulted, null, 2 ** 30)],
   ['VOLUME_SHRINK', () => assertCanExpand(free, null, 1)],
   ['accepted', () => assertCanExpand(free, null, 2 ** 30)],
   ['SNAPSHOT_NAME_TAKEN', () => assertCanSnapshot(forked, null, null, 'a')],
@@ -74,6 +84,16 @@ it.each([
   ['VOLUME_FAULTED', () => assertCanSnapshot(faulted, null, null, 'x')],
   ['SNAPSHOT_IN_USE', () => assertCanDeleteSnapshot(forked, null, snapshot('a', null))],
   ['accepted', () => assertCanDeleteSnapshot(forked, null, snapshot('b', 'a'))],
+  ['SNAPSHOT_IN_USE', () => assertCanDeleteSnapshot(cloned, null, snapshot('a', null))],
+  ['accepted', () => assertCanDelete(cloned, null)],
+  ['CLONE_IN_PROGRESS', () => assertCanDelete(cloning, null)],
+  ['accepted', () => assertCanClone(free, null, null)],
+  ['accepted', () => assertCanClone(attached, null, null)],
+  ['accepted', () => assertCanClone(forked, null, 'a')],
+  ['SNAPSHOT_NOT_FOUND', () => assertCanClone(free, null, 'a')],
+  ['OPERATION_IN_PROGRESS', () => assertCanClone(busy, null, null)],
+  ['VOLUME_FAULTED', () => assertCanClone(faulted, null, null)],
+  ['VOLUME_BUSY', () => assertCanClone(newVolumeRecord({ state: 'deleting' }), null, null)],
   ['VOLUME_ATTACHED', () => assertCanRevert(attached, null)],
   ['accepted', () => assertCanRevert(free, null)],
   ['SNAPSHOT_NOT_FOUND', () => findSnapshot(forked, 'z')],

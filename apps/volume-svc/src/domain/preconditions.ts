@@ -1,10 +1,11 @@
 import {
+  type CloneRecord,
   type SnapshotRecord,
   type VolumeRecord,
   lariatError,
   robustnessOf,
 } from '@lariat/contracts';
-import { operationInProgress } from './apply-change.js';
+import { operationInProgress, volumeInDoubt } from './apply-change.js';
 
 /** A snapshot chain longer than this makes reads slow and rebuilds long. */
 export const MAX_SNAPSHOTS = 250;
@@ -18,6 +19,52 @@ function assertNotClaimed(record: VolumeRecord, operation: string | null): void 
 export function assertCanDelete(record: VolumeRecord, operation: string | null): void {
   assertNotClaimed(record, operation);
   if (record.attachment !== null) throw attached(record, 'deleted');
+  const begun = (record.clones ?? []).filter(({ state }) => state === 'creating');
+  if (begun.length > 0) {
+    throw lariatError(
+      'CLONE_IN_PROGRESS',
+      `Volume '${record.name}' is being cloned to ${namesOf(begun)}: wait until that is done; deleting it is safe then.`,
+      { volume: record.id, clones: begun.map(({ volume }) => volume) },
+    );
+  }
+}
+
+const namesOf = (clones: readonly CloneRecord[]): string =>
+  clones.map(({ name }) => `'${name}'`).join(', ');
+
+/** Whether a clone may be made of the volume: of the snapshot, or (null) of what it holds now. */
+export function assertCanClone(
+  record: VolumeRecord,
+  operation: string | null,
+  snapshot: string | null,
+): void {
+  assertNotClaimed(record, operation);
+  if (snapshot !== null) findSnapshot(record, snapshot);
+  if (record.state !== 'attached' && record.state !== 'detached') {
+    throw lariatError(
+      'VOLUME_BUSY',
+      `Volume '${record.name}' is ${record.state}: clone it when it is attached or detached.`,
+      { volume: record.id, state: record.state },
+    );
+  }
+  assertHealthyReplica(record, 'to clone');
+  if (snapshot === null) assertRoomForSnapshot(record);
+}
+
+function assertHealthyReplica(record: VolumeRecord, what: string): void {
+  if (robustnessOf(record) !== 'faulted') return;
+  throw lariatError('VOLUME_FAULTED', `Volume '${record.name}' has no healthy replica ${what}.`, {
+    volume: record.id,
+  });
+}
+
+function assertRoomForSnapshot(record: VolumeRecord): void {
+  if (record.snapshots.length < MAX_SNAPSHOTS) return;
+  throw lariatError(
+    'SNAPSHOT_LIMIT',
+    `Volume '${record.name}' has ${MAX_SNAPSHOTS} snapshots; delete some first.`,
+    { volume: record.id },
+  );
 }
 
 export function assertCanAttach(
@@ -45,6 +92,7 @@ export function assertCanAttach(
       );
     }
   }
+  if (record.inDoubt !== undefined) throw volumeInDoubt(record);
   if (robustnessOf(record) === 'faulted') {
     throw lariatError(
       'VOLUME_FAULTED',
@@ -69,7 +117,6 @@ export function assertCanExpand(
   sizeBytes: number,
 ): void {
   assertNotClaimed(record, operation);
-  if (record.attachment !== null) throw attached(record, 'expanded');
   if (sizeBytes < record.sizeBytes) {
     throw lariatError(
       'VOLUME_SHRINK',
@@ -77,6 +124,17 @@ export function assertCanExpand(
       { volume: record.id, sizeBytes: record.sizeBytes },
     );
   }
+  assertHealthyReplica(record, 'that could grow');
+}
+
+export function assertCanUpdate(record: VolumeRecord, operation: string | null): void {
+  assertNotClaimed(record, operation);
+  if (record.state === 'attached' || record.state === 'detached') return;
+  throw lariatError(
+    'VOLUME_BUSY',
+    `Volume '${record.name}' is ${record.state}: change it when it is attached or detached.`,
+    { volume: record.id, state: record.state },
+  );
 }
 
 export function assertCanSnapshot(
@@ -96,24 +154,8 @@ export function assertCanSnapshot(
       },
     );
   }
-  if (record.snapshots.length >= MAX_SNAPSHOTS) {
-    throw lariatError(
-      'SNAPSHOT_LIMIT',
-      `Volume '${record.name}' has ${MAX_SNAPSHOTS} snapshots; delete some first.`,
-      {
-        volume: record.id,
-      },
-    );
-  }
-  if (robustnessOf(record) === 'faulted') {
-    throw lariatError(
-      'VOLUME_FAULTED',
-      `Volume '${record.name}' has no healthy replica to take a snapshot of.`,
-      {
-        volume: record.id,
-      },
-    );
-  }
+  assertRoomForSnapshot(record);
+  assertHealthyReplica(record, 'to take a snapshot of');
 }
 
 export function assertCanDeleteSnapshot(
@@ -122,6 +164,14 @@ export function assertCanDeleteSnapshot(
   snapshot: SnapshotRecord,
 ): void {
   assertNotClaimed(record, operation);
+  const clones = (record.clones ?? []).filter((clone) => clone.snapshot === snapshot.id);
+  if (clones.length > 0) {
+    throw lariatError(
+      'SNAPSHOT_IN_USE',
+      `Snapshot '${snapshot.name}' is what ${clones.length} volume(s) were cloned from and still share: ${namesOf(clones)}. Delete those first.`,
+      { volume: record.id, snapshot: snapshot.id, clones: clones.map(({ volume }) => volume) },
+    );
+  }
   const children = childrenOf(record, snapshot.id);
   if (children.length > 1) {
     throw lariatError(

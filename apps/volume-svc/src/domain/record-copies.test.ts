@@ -26,6 +26,10 @@ describe('copies of a record', () => {
     });
     expect(keepersOf(record)).toEqual(['n1', 'n2', 'n3', 'n4']);
     expect(witnessesOf(record)).toEqual(['n1']);
+    const three = newVolumeRecord({});
+    // Who is put on record by the change is unknown to whoever has missed it.
+    expect(witnessesOf(three, ['r3'])).toEqual(['n1', 'n2']);
+    expect(witnessesOf(three, ['r1', 'r2', 'r3'])).toEqual(['n1', 'n2', 'n3']);
   });
 
   it.each<[string, Partial<VolumeRecord>, boolean]>([

@@ -8,11 +8,16 @@ export function keepersOf(record: VolumeRecord): readonly string[] {
 
 /**
  * The nodes of the in-sync set. One of them must keep a change of the set before it counts: a recovery that has heard
- * every replica that was or was becoming a member then knows of the newest record (docs/adr/0012).
+ * every replica that was or was becoming a member then knows of the newest record (docs/adr/0016). Not one of those
+ * that the change itself puts on record: who only knows the record before would not ask them.
  */
-export function witnessesOf(record: VolumeRecord): readonly string[] {
+export function witnessesOf(
+  record: VolumeRecord,
+  newcomers: readonly string[] = [],
+): readonly string[] {
   const members = record.replicas.filter(({ mode }) => mode === ReplicaMode.rw);
-  return [...new Set(members.map(({ node }) => node))];
+  const old = members.filter(({ id }) => !newcomers.includes(id));
+  return [...new Set((old.length === 0 ? members : old).map(({ node }) => node))];
 }
 
 /** Whether the copies should follow a change at once. What only an operation needs while it runs is left out. */

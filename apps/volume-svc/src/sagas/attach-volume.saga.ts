@@ -4,6 +4,7 @@ import {
   type NodeView,
   type NvmfEndpoint,
   type VolumeChange,
+  type VolumeQos,
   type VolumeRecord,
   engineHostNqn,
   lariatError,
@@ -21,11 +22,13 @@ import {
 import { chooseLegs } from '../domain/choose-legs.js';
 import { inSyncOf } from '../domain/apply-change.js';
 import { assertCanAttach } from '../domain/preconditions.js';
+import { judgeStop } from '../domain/stop-verdict.js';
 import {
   type OnVolume,
   type SagaDeps,
   changeVolume,
   claimStep,
+  faultMissed,
   finishStep,
   volumeResult,
 } from './saga-deps.js';
@@ -48,6 +51,7 @@ interface AttachVolumeMemory {
   readonly legs: readonly EngineLeg[];
   readonly engine: NvmfEndpoint;
   readonly endpoint: string;
+  readonly qos: VolumeQos | null;
 }
 
 type Context = StepContext<AttachVolumeInput, AttachVolumeMemory>;
@@ -69,7 +73,7 @@ export function attachVolumeSaga(
     subjectOf: (input) => `volume/${input.volume}`,
     steps: [
       claim(deps),
-      evict(),
+      evict(deps),
       exportLegs(deps),
       startEngine(deps),
       startFrontend(),
@@ -112,6 +116,7 @@ function claim(deps: SagaDeps): Step {
         epoch: record.epoch,
         sizeBytes: record.sizeBytes,
         uuid: record.uuid,
+        qos: record.qos ?? null,
         wasClean: record.clean,
         replicas: record.replicas
           .filter(({ mode }) => mode === 'RW')
@@ -166,7 +171,7 @@ async function assertNodeReady({ client, input }: Context): Promise<NodeView> {
  * Asks the node that held the volume to stop: what it answers is in the volume then, and every leg is as good as the
  * others. Without an answer it may go on writing until its legs no longer admit it.
  */
-function evict(): Step {
+function evict(deps: SagaDeps): Step {
   return {
     name: 'evict',
     waitsFor: (_input, { seizedFrom }) =>
@@ -181,22 +186,25 @@ function evict(): Step {
       const { volume } = context.input;
       // Under the new epoch: a command of the old one that is still on its way is refused after it.
       const input = { volume, epoch };
-      const stops = [
-        ['frontend.stop', 'frontend'],
-        ['engine.stop', 'engine'],
-      ] as const;
-      for (const [command, key] of stops) {
-        const outcome = await attempt(context, seizedFrom, command, input, key, EVICT_TIMEOUT_MS);
-        if (!outcome.ok) {
-          context.log.warn('seized without its engine’s help', {
-            volume,
-            from: seizedFrom,
-            error: outcome.error.message,
-          });
-          return;
-        }
+      const stop = <Name extends 'frontend.stop' | 'engine.stop'>(name: Name) =>
+        attempt<Name>(context, seizedFrom, name, input, name, EVICT_TIMEOUT_MS);
+      const frontend = await stop('frontend.stop');
+      const engine = frontend.ok ? await stop('engine.stop') : frontend;
+      if (!engine.ok) {
+        context.log.warn('seized without its engine’s help', {
+          volume,
+          from: seizedFrom,
+          error: engine.error.message,
+        });
+        return;
       }
-      return { wasClean: true, seizedFrom: null };
+      let clean = false;
+      await changeVolume(deps, context, (record) => {
+        const verdict = judgeStop(record, engine.output.inStep);
+        clean = verdict.clean;
+        return faultMissed(deps, verdict);
+      });
+      return { wasClean: clean, seizedFrom: null };
     },
   };
 }
@@ -335,8 +343,9 @@ function startEngine(deps: SagaDeps): Step {
     retry: RETRY_BRIEFLY,
     run: async (context) => {
       const { volume, node } = context.input;
-      const { uuid = '', epoch = 0, sizeBytes = 0, legs = [] } = context.memory;
-      const input = { volume, uuid, epoch, sizeBytes, legs };
+      const { uuid = '', epoch = 0, sizeBytes = 0, legs = [], qos = null } = context.memory;
+      const limits = qos === null ? {} : { qos };
+      const input = { volume, uuid, epoch, sizeBytes, legs, ...limits };
       const started = await context.command(node, 'engine.start', input, { key: volume });
       // On record before the first write can be acknowledged without them (invariant 4): no host is let in yet.
       const changed = await changeVolume(deps, context, faults(deps, started.lost));

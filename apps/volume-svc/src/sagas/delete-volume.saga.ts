@@ -1,4 +1,4 @@
-import { type VolumeView, hasCode, toVolumeView } from '@lariat/contracts';
+import { type VolumeChange, type VolumeView, hasCode, toVolumeView } from '@lariat/contracts';
 import type { Json } from '@lariat/kernel';
 import { COMMAND_TIMEOUT_MS, RETRY_UNTIL_DONE, type SagaDefinition, cleanUp } from '@lariat/saga';
 import { assertCanDelete } from '../domain/preconditions.js';
@@ -9,6 +9,8 @@ interface DeleteVolumeMemory {
   /** What it was, for the answer. */
   readonly deleted: VolumeView;
   readonly replicas: readonly { readonly id: string; readonly node: string }[];
+  /** The volume that it was cloned from. */
+  readonly source: string | null;
 }
 
 export function deleteVolumeSaga(deps: SagaDeps): SagaDefinition<OnVolume, DeleteVolumeMemory> {
@@ -28,6 +30,7 @@ export function deleteVolumeSaga(deps: SagaDeps): SagaDefinition<OnVolume, Delet
             name: record.name,
             deleted: toVolumeView(record),
             replicas: record.replicas.map(({ id, node }) => ({ id, node })),
+            source: record.source?.volume ?? null,
           }),
         },
       ),
@@ -51,17 +54,22 @@ export function deleteVolumeSaga(deps: SagaDeps): SagaDefinition<OnVolume, Delet
         waitsFor: 'the records to be removed',
         timeoutMs: COMMAND_TIMEOUT_MS,
         retry: RETRY_UNTIL_DONE,
-        run: async ({ input, memory, client, actor }) => {
+        run: async ({ operation, input, memory, client, actor }) => {
+          const unlink: VolumeChange = { type: 'drop-clone', volume: input.volume };
+          if (memory.source != null)
+            await volumes.change(memory.source, operation, [unlink], actor).catch(isGone);
           await client.request('internal.placement.release', {
             replicas: (memory.replicas ?? []).map(({ id }) => id),
           });
           if (memory.name !== undefined) await volumes.names.release(memory.name, input.volume);
-          await volumes.remove(input.volume, 'deleted', actor).catch((error: unknown) => {
-            if (!hasCode(error, 'VOLUME_NOT_FOUND')) throw error;
-          });
+          await volumes.remove(input.volume, 'deleted', actor).catch(isGone);
         },
       },
     ],
     result: (_input, { deleted }) => (deleted ?? null) as Json,
   };
+}
+
+function isGone(error: unknown): void {
+  if (!hasCode(error, 'VOLUME_NOT_FOUND')) throw error;
 }

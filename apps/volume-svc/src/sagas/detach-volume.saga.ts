@@ -9,14 +9,22 @@ import {
   cleanUp,
 } from '@lariat/saga';
 import { assertCanDetach } from '../domain/preconditions.js';
-import { type OnVolume, type SagaDeps, claimStep, finishStep, volumeResult } from './saga-deps.js';
+import { judgeStop } from '../domain/stop-verdict.js';
+import {
+  type OnVolume,
+  type SagaDeps,
+  claimStep,
+  faultMissed,
+  finishStep,
+  volumeResult,
+} from './saga-deps.js';
 
 interface DetachVolumeMemory {
   readonly epoch: number;
   readonly node: string;
   readonly replicas: readonly { readonly id: string; readonly node: string }[];
-  /** True when the engine is known to have stopped with nothing in flight. */
-  readonly clean: boolean;
+  /** Replicas that had every write when the engine ended; null when that is not known. */
+  readonly inStep: readonly string[] | null;
 }
 
 type Step = SagaStep<OnVolume, DetachVolumeMemory>;
@@ -44,11 +52,15 @@ export function detachVolumeSaga(deps: SagaDeps): SagaDefinition<OnVolume, Detac
       stopFrontend,
       stopEngine,
       unexportLegs,
-      finishStep<OnVolume, DetachVolumeMemory>(deps, (_record, { memory }) => [
-        { type: 'set-attachment', attachment: null },
-        { type: 'set-clean', clean: memory.clean ?? false },
-        { type: 'transition', event: 'detached' },
-      ]),
+      finishStep<OnVolume, DetachVolumeMemory>(deps, (record, { memory }) => {
+        const verdict = judgeStop(record, memory.inStep ?? null);
+        return [
+          ...faultMissed(deps, verdict),
+          { type: 'set-attachment', attachment: null },
+          { type: 'set-clean', clean: verdict.clean },
+          { type: 'transition', event: 'detached' },
+        ];
+      }),
     ],
     result: volumeResult,
   };
@@ -76,9 +88,9 @@ const stopEngine: Step = {
     const { node = '', epoch = 0 } = context.memory;
     const { volume } = context.input;
     const outcome = await attempt(context, node, 'engine.stop', { volume, epoch }, volume);
-    if (outcome.ok) return { clean: true };
+    if (outcome.ok) return { inStep: outcome.output.inStep };
     if (isUnanswered(outcome.error) && (await isDeclaredGone(context, node)))
-      return { clean: false };
+      return { inStep: null };
     throw outcome.error;
   },
 };

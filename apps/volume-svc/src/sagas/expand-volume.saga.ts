@@ -1,19 +1,28 @@
-import { COMMAND_TIMEOUT_MS, RETRY_BRIEFLY, type SagaDefinition, cleanUp } from '@lariat/saga';
+import {
+  COMMAND_TIMEOUT_MS,
+  RETRY_BRIEFLY,
+  RETRY_UNTIL_KNOWN,
+  type SagaDefinition,
+  attemptWhileLive,
+  cleanUp,
+} from '@lariat/saga';
+import { isRetryable } from '@lariat/kernel';
 import { assertCanExpand } from '../domain/preconditions.js';
-import { type OnVolume, type SagaDeps, claimStep, finishStep, volumeResult } from './saga-deps.js';
-
-export interface ExpandVolumeInput extends OnVolume {
-  readonly sizeBytes: number;
-}
-
-interface ExpandVolumeMemory {
-  readonly fromBytes: number;
-  readonly replicas: readonly { readonly id: string; readonly node: string }[];
-}
+import {
+  type ExpandContext,
+  type ExpandVolumeInput,
+  type ExpandVolumeMemory,
+  growDetached,
+  growUnderEngine,
+} from './expand-replicas.js';
+import { type SagaDeps, claimStep, finishStep, volumeResult } from './saga-deps.js';
 
 /** An undo may find a node that does not answer; it asks once more whether the node is gone. */
 const UNDO_COMMAND_TIMEOUT_MS = 5_000;
+/** Asked for this often, a second apart at most; what is larger by then is shown by the next attach. */
+const ENGINE_ATTEMPTS = 20;
 
+/** Makes a volume larger; an attached one while it is in use. */
 export function expandVolumeSaga(
   deps: SagaDeps,
 ): SagaDefinition<ExpandVolumeInput, ExpandVolumeMemory> {
@@ -30,6 +39,10 @@ export function expandVolumeSaga(
         {
           remember: (record) => ({
             fromBytes: record.sizeBytes,
+            engine:
+              record.attachment === null
+                ? null
+                : { node: record.attachment.node, epoch: record.attachment.epoch },
             replicas: record.replicas
               .filter(({ mode }) => mode === 'RW')
               .map(({ id, node }) => ({ id, node })),
@@ -60,28 +73,19 @@ export function expandVolumeSaga(
         waitsFor: (_input, memory) =>
           `replicas on ${(memory.replicas ?? []).map(({ node }) => node).join(', ')}`,
         timeoutMs: 2 * COMMAND_TIMEOUT_MS,
-        retry: RETRY_BRIEFLY,
+        // Under an engine nothing is shrunk again: what a node has done must be known before the step ends.
+        retry: RETRY_UNTIL_KNOWN,
         run: async (context) => {
-          const { volume, sizeBytes } = context.input;
-          const results = await Promise.allSettled(
-            (context.memory.replicas ?? []).map(({ id, node }) =>
-              context.command(
-                node,
-                'replica.resize',
-                { replica: id, volume, sizeBytes },
-                { key: id },
-              ),
-            ),
-          );
-          // Only when all have answered: nothing may grow behind the undo's back.
-          const failed = results.find((result) => result.status === 'rejected');
-          if (failed !== undefined) throw failed.reason;
+          if ((context.memory.engine ?? null) === null) await growDetached(context);
+          else await growUnderEngine(deps, context);
         },
         // All replicas grow or none: one that stayed larger could fill space that is promised to others. The agent
-        // takes back only what this very operation has grown, so no byte of a user can be beyond.
+        // takes back only what this very operation has grown, so no byte of a user can be beyond. Under an engine
+        // the step fails only when no replica has grown.
         undo: async (context) => {
           const { volume } = context.input;
-          const { replicas = [], fromBytes = 0 } = context.memory;
+          const { replicas = [], fromBytes = 0, engine = null } = context.memory;
+          if (engine !== null) return;
           await Promise.all(
             replicas.map(({ id, node }) =>
               cleanUp(
@@ -96,10 +100,35 @@ export function expandVolumeSaga(
           );
         },
       },
+      {
+        name: 'resize-engine',
+        waitsFor: (_input, { engine }) =>
+          engine == null ? 'nothing' : `the engine on ${engine.node} to show the new size`,
+        timeoutMs: 2 * COMMAND_TIMEOUT_MS,
+        retry: { attempts: ENGINE_ATTEMPTS + 1, backoff: RETRY_BRIEFLY.backoff },
+        run: showToHosts,
+      },
       finishStep<ExpandVolumeInput, ExpandVolumeMemory>(deps, (_record, { input }) => [
         { type: 'resize', sizeBytes: input.sizeBytes },
       ]),
     ],
     result: volumeResult,
   };
+}
+
+/** Behind the point of no return: what keeps an engine from showing the size must not keep it from the record. */
+async function showToHosts(context: ExpandContext): Promise<void> {
+  const { engine = null } = context.memory;
+  const { volume, sizeBytes } = context.input;
+  if (engine === null) return;
+  const input = { volume, epoch: engine.epoch, sizeBytes };
+  const outcome = await attemptWhileLive(context, engine.node, 'engine.resize', input, volume);
+  if (outcome.ok) return;
+  const isLastTry = context.attempt >= ENGINE_ATTEMPTS;
+  if (!isLastTry && isRetryable(outcome.error.kind)) throw outcome.error;
+  context.log.warn('the new size shows at the next attach', {
+    volume,
+    node: engine.node,
+    error: outcome.error.message,
+  });
 }

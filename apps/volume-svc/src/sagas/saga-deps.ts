@@ -7,6 +7,7 @@ import {
 } from '@lariat/contracts';
 import type { Clock, Json } from '@lariat/kernel';
 import { RETRY_BRIEFLY, RETRY_UNTIL_DONE, type SagaStep, type StepContext } from '@lariat/saga';
+import type { StopVerdict } from '../domain/stop-verdict.js';
 import type { VolumeStore } from '../adapters/volume-store.js';
 
 export interface SagaDeps {
@@ -93,6 +94,17 @@ export function finishStep<Input extends OnVolume, Memory>(
       return rememberVolume<Memory>(record);
     },
   };
+}
+
+/** Takes out of the in-sync set what an engine has ended without. */
+export function faultMissed({ clock }: SagaDeps, { lost }: StopVerdict): readonly VolumeChange[] {
+  const reason = 'the engine ended without it';
+  return lost.map((replica) => ({
+    type: 'fault-replica',
+    replica,
+    reason,
+    atMs: clock.nowMs(),
+  }));
 }
 
 /** The volume as the operation leaves it, kept in the journal beside what the steps remember. */

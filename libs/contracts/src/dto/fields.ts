@@ -122,3 +122,16 @@ export const IsTags = (name: string): PropertyDecorator =>
       value.every((tag) => typeof tag === 'string' && TAG.test(tag)),
     message: `${name} must be a list of at most ${MAX_TAGS} tags: 1 to 63 letters, digits and '.', '_', '/', '-', starting and ending with a letter or digit.`,
   });
+
+/** More than any device does; in MiB it is 953 TiB a second, which an SPDK limit still counts in bytes. */
+const MAX_RATE_LIMIT = 1_000_000_000;
+
+/** I/Os or MiB a second. */
+export const IsRateLimit = (name: string): PropertyDecorator =>
+  field({
+    name: 'isRateLimit',
+    code: 'REQUEST_INVALID',
+    accepts: (value) =>
+      Number.isInteger(value) && Number(value) >= 1 && Number(value) <= MAX_RATE_LIMIT,
+    message: `${name} must be a whole number from 1 to ${MAX_RATE_LIMIT}, or null for no limit.`,
+  });

@@ -14,7 +14,7 @@ import {
 } from 'class-validator';
 import type { KeptNode } from '../node.js';
 import type { VolumeChange, VolumeChangeType } from '../volume-change.js';
-import { IsLabels, IsReference, IsVolumeSize } from './fields.js';
+import { IsLabels, IsReference, IsReplicaCount, IsVolumeSize } from './fields.js';
 import { PlacementPolicyRequest } from './placement.dto.js';
 
 /** Requests between Lariat's own parts, below `lariat.v1.internal.`; not part of the API. */
@@ -130,6 +130,8 @@ const CHANGE_TYPES: readonly VolumeChangeType[] = [
   'raise-epoch',
   'set-attachment',
   'set-clean',
+  'set-replica-count',
+  'set-checksum',
 ];
 
 const isVolumeChange = (value: unknown): boolean =>
@@ -161,6 +163,18 @@ export class ChangeVolumeRecordRequest {
   changes!: VolumeChange[];
 }
 
+export class ScaleVolumeRequest {
+  @IsReference('volume')
+  volume!: string;
+
+  @IsReplicaCount()
+  replicas!: number;
+
+  @IsOptional()
+  @IsBoolean()
+  wait?: boolean;
+}
+
 export class ReserveRequest {
   @IsReference('volume')
   volume!: string;
@@ -183,6 +197,12 @@ export class ReserveRequest {
   @ValidateNested()
   @Type(() => PlacementPolicyRequest)
   placement?: PlacementPolicyRequest;
+
+  /** Taken before others that are as good: a clone costs nothing where its source is. */
+  @IsOptional()
+  @IsArray()
+  @IsString({ each: true })
+  preferDisks?: string[];
 }
 
 export class ReserveGrowthRequest {

@@ -1,5 +1,5 @@
 import { Type } from 'class-transformer';
-import { IsBoolean, IsObject, IsOptional, ValidateNested } from 'class-validator';
+import { IsBoolean, IsObject, IsOptional, ValidateIf, ValidateNested } from 'class-validator';
 import type { Frontend } from '../volume.js';
 import {
   IsFrontend,
@@ -10,6 +10,7 @@ import {
   IsVolumeSize,
 } from './fields.js';
 import { PlacementPolicyRequest } from './placement.dto.js';
+import { VolumeQosRequest } from './qos.dto.js';
 
 /** Part of every mutating request. */
 export class MutatingRequest {
@@ -19,12 +20,30 @@ export class MutatingRequest {
   wait?: boolean;
 }
 
+/** What a new volume's content is taken from: a snapshot, or the volume as it is now. */
+export class VolumeSourceRequest {
+  @IsReference('source.volume')
+  volume!: string;
+
+  @IsOptional()
+  @IsReference('source.snapshot')
+  snapshot?: string;
+}
+
 export class CreateVolumeRequest extends MutatingRequest {
   @IsNewName('name')
   name!: string;
 
+  /** May be left out with a source: as large as that. */
+  @ValidateIf((request: CreateVolumeRequest) => request.source == null || request.sizeBytes != null)
   @IsVolumeSize()
-  sizeBytes!: number;
+  sizeBytes?: number;
+
+  @IsOptional()
+  @IsObject({ message: 'source must be an object.' })
+  @ValidateNested()
+  @Type(() => VolumeSourceRequest)
+  source?: VolumeSourceRequest;
 
   @IsOptional()
   @IsReplicaCount()
@@ -39,6 +58,12 @@ export class CreateVolumeRequest extends MutatingRequest {
   @ValidateNested()
   @Type(() => PlacementPolicyRequest)
   placement?: PlacementPolicyRequest;
+
+  @IsOptional()
+  @IsObject({ message: 'qos must be an object.' })
+  @ValidateNested()
+  @Type(() => VolumeQosRequest)
+  qos?: VolumeQosRequest;
 }
 
 export class VolumeReference {
@@ -57,6 +82,20 @@ export class DeleteVolumeRequest extends ChangeVolumeRequest {
   @IsOptional()
   @IsBoolean({ message: 'dryRun must be true or false.' })
   dryRun?: boolean;
+}
+
+/** What it leaves out stays as it is. */
+export class UpdateVolumeRequest extends ChangeVolumeRequest {
+  @IsOptional()
+  @IsObject({ message: 'qos must be an object.' })
+  @ValidateNested()
+  @Type(() => VolumeQosRequest)
+  qos?: VolumeQosRequest;
+
+  /** More are built from those that are there; of fewer the ones that are missed least go. */
+  @IsOptional()
+  @IsReplicaCount()
+  replicas?: number;
 }
 
 export class ExpandVolumeRequest extends ChangeVolumeRequest {
@@ -93,6 +132,13 @@ export class SnapshotReference extends VolumeReference {
   snapshot!: string;
 }
 
+export class VerifySnapshotRequest extends SnapshotRequest {
+  /** False: what differs is told, and nothing is done about it. */
+  @IsOptional()
+  @IsBoolean({ message: 'repair must be true or false.' })
+  repair?: boolean;
+}
+
 export class ReplicaRequest extends ChangeVolumeRequest {
   @IsReference('replica')
   replica!: string;
@@ -111,6 +157,25 @@ export class RebuildRequest extends ChangeVolumeRequest {
   @IsOptional()
   @IsReference('replica')
   replica?: string;
+}
+
+/** Without a node and a disk the best other place is chosen. */
+export class MoveReplicaRequest extends ChangeVolumeRequest {
+  @IsReference('replica')
+  replica!: string;
+
+  @IsOptional()
+  @IsReference('toNode')
+  toNode?: string;
+
+  /** Name or id. */
+  @IsOptional()
+  @IsReference('toDisk')
+  toDisk?: string;
+
+  @IsOptional()
+  @IsBoolean({ message: 'dryRun must be true or false.' })
+  dryRun?: boolean;
 }
 
 export class ReplicaChecksumRequest extends VolumeReference {

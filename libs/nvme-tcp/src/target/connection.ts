@@ -56,8 +56,11 @@ export type ConnectHandler = (
 /** Time for the peer to read a C2HTermReq before the connection is cut (transport spec section 3.5). */
 const TERMINATE_GRACE_MS = 1000;
 
-/** Answers to a whole queue of the largest reads are less than this at the default limits. */
-const OUTPUT_HELD_MAX_BYTES = 16 << 20;
+/**
+ * With more answers than this that the host does not read, none of its commands begins. It is what a full queue of the
+ * largest reads brings, unless limits are set otherwise, so a host that does read them is not slowed down.
+ */
+const MAX_UNSENT_BYTES = 16 << 20;
 
 /** Fused operations are not supported. */
 const FLAGS_FUSE = 0x03;
@@ -80,6 +83,8 @@ export class TargetConnection implements PduSink {
   private readonly encoder: PduEncoder;
   private readonly transfers = new HostTransfers();
   private readonly outstanding = new Set<number>();
+  /** Commands that wait until the host has read earlier answers. */
+  private readonly held: Pdu[] = [];
   private readonly associationTimer: NodeJS.Timeout;
   private initialized = false;
   private queue: QueueAttachment | undefined;
@@ -103,6 +108,7 @@ export class TargetConnection implements PduSink {
     this.associationTimer = setTimeout(() => this.close(), limits.associationTimeoutMs);
     this.associationTimer.unref();
     socket.on('data', (chunk: Buffer) => this.take(chunk));
+    socket.on('drain', () => this.guard(() => this.beginHeld()));
     socket.once('close', () => this.close());
     // 'close' follows every error; a host that went away is no error of the target.
     socket.on('error', () => this.close());
@@ -143,6 +149,7 @@ export class TargetConnection implements PduSink {
     this.parser.stop();
     this.output.close();
     this.transfers.clear();
+    this.held.length = 0;
     this.socket.destroy();
     this.queue?.controller.connectionClosed(this);
   }
@@ -188,24 +195,18 @@ export class TargetConnection implements PduSink {
   }
 
   private take(chunk: Buffer): void {
+    this.guard(() => this.parser.push(chunk));
+  }
+
+  private guard(step: () => void): void {
     try {
-      this.parser.push(chunk);
+      step();
     } catch (error) {
       // A malformed H2CTermReq is not answered (transport spec section 3.5).
       const isTermReq = error instanceof PduError && error.header?.[0] === PduType.h2cTermReq;
       if (error instanceof PduError && !isTermReq) this.terminate(error);
       else this.close();
-      return;
     }
-    if (this.output.heldBytes > OUTPUT_HELD_MAX_BYTES) this.holdInput();
-  }
-
-  /** A host that sends commands and does not take the answers is not listened to until it has. */
-  private holdInput(): void {
-    this.output.flush();
-    if (!this.socket.writableNeedDrain || this.socket.isPaused()) return;
-    this.socket.pause();
-    this.socket.once('drain', () => this.socket.resume());
   }
 
   private terminate(error: PduError): void {
@@ -214,6 +215,7 @@ export class TargetConnection implements PduSink {
     this.output.flush();
     this.output.close();
     this.transfers.clear();
+    this.held.length = 0;
     this.socket.end();
     const timer = setTimeout(() => this.socket.destroy(), TERMINATE_GRACE_MS);
     timer.unref();
@@ -268,10 +270,7 @@ export class TargetConnection implements PduSink {
 
   private command(pdu: Pdu): void {
     this.requireInitialized();
-    const entry = capsuleEntry(pdu.header);
-    const commandId = readCommandId(entry);
-    const opcode = readOpcode(entry);
-    const isFabrics = opcode === FABRICS_OPCODE;
+    const isFabrics = readOpcode(capsuleEntry(pdu.header)) === FABRICS_OPCODE;
     const isIo = this.queue !== undefined && this.queue.queueId > 0 && !isFabrics;
     if (isIo && (pdu.data?.length ?? 0) > this.limits.inCapsuleDataBytes) {
       throw new PduError(
@@ -280,13 +279,40 @@ export class TargetConnection implements PduSink {
         'more in-capsule data than IOCCSZ allows',
       );
     }
-    if (this.outstanding.size >= (this.queue?.sizeEntries ?? 1)) {
+    if (this.outstanding.size + this.held.length >= (this.queue?.sizeEntries ?? 1)) {
       throw new PduError(
         FatalErrorStatus.pduSequenceError,
         PduField.capsule,
         'more commands than the queue has entries',
       );
     }
+    if (this.held.length === 0 && this.output.heldBytes < MAX_UNSENT_BYTES) {
+      this.begin(pdu);
+      return;
+    }
+    this.held.push(pdu);
+    // What is not sent yet may have been written in this turn only; 'drain' comes for what the socket has.
+    this.output.flush();
+    this.socket.pause();
+  }
+
+  /** Commands that were held back begin in their order, as far as the host has read. */
+  private beginHeld(): void {
+    while (!this.closed && this.output.heldBytes < MAX_UNSENT_BYTES) {
+      const pdu = this.held.shift();
+      if (pdu === undefined) {
+        this.socket.resume();
+        return;
+      }
+      this.begin(pdu);
+    }
+  }
+
+  private begin(pdu: Pdu): void {
+    const entry = capsuleEntry(pdu.header);
+    const commandId = readCommandId(entry);
+    const opcode = readOpcode(entry);
+    const isFabrics = opcode === FABRICS_OPCODE;
     if (this.outstanding.has(commandId)) {
       this.respond(commandId, { status: doNotRetry(Status.commandIdConflict) });
       return;

@@ -108,8 +108,10 @@ export interface ListenAddress {
 export class NvmfMethods {
   constructor(private readonly rpc: RpcCaller) {}
 
-  async createTransport(trtype = 'TCP'): Promise<void> {
-    flag(await this.rpc.call('nvmf_create_transport', { trtype }), 'nvmf_create_transport');
+  /** TCP. `maxIoSizeBytes` is the largest transfer of one command (MDTS); 128 KiB when left out. */
+  async createTransport(options: { readonly maxIoSizeBytes?: number } = {}): Promise<void> {
+    const params = { trtype: 'TCP', ...ifDefined('max_io_size', options.maxIoSizeBytes) };
+    flag(await this.rpc.call('nvmf_create_transport', params), 'nvmf_create_transport');
   }
 
   /** Types of the transports that exist, e.g. `TCP`. */

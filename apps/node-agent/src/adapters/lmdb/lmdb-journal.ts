@@ -18,6 +18,7 @@ interface CommandEntry {
   readonly operation: string;
   readonly intentAtMs: number;
   readonly answer: CommandAnswer | null;
+  readonly note?: unknown;
   readonly touchedAtMs: number;
 }
 
@@ -82,6 +83,7 @@ export class LmdbJournal implements JournalPort {
         operation: envelope.operation,
         intentAtMs: atMs,
         answer: null,
+        note: this.noteOf(envelope.id),
         touchedAtMs: atMs,
       });
       void this.fences.put(envelope.operation, { fence: envelope.fence, touchedAtMs: atMs });
@@ -90,11 +92,16 @@ export class LmdbJournal implements JournalPort {
     });
   }
 
+  noteOf(commandId: string): unknown {
+    return this.commands.get(commandId)?.note;
+  }
+
+  async note(commandId: string, note: unknown): Promise<void> {
+    await this.commands.put(commandId, { ...this.entryOf(commandId), note });
+  }
+
   async end(commandId: string, answer: CommandAnswer, atMs: number): Promise<void> {
-    const entry = this.commands.get(commandId);
-    if (entry === undefined) {
-      throw lariatError('RECORD_CORRUPT', `the journal holds no intent for command '${commandId}'`);
-    }
+    const entry = this.entryOf(commandId);
     await this.commands.put(commandId, { ...entry, answer, touchedAtMs: atMs });
   }
 
@@ -185,5 +192,11 @@ export class LmdbJournal implements JournalPort {
 
   async close(): Promise<void> {
     await this.root.close();
+  }
+
+  private entryOf(commandId: string): CommandEntry {
+    const entry = this.commands.get(commandId);
+    if (entry !== undefined) return entry;
+    throw lariatError('RECORD_CORRUPT', `the journal holds no intent for command '${commandId}'`);
   }
 }

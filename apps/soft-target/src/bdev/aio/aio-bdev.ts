@@ -4,7 +4,7 @@ import { open, readFile, realpath, type FileHandle } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { BlockIoError, BlockIoFailure } from '@lariat/nvme-tcp';
 import { MIB } from '@lariat/kernel';
-import type { JsonObject } from '../../rpc/method.js';
+import type { JsonObject, MethodCall } from '../../rpc/method.js';
 import { Errno, RpcError } from '../../rpc/rpc-error.js';
 import { MeteredBdev } from '../metered-bdev.js';
 import { BlockingBudget } from './blocking-budget.js';
@@ -94,6 +94,20 @@ export class AioBdev extends MeteredBdev {
     };
   }
 
+  override get creation(): MethodCall {
+    const { filename, readOnly, blockSizeBytes } = this.options;
+    return {
+      method: 'bdev_aio_create',
+      params: {
+        name: this.name,
+        filename,
+        ...(blockSizeBytes === undefined ? {} : { block_size: blockSizeBytes }),
+        readonly: readOnly,
+        uuid: this.uuid,
+      },
+    };
+  }
+
   protected override async readBlocks(offsetBytes: number, lengthBytes: number): Promise<Buffer> {
     const buffer = Buffer.allocUnsafe(lengthBytes);
     let done = 0;
@@ -158,6 +172,8 @@ export class AioBdev extends MeteredBdev {
 }
 
 async function openFile({ filename, readOnly }: AioOptions): Promise<FileHandle> {
+  // Node takes it for a mistake of the program's, where it is one of the request.
+  if (filename.includes('\0')) throw RpcError.errno('EINVAL');
   try {
     return await (readOnly ? open(filename, constants.O_RDONLY) : openExclusively(filename));
   } catch (error) {

@@ -1,7 +1,8 @@
 import { mkdir, readdir, rename, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MIB } from '@lariat/kernel';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { BlockIoError, BlockIoFailure } from '@lariat/nvme-tcp';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { BdevClaim, type Bdev } from '../bdev.js';
 import { MallocBdev } from '../malloc/malloc-bdev.js';
 import {
@@ -368,6 +369,17 @@ test('a store cut off while it was made or deleted leaves a blank disk', async (
   await stack.call('bdev_lvol_delete_lvstore', { lvs_name: 'again' });
   expect(await readdir(state)).toEqual([]);
   expect(await stack.call('bdev_get_bdevs', { name: 'disk' })).toMatchObject([{ claimed: false }]);
+});
+
+test('a disk that goes away while a store is made on it is blank when it is back', async () => {
+  await stack.call('bdev_lvol_delete_lvstore', { lvs_name: 'lvs' });
+  const gone = new BlockIoError(BlockIoFailure.gone, 'disk was removed');
+  vi.spyOn(bdev('disk'), 'flush').mockRejectedValueOnce(gone);
+  const make = { bdev_name: 'disk', lvs_name: 'lvs' };
+  await expect(stack.call('bdev_lvol_create_lvstore', make)).rejects.toBe(gone);
+  await stack.call('bdev_aio_delete', { name: 'disk' });
+  await stack.call('bdev_aio_create', { name: 'disk', filename: disk });
+  expect(await stack.call('bdev_lvol_create_lvstore', make)).toBeTypeOf('string');
 });
 
 test('a deleted store takes all lvols with it, but none in use', async () => {

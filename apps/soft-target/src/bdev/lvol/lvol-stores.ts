@@ -112,7 +112,11 @@ export class LvolStores {
       if (clustersOf(bdev.sizeBytes, cluster) < 2) throw RpcError.errno('ENOSPC');
       if (overwrite) await clearLabelAreas(bdev);
       else await refuseContent(bdev);
-      return await this.format(bdev, name, cluster);
+      const store = await this.format(bdev, name, cluster);
+      if (registry.find(bdev.name) === bdev) return store;
+      // Removed meanwhile, when there was no store yet to close.
+      await this.unload(store);
+      throw RpcError.errno('ENODEV');
     } catch (error) {
       registry.release(bdev, user);
       throw error;
@@ -124,8 +128,18 @@ export class LvolStores {
     for (const lvol of store.lvols.values()) {
       if (lvol.isBusy || store.isClaimed(lvol)) throw RpcError.errno('EBUSY');
     }
-    const user = claimUser(store.name);
     this.open.delete(store.uuid);
+    // Another bdev on the same medium is looked at only when this is over: it must not open what is being deleted.
+    const erased = this.erase(store).finally(() => this.closing.delete(store.uuid));
+    this.closing.set(
+      store.uuid,
+      erased.catch(() => undefined),
+    );
+    return erased;
+  }
+
+  private async erase(store: LvolStore): Promise<void> {
+    const user = claimUser(store.name);
     await store.close();
     const folder = this.folderOf(store.uuid);
     await rename(folder, folder + UNFINISHED);
@@ -234,7 +248,7 @@ export class LvolStores {
         throw new Error(`the bdev of store ${uuid} is smaller than the store`);
       }
       if (this.findByName(record.name) !== undefined) {
-        throw new Error(`there is another store named ${record.name}`);
+        throw RpcError.errno('EEXIST', `there is another store named ${record.name}`);
       }
       const store = new LvolStore({ registry: this.deps.registry, base: bdev, metadata }, record);
       store.load();

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { JsonObject } from '../../rpc/method.js';
+import type { JsonObject, MethodCall } from '../../rpc/method.js';
 import { MeteredBdev } from '../metered-bdev.js';
 
 /** A disk in memory. */
@@ -19,6 +19,18 @@ export class MallocBdev extends MeteredBdev {
 
   override describe(): JsonObject {
     return {};
+  }
+
+  override get creation(): MethodCall {
+    return {
+      method: 'bdev_malloc_create',
+      params: {
+        name: this.name,
+        block_size: this.blockSizeBytes,
+        num_blocks: this.sizeBytes / this.blockSizeBytes,
+        uuid: this.uuid,
+      },
+    };
   }
 
   protected override async readBlocks(offsetBytes: number, lengthBytes: number): Promise<Buffer> {

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../rpc/method.js';
+import type { JsonObject, MethodCall } from '../../rpc/method.js';
 import type { Bdev } from '../bdev.js';
 import { OverlayBdev } from './overlay-bdev.js';
 
@@ -46,8 +46,13 @@ export class DelayBdev extends OverlayBdev {
   }
 
   override describe(): JsonObject {
+    return { delay: this.creation.params };
+  }
+
+  override get creation() {
     return {
-      delay: {
+      method: 'bdev_delay_create',
+      params: {
         name: this.name,
         base_bdev_name: this.base.name,
         uuid: this.uuid,
@@ -56,7 +61,7 @@ export class DelayBdev extends OverlayBdev {
         avg_write_latency: this.latenciesUs.avg_write,
         p99_write_latency: this.latenciesUs.p99_write,
       },
-    };
+    } satisfies MethodCall;
   }
 
   protected override readBlocks(offsetBytes: number, lengthBytes: number): Promise<Buffer> {

@@ -1,6 +1,6 @@
 import { BlockIoError, BlockIoFailure } from '@lariat/nvme-tcp';
 import { delay } from '@lariat/kernel';
-import type { JsonObject } from '../../rpc/method.js';
+import type { JsonObject, MethodCall } from '../../rpc/method.js';
 import type { Bdev } from '../bdev.js';
 import { OverlayBdev } from './overlay-bdev.js';
 
@@ -43,6 +43,13 @@ export class ErrorBdev extends OverlayBdev {
 
   override describe(): JsonObject {
     return { error_disk: { base_bdev: this.base.name } };
+  }
+
+  override get creation(): MethodCall {
+    return {
+      method: 'bdev_error_create',
+      params: { base_name: this.base.name, uuid: this.uuid },
+    };
   }
 
   /** The next `count` I/Os of the kind meet the error; it takes the place of an earlier one. */

@@ -2,12 +2,25 @@ import { BlockIoError, BlockIoFailure } from '@lariat/nvme-tcp';
 import { KeyedQueue, MIB } from '@lariat/kernel';
 import type { Bdev } from '../bdev.js';
 import { IoGate } from '../io-gate.js';
+import { RateLimits } from '../rate-limits.js';
+import { OverlapOrder } from './overlap-order.js';
 import { RaidBdev, RaidLevel, type RaidOptions, type RaidProcess } from './raid-bdev.js';
 import { RaidMember } from './raid-member.js';
 import { UnconfirmedLosses } from './unconfirmed-losses.js';
 
-/** What a rebuild copies at a time; writes to it wait meanwhile. SPDK's default window. */
-const REBUILD_WINDOW_BYTES = MIB;
+/** Of bdev_raid_set_options; for rebuilds that begin after it. */
+export interface RebuildOptions {
+  /** What is copied at a time; writes to the raid wait meanwhile. */
+  readonly windowBytes: number;
+  /** 0 is unlimited. */
+  readonly maxMibPerSecond: number;
+}
+
+/** SPDK's (module/bdev/raid/bdev_raid.c). */
+export const DEFAULT_REBUILD_OPTIONS: RebuildOptions = Object.freeze({
+  windowBytes: MIB,
+  maxMibPerSecond: 0,
+});
 
 /**
  * raid1. A write is acknowledged when every member has answered, and a member that failed it has left the
@@ -21,6 +34,7 @@ export class MirrorRaid extends RaidBdev {
   /** Changes of the members let writes under way end first. */
   private readonly writes = new IoGate();
   private readonly changes = new KeyedQueue();
+  private readonly order = new OverlapOrder();
   private nextReader = 0;
   private rebuild: { readonly member: RaidMember; doneBytes: number } | undefined;
 
@@ -54,13 +68,22 @@ export class MirrorRaid extends RaidBdev {
   }
 
   /** Fills a member that writes go to already; false when it was removed before it was full. */
-  async fill(member: RaidMember): Promise<boolean> {
+  async fill(
+    member: RaidMember,
+    { windowBytes, maxMibPerSecond }: RebuildOptions,
+  ): Promise<boolean> {
+    const pace = new RateLimits();
+    pace.set({ rw_mbytes_per_sec: maxMibPerSecond });
+    const blocks = Math.max(1, Math.floor(windowBytes / this.blockSizeBytes));
+    const window = blocks * this.blockSizeBytes;
     const rebuild = { member, doneBytes: 0 };
     this.rebuild = rebuild;
     try {
       while (rebuild.doneBytes < this.sizeBytes && !member.isRemoved) {
         const offset = rebuild.doneBytes;
-        const length = Math.min(REBUILD_WINDOW_BYTES, this.sizeBytes - offset);
+        const length = Math.min(window, this.sizeBytes - offset);
+        await pace.admit(true, length);
+        if (member.isRemoved) break;
         await this.betweenWrites(async () => {
           const data = await this.readMirrored(offset, length);
           await member.run((bdev) => bdev.write(offset, data));
@@ -82,15 +105,21 @@ export class MirrorRaid extends RaidBdev {
   }
 
   protected override readBlocks(offsetBytes: number, lengthBytes: number): Promise<Buffer> {
-    return this.readMirrored(offsetBytes, lengthBytes);
+    return this.order.read(offsetBytes, lengthBytes, () =>
+      this.readMirrored(offsetBytes, lengthBytes),
+    );
   }
 
   protected override writeBlocks(offsetBytes: number, data: Buffer): Promise<void> {
-    return this.mirror((bdev) => bdev.write(offsetBytes, data));
+    return this.order.write(offsetBytes, data.length, () =>
+      this.mirror((bdev) => bdev.write(offsetBytes, data)),
+    );
   }
 
   protected override zeroBlocks(offsetBytes: number, lengthBytes: number): Promise<void> {
-    return this.mirror((bdev) => bdev.writeZeroes(offsetBytes, lengthBytes));
+    return this.order.write(offsetBytes, lengthBytes, () =>
+      this.mirror((bdev) => bdev.writeZeroes(offsetBytes, lengthBytes)),
+    );
   }
 
   protected override flushBlocks(): Promise<void> {
@@ -117,7 +146,8 @@ export class MirrorRaid extends RaidBdev {
 
   private async mirror(io: (bdev: Bdev) => Promise<void>): Promise<void> {
     await this.writes.run(() => this.writeToAll(io));
-    // Outside of `writes`: it has landed, only the answer waits, and members may change meanwhile.
+    // Outside of `writes`: it has landed, only the answer waits, and members may change meanwhile. Reads of it wait as
+    // well: what is not on record yet may be gone after a crash, and must not have been seen.
     await this.losses.settled();
   }
 

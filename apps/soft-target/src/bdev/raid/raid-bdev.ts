@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../rpc/method.js';
+import type { JsonObject, MethodCall } from '../../rpc/method.js';
 import type { Bdev } from '../bdev.js';
 import { MeteredBdev } from '../metered-bdev.js';
 import { RaidMember } from './raid-member.js';
@@ -100,6 +100,21 @@ export abstract class RaidBdev extends MeteredBdev {
 
   override describe(): JsonObject {
     return { raid: this.toJson() };
+  }
+
+  /** With the base bdevs that it has now, or waits for. */
+  override get creation(): MethodCall {
+    return {
+      method: 'bdev_raid_create',
+      params: {
+        name: this.name,
+        uuid: this.uuid,
+        raid_level: this.level,
+        ...(this.stripSizeKib === 0 ? {} : { strip_size_kb: this.stripSizeKib }),
+        superblock: false,
+        base_bdevs: this.slots.flatMap(({ name }) => (name === null ? [] : [name])),
+      },
+    };
   }
 
   /** raid_bdev_write_info_json (module/bdev/raid/bdev_raid.c). */

@@ -23,14 +23,21 @@ export interface RaidMethodsDeps {
   readonly gates: IoGates;
 }
 
-/** g_raid_level_names (module/bdev/raid/bdev_raid.c), less raid5f. */
-const LEVELS: Readonly<Record<string, RaidLevel>> = {
+/** bdev_raid_level of SPDK's schema. */
+const LEVEL_NAMES = ['raid0', '0', 'raid1', '1', 'raid5f', '5f', 'concat'] as const;
+const LEVELS: Readonly<Record<(typeof LEVEL_NAMES)[number], RaidLevel | undefined>> = {
   raid0: RaidLevel.raid0,
   '0': RaidLevel.raid0,
   raid1: RaidLevel.raid1,
   '1': RaidLevel.raid1,
+  // As in an SPDK that is built without it.
+  raid5f: undefined,
+  '5f': undefined,
   concat: RaidLevel.concat,
 };
+
+/** A window is in memory as a whole. */
+const MAX_WINDOW_BYTES = 16 * 1024 * 1024;
 
 /** The methods of module/bdev/raid/bdev_raid_rpc.c, bdev_raid_grow_base_bdev of Longhorn's SPDK, and two of Lariat's own. */
 export function raidMethods({ registry, raids, gates }: RaidMethodsDeps): MethodTable {
@@ -44,18 +51,18 @@ export function raidMethods({ registry, raids, gates }: RaidMethodsDeps): Method
       decodeObject({
         name: str,
         strip_size_kb: opt(uint32),
-        raid_level: str,
+        raid_level: oneOf(...LEVEL_NAMES),
         base_bdevs: arrayOf(str),
         uuid: opt(uuid),
         superblock: opt(bool),
       }),
       ({ name, strip_size_kb: stripSizeKib, raid_level: levelName, ...rest }) => {
-        const level = LEVELS[levelName.toLowerCase()];
-        if (level === undefined) throw RpcError.invalidParams();
+        const level = LEVELS[levelName];
         if (rest.base_bdevs.includes('')) {
           throw RpcError.errno('EINVAL', 'The base bdev name cannot be empty: Invalid argument');
         }
         return saying(`Failed to create RAID bdev ${name}`, () => {
+          if (level === undefined) throw RpcError.errno('EINVAL');
           if (rest.superblock === true) throw RpcError.errno('ENOTSUP');
           raids.create({
             name,
@@ -109,6 +116,22 @@ export function raidMethods({ registry, raids, gates }: RaidMethodsDeps): Method
             if (gateId !== undefined) gates.checkClosed(raid, gateId);
           }),
         );
+        return true;
+      },
+    ),
+    bdev_raid_set_options: method(
+      decodeObject({
+        process_window_size_kb: opt(uint32),
+        process_max_bandwidth_mb_sec: opt(uint32),
+      }),
+      ({ process_window_size_kb: windowKib, process_max_bandwidth_mb_sec: maxMibPerSecond }) => {
+        if (windowKib === 0) throw RpcError.errno('EINVAL');
+        raids.setRebuildOptions({
+          ...(windowKib === undefined
+            ? {}
+            : { windowBytes: Math.min(windowKib * 1024, MAX_WINDOW_BYTES) }),
+          ...(maxMibPerSecond === undefined ? {} : { maxMibPerSecond }),
+        });
         return true;
       },
     ),

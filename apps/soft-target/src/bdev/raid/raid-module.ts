@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { delay, withDeadline } from '@lariat/kernel';
 import type { Log } from '../../app/log.js';
+import type { MethodCall } from '../../rpc/method.js';
 import { RpcError } from '../../rpc/rpc-error.js';
 import { BdevClaim, BdevEvent, type Bdev, type BdevRegistry } from '../bdev.js';
-import { MirrorRaid } from './mirror-raid.js';
+import { DEFAULT_REBUILD_OPTIONS, MirrorRaid, type RebuildOptions } from './mirror-raid.js';
 import {
   RaidLevel,
   RaidState,
@@ -34,6 +35,7 @@ export interface RaidModuleDeps {
 /** The raids of a target and the claims on their base bdevs. */
 export class RaidModule {
   private readonly raids = new Map<string, RaidBdev>();
+  private rebuildOptions = DEFAULT_REBUILD_OPTIONS;
 
   constructor(private readonly deps: RaidModuleDeps) {
     deps.registry.listen((event, bdev) => {
@@ -41,6 +43,21 @@ export class RaidModule {
       if (event === BdevEvent.unregister) this.disappeared(bdev);
       if (event === BdevEvent.resize) this.baseResized(bdev);
     });
+  }
+
+  setRebuildOptions(changes: Partial<RebuildOptions>): void {
+    this.rebuildOptions = { ...this.rebuildOptions, ...changes };
+  }
+
+  get optionsCall(): MethodCall {
+    const { windowBytes, maxMibPerSecond } = this.rebuildOptions;
+    return {
+      method: 'bdev_raid_set_options',
+      params: {
+        process_window_size_kb: windowBytes / 1024,
+        process_max_bandwidth_mb_sec: maxMibPerSecond,
+      },
+    };
   }
 
   list(): readonly RaidBdev[] {
@@ -247,6 +264,8 @@ export class RaidModule {
       this.deps.registry.unregister(raid);
       void raid.retire();
     }
+    // The one that left may have been the smallest. SPDK looks at the sizes again only when another base is resized.
+    if (raid.state === RaidState.online && raid.takeGeometry()) this.deps.registry.resized(raid);
     // As raid_bdev_io_device_unregister_cb: without a base bdev nothing is left to keep.
     if (raid.state === RaidState.offline && raid.members.length === 0) this.raids.delete(raid.name);
   }
@@ -264,7 +283,7 @@ export class RaidModule {
   }
 
   private rebuild(raid: MirrorRaid, slot: RaidSlot, member: RaidMember): void {
-    raid.fill(member).catch((error: unknown) => {
+    raid.fill(member, this.rebuildOptions).catch((error: unknown) => {
       this.deps.log.warning('raid rebuild failed', {
         raid: raid.name,
         member: member.name,

@@ -152,11 +152,19 @@ test('told to hold, acknowledges no write that missed a leg before that loss is 
   const flush = raid()
     .flush()
     .then(() => acknowledged.push('flush'));
-  while (!(await raid().read(512, 512)).equals(block(2))) await turn();
+  // A read of what is held waits with it: seen, it could not be lost any more.
+  const reads = [0, 512].map((offset) =>
+    raid()
+      .read(offset, 512)
+      .then((data) => acknowledged.push(`read ${data[0]}`)),
+  );
+  while (!(await legs[0].read(512, 512)).equals(block(2))) await turn();
+  expect(await raid().read(1024, 512)).toEqual(block(0));
   expect(await confirm('a')).toEqual({ unconfirmed: ['b'] });
   expect(acknowledged).toEqual([]);
   expect(await confirm('b')).toEqual({ unconfirmed: [] });
-  await Promise.all([first, second, flush]);
+  await Promise.all([first, second, flush, ...reads]);
+  expect(acknowledged).toEqual(expect.arrayContaining(['read 1', 'read 2']));
   await raid().write(0, block(3));
 });
 
@@ -271,6 +279,51 @@ test('an added leg is filled under load and is the same in the end', async () =>
 });
 
 test.each([
+  ['raid9', -32602, 'Invalid parameters'],
+  ['RAID1', -32602, 'Invalid parameters'],
+  ['raid5f', -22, 'Failed to create RAID bdev r: Invalid argument'],
+])('there is no level %s', async (level, code, message) => {
+  await expect(
+    stack.call('bdev_raid_create', {
+      name: 'r',
+      raid_level: level,
+      strip_size_kb: 64,
+      base_bdevs: ['a', 'b', 'c'],
+    }),
+  ).rejects.toMatchObject({ code, message });
+  expect(await stack.call('bdev_raid_get_bdevs', { category: 'all' })).toEqual([]);
+});
+
+test('a rebuild keeps to its bandwidth and its window', async () => {
+  await expect(
+    stack.call('bdev_raid_set_options', { process_window_size_kb: 0 }),
+  ).rejects.toMatchObject({ code: -22, message: 'Invalid argument' });
+  await stack.call('bdev_raid_set_options', {
+    process_window_size_kb: 512,
+    process_max_bandwidth_mb_sec: 10,
+  });
+  await mirror('a', 'b');
+  await stack.call('bdev_raid_remove_base_bdev', { name: 'b' });
+  const startedMs = performance.now();
+  await stack.call('bdev_raid_add_base_bdev', { raid_bdev: 'r', base_bdev: 'c' });
+  const seen = new Set<number>();
+  await expect
+    .poll(
+      async () => {
+        const process = (await shown())['process'] as { progress: { blocks: number } } | undefined;
+        if (process !== undefined) seen.add(process.progress.blocks);
+        return process;
+      },
+      { interval: 5, timeout: 10_000 },
+    )
+    .toBeUndefined();
+  // 8 MiB at 10 MiB a second, less the last window.
+  expect(performance.now() - startedMs).toBeGreaterThan(700);
+  expect(seen.size).toBeGreaterThan(4);
+  expect([...seen].every((blocks) => (blocks * 512) % (512 * 1024) === 0)).toBe(true);
+});
+
+test.each([
   ['raid0', 24],
   ['concat', 24],
 ])('%s spreads over its base bdevs', async (level, mib) => {
@@ -350,4 +403,20 @@ test('a gate opens by itself, and what was built on it is refused', async () => 
   await expect(
     stack.call('lariat_bdev_quiesce', { name: 'r', gate_id: 'h', timeout_ms: 20 }),
   ).rejects.toMatchObject({ code: -110 });
+});
+
+test('a mirror is as large as its smallest leg, and larger once that has left', async () => {
+  const small = new MallocBdev('small', 512, 4 * MIB);
+  stack.registry.register(small);
+  await mirror('a', 'small');
+  const resized: string[] = [];
+  stack.registry.listen((event, bdev) => {
+    if (event === 'bdev_resize') resized.push(bdev.name);
+  });
+  expect(raid().sizeBytes).toBe(4 * MIB);
+  await stack.call('bdev_raid_remove_base_bdev', { name: 'small' });
+  expect(raid().sizeBytes).toBe(8 * MIB);
+  expect(resized).toEqual(['r']);
+  await raid().write(6 * MIB, block(3));
+  expect(await legs[0].read(6 * MIB, 512)).toEqual(block(3));
 });

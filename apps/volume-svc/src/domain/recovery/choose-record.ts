@@ -18,7 +18,7 @@ export interface ChosenRecord {
  * The newest record of a volume that the nodes keep. Every change of the in-sync set was kept by a member of it before
  * it counted, and who was to become a member was on record before. So when each replica that the newest record found
  * has as a member, or as one to be, is there and knows of nothing newer, then there was nothing newer; and when one
- * of them is missing, it may be the one that went on alone (docs/adr/0012). Undefined when no node keeps a record.
+ * of them is missing, it may be the one that went on alone (docs/adr/0016). Undefined when no node keeps a record.
  */
 export function chooseRecord(evidence: VolumeEvidence, hearing: Hearing): ChosenRecord | undefined {
   let newest: VolumeRecord | undefined;

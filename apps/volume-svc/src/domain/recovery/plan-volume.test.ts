@@ -329,6 +329,14 @@ describe('snapshots', () => {
     expect(result).toMatchObject({ tasks: [{ node: 'n1' }, { node: 'n2' }, { node: 'n3' }] });
   });
 
+  it('that a clone stands on stay, also when they were made for it alone', () => {
+    const made = { ...snap('s-c', null, false), madeFor: 'clone' as const };
+    const record = { ...all, snapshots: [made], headParent: 's-c' };
+    const result = chains(record, ['s-c'], ['s-c'], ['s-c']);
+    expect(result).toMatchObject({ kind: 'put-back', tasks: [] });
+    expect(recordOf(result).snapshots).toEqual([made]);
+  });
+
   const reverted = (replica: string) => {
     const full = found(replica, ['s-a', 's-b']);
     return found(replica, ['s-a', 's-b'], { head: { ...full.head, parent: 's-a' } });

@@ -90,11 +90,13 @@ function judgeSnapshots(record: VolumeRecord, members: readonly FoundReplica[]):
   const notes: string[] = [];
   const byId = new Map(record.snapshots.map((snapshot) => [snapshot.id, snapshot]));
   const found = members.flatMap(({ snapshots }) => snapshots.map(({ snapshot }) => snapshot));
+  const beneathClones = new Set((record.clones ?? []).map(({ snapshot }) => snapshot));
   for (const id of new Set([...byId.keys(), ...found])) {
     const holders = members.filter(({ snapshots }) => snapshots.some((s) => s.snapshot === id));
     const recorded = byId.get(id);
     const isWhole = holders.length === members.length && members.length > 0;
-    if (isWhole && recorded?.user !== false) {
+    const isPassing = recorded?.user === false && recorded.madeFor !== 'clone';
+    if (beneathClones.has(id) || (isWhole && !isPassing)) {
       kept.add(id);
       if (recorded === undefined)
         notes.push(`snapshot ${id} is on all replicas and not on record: it is kept`);

@@ -1,0 +1,66 @@
+import { lariatError } from '@lariat/contracts';
+import { CLUSTER_SIZE_BYTES } from '@lariat/kernel';
+import {
+  type ClusterDigests,
+  digestAt,
+  digestOf,
+  isZeroDigest,
+} from '../domain/cluster-digests.js';
+import type { ConnectedDevice } from '../ports/block-connector.port.js';
+import type { CommandContext } from './command-handlers.js';
+
+export interface CopyClustersTask {
+  readonly from: Pick<ConnectedDevice, 'sizeBytes' | 'read'>;
+  readonly to: Pick<ConnectedDevice, 'write' | 'writeZeroes' | 'flush'>;
+  /** What `to` has already. */
+  readonly have: ClusterDigests;
+  /** What `from` has, from `firstCluster` on. */
+  readonly wanted: readonly Buffer[];
+  readonly firstCluster: number;
+  readonly progress: CommandContext['progress'];
+}
+
+/** Clusters on their way at a time: hides the latency of both paths. */
+const IN_FLIGHT = 4;
+
+/** Brings clusters to what is wanted; those that are so already are neither read nor written. */
+export async function copyClusters(
+  task: CopyClustersTask,
+): Promise<{ copiedClusters: number; zeroedClusters: number }> {
+  const { from, to, have, wanted, firstCluster, progress } = task;
+  const differing = wanted.flatMap((digest, index) => {
+    const cluster = firstCluster + index;
+    return digest.equals(digestAt(have, cluster)) ? [] : [{ cluster, digest }];
+  });
+  let copiedClusters = 0;
+  let zeroedClusters = 0;
+  const queue = differing.values();
+  const work = async (): Promise<void> => {
+    for (const { cluster, digest } of queue) {
+      const offsetBytes = cluster * CLUSTER_SIZE_BYTES;
+      if (isZeroDigest(digest)) {
+        await to.writeZeroes(offsetBytes, CLUSTER_SIZE_BYTES);
+        zeroedClusters += 1;
+      } else {
+        const data = await from.read(offsetBytes, CLUSTER_SIZE_BYTES);
+        if (!digestOf(data).equals(digest)) throw sourceChanged(cluster);
+        await to.write(offsetBytes, data);
+        copiedClusters += 1;
+      }
+      progress(copiedClusters + zeroedClusters, differing.length, 'clusters');
+    }
+  };
+  await Promise.all(Array.from({ length: IN_FLIGHT }, work));
+  // What is told to be copied is going to be counted on.
+  await to.flush();
+  return { copiedClusters, zeroedClusters };
+}
+
+/** The source's snapshot does not read as when it was digested: its disk or the way has corrupted it. */
+function sourceChanged(cluster: number): Error {
+  return lariatError(
+    'TARGET_REFUSED',
+    `cluster ${cluster} of the source does not have the digest that its node gave; check that node's disk and rebuild from another replica`,
+    { cluster },
+  );
+}

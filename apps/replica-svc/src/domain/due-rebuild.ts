@@ -1,0 +1,60 @@
+import { type ReplicaRecord, type VolumeRecord, lariatError } from '@lariat/contracts';
+
+export interface RebuildPolicy {
+  /** A failed replica may come back by itself for this long. */
+  readonly graceMs: number;
+  /** False: rebuilds are begun on request alone. */
+  readonly byItself: boolean;
+}
+
+export function rebuildPolicyFrom(env: NodeJS.ProcessEnv): RebuildPolicy {
+  const text = env.LARIAT_REBUILD_GRACE_MS ?? '60000';
+  const graceMs = Number(text);
+  if (!Number.isInteger(graceMs) || graceMs < 0) {
+    throw lariatError(
+      'REQUEST_INVALID',
+      `LARIAT_REBUILD_GRACE_MS must be a whole number of milliseconds, not '${text}'.`,
+    );
+  }
+  const mode = env.LARIAT_REBUILD ?? 'auto';
+  if (mode !== 'auto' && mode !== 'manual') {
+    throw lariatError('REQUEST_INVALID', `LARIAT_REBUILD must be auto or manual, not '${mode}'.`);
+  }
+  return { graceMs, byItself: mode === 'auto' };
+}
+
+/**
+ * A node that died is back for a moment before its target is known to be: a replica that is faulted for less than this
+ * is not asked for what it has.
+ */
+const RETURN_SETTLE_MS = 3_000;
+
+/** A rebuild to ask for; `replica` is null when any faulted or missing one may be chosen. */
+export interface DueRebuild {
+  readonly replica: string | null;
+}
+
+/**
+ * The rebuild of the volume that is due; undefined: none is. A replica that is back is brought up to date at once. One
+ * that is away is waited for until its grace has passed, and then made elsewhere. Pure.
+ */
+export function dueRebuild(
+  record: VolumeRecord,
+  policy: RebuildPolicy,
+  nowMs: number,
+  isBack: (replica: ReplicaRecord) => boolean,
+): DueRebuild | undefined {
+  if (record.operation !== null) return undefined;
+  if (record.state !== 'attached' && record.state !== 'detached') return undefined;
+  const inSync = record.replicas.filter(({ mode }) => mode === 'RW').length;
+  if (inSync === 0 || inSync >= record.replicaCount) return undefined;
+  const faulted = record.replicas.filter(({ mode }) => mode === 'ERR');
+  // A missing replica with no faulted one in its place will not come back.
+  if (faulted.length === 0) return { replica: null };
+  const awayMs = (replica: ReplicaRecord): number => nowMs - (replica.faultedAtMs ?? 0);
+  const returned = faulted.find(
+    (replica) => awayMs(replica) >= RETURN_SETTLE_MS && isBack(replica),
+  );
+  const given = returned ?? faulted.find((replica) => awayMs(replica) >= policy.graceMs);
+  return given === undefined ? undefined : { replica: given.id };
+}

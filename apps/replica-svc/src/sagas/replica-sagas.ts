@@ -1,0 +1,20 @@
+import type { AnySaga } from '@lariat/saga';
+import { checksumReplicasSaga } from './checksum-replicas.saga.js';
+import { addDiskSaga, removeDiskSaga } from './disk.saga.js';
+import type { RebuildDeps } from './rebuild-memory.js';
+import { moveReplicaSaga, rebuildReplicaSaga } from './rebuild-replica.saga.js';
+import { removeReplicaSaga } from './remove-replica.saga.js';
+import { scaleVolumeSaga } from './scale-volume.saga.js';
+import { verifySnapshotSaga } from './verify-snapshot.saga.js';
+
+/** Every saga of this service. */
+export const replicaSagas = (deps: RebuildDeps): readonly AnySaga[] => [
+  rebuildReplicaSaga(deps),
+  moveReplicaSaga(deps),
+  scaleVolumeSaga(deps),
+  removeReplicaSaga(deps),
+  checksumReplicasSaga(),
+  verifySnapshotSaga(deps),
+  addDiskSaga(deps),
+  removeDiskSaga(deps),
+];

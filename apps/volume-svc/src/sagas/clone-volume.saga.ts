@@ -1,0 +1,236 @@
+import {
+  type CloneRecord,
+  type SnapshotRecord,
+  type VolumeChange,
+  type VolumeRecord,
+  hasCode,
+  lariatError,
+} from '@lariat/contracts';
+import { deriveSnapshotId, deriveVolumeId } from '@lariat/kernel';
+import {
+  COMMAND_TIMEOUT_MS,
+  RETRY_BRIEFLY,
+  RETRY_UNTIL_DONE,
+  type SagaDefinition,
+  type SagaStep,
+  type StepContext,
+} from '@lariat/saga';
+import { assertCanClone, findSnapshot } from '../domain/preconditions.js';
+import { cloneReplicas, copyReplicas } from './clone-replicas.js';
+import { deleteNewReplicas } from './create-volume.saga.js';
+import { dropFrozen, freezeVolume } from './freeze-volume.js';
+import {
+  type NewVolumeInput,
+  type NewVolumeMemory,
+  finishNewStep,
+  placeNewVolume,
+  reserveNameStep,
+  unplaceNewVolume,
+} from './new-volume.js';
+import { type SagaDeps, volumeResult } from './saga-deps.js';
+
+export interface CloneVolumeInput extends NewVolumeInput {
+  /** Ids; without a snapshot the content is what the source holds when the clone is made. */
+  readonly source: { readonly volume: string; readonly snapshot: string | null };
+}
+
+export interface CloneVolumeMemory extends NewVolumeMemory {
+  /** The source's snapshot that is cloned. */
+  readonly snapshot: SnapshotRecord;
+  /** Whether a replica shares clusters with the source: not when all were copied. */
+  readonly shares: boolean;
+}
+
+export type CloneContext = StepContext<CloneVolumeInput, CloneVolumeMemory>;
+type Step = SagaStep<CloneVolumeInput, CloneVolumeMemory>;
+
+const RECORD_TIMEOUT_MS = 10_000;
+/** A copy may take long; what ends it early is a node that is declared gone. */
+const COPY_TIMEOUT_MS = 24 * 3_600_000;
+
+/**
+ * Makes a volume from a snapshot of another, or from what that holds now. Where a replica comes to a disk with one of
+ * the source's it is a clone of the snapshot's lvol: there at once, and clusters are shared until one side writes
+ * them. Elsewhere it is a full copy. The source is held only while its snapshot is taken and the clone is noted.
+ */
+export function cloneVolumeSaga(
+  deps: SagaDeps,
+): SagaDefinition<CloneVolumeInput, CloneVolumeMemory> {
+  return {
+    kind: 'volume.clone',
+    subjectOf: (input) => `volume-name/${input.name}`,
+    steps: [
+      reserveNameStep(deps),
+      freezeSource(deps),
+      place(deps),
+      {
+        name: 'clone-replicas',
+        waitsFor: nodesOf,
+        timeoutMs: 2 * COMMAND_TIMEOUT_MS,
+        retry: RETRY_BRIEFLY,
+        run: (context) => cloneReplicas(deps, context),
+        undo: deleteNewReplicas,
+      },
+      {
+        name: 'copy-replicas',
+        waitsFor: (input, memory) =>
+          `the content of ${input.source.volume} to be copied to ${nodesOf(input, memory)}`,
+        timeoutMs: COPY_TIMEOUT_MS,
+        retry: { ...RETRY_BRIEFLY, attempts: 10 },
+        run: (context) => copyReplicas(deps, context),
+        undo: deleteNewReplicas,
+      },
+      finishNewStep(deps),
+      settleSource(deps),
+    ],
+    result: volumeResult,
+  };
+}
+
+const nodesOf = (_input: unknown, memory: Readonly<Partial<CloneVolumeMemory>>): string =>
+  `replicas on ${(memory.placements ?? []).map(({ node }) => node).join(', ')}`;
+
+function freezeSource(deps: SagaDeps): Step {
+  const { volumes } = deps;
+  return {
+    name: 'freeze-source',
+    waitsFor: (input) => `volume ${input.source.volume} to be free, and to be frozen at one point`,
+    timeoutMs: 2 * COMMAND_TIMEOUT_MS,
+    retry: RETRY_BRIEFLY,
+    run: async (context) => {
+      const { operation, input, actor } = context;
+      const { volume, snapshot: wanted } = input.source;
+      const before = (await volumes.findFresh(volume)).value;
+      const done = clonedSnapshot(before, deriveVolumeId(operation));
+      // Noted by an earlier run whose own journal entry was lost.
+      if (done !== undefined) return { snapshot: done };
+      const record = await volumes.change(
+        volume,
+        operation,
+        (current) => {
+          assertCanClone(current, operation, wanted);
+          return [{ type: 'claim', operation }];
+        },
+        actor,
+      );
+      const hidden = deriveSnapshotId(operation);
+      if (wanted === null) await freezeVolume(deps, context, record, hidden);
+      const noted = await volumes.change(
+        volume,
+        operation,
+        (current) => note(deps, current, context, hidden),
+        actor,
+      );
+      return { snapshot: findSnapshot(noted, wanted ?? hidden) };
+    },
+    undo: async (context) => {
+      const { operation, input, actor } = context;
+      const { volume } = input.source;
+      try {
+        const record = (await volumes.findFresh(volume)).value;
+        const isHeld = record.operation === operation;
+        if (isHeld && input.source.snapshot === null)
+          await dropFrozen(context, record, deriveSnapshotId(operation));
+        // A hidden snapshot that was noted goes when no clone stands on it any more: see sweep-clone-snapshots.
+        await volumes.change(
+          volume,
+          operation,
+          [
+            { type: 'drop-clone', volume: deriveVolumeId(operation) },
+            ...(isHeld ? [{ type: 'release' as const, operation }] : []),
+          ],
+          actor,
+        );
+      } catch (error) {
+        if (!hasCode(error, 'VOLUME_NOT_FOUND')) throw error;
+      }
+    },
+  };
+}
+
+function clonedSnapshot(source: VolumeRecord, clone: string): SnapshotRecord | undefined {
+  const noted = source.clones?.find(({ volume }) => volume === clone);
+  return noted === undefined ? undefined : findSnapshot(source, noted.snapshot);
+}
+
+/** The snapshot, the clone that stands on it, and the end of the hold: in one write. */
+function note(
+  deps: SagaDeps,
+  source: VolumeRecord,
+  { operation, input }: CloneContext,
+  hidden: string,
+): readonly VolumeChange[] {
+  const { snapshot } = input.source;
+  const clone: CloneRecord = {
+    volume: deriveVolumeId(operation),
+    name: input.name,
+    snapshot: snapshot ?? hidden,
+    state: 'creating',
+  };
+  const taken: VolumeChange = {
+    type: 'add-snapshot',
+    snapshot: {
+      id: hidden,
+      name: hidden,
+      sizeBytes: source.sizeBytes,
+      createdAt: new Date(deps.clock.nowMs()).toISOString(),
+      parent: source.headParent,
+      user: false,
+      madeFor: 'clone',
+    },
+  };
+  return [
+    ...(snapshot === null ? [taken] : []),
+    { type: 'put-clone', clone },
+    { type: 'release', operation },
+  ];
+}
+
+function place(deps: SagaDeps): Step {
+  return {
+    name: 'place',
+    waitsFor: 'disks to be chosen for the replicas',
+    timeoutMs: RECORD_TIMEOUT_MS,
+    retry: RETRY_BRIEFLY,
+    run: async (context) => {
+      const { volume } = context.input.source;
+      const { snapshot } = context.memory;
+      if (snapshot === undefined) throw lariatError('RECORD_CORRUPT', 'No snapshot is journaled.');
+      const { value: source } = await deps.volumes.findFresh(volume);
+      if (context.input.sizeBytes < snapshot.sizeBytes) {
+        throw lariatError(
+          'VOLUME_SHRINK',
+          `Volume '${source.name}' has grown to ${snapshot.sizeBytes} bytes: its clone can't have ${context.input.sizeBytes}.`,
+          { volume, sizeBytes: snapshot.sizeBytes },
+        );
+      }
+      const origin = {
+        source: { volume, snapshot: snapshot.id },
+        content: source.content,
+        disks: source.replicas.filter(({ mode }) => mode === 'RW').map(({ disk }) => disk),
+      };
+      return { placements: await placeNewVolume(deps, context, origin) };
+    },
+    undo: (context) => unplaceNewVolume(deps, context),
+  };
+}
+
+/** The source learns that its clone reads nothing of it any more but what they share. */
+function settleSource({ volumes }: SagaDeps): Step {
+  return {
+    name: 'settle-source',
+    waitsFor: 'the source to be told',
+    timeoutMs: RECORD_TIMEOUT_MS,
+    retry: RETRY_UNTIL_DONE,
+    run: async ({ operation, input, memory, actor }) => {
+      const type = memory.shares === true ? 'settle-clone' : 'drop-clone';
+      const change: VolumeChange = { type, volume: deriveVolumeId(operation) };
+      await volumes
+        .change(input.source.volume, operation, [change], actor)
+        .catch((error: unknown) => {
+          // Told by an earlier run, the source may have been deleted since.
+          if (!hasCode(error, 'VOLUME_NOT_FOUND')) throw error;
+        });
+    },
+  };
+}

@@ -1,0 +1,144 @@
+import {
+  positionOf,
+  type CommandEnvelope,
+  type CommandMap,
+  type CommandName,
+  type NvmfEndpoint,
+  lariatError,
+} from '@lariat/contracts';
+import { MIB, delay } from '@lariat/kernel';
+
+/** When a node stops answering, by the test's clock; `downAfterMs` later it is declared down; it may come back. */
+export interface Silence {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+/** replica-svc declares a node down after this (see its node-health.ts). */
+export const DOWN_AFTER_MS = 8_000;
+const ANSWER_MS = 20;
+
+const endpoint = (nqn: string): NvmfEndpoint => ({
+  nqn,
+  traddr: '127.0.0.1',
+  trsvcid: '4420',
+  uuid: '00000000-0000-4000-8000-000000000000',
+});
+
+const nothing = (): Readonly<Record<string, never>> => ({});
+const made = (): { lvolUuid: string } => ({ lvolUuid: 'lvol' });
+
+/** What an agent answers when all goes well. */
+const ANSWERS: {
+  readonly [Name in CommandName]: (input: CommandMap[Name]['input']) => CommandMap[Name]['output'];
+} = {
+  'disk.add': ({ disk, name, path, tags }) => ({
+    ...{ id: disk, name, path, tags, lvsUuid: 'lvs' },
+    ...{ capacityBytes: 1024 * MIB, clusterSizeBytes: MIB },
+  }),
+  'disk.remove': nothing,
+  'replica.create': made,
+  'replica.clone': made,
+  'replica.adopt-scratch': made,
+  'replica.delete': nothing,
+  'replica.export': ({ replica }) => endpoint(replica),
+  'replica.unexport': nothing,
+  'replica.resize': nothing,
+  'replica.revert': made,
+  'replica.checksum': () => ({ sha256: 'same', sizeBytes: MIB }),
+  'record.keep': ({ record }) => ({ held: positionOf(record), isSame: true }),
+  'record.survey': () => ({ disks: [], volumes: [], next: null }),
+  'snapshot.create': made,
+  'snapshot.delete': nothing,
+  'engine.start': ({ volume, legs }) => ({
+    endpoint: endpoint(volume),
+    operational: legs.map(({ replica }) => replica),
+    lost: [],
+  }),
+  'engine.resize': ({ sizeBytes }) => ({ sizeBytes }),
+  'engine.set-qos': nothing,
+  'engine.stop': () => ({ inStep: null }),
+  'engine.remove-leg': nothing,
+  'engine.add-leg': nothing,
+  'engine.close-gate': nothing,
+  'engine.open-gate': () => ({ held: true }),
+  'frontend.start': ({ volume }) => ({ endpoint: `nbd+unix:///?socket=/${volume}` }),
+  'frontend.stop': nothing,
+  'rebuild.export-snapshot': ({ snapshot }) => endpoint(snapshot),
+  'rebuild.unexport-snapshot': nothing,
+  'rebuild.create-head': made,
+  'rebuild.create-scratch': ({ replica }) => endpoint(`scratch-${replica}`),
+  'rebuild.copy-snapshot': () => ({ copiedClusters: 1 }),
+  'rebuild.freeze-scratch': made,
+  'rebuild.finish': nothing,
+  'rebuild.detach-scratch': nothing,
+  'rebuild.retire-head': () => ({ snapshots: [] }),
+  'rebuild.discard-head': nothing,
+  'rebuild.prune-snapshots': nothing,
+  'rebuild.digest-snapshot': () => ({ sha256: 'same', sizeBytes: MIB }),
+  'rebuild.read-digests': () => ({ digests: '' }),
+  'rebuild.copy-clusters': () => ({ copiedClusters: 0, zeroedClusters: 0 }),
+};
+
+/** Agents that answer every command at once, but for nodes that are silent. */
+export class ImaginedAgents {
+  /** Every command that was sent, in order. */
+  readonly sent: { readonly node: string; readonly command: CommandName }[] = [];
+  private readonly silences = new Map<string, Silence>();
+
+  /** `silenceAt`: the node that gets this command (counted from 0) is silent from then on. */
+  constructor(
+    private readonly nowMs: () => number,
+    private readonly silenceAt?: {
+      readonly index: number;
+      /** True: the command is carried out, its answer is lost. */
+      readonly forMs: number;
+    },
+  ) {}
+
+  silence(node: string, silence: Silence): void {
+    this.silences.set(node, silence);
+  }
+
+  isSilent(node: string): boolean {
+    const silence = this.silences.get(node);
+    const nowMs = this.nowMs();
+    return silence !== undefined && silence.fromMs <= nowMs && nowMs < silence.toMs;
+  }
+
+  isDown(node: string): boolean {
+    const silence = this.silences.get(node);
+    return (
+      this.isSilent(node) && silence !== undefined && this.nowMs() - silence.fromMs >= DOWN_AFTER_MS
+    );
+  }
+
+  /** When the last node that ever falls silent has been declared down, or has come back. */
+  settledAtMs(): number {
+    return Math.max(
+      0,
+      ...Array.from(this.silences.values(), ({ fromMs, toMs }) =>
+        Math.min(fromMs + DOWN_AFTER_MS, toMs),
+      ),
+    );
+  }
+
+  async send(node: string, envelope: CommandEnvelope): Promise<unknown> {
+    const index = this.sent.push({ node, command: envelope.command }) - 1;
+    if (index === this.silenceAt?.index) {
+      const fromMs = this.nowMs();
+      this.silence(node, { fromMs, toMs: fromMs + this.silenceAt.forMs });
+    }
+    await delay(ANSWER_MS);
+    // The stream keeps a command for a node that comes back in time.
+    while (this.isSilent(node) && this.nowMs() < envelope.deadlineAtMs)
+      await delay(Math.min(250, Math.max(1, envelope.deadlineAtMs - this.nowMs())));
+    if (this.isSilent(node)) {
+      throw lariatError('DEADLINE_EXCEEDED', `${node} did not answer ${envelope.command}`, {
+        node,
+      });
+    }
+    const answer = ANSWERS[envelope.command] as (input: unknown) => unknown;
+    return answer(envelope.input);
+  }
+}

@@ -1,0 +1,256 @@
+import {
+  type NodeRecord,
+  type OperationState,
+  type Placement,
+  type VolumeChange,
+  type VolumeRecord,
+  isEnded,
+  lariatError,
+} from '@lariat/contracts';
+import { type Json, MIB, noFaultPoints } from '@lariat/kernel';
+import type { LariatClient, Versioned } from '@lariat/messaging';
+import { type RebuildDeps, replicaSagas } from '@lariat/replica-svc';
+import { type SagaRecord, SagaRunner, type SagaRunnerOptions } from '@lariat/saga';
+import { createLog, createTelemetry } from '@lariat/telemetry';
+import { type SagaDeps, applyVolumeChanges, volumeSagas } from '@lariat/volume-svc';
+import type { ImaginedAgents } from './imagined-agents.js';
+
+const clock = { nowMs: () => Date.now(), monotonicMs: () => performance.now() };
+const NODES = ['n1', 'n2', 'n3', 'n4'];
+
+const newNode = (name: string): NodeRecord => ({
+  ...{ name, state: 'ready', reason: 'heartbeats arrive', since: '', schedulable: true },
+  ...{ zone: name, labels: {}, traddr: '127.0.0.1', trsvcid: '4420', target: 'imagined' },
+  ...{ frontends: ['nvmf', 'nbd'], agentVersion: '0', agentInstance: name, disks: [] },
+});
+
+/** What a step asked of another part: `request internal.placement.reserve`, `command replica.create`, … */
+export interface Asked {
+  readonly saga: string;
+  readonly what: string;
+}
+
+/** The real sagas, run by the real runner, on one volume; everything they talk to is imagined, and so is time. */
+export class ImaginedWorld {
+  /** The volume; null when it is gone, or not there yet. */
+  volume: VolumeRecord | null;
+  readonly asked: Asked[] = [];
+  private readonly names = new Map<string, string>();
+  private readonly journal = new Map<string, Versioned<SagaRecord>>();
+  private readonly runner: SagaRunner;
+  private running = '';
+
+  constructor(
+    volume: VolumeRecord | null,
+    private readonly agents: ImaginedAgents,
+  ) {
+    this.volume = volume;
+    const client = this.client();
+    const telemetry = createTelemetry({
+      ...{ serviceName: 'imagined', serviceVersion: '0', instanceId: 'imagined' },
+    });
+    // Classes with private members can't be imitated in types: what the sagas use of them is here.
+    const parts = {
+      store: this.store(),
+      liveness: { isAlive: () => true, close: () => undefined },
+      instance: 'imagined',
+      commands: {
+        send: (node: string, envelope: Parameters<ImaginedAgents['send']>[1]) => {
+          this.note(`command ${envelope.command}`);
+          return agents.send(node, envelope);
+        },
+      },
+      client,
+      tracing: telemetry,
+      clock,
+      log: createLog('imagined', 'error', () => undefined),
+      faults: noFaultPoints,
+      definitions: [...volumeSagas(this.volumeDeps()), ...replicaSagas(this.replicaDeps())],
+    };
+    this.runner = new SagaRunner(parts as unknown as SagaRunnerOptions);
+  }
+
+  async start(kind: string, input: Json): Promise<string> {
+    this.running = kind;
+    return (await this.runner.start({ kind, input, actor: 'test', requestId: undefined })).id;
+  }
+
+  operation(id: string): SagaRecord {
+    const found = this.journal.get(id);
+    if (found === undefined) throw new Error(`no operation ${id}`);
+    return found.value;
+  }
+
+  hasEnded(id: string): OperationState | undefined {
+    const { state } = this.operation(id);
+    return isEnded(state) ? state : undefined;
+  }
+
+  stop(): Promise<void> {
+    return this.runner.stop();
+  }
+
+  private note(what: string): void {
+    this.asked.push({ saga: this.running, what });
+  }
+
+  private node(name: string): NodeRecord {
+    const known = newNode(name);
+    return this.agents.isDown(name) ? { ...known, state: 'down' } : known;
+  }
+
+  private change(
+    operation: string | null,
+    decide: readonly VolumeChange[] | ((record: VolumeRecord) => readonly VolumeChange[]),
+  ): VolumeRecord {
+    const record = this.existing();
+    const changes = typeof decide === 'function' ? decide(record) : decide;
+    this.volume = applyVolumeChanges(record, operation, changes).record;
+    return this.volume;
+  }
+
+  private existing(): VolumeRecord {
+    if (this.volume === null) throw lariatError('VOLUME_NOT_FOUND', 'There is no volume.');
+    return this.volume;
+  }
+
+  private places(replicas: readonly string[]): readonly Placement[] {
+    const used = new Set(
+      (this.volume?.replicas ?? []).filter(({ mode }) => mode === 'RW').map(({ node }) => node),
+    );
+    const free = NODES.filter((node) => !used.has(node) && !this.agents.isDown(node));
+    return replicas.map((replica, index) => {
+      const node = free[index];
+      if (node === undefined) throw lariatError('NO_CAPACITY', 'No node is left.');
+      return { replica, node, disk: `disk-of-${node}` };
+    });
+  }
+
+  private client(): LariatClient {
+    const answers: Readonly<Record<string, (body: never) => unknown>> = {
+      'node.get': ({ node }: { node: string }) => this.node(node),
+      'node.list': () => ({ nodes: NODES.map((name) => this.node(name)) }),
+      'internal.volume.record': () => this.existing(),
+      'internal.volume.change': (body: { operation: string; changes: readonly VolumeChange[] }) =>
+        this.change(body.operation, body.changes),
+      'internal.placement.reserve': (body: { replicas: readonly string[] }) => ({
+        placements: this.places(body.replicas),
+      }),
+      'internal.placement.grow': () => ({}),
+      'internal.placement.release': () => ({}),
+    };
+    const client = {
+      request: (name: string, body: unknown): Promise<unknown> => {
+        this.note(`request ${name}`);
+        const answer = answers[name] as ((body: unknown) => unknown) | undefined;
+        if (answer === undefined) throw new Error(`a step asks for '${name}'`);
+        return Promise.resolve().then(() => answer(body));
+      },
+      connection: { subscribe: () => ({ unsubscribe: () => undefined }) },
+    };
+    return client as unknown as LariatClient;
+  }
+
+  private volumeDeps(): SagaDeps {
+    const volumes = {
+      find: () => Promise.resolve().then(() => this.existing()),
+      findFresh: () => Promise.resolve().then(() => ({ value: this.existing(), revision: 1 })),
+      create: (record: VolumeRecord) => {
+        this.volume ??= record;
+        return Promise.resolve(this.volume);
+      },
+      change: (
+        _id: string,
+        operation: string | null,
+        decide: Parameters<ImaginedWorld['change']>[1],
+      ) => Promise.resolve().then(() => this.change(operation, decide)),
+      remove: () => {
+        this.volume = null;
+        return Promise.resolve();
+      },
+      names: {
+        reserve: (name: string, volume: string) => {
+          const holder = this.names.get(name) ?? volume;
+          this.names.set(name, holder);
+          return Promise.resolve(holder);
+        },
+        release: (name: string) => {
+          this.names.delete(name);
+          return Promise.resolve();
+        },
+      },
+    };
+    return { volumes, clock } as unknown as SagaDeps;
+  }
+
+  private replicaDeps(): RebuildDeps {
+    const deps = {
+      clock,
+      volumes: { fresh: () => Promise.resolve(this.volume ?? undefined) },
+      nodes: {
+        list: () => NODES.map((name) => this.node(name)),
+        putDisk: () => Promise.resolve(),
+        dropDisk: () => Promise.resolve(),
+      },
+      allocator: {
+        reserve: ({ replicas }: { replicas: readonly string[] }) =>
+          Promise.resolve().then(() => this.places(replicas)),
+        release: () => Promise.resolve(),
+        replicasOn: () => [],
+      },
+    };
+    return deps as unknown as RebuildDeps;
+  }
+
+  private store(): object {
+    const write = (record: SagaRecord): Promise<Versioned<SagaRecord>> => {
+      const revision = (this.journal.get(record.id)?.revision ?? 0) + 1;
+      const versioned = { value: structuredClone(record), revision };
+      this.journal.set(record.id, versioned as Versioned<SagaRecord>);
+      return Promise.resolve(versioned as Versioned<SagaRecord>);
+    };
+    return {
+      listen: () => () => undefined,
+      cached: (id: string) => this.journal.get(id),
+      find: (id: string) => Promise.resolve(this.journal.get(id)),
+      running: () => [...this.journal.values()].filter(({ value }) => !isEnded(value.state)),
+      create: write,
+      write: (_previous: unknown, next: SagaRecord) => write(next),
+    };
+  }
+}
+
+const replica = (node: string, mode: 'RW' | 'ERR' = 'RW'): VolumeRecord['replicas'][number] => ({
+  ...{ id: `rep-${node}`, node, disk: `disk-of-${node}`, mode, lvolUuid: `lvol-${node}` },
+  ...{ state: mode === 'RW' ? 'ready' : 'faulted', reason: null, faultedAtMs: null },
+});
+
+/** A volume with replicas on n1 to n3 and one snapshot. */
+export function imaginedVolume(given: Partial<VolumeRecord> = {}): VolumeRecord {
+  const snapshot = { id: 'snp-1', name: 's1', sizeBytes: MIB, createdAt: '', parent: null };
+  return {
+    ...{ id: 'vol-1', name: 'v1', sizeBytes: MIB, replicaCount: 3, state: 'detached' },
+    ...{ content: { state: 'blank' }, labels: {}, createdAt: '', uuid: 'u', epoch: 1 },
+    ...{ clean: true, attachment: null, operation: null, headParent: snapshot.id },
+    replicas: [replica('n1'), replica('n2'), replica('n3')],
+    snapshots: [{ ...snapshot, user: true }],
+    ...given,
+  };
+}
+
+/** The same, attached on n1. */
+export function imaginedAttached(given: Partial<VolumeRecord> = {}): VolumeRecord {
+  const volume = imaginedVolume({ state: 'attached', clean: false, ...given });
+  const inSync = volume.replicas.filter(({ mode }) => mode === 'RW').map(({ id }) => id);
+  const engine = { nqn: 'e', traddr: '127.0.0.1', trsvcid: '1', uuid: 'u' };
+  return {
+    ...volume,
+    attachment: {
+      ...{ epoch: 1, node: 'n1', frontend: 'nbd', endpoint: 'nbd+unix:///?socket=/v1' },
+      ...{ engine, seizedFrom: null, inSync },
+    },
+  };
+}
+
+export const faultedOn = (node: string): readonly VolumeRecord['replicas'][number][] =>
+  ['n1', 'n2', 'n3'].map((name) => replica(name, name === node ? 'ERR' : 'RW'));

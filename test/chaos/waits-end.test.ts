@@ -1,0 +1,63 @@
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ImaginedAgents, type Silence } from './imagined-agents.js';
+import { CASES, FOR_EVER_MS, type Outcome, live } from './saga-cases.js';
+
+const ENDS = ['succeeded', 'failed'];
+const RESTS = ['detached', 'attached'];
+
+/** Why the operation did not end as it should, or undefined. */
+function complaint({ state, error, volume, afterMs }: Outcome): string | undefined {
+  if (!ENDS.includes(state)) return `${state} after ${afterMs} ms: ${error ?? 'no error'}`;
+  if (volume !== null && volume.operation !== null) return `${state}, and holds the volume`;
+  if (volume !== null && !RESTS.includes(volume.state)) return `${state}, volume ${volume.state}`;
+  return undefined;
+}
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: 0 });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const newAgents = (index?: number, forMs = FOR_EVER_MS): ImaginedAgents =>
+  new ImaginedAgents(() => Date.now(), index === undefined ? undefined : { index, forMs });
+
+describe.each(Object.entries(CASES))('%s', (_name, what) => {
+  it('ends when every node answers', async () => {
+    const outcome = await live(what, newAgents());
+    expect(complaint(outcome)).toBeUndefined();
+    expect(outcome.state).toBe('succeeded');
+  });
+
+  it('ends, whichever of its waits for a node meets one that never answers again', async () => {
+    const { sent } = await live(what, newAgents());
+    const complaints: string[] = [];
+    for (const [index, command] of sent.entries()) {
+      const found = complaint(await live(what, newAgents(index)));
+      if (found !== undefined) complaints.push(`${command} (${index}): ${found}`);
+    }
+    expect(complaints).toEqual([]);
+  });
+
+  it('ends, whatever nodes fall silent, at whatever moments, for however long', async () => {
+    const silence = fc.record({
+      node: fc.constantFrom('n1', 'n2', 'n3', 'n4'),
+      fromMs: fc.integer({ min: 0, max: 400 }),
+      forMs: fc.constantFrom(300, 2_000, 9_000, 40_000, FOR_EVER_MS),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(silence, { maxLength: 4 }), async (silences) => {
+        const agents = newAgents();
+        const nowMs = Date.now();
+        for (const { node, fromMs, forMs } of silences) {
+          const span: Silence = { fromMs: nowMs + fromMs, toMs: nowMs + fromMs + forMs };
+          agents.silence(node, span);
+        }
+        expect(complaint(await live(what, agents))).toBeUndefined();
+      }),
+      { numRuns: 25 },
+    );
+  });
+});
