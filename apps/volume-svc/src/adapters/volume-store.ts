@@ -101,7 +101,10 @@ export class VolumeStore {
         const { record: after, events } = applyVolumeChanges(record, operation, changes);
         before = record;
         if (after === record) return undefined;
-        return { value: { ...after, revision: positionOf(record).revision + 1 }, events };
+        // One in doubt must not seem newer than the copies that are to settle it.
+        const { revision } = positionOf(record);
+        const next = record.inDoubt === undefined ? revision + 1 : revision;
+        return { value: { ...after, revision: next }, events };
       },
       actor,
     );

@@ -151,6 +151,14 @@ describe.skipIf(binary === undefined)('a recovery into an empty store', () => {
     const claim = { type: 'claim', operation: 'op' } as const;
     const refused = await volumes.change(a.id, 'op', [claim], 'test').catch(toLariatError);
     expect(refused).toMatchObject({ code: 'VOLUME_IN_DOUBT' });
+    // What its engine reports meanwhile makes it no newer than the copies.
+    const lost = { type: 'fault-replica', replica: 'r2', reason: 'lost', atMs: 1 } as const;
+    const reported = await volumes.change(a.id, null, [lost], 'test');
+    expect(reported).toMatchObject({ revision: 4, replicas: [{ mode: 'RW' }, { mode: 'ERR' }] });
+    const replicaBack = { ...surveyOf(a), replicas: [found('rep-of-vol-aaaaaaaaaaaa')] };
+    expect((await recover(new OneNode([replicaBack]))).volumes[0]?.notes.join()).not.toContain(
+      'newer than all copies',
+    );
     const mistyped = await recover(node, false, ['aa']).catch(toLariatError);
     expect(mistyped).toMatchObject({ code: 'VOLUME_NOT_FOUND' });
 
