@@ -3,7 +3,8 @@ import { BUCKETS, type LariatEvent, lariatError, requestSubject } from '@lariat/
 import { delay } from '@lariat/kernel';
 import { createLog } from '@lariat/telemetry';
 import { type TestNats, findNatsBinary, startNats } from '@lariat/testing';
-import { jetstreamManager } from '@nats-io/jetstream';
+import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { trace } from '@opentelemetry/api';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -206,6 +207,7 @@ describe.skipIf(binary === undefined)('messaging on a real nats-server', () => {
         );
       }
       const second = relay();
+      expect(await bucket.wasRemoved('told')).toBe(false);
       await bucket.remove('told', record, [{ type: 'gone', data: null }], 'test');
       const events: LariatEvent[] = [];
       for await (const event of readEvents(connection, { filter: 'volume.told.>', follow: true })) {
@@ -217,8 +219,15 @@ describe.skipIf(binary === undefined)('messaging on a real nats-server', () => {
       );
       expect(bucket.cached('told')).toBeUndefined();
       await expect(bucket.read('told')).resolves.toBeUndefined();
-      // Once the tombstone is swept the key is free again.
-      await until('the sweep', () =>
+      expect(await bucket.wasRemoved('told')).toBe(true);
+      expect(await bucket.wasRemoved('never-told')).toBe(false);
+      // Once the tombstone is swept the key is free again, and what it was is still known.
+      const kv = await new Kvm(jetstream(connection)).open(name);
+      await until('the sweep', async () =>
+        (await kv.get('told'))?.operation === 'PURGE' ? true : undefined,
+      );
+      expect(await bucket.wasRemoved('told')).toBe(true);
+      await until('the key to be free', () =>
         bucket.create('told', { n: 1 }, [], 'test').catch(() => undefined),
       );
       // Its second life counts from 1 again, and is told all the same.

@@ -105,6 +105,13 @@ export class RecordBucket<T> {
     return versioned;
   }
 
+  /** True when the bucket remembers that such a record was removed; one that has lost its data remembers nothing. */
+  async wasRemoved(key: string): Promise<boolean> {
+    const entry = await this.kv.get(key);
+    if (entry === null) return false;
+    return entry.operation !== 'PUT' || this.parse(key, entry).value === null;
+  }
+
   /** Rejects with REVISION_CONFLICT when the key is there already. */
   async create(
     key: string,

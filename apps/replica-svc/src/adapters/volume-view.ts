@@ -39,6 +39,11 @@ export class VolumeView {
     return (await this.records.read(id))?.value;
   }
 
+  /** True when the volume is known to have been deleted; false when it is there, and when nothing is known of it. */
+  wasRemoved(id: string): Promise<boolean> {
+    return this.records.wasRemoved(id);
+  }
+
   list(): readonly VolumeRecord[] {
     return Array.from(this.records.cachedEntries(), ([, { value }]) => value);
   }

@@ -22,6 +22,9 @@ const replica = (id: string, node: string, given: Partial<ReplicaRecord> = {}): 
   ...given,
 });
 
+/** Of a volume without a record: it was deleted. */
+const gone = (): boolean => true;
+
 const DISK = {
   id: 'd',
   name: 'd1',
@@ -200,8 +203,23 @@ describe('strays', () => {
     ],
   };
 
+  it('are none of a volume that the store knows nothing of: it may have lost its data', () => {
+    const lost = findStrays(
+      inventory,
+      () => undefined,
+      () => false,
+    );
+    expect(lost).toEqual([]);
+    const known = findStrays(
+      inventory,
+      (id) => (id === 'vol-1' ? volume() : undefined),
+      () => false,
+    );
+    expect(known.map(({ key }) => key)).toEqual(['replica/old']);
+  });
+
   it('are what no record wants, and nothing else', () => {
-    const strays = findStrays(inventory, (id) => (id === 'vol-1' ? volume() : undefined));
+    const strays = findStrays(inventory, (id) => (id === 'vol-1' ? volume() : undefined), gone);
     expect(strays.map(({ key }) => key)).toEqual([
       'frontend/vol-9/1',
       'engine/vol-9/1',
@@ -211,11 +229,11 @@ describe('strays', () => {
   });
 
   it('are not looked for while an operation works on the volume', () => {
-    expect(findStrays(inventory, () => volume({ operation: 'op' }))).toEqual([]);
+    expect(findStrays(inventory, () => volume({ operation: 'op' }), gone)).toEqual([]);
   });
 
   it('include an engine of an epoch that has passed', () => {
-    const keys = findStrays(inventory, () => volume({ epoch: 3, attachment: null })).map(
+    const keys = findStrays(inventory, () => volume({ epoch: 3, attachment: null }), gone).map(
       ({ key }) => key,
     );
     expect(keys).toContain('engine/vol-1/2');
@@ -232,6 +250,7 @@ describe('strays', () => {
             replicas: ['r1', 'r2', 'r3'].map((id) => ({ replica: id, volume: 'vol-1' })),
           },
           () => record,
+          gone,
         );
         expect(named.map(({ key }) => key)).toEqual(
           ['r1', 'r2', 'r3'].filter((id) => !ids.includes(id)).map((id) => `replica/${id}`),

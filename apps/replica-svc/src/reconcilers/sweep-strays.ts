@@ -24,16 +24,20 @@ interface Stray {
 
 /**
  * What of a node's inventory no record wants. A replica has an owner while its volume's record lists it; an engine
- * while its volume is attached there in its epoch. A volume with an operation under way is left alone. Pure.
+ * while its volume is attached there in its epoch. A volume with an operation under way is left alone, and so is one of
+ * which nothing is known: a store that has lost its data says of every volume that it is not there. Pure.
  */
 export function findStrays(
   inventory: Inventory,
   record: (volume: string) => VolumeRecord | undefined,
+  wasRemoved: (volume: string) => boolean,
 ): readonly Stray[] {
   const strays: Stray[] = [];
+  const isLeftAlone = (volume: string, owner: VolumeRecord | undefined): boolean =>
+    owner === undefined ? !wasRemoved(volume) : owner.operation !== null;
   for (const { volume, epoch } of inventory.engines) {
     const owner = record(volume);
-    if (owner !== undefined && owner.operation !== null) continue;
+    if (isLeftAlone(volume, owner)) continue;
     const wanted = owner?.attachment?.node === inventory.node && owner.attachment.epoch === epoch;
     if (wanted) continue;
     strays.push({
@@ -51,7 +55,7 @@ export function findStrays(
   }
   for (const { replica, volume } of inventory.replicas) {
     const owner = record(volume);
-    if (owner !== undefined && owner.operation !== null) continue;
+    if (isLeftAlone(volume, owner)) continue;
     if (owner?.replicas.some(({ id, node }) => id === replica && node === inventory.node) === true)
       continue;
     strays.push({
@@ -69,6 +73,8 @@ export class StraySweep {
   private readonly subscription: Subscription;
   private readonly firstSeenMs = new Map<string, number>();
   private readonly sweeping = new Set<string>();
+  /** Volumes that were told of. */
+  private readonly unknown = new Set<string>();
   private active = false;
 
   constructor(
@@ -104,7 +110,11 @@ export class StraySweep {
     try {
       // Most of a node's inventory is wanted, and the cache says so; only what looks stray is asked for anew, since
       // what is deleted on old news is deleted wrongly.
-      const suspected = findStrays(inventory, (volume) => this.volumes.cached(volume));
+      const suspected = findStrays(
+        inventory,
+        (volume) => this.volumes.cached(volume),
+        () => true,
+      );
       const strays = suspected.length === 0 ? [] : await this.confirm(inventory, suspected);
       this.forgetOthers(inventory.node, strays);
       for (const stray of strays) await this.sweepOne(inventory.node, stray);
@@ -118,17 +128,34 @@ export class StraySweep {
     suspected: readonly Stray[],
   ): Promise<readonly Stray[]> {
     const named = new Set(suspected.map(({ volume }) => volume));
-    const records = new Map(
-      await Promise.all(
-        Array.from(named, async (id) => [id, await this.volumes.fresh(id)] as const),
-      ),
+    const records = new Map<string, VolumeRecord>();
+    const removed = new Set<string>();
+    await Promise.all(
+      Array.from(named, async (id) => {
+        const record = await this.volumes.fresh(id);
+        if (record !== undefined) records.set(id, record);
+        else if (await this.volumes.wasRemoved(id)) removed.add(id);
+        else if (!this.unknown.has(id)) this.tellUnknown(inventory.node, id);
+      }),
     );
     const rest = {
       ...inventory,
       replicas: inventory.replicas.filter(({ volume }) => named.has(volume)),
       engines: inventory.engines.filter(({ volume }) => named.has(volume)),
     };
-    return findStrays(rest, (volume) => records.get(volume));
+    return findStrays(
+      rest,
+      (volume) => records.get(volume),
+      (volume) => removed.has(volume),
+    );
+  }
+
+  private tellUnknown(node: string, volume: string): void {
+    this.unknown.add(volume);
+    this.log.warn('a volume that no record knows is left alone; has the store lost its data?', {
+      node,
+      volume,
+    });
   }
 
   private forgetOthers(node: string, strays: readonly Stray[]): void {
