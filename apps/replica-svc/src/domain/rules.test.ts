@@ -25,6 +25,8 @@ const replica = (id: string, node: string, given: Partial<ReplicaRecord> = {}): 
 /** Of a volume without a record: it was deleted. */
 const gone = (): boolean => true;
 
+const LONG_AGO = new Date(0).toISOString();
+
 const DISK = {
   id: 'd',
   name: 'd1',
@@ -145,8 +147,6 @@ describe('a rebuild', () => {
     expect(due(55_000, null)).toBeUndefined();
     expect(due(60_000, 'r3')).toEqual({ replica: 'r3' });
     expect(due(60_000, null)).toEqual({ replica: 'r2' });
-    // Its node has not had the time to be found dead.
-    expect(due(52_000, 'r3')).toBeUndefined();
   });
 
   it('takes the replica that is back first, and says that it is', () => {
@@ -155,10 +155,13 @@ describe('a rebuild', () => {
       replica('r2', 'n2', { mode: 'ERR', faultedAtMs: 0 }),
       replica('r3', 'n3', { mode: 'ERR', faultedAtMs: 0 }),
     ];
-    const ready = isBackOn([
-      { name: 'n2', state: 'ready', disks: [] },
-      { name: 'n3', state: 'ready', disks: [{ ...DISK, id: 'd' }] },
-    ]);
+    const ready = isBackOn(
+      [
+        { name: 'n2', state: 'ready', since: LONG_AGO, disks: [] },
+        { name: 'n3', state: 'ready', since: LONG_AGO, disks: [{ ...DISK, id: 'd' }] },
+      ],
+      9_000,
+    );
     const choice = chooseRebuild(volume({ replicas }), undefined, () => true, ready);
     expect(choice).toMatchObject({ replaced: { id: 'r3' }, isBack: true });
     expect(chooseRebuild(volume({ replicas }), 'r2', () => true, ready)).toMatchObject({
@@ -167,6 +170,17 @@ describe('a rebuild', () => {
     });
   });
 
+  it('takes no node for back that has not had the time to be found dead', () => {
+    const isBack = (since: string, nowMs: number, state: 'ready' | 'suspect' = 'ready') =>
+      isBackOn(
+        [{ name: 'n3', state, since, disks: [DISK] }],
+        nowMs,
+      )(replica('r3', 'n3', { mode: 'ERR', faultedAtMs: 50_000 }));
+    expect(isBack(LONG_AGO, 51_000)).toBe(false);
+    expect(isBack(LONG_AGO, 54_000)).toBe(true);
+    expect(isBack(new Date(50_500).toISOString(), 51_000)).toBe(true);
+    expect(isBack(LONG_AGO, 99_000, 'suspect')).toBe(false);
+  });
   it('reads its grace from the environment', () => {
     expect(rebuildPolicyFrom({})).toEqual({ graceMs: 60_000, byItself: true });
     expect(rebuildPolicyFrom({ LARIAT_REBUILD_GRACE_MS: '5' })).toEqual({

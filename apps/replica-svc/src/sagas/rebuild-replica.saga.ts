@@ -99,7 +99,12 @@ function claimStep(deps: RebuildDeps): RebuildStep {
       const choice =
         toDisks !== undefined && replica !== null
           ? chooseMove(record, replica, isReady)
-          : chooseRebuild(record, replica ?? undefined, isReady, isBackOn(nodes));
+          : chooseRebuild(
+              record,
+              replica ?? undefined,
+              isReady,
+              isBackOn(nodes, deps.clock.nowMs()),
+            );
       const { attachment, sizeBytes } = record;
       return {
         replaced: choice.replaced === null ? null : placeOf(choice.replaced),
