@@ -108,3 +108,12 @@ test('records are found by kind and by owner alone', async () => {
   expect(journal.owned('lvol', 'disk-1/rep-a')).toBeUndefined();
   expect(journal.owned('lvol', 'disk-1/rep-ab')?.owner).toBe('rep-ab');
 });
+
+test('a note is kept over a restart, until it is pruned', async () => {
+  await journal.note('op-1/engine.stop', { inStep: ['rep-a'] }, 1_000);
+  await reopen();
+  expect(journal.noteOf('op-1/engine.stop')).toEqual({ inStep: ['rep-a'] });
+  expect(journal.noteOf('op-2/engine.stop')).toBeUndefined();
+  await journal.prune(2_000);
+  expect(journal.noteOf('op-1/engine.stop')).toBeUndefined();
+});
