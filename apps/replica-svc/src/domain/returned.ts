@@ -6,16 +6,30 @@ import type { NodeRecord, ReplicaRecord } from '@lariat/contracts';
  */
 const RETURN_SETTLE_MS = 3_500;
 
+type NodeState = Pick<NodeRecord, 'name' | 'state' | 'since' | 'disks'>;
+type LostReplica = Pick<ReplicaRecord, 'node' | 'disk' | 'faultedAtMs'>;
+
 /** Whether a faulted replica's node is ready and has its disk: then it is asked what it still has. Pure. */
 export function isBackOn(
-  nodes: readonly Pick<NodeRecord, 'name' | 'state' | 'since' | 'disks'>[],
+  nodes: readonly NodeState[],
   nowMs: number,
-): (replica: Pick<ReplicaRecord, 'node' | 'disk' | 'faultedAtMs'>) => boolean {
-  return ({ node: name, disk, faultedAtMs }) => {
-    const node = nodes.find((candidate) => candidate.name === name);
-    if (node?.state !== 'ready') return false;
-    const lostAtMs = faultedAtMs ?? 0;
-    if (Date.parse(node.since) <= lostAtMs && nowMs - lostAtMs < RETURN_SETTLE_MS) return false;
-    return node.disks.some(({ id }) => id === disk);
+): (replica: LostReplica) => boolean {
+  return (replica) => {
+    const node = nodes.find(({ name }) => name === replica.node);
+    if (node?.state !== 'ready' || untilKnownMs(nodes, nowMs, replica) > 0) return false;
+    return node.disks.some(({ id }) => id === replica.disk);
   };
+}
+
+/** Milliseconds until a ready node of a faulted replica is known to be back, and not dead unnoticed. Pure. */
+export function untilKnownMs(
+  nodes: readonly NodeState[],
+  nowMs: number,
+  { node: name, faultedAtMs }: LostReplica,
+): number {
+  const node = nodes.find((candidate) => candidate.name === name);
+  const lostAtMs = faultedAtMs ?? 0;
+  if (node?.state !== 'ready' || Date.parse(node.since) > lostAtMs) return 0;
+  // A clock ahead of this one's may have told when it was lost.
+  return Math.min(RETURN_SETTLE_MS, Math.max(0, lostAtMs + RETURN_SETTLE_MS - nowMs));
 }
