@@ -15,6 +15,9 @@ export default defineConfig({
     include: ['src/**/*.test.ts'],
     exclude: ['dist/**', 'node_modules/**'],
     passWithNoTests: true,
+    // What hangs must end; a machine that does much else at the same time is no failure.
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
     reporters: ['default', ['json', { outputFile: report }]],
   },
 });

@@ -159,26 +159,30 @@ describe.skipIf(!ready)('a volume on three nodes (needs nats-server, qemu-io, nb
     cluster.connection.subscribe('lariat.v1.progress.op-rebuild', {
       callback: (_error, message) => progress.push(message.json<ProgressReport>()),
     });
-    const scratch = await cluster.send('n3', 'rebuild.create-scratch', {
-      ...destination,
-      disk,
-      sizeBytes: SIZE,
-      hostNqn: nodeHostNqn('n1'),
-    });
     const copied: number[] = [];
+    let parent: string | null = null;
     for (const snapshot of ['snap-000000000001', 'snap-000000000002']) {
-      const input = { ...source, snapshot, scratch };
+      const hostNqn = nodeHostNqn('n1');
+      const scratch = await cluster.send('n3', 'rebuild.create-scratch', {
+        ...destination,
+        disk,
+        sizeBytes: SIZE,
+        parent,
+        hostNqn,
+      });
+      const input = { ...source, snapshot, parent, scratch };
       const options = { operation: 'op-rebuild' };
       const done = await cluster.send('n1', 'rebuild.copy-snapshot', input, options);
       copied.push(done.copiedClusters);
+      await cluster.send('n1', 'rebuild.detach-scratch', { ...source, scratchNqn: scratch.nqn });
       await cluster.send('n3', 'rebuild.freeze-scratch', { ...destination, snapshot });
+      parent = snapshot;
     }
     expect(copied[0]).toBeGreaterThanOrEqual(11);
     expect(copied[1]).toBeGreaterThanOrEqual(7);
     expect(progress.at(-1)?.unit).toBe('clusters');
     const last = { ...destination, snapshot: 'snap-000000000002' };
     await cluster.send('n3', 'rebuild.finish', last);
-    await cluster.send('n1', 'rebuild.detach-scratch', { ...source, scratchNqn: scratch.nqn });
     const unexport = { ...source, snapshot: 'snap-000000000002' };
     await cluster.send('n1', 'rebuild.unexport-snapshot', unexport);
 

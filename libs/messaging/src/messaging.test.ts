@@ -3,7 +3,8 @@ import { BUCKETS, type LariatEvent, lariatError, requestSubject } from '@lariat/
 import { delay } from '@lariat/kernel';
 import { createLog } from '@lariat/telemetry';
 import { type TestNats, findNatsBinary, startNats } from '@lariat/testing';
-import { jetstreamManager } from '@nats-io/jetstream';
+import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { trace } from '@opentelemetry/api';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -13,6 +14,7 @@ import { connectNats } from './connection.js';
 import { relayEvents } from './event-relay.js';
 import { readEvents } from './events.js';
 import { Lease } from './lease.js';
+import { DELETED_KEEP_MS, MarkBucket } from './mark-bucket.js';
 import { RecordBucket } from './record-bucket.js';
 import { ServiceDiscovery } from './service-discovery.js';
 import { ensureStreams } from './streams.js';
@@ -218,7 +220,11 @@ describe.skipIf(binary === undefined)('messaging on a real nats-server', () => {
       expect(bucket.cached('told')).toBeUndefined();
       await expect(bucket.read('told')).resolves.toBeUndefined();
       // Once the tombstone is swept the key is free again.
-      await until('the sweep', () =>
+      const kv = await new Kvm(jetstream(connection)).open(name);
+      await until('the sweep', async () =>
+        (await kv.get('told'))?.operation === 'PURGE' ? true : undefined,
+      );
+      await until('the key to be free', () =>
         bucket.create('told', { n: 1 }, [], 'test').catch(() => undefined),
       );
       // Its second life counts from 1 again, and is told all the same.
@@ -234,6 +240,18 @@ describe.skipIf(binary === undefined)('messaging on a real nats-server', () => {
       }
       await second.stop();
     });
+  });
+
+  it('keeps marks over a restart of who made them, and knows none that was not made', async () => {
+    const open = (on: NatsConnection): Promise<MarkBucket> =>
+      MarkBucket.open(on, BUCKETS.deleted, DELETED_KEEP_MS);
+    const marks = await open(connection);
+    expect(await marks.has('vol-gone')).toBe(false);
+    await marks.add('vol-gone');
+    await marks.add('vol-gone');
+    const others = await open(other);
+    expect(await others.has('vol-gone')).toBe(true);
+    expect(await others.has('vol-kept')).toBe(false);
   });
 
   it('lets one instance at a time hold a lease, and gives it on', async () => {

@@ -65,11 +65,13 @@ export class CommandExecutor {
 
   /** A final error becomes an answer; one that may pass is thrown, so that a retry runs the command again. */
   private async effect(envelope: CommandEnvelope): Promise<CommandAnswer> {
+    // Not the command's id: a saga that was taken over asks for the same under another one.
+    const noteKey = `${envelope.operation}/${envelope.command}`;
     const context: CommandContext = {
       operation: envelope.operation,
       progress: this.parts.report(envelope.operation, envelope.id),
-      noted: () => this.parts.journal.noteOf(envelope.id),
-      note: (value) => this.parts.journal.note(envelope.id, value),
+      noted: () => this.parts.journal.noteOf(noteKey),
+      note: (value) => this.parts.journal.note(noteKey, value, this.parts.clock.nowMs()),
     };
     const handler = this.parts.handlers[envelope.command] as (
       input: unknown,

@@ -5,7 +5,7 @@ export interface CommandContext {
   readonly operation: string;
   /** Tells how far it is; may be called often. */
   readonly progress: (done: number, total: number, unit: 'clusters' | 'bytes') => void;
-  /** What an earlier run of this very command has noted before it died. */
+  /** What an earlier run of this command for the same operation has noted. */
   readonly noted: () => unknown;
   /** Durable when it resolves. */
   readonly note: (value: unknown) => Promise<void>;

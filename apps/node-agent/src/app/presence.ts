@@ -59,14 +59,7 @@ export class Presence {
     return {
       node,
       agentInstance,
-      replicas: journal
-        .ownedOfKind('lvol')
-        .filter((lvol) => lvol.params.role === 'head')
-        .map((lvol) => {
-          const volume = lvol.volume ?? '';
-          const record = journal.recordPosition(volume) ?? null;
-          return { replica: lvol.owner, volume, record };
-        }),
+      replicas: replicasOf(journal),
       engines: journal.ownedOfKind('raid').map((raid) => {
         const { volume, epoch, operational, lost } = reportOf(node, raid);
         return { volume, epoch, operational, lost };
@@ -141,4 +134,18 @@ export class Presence {
       this.registering = false;
     }
   }
+}
+
+/** Each replica that has an lvol here: one without a head, as a rebuild that was cut off leaves it, takes space too. */
+export function replicasOf(
+  journal: Pick<JournalPort, 'ownedOfKind' | 'recordPosition'>,
+): Inventory['replicas'] {
+  const volumes = new Map(
+    journal.ownedOfKind('lvol').map(({ owner, volume }) => [owner, volume ?? '']),
+  );
+  return Array.from(volumes, ([replica, volume]) => ({
+    replica,
+    volume,
+    record: journal.recordPosition(volume) ?? null,
+  }));
 }

@@ -182,9 +182,10 @@ export function resyncCommands(
     const { replica, volume, base, source, firstCluster } = input;
     const { operation } = context;
     const lvol = await lvols.scratch(replica);
-    const nqn = patchNqn(replica);
-    const shared = scratchNqn(replica);
-    const scratch = { lvol, replica, volume, operation, nqn, shared };
+    // Through an export that only this command makes, one at a time: the host of a page that was given up must not
+    // find its way back to the scratch lvol of a later rebuild.
+    await exports.remove(scratchNqn(replica));
+    const scratch = { lvol, replica, volume, operation, nqn: patchNqn(replica) };
     const wanted = decodePage(input.digests, MAX_DIGESTS_PER_PAGE);
     const task = { replica, volume, snapshot: base, operation, verified: true };
     const have = await digests.of(task);

@@ -25,10 +25,9 @@ export interface JournalPort {
    * operation's fence and the volume's epoch. Gives the reason when it is refused; nothing is written then.
    */
   begin(envelope: CommandEnvelope, atMs: number): Promise<LariatError | undefined>;
-  /** What a run of the command that died has noted. */
-  noteOf(commandId: string): unknown;
-  /** Keeps what a later run of the command could not find out any more. */
-  note(commandId: string, note: unknown): Promise<void>;
+  /** What was noted under this key; `prune` drops it like a command. */
+  noteOf(key: string): unknown;
+  note(key: string, note: unknown, atMs: number): Promise<void>;
   end(commandId: string, answer: CommandAnswer, atMs: number): Promise<void>;
   /** Drops commands and fences not touched since; a redelivery that late is expired anyway. */
   prune(beforeMs: number): Promise<number>;

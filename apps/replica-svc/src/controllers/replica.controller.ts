@@ -62,7 +62,12 @@ export class ReplicaController {
       const ready = new Set(nodes.filter(({ state }) => state === 'ready').map(({ name }) => name));
       // A rebuild that runs already is joined by the runner.
       if (record.operation === null)
-        chooseRebuild(record, request.replica, (node) => ready.has(node), isBackOn(nodes));
+        chooseRebuild(
+          record,
+          request.replica,
+          (node) => ready.has(node),
+          isBackOn(nodes, this.service.clock.nowMs()),
+        );
       return { volume: record.id, replica: request.replica ?? null };
     });
   }

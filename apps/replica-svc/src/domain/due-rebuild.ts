@@ -23,12 +23,6 @@ export function rebuildPolicyFrom(env: NodeJS.ProcessEnv): RebuildPolicy {
   return { graceMs, byItself: mode === 'auto' };
 }
 
-/**
- * A node that died is back for a moment before its target is known to be: a replica that is faulted for less than this
- * is not asked for what it has.
- */
-const RETURN_SETTLE_MS = 3_000;
-
 /** A rebuild to ask for; `replica` is null when any faulted or missing one may be chosen. */
 export interface DueRebuild {
   readonly replica: string | null;
@@ -52,9 +46,7 @@ export function dueRebuild(
   // A missing replica with no faulted one in its place will not come back.
   if (faulted.length === 0) return { replica: null };
   const awayMs = (replica: ReplicaRecord): number => nowMs - (replica.faultedAtMs ?? 0);
-  const returned = faulted.find(
-    (replica) => awayMs(replica) >= RETURN_SETTLE_MS && isBack(replica),
-  );
+  const returned = faulted.find((replica) => isBack(replica));
   const given = returned ?? faulted.find((replica) => awayMs(replica) >= policy.graceMs);
   return given === undefined ? undefined : { replica: given.id };
 }

@@ -7,7 +7,7 @@ import { assertNotLast } from '../sagas/remove-replica.saga.js';
 import { chooseRebuild } from './choose-rebuild.js';
 import { dueRebuild, rebuildPolicyFrom } from './due-rebuild.js';
 import { DOWN_AFTER_MS, SUSPECT_AFTER_MS, judgeNode } from './node-health.js';
-import { isBackOn } from './returned.js';
+import { isBackOn, untilKnownMs } from './returned.js';
 import { inCopyOrder } from './snapshot-order.js';
 
 const replica = (id: string, node: string, given: Partial<ReplicaRecord> = {}): ReplicaRecord => ({
@@ -21,6 +21,11 @@ const replica = (id: string, node: string, given: Partial<ReplicaRecord> = {}): 
   faultedAtMs: null,
   ...given,
 });
+
+/** Of a volume without a record: it was deleted. */
+const gone = (): boolean => true;
+
+const LONG_AGO = new Date(0).toISOString();
 
 const DISK = {
   id: 'd',
@@ -142,8 +147,6 @@ describe('a rebuild', () => {
     expect(due(55_000, null)).toBeUndefined();
     expect(due(60_000, 'r3')).toEqual({ replica: 'r3' });
     expect(due(60_000, null)).toEqual({ replica: 'r2' });
-    // Its node has not had the time to be found dead.
-    expect(due(52_000, 'r3')).toBeUndefined();
   });
 
   it('takes the replica that is back first, and says that it is', () => {
@@ -152,16 +155,45 @@ describe('a rebuild', () => {
       replica('r2', 'n2', { mode: 'ERR', faultedAtMs: 0 }),
       replica('r3', 'n3', { mode: 'ERR', faultedAtMs: 0 }),
     ];
-    const ready = isBackOn([
-      { name: 'n2', state: 'ready', disks: [] },
-      { name: 'n3', state: 'ready', disks: [{ ...DISK, id: 'd' }] },
-    ]);
+    const ready = isBackOn(
+      [
+        { name: 'n2', state: 'ready', since: LONG_AGO, disks: [] },
+        { name: 'n3', state: 'ready', since: LONG_AGO, disks: [{ ...DISK, id: 'd' }] },
+      ],
+      9_000,
+    );
     const choice = chooseRebuild(volume({ replicas }), undefined, () => true, ready);
     expect(choice).toMatchObject({ replaced: { id: 'r3' }, isBack: true });
     expect(chooseRebuild(volume({ replicas }), 'r2', () => true, ready)).toMatchObject({
       replaced: { id: 'r2' },
       isBack: false,
     });
+  });
+
+  it('takes no node for back that has not had the time to be found dead', () => {
+    const isBack = (since: string, nowMs: number, state: 'ready' | 'suspect' = 'ready') =>
+      isBackOn(
+        [{ name: 'n3', state, since, disks: [DISK] }],
+        nowMs,
+      )(replica('r3', 'n3', { mode: 'ERR', faultedAtMs: 50_000 }));
+    expect(isBack(LONG_AGO, 51_000)).toBe(false);
+    expect(isBack(LONG_AGO, 54_000)).toBe(true);
+    expect(isBack(new Date(50_500).toISOString(), 51_000)).toBe(true);
+    expect(isBack(LONG_AGO, 99_000, 'suspect')).toBe(false);
+  });
+
+  it('tells how long it takes until a return is known', () => {
+    const wait = (since: string, nowMs: number, state: 'ready' | 'suspect' = 'ready') =>
+      untilKnownMs(
+        [{ name: 'n3', state, since, disks: [DISK] }],
+        nowMs,
+        replica('r3', 'n3', { mode: 'ERR', faultedAtMs: 50_000 }),
+      );
+    expect(wait(LONG_AGO, 51_000)).toBe(2_500);
+    expect(wait(LONG_AGO, 53_500)).toBe(0);
+    expect(wait(LONG_AGO, 20_000)).toBe(3_500);
+    expect(wait(new Date(50_500).toISOString(), 51_000)).toBe(0);
+    expect(wait(LONG_AGO, 51_000, 'suspect')).toBe(0);
   });
 
   it('reads its grace from the environment', () => {
@@ -203,7 +235,7 @@ describe('strays', () => {
   const records = (id: string): VolumeRecord | undefined => (id === 'vol-1' ? volume() : undefined);
 
   it('are what no record wants, and nothing else', () => {
-    const strays = findStrays(inventory, records, () => true);
+    const strays = findStrays(inventory, records, gone);
     expect(strays.map(({ key }) => key)).toEqual([
       'frontend/vol-9/1',
       'engine/vol-9/1',
@@ -245,21 +277,13 @@ describe('strays', () => {
   });
 
   it('are not looked for while an operation works on the volume', () => {
-    expect(
-      findStrays(
-        inventory,
-        () => volume({ operation: 'op' }),
-        () => true,
-      ),
-    ).toEqual([]);
+    expect(findStrays(inventory, () => volume({ operation: 'op' }), gone)).toEqual([]);
   });
 
   it('include an engine of an epoch that has passed', () => {
-    const keys = findStrays(
-      inventory,
-      () => volume({ epoch: 3, attachment: null }),
-      () => true,
-    ).map(({ key }) => key);
+    const keys = findStrays(inventory, () => volume({ epoch: 3, attachment: null }), gone).map(
+      ({ key }) => key,
+    );
     expect(keys).toContain('engine/vol-1/2');
   });
 
@@ -274,7 +298,7 @@ describe('strays', () => {
             replicas: ['r1', 'r2', 'r3'].map((id) => ({ replica: id, volume: 'vol-1' })),
           },
           () => record,
-          () => true,
+          gone,
         );
         expect(named.map(({ key }) => key)).toEqual(
           ['r1', 'r2', 'r3'].filter((id) => !ids.includes(id)).map((id) => `replica/${id}`),

@@ -25,7 +25,7 @@ export async function rebuildDegraded(
   const notBeforeMs = new Map<string, number>();
   while (!signal.aborted && deps.policy.byItself) {
     const nowMs = deps.clock.nowMs();
-    const isBack = isBackOn(deps.nodes.list());
+    const isBack = isBackOn(deps.nodes.list(), deps.clock.nowMs());
     for (const record of deps.volumes.list()) {
       if ((notBeforeMs.get(record.id) ?? 0) > nowMs) continue;
       const due = dueRebuild(record, deps.policy, nowMs, isBack);

@@ -136,17 +136,16 @@ export class StraySweep {
     suspected: readonly Stray[],
   ): Promise<readonly Stray[]> {
     const named = new Set(suspected.map(({ volume }) => volume));
-    const records = new Map(
-      await Promise.all(
-        Array.from(named, async (id) => [id, await this.volumes.fresh(id)] as const),
-      ),
-    );
+    const records = new Map<string, VolumeRecord>();
     const deleted = new Set<string>();
-    for (const [id, record] of records) {
-      if (record !== undefined) continue;
-      if (await this.deleted.has(id)) deleted.add(id);
-      else this.sayUnknown(inventory.node, id);
-    }
+    await Promise.all(
+      Array.from(named, async (id) => {
+        const record = await this.volumes.fresh(id);
+        if (record !== undefined) records.set(id, record);
+        else if (await this.deleted.has(id)) deleted.add(id);
+        else this.sayUnknown(inventory.node, id);
+      }),
+    );
     const rest = {
       ...inventory,
       replicas: inventory.replicas.filter(({ volume }) => named.has(volume)),

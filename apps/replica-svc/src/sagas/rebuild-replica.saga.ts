@@ -6,7 +6,7 @@ import {
   toVolumeView,
   zoneOf,
 } from '@lariat/contracts';
-import { CLUSTER_SIZE_BYTES, type Json } from '@lariat/kernel';
+import { CLUSTER_SIZE_BYTES, type Json, delay } from '@lariat/kernel';
 import {
   RETRY_BRIEFLY,
   RETRY_UNTIL_DONE,
@@ -15,7 +15,7 @@ import {
   cleanUp,
 } from '@lariat/saga';
 import { chooseMove, chooseRebuild } from '../domain/choose-rebuild.js';
-import { isBackOn } from '../domain/returned.js';
+import { isBackOn, untilKnownMs } from '../domain/returned.js';
 import { copyStep, settleStep } from './rebuild-copy.js';
 import { dropJoinSnapshot, joinStep } from './rebuild-join.js';
 import { matchStep, reuseStep } from './rebuild-match.js';
@@ -91,6 +91,7 @@ function claimStep(deps: RebuildDeps): RebuildStep {
     run: async (context) => {
       const record = await claimVolume(context);
       if (record.state !== 'attached' && record.state !== 'detached') throw notNow(record);
+      await returnsKnown(deps, record, context.input.replica);
       const nodes = deps.nodes.list();
       const zones = new Map(nodes.map((node) => [node.name, zoneOf(node)]));
       const ready = new Set(nodes.filter(({ state }) => state === 'ready').map(({ name }) => name));
@@ -99,7 +100,12 @@ function claimStep(deps: RebuildDeps): RebuildStep {
       const choice =
         toDisks !== undefined && replica !== null
           ? chooseMove(record, replica, isReady)
-          : chooseRebuild(record, replica ?? undefined, isReady, isBackOn(nodes));
+          : chooseRebuild(
+              record,
+              replica ?? undefined,
+              isReady,
+              isBackOn(nodes, deps.clock.nowMs()),
+            );
       const { attachment, sizeBytes } = record;
       return {
         replaced: choice.replaced === null ? null : placeOf(choice.replaced),
@@ -119,6 +125,25 @@ function claimStep(deps: RebuildDeps): RebuildStep {
       await releaseVolume(context);
     },
   };
+}
+
+/** A rebuild that is asked for at once does not make elsewhere what is about to be back. */
+async function returnsKnown(
+  deps: RebuildDeps,
+  record: VolumeRecord,
+  wanted: string | null,
+): Promise<void> {
+  const lost = record.replicas.filter(
+    ({ id, mode }) => mode === 'ERR' && (wanted === null || wanted === id),
+  );
+  // A timer may end a moment before the clock says so.
+  for (;;) {
+    const nodes = deps.nodes.list();
+    const nowMs = deps.clock.nowMs();
+    const waitMs = Math.max(0, ...lost.map((replica) => untilKnownMs(nodes, nowMs, replica)));
+    if (waitMs === 0) return;
+    await delay(waitMs);
+  }
 }
 
 const placeOf = ({

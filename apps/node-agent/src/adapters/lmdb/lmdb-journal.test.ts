@@ -136,3 +136,12 @@ test('of two copies of a record the newer one is kept, in whatever order they co
   expect(journal.records()).toEqual([]);
   expect(journal.recordPosition('vol-1')).toBeUndefined();
 });
+
+test('a note is kept over a restart, until it is pruned', async () => {
+  await journal.note('op-1/engine.stop', { inStep: ['rep-a'] }, 1_000);
+  await reopen();
+  expect(journal.noteOf('op-1/engine.stop')).toEqual({ inStep: ['rep-a'] });
+  expect(journal.noteOf('op-2/engine.stop')).toBeUndefined();
+  await journal.prune(2_000);
+  expect(journal.noteOf('op-1/engine.stop')).toBeUndefined();
+});

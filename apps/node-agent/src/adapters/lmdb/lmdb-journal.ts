@@ -18,7 +18,11 @@ interface CommandEntry {
   readonly operation: string;
   readonly intentAtMs: number;
   readonly answer: CommandAnswer | null;
-  readonly note?: unknown;
+  readonly touchedAtMs: number;
+}
+
+interface NoteEntry {
+  readonly note: unknown;
   readonly touchedAtMs: number;
 }
 
@@ -36,6 +40,7 @@ export class LmdbJournal implements JournalPort {
   private readonly root: RootDatabase<unknown, string>;
   private readonly commands: Database<CommandEntry, string>;
   private readonly fences: Database<FenceEntry, string>;
+  private readonly notes: Database<NoteEntry, string>;
   private readonly epochs: Database<number, string>;
   private readonly things: Database<Owned, OwnedKey>;
   private readonly settings: Database<unknown, string>;
@@ -58,6 +63,7 @@ export class LmdbJournal implements JournalPort {
     });
     this.commands = this.root.openDB<CommandEntry, string>({ name: 'commands', encoding: 'json' });
     this.fences = this.root.openDB<FenceEntry, string>({ name: 'fences', encoding: 'json' });
+    this.notes = this.root.openDB<NoteEntry, string>({ name: 'notes', encoding: 'json' });
     this.epochs = this.root.openDB<number, string>({ name: 'epochs', encoding: 'json' });
     this.things = this.root.openDB<Owned, OwnedKey>({ name: 'owned', encoding: 'json' });
     this.settings = this.root.openDB<unknown, string>({ name: 'settings', encoding: 'json' });
@@ -83,7 +89,6 @@ export class LmdbJournal implements JournalPort {
         operation: envelope.operation,
         intentAtMs: atMs,
         answer: null,
-        note: this.noteOf(envelope.id),
         touchedAtMs: atMs,
       });
       void this.fences.put(envelope.operation, { fence: envelope.fence, touchedAtMs: atMs });
@@ -92,12 +97,12 @@ export class LmdbJournal implements JournalPort {
     });
   }
 
-  noteOf(commandId: string): unknown {
-    return this.commands.get(commandId)?.note;
+  noteOf(key: string): unknown {
+    return this.notes.get(key)?.note;
   }
 
-  async note(commandId: string, note: unknown): Promise<void> {
-    await this.commands.put(commandId, { ...this.entryOf(commandId), note });
+  async note(key: string, note: unknown, atMs: number): Promise<void> {
+    await this.notes.put(key, { note, touchedAtMs: atMs });
   }
 
   async end(commandId: string, answer: CommandAnswer, atMs: number): Promise<void> {
@@ -108,7 +113,7 @@ export class LmdbJournal implements JournalPort {
   async prune(beforeMs: number): Promise<number> {
     let pruned = 0;
     await this.root.transaction(() => {
-      for (const db of [this.commands, this.fences]) {
+      for (const db of [this.commands, this.fences, this.notes]) {
         for (const { key, value } of [...db.getRange()]) {
           if (value.touchedAtMs >= beforeMs) continue;
           void db.remove(key);

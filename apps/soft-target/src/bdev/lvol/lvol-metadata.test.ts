@@ -156,3 +156,17 @@ test.each([
   await writeFile(join(folder, 'data.mdb'), image());
   expect(() => new LvolMetadata(folder)).toThrow('is damaged');
 });
+
+test('what is to be committed when the store is being closed is refused, and what was under way is kept', async () => {
+  const path = join(folder, 'closing');
+  const metadata = new LvolMetadata(path);
+  const first = metadata.commit({ store: STORE });
+  const closed = metadata.close();
+  await expect(metadata.commit({ store: { ...STORE, name: 'late' } })).rejects.toMatchObject({
+    message: 'No such device',
+  });
+  await Promise.all([first, closed]);
+  const again = new LvolMetadata(path);
+  expect(again.readStore()?.name).toBe('lvs');
+  await again.close();
+});

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { open, type Database, type RootDatabase, type RootDatabaseOptionsWithPath } from 'lmdb';
 import { checkLmdbFile } from './lmdb-file.js';
+import { RpcError } from '../../rpc/rpc-error.js';
 import { ClusterTable, EXTENT_CLUSTERS } from './cluster-table.js';
 import { UnsyncedClusters, type Allocation } from './unsynced-clusters.js';
 
@@ -91,6 +92,7 @@ export class LvolMetadata {
   private readonly unsynced = new UnsyncedClusters();
   private queued: Queued[] = [];
   private isCommitting = false;
+  private isClosed = false;
   private idle: Promise<void> = Promise.resolve();
   private nextBlobId = 1;
 
@@ -189,7 +191,9 @@ export class LvolMetadata {
     return new ClusterTable(blobId);
   }
 
+  /** Rejects with ENODEV once the store is being closed: a method that goes on beside it ends so. */
   commit(change: MetadataChange): Promise<void> {
+    if (this.isClosed) return Promise.reject(RpcError.errno('ENODEV'));
     const done = new Promise<void>((resolve, reject) =>
       this.queued.push({ change, resolve, reject }),
     );
@@ -217,6 +221,7 @@ export class LvolMetadata {
   }
 
   async close(): Promise<void> {
+    this.isClosed = true;
     await this.idle;
     await this.root.close();
   }
