@@ -1,6 +1,14 @@
-import { lariatError } from '@lariat/contracts';
-import { expect, it } from 'vitest';
-import { type GrowthOutcome, judgeGrowth } from './expand-replicas.js';
+import { type CommandName, type VolumeChange, lariatError } from '@lariat/contracts';
+import { describe, expect, it } from 'vitest';
+import { applyVolumeChanges } from '../domain/apply-change.js';
+import { newVolumeRecord } from '../domain/volume-record.test-support.js';
+import {
+  type ExpandContext,
+  type GrowthOutcome,
+  growUnderEngine,
+  judgeGrowth,
+} from './expand-replicas.js';
+import type { SagaDeps } from './saga-deps.js';
 
 const grown = (replica: string): GrowthOutcome => ({ replica, kind: 'grown' });
 const refused = (replica: string): GrowthOutcome => ({
@@ -30,4 +38,61 @@ it('never leaves a volume with no replica of the new size', () => {
     'a',
     'c',
   ]);
+});
+
+describe('a growth under an engine', () => {
+  /** n3 refuses to grow; `isKept` says whether the members' nodes keep the record. */
+  function growth() {
+    const happened: string[] = [];
+    const state = { record: newVolumeRecord({ operation: 'op' }), isKept: true };
+    const volumes = {
+      findFresh: () => Promise.resolve({ value: state.record }),
+      change: (_id: string, operation: string, changes: readonly VolumeChange[]) => {
+        state.record = applyVolumeChanges(state.record, operation, changes).record;
+        for (const { type } of changes) happened.push(type);
+        return Promise.resolve(state.record);
+      },
+      confirm: () => {
+        happened.push(state.isKept ? 'kept' : 'not kept');
+        return state.isKept
+          ? Promise.resolve()
+          : Promise.reject(lariatError('LEG_UNREACHABLE', 'no member keeps it'));
+      },
+    };
+    const command = (node: string, name: CommandName): Promise<unknown> => {
+      if (name !== 'replica.resize') happened.push(name);
+      return node === 'n3' && name === 'replica.resize'
+        ? Promise.reject(lariatError('REPLICA_NOT_FOUND', 'it is gone'))
+        : Promise.resolve({});
+    };
+    const context = {
+      operation: 'op',
+      input: { volume: state.record.id, sizeBytes: 2 * 1024 ** 2 },
+      memory: {
+        fromBytes: 1024 ** 2,
+        replicas: state.record.replicas.map(({ id, node }) => ({ id, node })),
+        engine: { node: 'n1', epoch: 1 },
+      },
+      command,
+      client: { request: () => Promise.resolve({ state: 'ready' }) },
+    } as unknown as ExpandContext;
+    const deps = { volumes, clock: { nowMs: () => 1 } } as unknown as SagaDeps;
+    return { state, happened, run: () => growUnderEngine(deps, context) };
+  }
+
+  it('keeps beside the replicas who has left before the engine goes on without it', async () => {
+    const { happened, run } = growth();
+    await run();
+    expect(happened).toEqual(['fault-replica', 'kept', 'engine.remove-leg']);
+  });
+
+  it('leaves the leg in its engine while no member keeps the record, and takes it out when one does', async () => {
+    const { state, happened, run } = growth();
+    state.isKept = false;
+    await expect(run()).rejects.toMatchObject({ code: 'LEG_UNREACHABLE' });
+    expect(happened).toEqual(['fault-replica', 'not kept']);
+    state.isKept = true;
+    await run();
+    expect(happened.slice(2)).toEqual(['kept', 'engine.remove-leg']);
+  });
 });

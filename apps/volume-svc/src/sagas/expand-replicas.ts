@@ -85,11 +85,20 @@ export async function growUnderEngine(deps: SagaDeps, context: ExpandContext): P
   const outcomes = await Promise.all(inSyncOf(record).map((id) => growOne(context, record, id)));
   const verdict = judgeGrowth(outcomes);
   if (verdict.kind !== 'grown') throw verdict.error;
-  const { engine = null } = context.memory;
-  for (const { replica, reason } of verdict.left) {
-    // On record before the engine goes on without it (invariant 4).
-    const atMs = deps.clock.nowMs();
-    await changeVolume(deps, context, [{ type: 'fault-replica', replica, reason, atMs }]);
+  const { engine = null, replicas = [] } = context.memory;
+  const atMs = deps.clock.nowMs();
+  const changed = await changeVolume(
+    deps,
+    context,
+    verdict.left.map(({ replica, reason }) => ({ type: 'fault-replica', replica, reason, atMs })),
+  );
+  const inSync = inSyncOf(changed);
+  // Also those that an earlier run of this step has put on record, and come no further with.
+  const left = replicas.filter(({ id }) => !inSync.includes(id));
+  if (left.length === 0) return;
+  // On record and beside the replicas that stay, before the engine goes on without it (invariant 4).
+  await deps.volumes.confirm(changed);
+  for (const { id: replica } of left) {
     if (engine === null) continue;
     const input = { volume: record.id, epoch: engine.epoch, replica };
     await cleanUp(context, engine.node, 'engine.remove-leg', input, `leave-${replica}`);
