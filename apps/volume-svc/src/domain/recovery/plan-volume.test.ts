@@ -247,6 +247,20 @@ describe('an attached volume', () => {
     });
   });
 
+  it('grows on under its engine when one of its legs had grown: hosts may have used it', () => {
+    const sizeBytes = 4 * 1024 ** 2;
+    const grown = found('r1', [], { head: { ...found('r1').head, sizeBytes } });
+    const result = plan([tells('n1', attached, [grown], { epoch: 3, engine }), ...others]);
+    expect(recordOf(result)).toMatchObject({ state: 'attached', sizeBytes });
+    expect(result).toMatchObject({
+      tasks: [
+        { node: 'n2', command: 'replica.resize', input: { replica: 'r2', sizeBytes } },
+        { node: 'n3', command: 'replica.resize', input: { replica: 'r3', sizeBytes } },
+        { node: 'n1', command: 'engine.resize', input: { epoch: 3, sizeBytes } },
+      ],
+    });
+  });
+
   it('lets go of a leg that was being rebuilt, and of what the rebuild had made', () => {
     const joining = { ...attached, replicas: withModes(['RW', 'RW', 'WO']).replicas };
     const result = plan([

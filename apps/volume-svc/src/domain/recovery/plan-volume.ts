@@ -154,7 +154,7 @@ function putBack(
       const counts = replica.mode === ReplicaMode.rw && !faults.has(replica.id);
       return counts && found !== undefined ? [found] : [];
     }),
-    { engineRuns: engine !== undefined, createdAt: new Date(nowMs).toISOString() },
+    { engine, createdAt: new Date(nowMs).toISOString() },
   );
   for (const [replica, reason] of chain.out) faults.set(replica, reason);
   const replicas = record.replicas.map((replica) => faulted(replica, faults, nowMs));

@@ -14,6 +14,12 @@ export interface SettledChain {
   readonly doubt: string | null;
 }
 
+/** The engine that goes on with the members as its legs. */
+interface RunningEngine {
+  readonly node: string;
+  readonly epoch: number;
+}
+
 interface Chain {
   readonly headParent: string | null;
   readonly parents: ReadonlyMap<string, string | null>;
@@ -27,7 +33,7 @@ interface Chain {
 export function settleChain(
   record: VolumeRecord,
   members: readonly FoundReplica[],
-  options: { readonly engineRuns: boolean; readonly createdAt: string },
+  options: { readonly engine: RunningEngine | undefined; readonly createdAt: string },
 ): SettledChain {
   const out = new Map<string, string>();
   let left = members;
@@ -66,7 +72,7 @@ export function settleChain(
     first === undefined || doubt !== null
       ? chainOfRecord(record)
       : reduced(chainOf(first), verdict.kept);
-  const growth = settleSize(record, left, options.engineRuns);
+  const growth = settleSize(record, left, options.engine);
   return {
     snapshots: snapshotsAfter(record, left, verdict.kept, chain, options.createdAt),
     headParent: chain.headParent,
@@ -172,28 +178,36 @@ function snapshotsAfter(
   ];
 }
 
-/** Growing is safe, also twice; shrinking never is. */
+/** Growing is safe, also twice and under an engine; shrinking never is: hosts may have used what one of them had. */
 function settleSize(
   record: VolumeRecord,
   members: readonly FoundReplica[],
-  engineRuns: boolean,
+  engine: RunningEngine | undefined,
 ): Pick<SettledChain, 'sizeBytes' | 'tasks' | 'notes'> {
-  // A volume in use is not expanded.
-  const sizes = engineRuns ? [] : members.map(({ head }) => head.sizeBytes);
-  const sizeBytes = Math.max(record.sizeBytes, ...sizes);
-  const tasks = engineRuns
-    ? []
-    : members
-        .filter(({ head }) => head.sizeBytes < sizeBytes)
-        .map(({ node, replica }): NodeTask => ({
-          node,
-          command: 'replica.resize',
-          input: { replica, volume: record.id, sizeBytes },
-        }));
-  const isGrown = sizeBytes !== record.sizeBytes || tasks.length > 0;
+  const volume = record.id;
+  const sizeBytes = Math.max(record.sizeBytes, ...members.map(({ head }) => head.sizeBytes));
+  const resized = members
+    .filter(({ head }) => head.sizeBytes < sizeBytes)
+    .map(({ node, replica }): NodeTask => ({
+      node,
+      command: 'replica.resize',
+      input: { replica, volume, sizeBytes },
+    }));
+  const isGrown = sizeBytes !== record.sizeBytes || resized.length > 0;
+  if (!isGrown) return { sizeBytes, tasks: [], notes: [] };
+  const shown: NodeTask[] =
+    engine === undefined
+      ? []
+      : [
+          {
+            node: engine.node,
+            command: 'engine.resize',
+            input: { volume, epoch: engine.epoch, sizeBytes },
+          },
+        ];
   return {
     sizeBytes,
-    tasks,
-    notes: isGrown ? [`its growth to ${sizeBytes} bytes, which was cut off, is ended`] : [],
+    tasks: [...resized, ...shown],
+    notes: [`its growth to ${sizeBytes} bytes, which was cut off, is ended`],
   };
 }
