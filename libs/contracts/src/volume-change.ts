@@ -19,6 +19,12 @@ export type VolumeChange =
   | { readonly type: 'resize'; readonly sizeBytes: number }
   | { readonly type: 'put-replica'; readonly replica: ReplicaRecord }
   | { readonly type: 'drop-replica'; readonly replica: string }
+  /**
+   * Begins to take it away. One of the in-sync set does not count from now on, and stays on record until its engine has let
+   * go of it: were it forgotten, nobody would ask it after the store is lost, and it may be put back (`sync-replica`).
+   * One that does not count is dropped. Refused for the last member of the set.
+   */
+  | { readonly type: 'retire-replica'; readonly replica: string }
   /** Takes it out of the in-sync set; refused for the last member of it. */
   | {
       readonly type: 'fault-replica';

@@ -216,7 +216,7 @@ function placeStep(deps: RebuildDeps): RebuildStep {
   };
 }
 
-/** In the same write the new one enters the in-sync set and the failed one leaves the volume. */
+/** In the same write the new one enters the in-sync set and the one that it replaces leaves it. */
 function syncStep(): RebuildStep {
   return {
     name: 'sync',
@@ -228,7 +228,7 @@ function syncStep(): RebuildStep {
       const target = remembered(context.memory.target, 'target');
       await changeVolume(context, [
         { type: 'sync-replica', replica: target.id },
-        ...(leaving === null ? [] : [{ type: 'drop-replica' as const, replica: leaving.id }]),
+        ...(leaving === null ? [] : [{ type: 'retire-replica' as const, replica: leaving.id }]),
       ]);
     },
   };
@@ -262,18 +262,21 @@ async function dropReplaced(deps: RebuildDeps, context: RebuildContext): Promise
   const leaving = leavingOf(context.memory);
   const { engine = null } = context.memory;
   if (leaving === null) return;
+  const { volume } = context.input;
+  const replica = leaving.id;
   // One that was moved is a leg still; of one that had failed the engine has let go.
-  if (engine !== null && !(await leaveEngine(context, engine, leaving.id))) {
-    // It has all that was written, and nothing else has: it is not given up for a successor that was just lost.
-    const state = { mode: 'RW', state: 'ready', lvolUuid: null, reason: null } as const;
-    await changeVolume(context, [
-      { type: 'put-replica', replica: { ...leaving, ...state, faultedAtMs: null } },
-    ]);
+  if (engine === null || (await leaveEngine(context, engine, replica))) {
+    await changeVolume(context, [{ type: 'drop-replica', replica }]);
+    await cleanUp(context, leaving.node, 'replica.delete', { replica, volume }, replica);
+    await deps.allocator.release([replica]);
     return;
   }
-  const input = { replica: leaving.id, volume: context.input.volume };
-  await cleanUp(context, leaving.node, 'replica.delete', input, leaving.id);
-  await deps.allocator.release([leaving.id]);
+  const record = await deps.volumes.fresh(volume);
+  const kept = record?.replicas.find(({ id }) => id === replica);
+  // It has all that was written, and nothing else has: it is not given up for a successor that was just lost.
+  if (kept?.state === 'removing') await changeVolume(context, [{ type: 'sync-replica', replica }]);
+  // One that had failed goes when the engine has.
+  else if (kept === undefined) await deps.allocator.release([replica]);
 }
 
 function notNow(record: VolumeRecord): Error {

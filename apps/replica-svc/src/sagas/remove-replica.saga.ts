@@ -32,7 +32,7 @@ interface RemoveReplicaMemory {
   readonly view: VolumeView;
 }
 
-/** Takes a replica away; the record forgets it first, so that nothing counts on it. Never the last healthy one. */
+/** Takes a replica away; nothing counts on it first, and the record forgets it when its engine has let go. Never the last healthy one. */
 export function removeReplicaSaga(
   deps: RebuildDeps,
 ): SagaDefinition<RemoveReplicaInput, RemoveReplicaMemory> {
@@ -68,12 +68,16 @@ export function removeReplicaSaga(
         timeoutMs: 10_000,
         retry: RETRY_UNTIL_KNOWN,
         run: async (context) => {
-          await changeVolume(context, [{ type: 'drop-replica', replica: context.input.replica }]);
+          await changeVolume(context, [{ type: 'retire-replica', replica: context.input.replica }]);
         },
         undo: async (context) => {
           const { removed = null, stays = false } = context.memory;
           if (removed === null) return;
           // One that never left the engine has missed nothing. Of any other that is not known.
+          if (stays && removed.mode === 'RW') {
+            await changeVolume(context, [{ type: 'sync-replica', replica: removed.id }]);
+            return;
+          }
           const replica: ReplicaRecord = stays
             ? removed
             : {
@@ -95,11 +99,12 @@ export function removeReplicaSaga(
         retry: RETRY_UNTIL_KNOWN,
         run: async (context) => {
           const { engine = null } = context.memory;
-          if (engine === null) return;
-          const left = await leaveEngine(context, engine, context.input.replica);
-          if (left) return;
-          await context.checkpoint({ stays: true });
-          throw lastLeg(context.input);
+          const { replica } = context.input;
+          if (engine !== null && !(await leaveEngine(context, engine, replica))) {
+            await context.checkpoint({ stays: true });
+            throw lastLeg(context.input);
+          }
+          await changeVolume(context, [{ type: 'drop-replica', replica }]);
         },
       },
       {

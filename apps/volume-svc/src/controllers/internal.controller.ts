@@ -17,6 +17,7 @@ import { inSyncOf } from '../domain/apply-change.js';
 const CHANGES_REPLICAS: ReadonlySet<VolumeChange['type']> = new Set([
   'put-replica',
   'drop-replica',
+  'retire-replica',
   'fault-replica',
   'sync-replica',
 ]);

@@ -32,6 +32,7 @@ const change: fc.Arbitrary<VolumeChange> = fc.oneof(
     fc.constantFrom<VolumeChange>(
       { type: 'fault-replica', replica, reason: 'why', atMs: 1 },
       { type: 'drop-replica', replica },
+      { type: 'retire-replica', replica },
       { type: 'sync-replica', replica },
       {
         type: 'put-replica',
@@ -105,6 +106,24 @@ describe('changes of a volume', () => {
         }
         expect(applyVolumeChanges(once, OPERATION, [one]).record).toEqual(once);
       }),
+    );
+  });
+
+  it('keep a replica that is being removed on record, without counting it, until it is dropped', () => {
+    const after = (...changes: VolumeChange[]): VolumeRecord =>
+      applyVolumeChanges(held, OPERATION, changes).record;
+    const retire: VolumeChange = { type: 'retire-replica', replica: 'r2' };
+    const retired = after(retire);
+    expect(retired.replicas[1]).toMatchObject({ id: 'r2', mode: 'WO', state: 'removing' });
+    expect(inSyncOf(retired)).toEqual(['r1', 'r3']);
+    // Its engine did not let go of it.
+    expect(after(retire, { type: 'sync-replica', replica: 'r2' })).toEqual(held);
+    expect(after(retire, { type: 'drop-replica', replica: 'r2' }).replicas).toHaveLength(2);
+    const fault: VolumeChange = { type: 'fault-replica', replica: 'r2', reason: 'x', atMs: 1 };
+    expect(after(fault, retire).replicas.map(({ id }) => id)).toEqual(['r1', 'r3']);
+    // It was lost while it was on its way out: then it never counts again.
+    expect(codeOf(() => after(retire, fault, { type: 'sync-replica', replica: 'r2' }))).toBe(
+      'VOLUME_BUSY',
     );
   });
 

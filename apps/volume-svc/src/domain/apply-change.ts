@@ -135,6 +135,8 @@ function applyOne(record: VolumeRecord, change: VolumeChange): VolumeRecord {
       return withInSync(record, putReplica(record.replicas, change.replica));
     case 'drop-replica':
       return dropReplica(record, change.replica);
+    case 'retire-replica':
+      return retireReplica(record, change.replica);
     case 'fault-replica':
       return faultReplica(record, change);
     case 'sync-replica':
@@ -223,6 +225,16 @@ function dropReplica(record: VolumeRecord, id: string): VolumeRecord {
     record,
     record.replicas.filter((replica) => replica.id !== id),
   );
+}
+
+function retireReplica(record: VolumeRecord, id: string): VolumeRecord {
+  const replica = record.replicas.find((candidate) => candidate.id === id);
+  // Retired by an earlier run.
+  if (replica?.state === ReplicaState.removing) return record;
+  if (replica?.mode !== ReplicaMode.rw) return dropReplica(record, id);
+  if (isLastInSync(record, id)) throw lastReplica(record, id);
+  const retired = { ...replica, mode: ReplicaMode.wo, state: ReplicaState.removing };
+  return withInSync(record, putReplica(record.replicas, retired));
 }
 
 function faultReplica(
@@ -336,6 +348,12 @@ function describe(
       return { type: 'replica-synced', data: { replica: change.replica } };
     case 'drop-replica':
       return { type: 'replica-removed', data: { replica: change.replica } };
+    case 'retire-replica':
+      return {
+        type:
+          after.replicas.length < before.replicas.length ? 'replica-removed' : 'replica-retired',
+        data: { replica: change.replica },
+      };
     case 'put-replica':
       return before.replicas.some((replica) => replica.id === change.replica.id)
         ? undefined

@@ -122,6 +122,7 @@ const CHANGE_TYPES: readonly VolumeChangeType[] = [
   'resize',
   'put-replica',
   'drop-replica',
+  'retire-replica',
   'fault-replica',
   'sync-replica',
   'add-snapshot',

@@ -12,7 +12,7 @@ type Fate = 'answers' | 'silent' | 'reinstalled';
 
 type Action =
   | { readonly type: 'write' | 'join' | 'sync' | 'note' | 'drop' }
-  | { readonly type: 'lose'; readonly which: number };
+  | { readonly type: 'lose' | 'retire'; readonly which: number };
 
 interface Step {
   readonly action: Action;
@@ -60,9 +60,17 @@ class Life {
         return this.change(modeOf(replicas, joining.id, 'RW'), reached, isConfirmed);
       }
       case 'drop': {
-        const gone = replicas.find(({ mode }) => mode === 'ERR');
+        // A failed one, or one whose rebuild was given up or whose engine has let go of it.
+        const gone = replicas.find(({ mode }) => mode !== 'RW');
         const rest = replicas.filter(({ id }) => id !== gone?.id);
         return this.change(rest, reached, isConfirmed);
+      }
+      case 'retire': {
+        // It goes on taking writes; a 'sync' counts it again.
+        const inSync = inSyncOf(this.record);
+        const leaves = inSync[action.which % inSync.length];
+        if (joining !== undefined || leaves === undefined || inSync.length === 1) return;
+        return this.change(modeOf(replicas, leaves, 'WO'), reached, isConfirmed);
       }
       case 'lose': {
         const inSync = inSyncOf(this.record);
@@ -127,6 +135,7 @@ const action: fc.Arbitrary<Action> = fc.oneof(
     .constantFrom('join' as const, 'sync' as const, 'note' as const, 'drop' as const)
     .map((type) => ({ type })),
   { weight: 2, arbitrary: fc.nat(5).map((which) => ({ type: 'lose' as const, which })) },
+  fc.nat(5).map((which) => ({ type: 'retire' as const, which })),
 );
 const step = fc.record({ action, reached: fc.nat(63) });
 const steps = fc.array(step, { maxLength: 25 });
@@ -177,4 +186,31 @@ it('would count a wrong one if a change of the set went on without a witness', (
   const plan = planFor(life, []);
   expect(countedBy(plan)).toEqual(['r1', 'r2']);
   expect(life.holders).not.toContain('r2');
+});
+
+it('would count a wrong one if a replica that was forgotten came to count again', () => {
+  // r2 is to be removed, and proves to be the last leg; the loss of r1 is then kept by r2 alone.
+  const lives = (leave: (life: Life) => void): Life => {
+    const life = new Life();
+    const before = life.record.replicas;
+    leave(life);
+    // To be kept by r1, which was just lost: it is not.
+    life.record = { ...life.record, replicas: before, revision: (life.record.revision ?? 0) + 1 };
+    life.apply({ action: { type: 'lose', which: 0 }, reached: 2 }, true);
+    life.apply({ action: { type: 'write' }, reached: 0 }, true);
+    return life;
+  };
+  const n2IsAway: readonly Fate[] = ['answers', 'silent'];
+  const forgotten = lives((life) => {
+    const [r1] = life.record.replicas;
+    life.record = { ...life.record, replicas: r1 === undefined ? [] : [r1], revision: 2 };
+    life.copies.set('n1', life.record);
+  });
+  expect(forgotten.holders).not.toContain('r1');
+  expect(countedBy(planFor(forgotten, n2IsAway))).toEqual(['r1']);
+  const retired = lives((life) =>
+    life.apply({ action: { type: 'retire', which: 1 }, reached: 1 }, true),
+  );
+  expect(planFor(retired, n2IsAway)?.kind).toBe('in-doubt');
+  expect(countedBy(planFor(retired, ['answers', 'answers']))).toEqual(['r2']);
 });

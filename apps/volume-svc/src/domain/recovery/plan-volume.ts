@@ -200,7 +200,10 @@ function whyOut(
   hearing: Hearing,
 ): string | undefined {
   if (replica.mode === ReplicaMode.err) return undefined;
-  if (replica.mode === ReplicaMode.wo) return 'its rebuild was cut off when the store was lost';
+  if (replica.mode === ReplicaMode.wo) {
+    const what = replica.state === ReplicaState.removing ? 'removal' : 'rebuild';
+    return `its ${what} was cut off when the store was lost`;
+  }
   return missing(replica, evidence, hearing);
 }
 

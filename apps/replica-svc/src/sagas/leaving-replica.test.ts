@@ -1,0 +1,147 @@
+import {
+  type CommandName,
+  type ReplicaRecord,
+  type VolumeChange,
+  type VolumeRecord,
+  lariatError,
+} from '@lariat/contracts';
+import { describe, expect, it } from 'vitest';
+import { type RebuildDeps } from './rebuild-memory.js';
+import { moveReplicaSaga } from './rebuild-replica.saga.js';
+import { removeReplicaSaga } from './remove-replica.saga.js';
+
+const engine = { node: 'n1', epoch: 3 };
+const leaving: ReplicaRecord = {
+  id: 'r2',
+  node: 'n2',
+  disk: 'd2',
+  mode: 'RW',
+  state: 'ready',
+  lvolUuid: 'u2',
+  reason: null,
+  faultedAtMs: null,
+};
+
+/** What a saga does, in order; `isLastLeg`: the engine has lost all others. `onRecord`: the replica as it is by then. */
+function scene(isLastLeg: boolean, onRecord?: ReplicaRecord) {
+  const happened: string[] = [];
+  const record = {
+    id: 'vol-1',
+    operation: 'op',
+    headParent: null,
+    snapshots: [],
+    attachment: { ...engine, inSync: [] },
+    replicas: onRecord === undefined ? [] : [onRecord],
+  } as unknown as VolumeRecord;
+  const request = (subject: string, body: object): Promise<unknown> => {
+    if (subject !== 'internal.volume.change') return Promise.resolve({ state: 'ready' });
+    for (const { type } of (body as { changes: VolumeChange[] }).changes) happened.push(type);
+    return Promise.resolve(record);
+  };
+  const command = (_node: string, name: CommandName): Promise<unknown> => {
+    happened.push(name);
+    return name === 'engine.remove-leg' && isLastLeg
+      ? Promise.reject(lariatError('LAST_REPLICA', 'it is the last leg'))
+      : Promise.resolve({});
+  };
+  const deps = {
+    volumes: { fresh: () => Promise.resolve(record) },
+    allocator: {
+      release: () => {
+        happened.push('promise released');
+        return Promise.resolve();
+      },
+    },
+    clock: { nowMs: () => 1 },
+  } as unknown as RebuildDeps;
+  const context = (input: object, memory: object): never =>
+    ({
+      operation: 'op',
+      attempt: 1,
+      input,
+      memory,
+      command,
+      client: { request },
+      log: { info: () => undefined },
+      checkpoint: (found: object) => {
+        happened.push(`noted: ${Object.keys(found).join(', ')}`);
+        return Promise.resolve();
+      },
+    }) as never;
+  return { happened, deps, context };
+}
+
+describe('the removal of a healthy replica', () => {
+  const input = { volume: 'vol-1', replica: 'r2' };
+  const memory = { node: 'n2', removed: leaving, engine };
+  const stepOf = (deps: RebuildDeps, name: string) => {
+    const found = removeReplicaSaga(deps).steps.find((step) => step.name === name);
+    if (found === undefined) throw new Error(`there is no step ${name}`);
+    return found;
+  };
+
+  it('forgets it when its engine has let go of it, not before', async () => {
+    const { happened, deps, context } = scene(false);
+    await stepOf(deps, 'forget').run(context(input, memory));
+    await stepOf(deps, 'leave-engine').run(context(input, memory));
+    expect(happened).toEqual(['retire-replica', 'engine.remove-leg', 'drop-replica']);
+  });
+
+  it('forgets it at once when no engine runs', async () => {
+    const { happened, deps, context } = scene(false);
+    await stepOf(deps, 'leave-engine').run(context(input, { ...memory, engine: null }));
+    expect(happened).toEqual(['drop-replica']);
+  });
+
+  it('counts it again, on the record that never lost it, when the engine has no other leg', async () => {
+    const { happened, deps, context } = scene(true);
+    const refused = stepOf(deps, 'leave-engine').run(context(input, memory));
+    await expect(refused).rejects.toMatchObject({ code: 'LAST_REPLICA' });
+    await stepOf(deps, 'forget').undo?.(context(input, { ...memory, stays: true }));
+    expect(happened).toEqual(['engine.remove-leg', 'noted: stays', 'sync-replica']);
+  });
+});
+
+describe('a move whose new replica is in sync', () => {
+  const input = { volume: 'vol-1', replica: 'r2', toDisks: ['d9'] };
+  const memory = { engine, replaced: leaving, target: { id: 'r9', node: 'n9', disk: 'd9' } };
+  const clean = async (
+    isLastLeg: boolean,
+    onRecord?: Partial<ReplicaRecord>,
+  ): Promise<readonly string[]> => {
+    const found = onRecord === undefined ? undefined : { ...leaving, ...onRecord };
+    const { happened, deps, context } = scene(isLastLeg, found);
+    const step = moveReplicaSaga(deps).steps.find(({ name }) => name === 'clean');
+    // The answer needs a whole record; what comes before it is what is looked at.
+    await step?.run(context(input, memory)).catch(() => undefined);
+    return happened.slice(happened.indexOf('drop-snapshot') + 1);
+  };
+  const removing = { mode: 'WO', state: 'removing' } as const;
+
+  it('takes the old one out of its engine, then off the record, then away', async () => {
+    expect(await clean(false, removing)).toEqual([
+      'engine.remove-leg',
+      'drop-replica',
+      'replica.delete',
+      'promise released',
+      'release',
+    ]);
+  });
+
+  it('counts the old one again when the engine has lost all others', async () => {
+    expect(await clean(true, removing)).toEqual(['engine.remove-leg', 'sync-replica', 'release']);
+  });
+
+  it('never counts an old one that had failed, whatever its engine has lost', async () => {
+    expect(await clean(true)).toEqual(['engine.remove-leg', 'promise released', 'release']);
+    const failed = { mode: 'ERR', state: 'faulted' } as const;
+    expect(await clean(true, failed)).toEqual(['engine.remove-leg', 'release']);
+  });
+
+  it('leaves the in-sync set to the new one, and the old one on record', async () => {
+    const { happened, deps, context } = scene(false);
+    const step = moveReplicaSaga(deps).steps.find(({ name }) => name === 'sync');
+    await step?.run(context(input, memory));
+    expect(happened).toEqual(['sync-replica', 'retire-replica']);
+  });
+});
