@@ -85,10 +85,10 @@ function doubtOf(
   hearing: Hearing,
 ): string | undefined {
   if (replica.mode === ReplicaMode.err) return undefined;
-  const isBegun = foundReplica(replica, evidence) !== undefined;
-  // A rebuild that had made nothing yet, if the node still knows the disk: one that was installed anew may have
-  // forgotten a replica that had become the only one.
+  const { presence = 'absent' } = foundReplica(replica, evidence)?.head ?? {};
+  // A rebuild that had made nothing yet, or of a lost replica only the old snapshots are left, if the node still knows
+  // the disk: one that was installed anew may have forgotten a replica that had become the only one.
   const isRemembered = hearing.answered.get(replica.node)?.has(replica.disk) === true;
-  if (replica.mode === ReplicaMode.wo && isRemembered && !isBegun) return undefined;
+  if (replica.mode === ReplicaMode.wo && isRemembered && presence === 'absent') return undefined;
   return missing(replica, evidence, hearing);
 }

@@ -11,7 +11,7 @@ import { answers, found, silent, tells } from './recovery.test-support.js';
 type Fate = 'answers' | 'silent' | 'reinstalled';
 
 type Action =
-  | { readonly type: 'write' | 'join' | 'sync' | 'note' | 'drop' }
+  | { readonly type: 'write' | 'join' | 'reuse' | 'sync' | 'note' | 'drop' }
   | { readonly type: 'lose' | 'retire'; readonly which: number };
 
 interface Step {
@@ -27,6 +27,8 @@ class Life {
   readonly holders = new Set(['r1', 'r2']);
   readonly copies = new Map<string, VolumeRecord>();
   private made = 2;
+  /** Of a lost replica that is being reused the old head has gone, and the new one is not there yet. */
+  private headless: string | undefined;
 
   constructor() {
     this.record = {
@@ -54,9 +56,16 @@ class Life {
         const added = { ...newReplica(`r${this.made}`, `n${this.made}`), mode: 'WO' as const };
         return this.change([...replicas, added], reached, isConfirmed);
       }
+      case 'reuse': {
+        const lost = replicas.find(({ mode }) => mode === 'ERR');
+        if (joining !== undefined || lost === undefined) return;
+        this.headless = lost.id;
+        return this.change(modeOf(replicas, lost.id, 'WO'), reached, isConfirmed);
+      }
       case 'sync': {
         if (joining === undefined) return;
         this.holders.add(joining.id);
+        this.headless = undefined;
         return this.change(modeOf(replicas, joining.id, 'RW'), reached, isConfirmed);
       }
       case 'drop': {
@@ -99,10 +108,13 @@ class Life {
       const fate = fates[at] ?? 'answers';
       if (fate === 'silent') return silent(node);
       if (fate === 'reinstalled') return { ...answers(node), disks: [] };
-      return tells(node, this.copies.get(node) ?? null, [found(replica)]);
+      const given = replica === this.headless ? { head: NO_HEAD } : {};
+      return tells(node, this.copies.get(node) ?? null, [found(replica, [], given)]);
     });
   }
 }
+
+const NO_HEAD = { presence: 'absent', uuid: null, sizeBytes: 0, parent: null } as const;
 
 const modeOf = (
   replicas: readonly ReplicaRecord[],
@@ -132,7 +144,7 @@ const countedBy = (plan: VolumePlan | undefined): readonly string[] =>
 const action: fc.Arbitrary<Action> = fc.oneof(
   { weight: 3, arbitrary: fc.constantFrom('write' as const).map((type) => ({ type })) },
   fc
-    .constantFrom('join' as const, 'sync' as const, 'note' as const, 'drop' as const)
+    .constantFrom(...(['join', 'reuse', 'sync', 'note', 'drop'] as const))
     .map((type) => ({ type })),
   { weight: 2, arbitrary: fc.nat(5).map((which) => ({ type: 'lose' as const, which })) },
   fc.nat(5).map((which) => ({ type: 'retire' as const, which })),

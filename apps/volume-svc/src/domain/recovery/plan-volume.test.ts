@@ -96,6 +96,20 @@ describe('a volume that the store has lost', () => {
     expect(plan([...two, { ...answers('n3'), disks: [] }]).kind).toBe('in-doubt');
   });
 
+  it('is put back when a lost replica that was to be reused has no head yet', () => {
+    const returning = withModes(['RW', 'RW', 'WO']);
+    const head = { presence: 'absent', uuid: null, sizeBytes: 0, parent: null } as const;
+    const three = tells('n3', returning, [found('r3', ['stale-head'], { head })]);
+    const result = plan([...everyone(returning).slice(0, 2), three]);
+    expect(result.kind).toBe('put-back');
+    expect(inSyncOf(recordOf(result))).toEqual(['r1', 'r2']);
+    expect(recordOf(result).replicas[2]).toMatchObject({ mode: 'ERR', state: 'faulted' });
+    // What its disk has now can't be told from what it had.
+    const unseen = found('r3', [], { head: { ...head, presence: 'unknown' } });
+    const unknown = plan([...everyone(returning).slice(0, 2), tells('n3', returning, [unseen])]);
+    expect(unknown.kind).toBe('in-doubt');
+  });
+
   it('is settled when it was in doubt and its last node is back', () => {
     const doubtful = recordOf(plan([...everyone(all).slice(0, 2), silent('n3')]));
     const result = plan(everyone(all), { stored: doubtful });
