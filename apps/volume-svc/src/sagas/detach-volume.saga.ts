@@ -3,16 +3,20 @@ import {
   RETRY_UNTIL_DONE,
   type SagaDefinition,
   type SagaStep,
+  type StepContext,
   attempt,
   isDeclaredGone,
   isUnanswered,
   cleanUp,
 } from '@lariat/saga';
+import { inSyncOf } from '../domain/apply-change.js';
 import { assertCanDetach } from '../domain/preconditions.js';
 import { judgeStop } from '../domain/stop-verdict.js';
+import { keepChange } from './keep-change.js';
 import {
   type OnVolume,
   type SagaDeps,
+  changeVolume,
   claimStep,
   faultMissed,
   finishStep,
@@ -23,10 +27,13 @@ interface DetachVolumeMemory {
   readonly epoch: number;
   readonly node: string;
   readonly replicas: readonly { readonly id: string; readonly node: string }[];
+  /** The in-sync set that the engine began to stop with. */
+  readonly inSync: readonly string[];
   /** Replicas that had every write when the engine ended; null when that is not known. */
   readonly inStep: readonly string[] | null;
 }
 
+type Context = StepContext<OnVolume, DetachVolumeMemory>;
 type Step = SagaStep<OnVolume, DetachVolumeMemory>;
 
 /** Outside in: the users' door first, then the engine, then the legs. */
@@ -46,11 +53,12 @@ export function detachVolumeSaga(deps: SagaDeps): SagaDefinition<OnVolume, Detac
             epoch: record.attachment?.epoch ?? record.epoch,
             node: record.attachment?.node ?? '',
             replicas: record.replicas.map(({ id, node }) => ({ id, node })),
+            inSync: inSyncOf(record),
           }),
         },
       ),
       stopFrontend,
-      stopEngine,
+      stopEngine(deps),
       unexportLegs,
       finishStep<OnVolume, DetachVolumeMemory>(deps, (record, { memory }) => {
         const verdict = judgeStop(record, memory.inStep ?? null);
@@ -78,22 +86,41 @@ const stopFrontend: Step = {
   },
 };
 
-const stopEngine: Step = {
-  name: 'stop-engine',
-  waitsFor: (_input, memory) =>
-    `the engine on ${memory.node ?? '?'} to stop, or the node to be declared down`,
-  timeoutMs: 2 * COMMAND_TIMEOUT_MS,
-  retry: RETRY_UNTIL_DONE,
-  run: async (context) => {
-    const { node = '', epoch = 0 } = context.memory;
-    const { volume } = context.input;
-    const outcome = await attempt(context, node, 'engine.stop', { volume, epoch }, volume);
-    if (outcome.ok) return { inStep: outcome.output.inStep };
-    if (isUnanswered(outcome.error) && (await isDeclaredGone(context, node)))
-      return { inStep: null };
-    throw outcome.error;
-  },
-};
+function stopEngine(deps: SagaDeps): Step {
+  return {
+    name: 'stop-engine',
+    waitsFor: (_input, memory) =>
+      `the engine on ${memory.node ?? '?'} to stop, or the node to be declared down`,
+    timeoutMs: 2 * COMMAND_TIMEOUT_MS,
+    retry: RETRY_UNTIL_DONE,
+    run: async (context) => {
+      const { node = '', epoch = 0 } = context.memory;
+      const { volume } = context.input;
+      const outcome = await attempt(context, node, 'engine.stop', { volume, epoch }, volume);
+      const isGone =
+        !outcome.ok && isUnanswered(outcome.error) && (await isDeclaredGone(context, node));
+      if (!outcome.ok && !isGone) throw outcome.error;
+      const inStep = outcome.ok ? outcome.output.inStep : null;
+      await recordMissed(deps, context, inStep);
+      return { inStep };
+    },
+  };
+}
+
+/** Who was missed is kept beside the others before the volume is detached: what follows may start from any of them. */
+async function recordMissed(
+  deps: SagaDeps,
+  context: Context,
+  inStep: readonly string[] | null,
+): Promise<void> {
+  const changed = await changeVolume(deps, context, (record) =>
+    faultMissed(deps, judgeStop(record, inStep)),
+  );
+  // Also what an earlier run of this step has put on record, and come no further with.
+  const { inSync = [] } = context.memory;
+  if (inSyncOf(changed).length === inSync.length) return;
+  await keepChange(deps, context, changed);
+}
 
 const unexportLegs: Step = {
   name: 'unexport-legs',

@@ -7,8 +7,10 @@ import {
   isDeclaredGone,
   isUnanswered,
 } from '@lariat/saga';
+import { inSyncOf } from '../domain/apply-change.js';
 import { assertCanRevert } from '../domain/preconditions.js';
 import type { OnSnapshot } from './delete-snapshot.saga.js';
+import { keepChange } from './keep-change.js';
 import { type SagaDeps, changeVolume, claimStep, finishStep, volumeResult } from './saga-deps.js';
 
 interface RevertMemory {
@@ -58,7 +60,7 @@ export function revertSnapshotSaga(deps: SagaDeps): SagaDefinition<OnSnapshot, R
             }),
           );
           const changed = await changeVolume(deps, context, results.flat());
-          if (results.flat().length > 0) await deps.volumes.confirm(changed);
+          if (inSyncOf(changed).length < replicas.length) await keepChange(deps, context, changed);
         },
       },
       finishStep<OnSnapshot, RevertMemory>(deps, (_record, { input }) => [
