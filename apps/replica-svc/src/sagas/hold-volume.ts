@@ -1,4 +1,4 @@
-import type { VolumeChange, VolumeRecord } from '@lariat/contracts';
+import { type VolumeChange, type VolumeRecord, hasCode } from '@lariat/contracts';
 import type { StepContext } from '@lariat/saga';
 
 /** What the changes of a volume need of a step's context. */
@@ -17,6 +17,24 @@ export function changeVolume(
     operation,
     changes: [...changes],
   });
+}
+
+/**
+ * As `changeVolume`, for what must not keep an operation from its end: an undo, or a step behind the point of no return.
+ * False when the volume is in doubt: nothing that counted may be taken away then, and a recovery, which waits for the
+ * operation to end, settles the rest.
+ */
+export async function settleVolume(
+  context: OnVolume,
+  changes: readonly VolumeChange[],
+): Promise<boolean> {
+  try {
+    await changeVolume(context, changes);
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'VOLUME_IN_DOUBT')) return false;
+    throw error;
+  }
 }
 
 /** Takes the volume for the operation; rejects while another one holds it. */

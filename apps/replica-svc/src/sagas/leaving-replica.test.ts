@@ -23,7 +23,7 @@ const leaving: ReplicaRecord = {
 };
 
 /** What a saga does, in order; `isLastLeg`: the engine has lost all others. `onRecord`: the replica as it is by then. */
-function scene(isLastLeg: boolean, onRecord?: ReplicaRecord) {
+function scene(isLastLeg: boolean, onRecord?: ReplicaRecord, isInDoubt = false) {
   const happened: string[] = [];
   const record = {
     id: 'vol-1',
@@ -35,7 +35,10 @@ function scene(isLastLeg: boolean, onRecord?: ReplicaRecord) {
   } as unknown as VolumeRecord;
   const request = (subject: string, body: object): Promise<unknown> => {
     if (subject !== 'internal.volume.change') return Promise.resolve({ state: 'ready' });
-    for (const { type } of (body as { changes: VolumeChange[] }).changes) happened.push(type);
+    const types = (body as { changes: VolumeChange[] }).changes.map(({ type }) => type);
+    happened.push(...types);
+    if (isInDoubt && types.some((type) => type.endsWith('-replica')))
+      return Promise.reject(lariatError('VOLUME_IN_DOUBT', 'a node keeps a newer record'));
     return Promise.resolve(record);
   };
   const command = (_node: string, name: CommandName): Promise<unknown> => {
@@ -102,15 +105,25 @@ describe('the removal of a healthy replica', () => {
   });
 });
 
+it('is given back, when its removal is given up, also on a record that is in doubt', async () => {
+  const { happened, deps, context } = scene(false, undefined, true);
+  const forget = removeReplicaSaga(deps).steps.find(({ name }) => name === 'forget');
+  const input = { volume: 'vol-1', replica: 'r2' };
+  await expect(forget?.run(context(input, {}))).rejects.toMatchObject({ code: 'VOLUME_IN_DOUBT' });
+  await forget?.undo?.(context(input, { removed: leaving }));
+  expect(happened).toEqual(['retire-replica', 'put-replica']);
+});
+
 describe('a move whose new replica is in sync', () => {
   const input = { volume: 'vol-1', replica: 'r2', toDisks: ['d9'] };
   const memory = { engine, replaced: leaving, target: { id: 'r9', node: 'n9', disk: 'd9' } };
   const clean = async (
     isLastLeg: boolean,
     onRecord?: Partial<ReplicaRecord>,
+    isInDoubt = false,
   ): Promise<readonly string[]> => {
     const found = onRecord === undefined ? undefined : { ...leaving, ...onRecord };
-    const { happened, deps, context } = scene(isLastLeg, found);
+    const { happened, deps, context } = scene(isLastLeg, found, isInDoubt);
     const step = moveReplicaSaga(deps).steps.find(({ name }) => name === 'clean');
     // The answer needs a whole record; what comes before it is what is looked at.
     await step?.run(context(input, memory)).catch(() => undefined);
@@ -126,6 +139,11 @@ describe('a move whose new replica is in sync', () => {
       'promise released',
       'release',
     ]);
+  });
+
+  it('ends, and takes nothing away, when the volume is in doubt by then', async () => {
+    const end = ['engine.remove-leg', 'drop-replica', 'release'];
+    expect(await clean(false, removing, true)).toEqual(end);
   });
 
   it('counts the old one again when the engine has lost all others', async () => {

@@ -19,7 +19,7 @@ import { isBackOn, untilKnownMs } from '../domain/returned.js';
 import { copyStep, settleStep } from './rebuild-copy.js';
 import { dropJoinSnapshot, joinStep } from './rebuild-join.js';
 import { matchStep, reuseStep } from './rebuild-match.js';
-import { changeVolume, claimVolume, releaseVolume } from './hold-volume.js';
+import { changeVolume, claimVolume, releaseVolume, settleVolume } from './hold-volume.js';
 import { leaveEngine } from './leave-engine.js';
 import {
   type RebuildContext,
@@ -206,11 +206,11 @@ function placeStep(deps: RebuildDeps): RebuildStep {
     undo: async (context) => {
       const { returning = null } = context.memory;
       if (isReuse(context.memory) && returning !== null) {
-        await changeVolume(context, [{ type: 'put-replica', replica: returning }]);
+        await settleVolume(context, [{ type: 'put-replica', replica: returning }]);
         return;
       }
       const replica = targetId(context.operation);
-      await changeVolume(context, [{ type: 'drop-replica', replica }]);
+      await settleVolume(context, [{ type: 'drop-replica', replica }]);
       await deps.allocator.release([replica]);
     },
   };
@@ -266,7 +266,7 @@ async function dropReplaced(deps: RebuildDeps, context: RebuildContext): Promise
   const replica = leaving.id;
   // One that was moved is a leg still; of one that had failed the engine has let go.
   if (engine === null || (await leaveEngine(context, engine, replica))) {
-    await changeVolume(context, [{ type: 'drop-replica', replica }]);
+    if (!(await settleVolume(context, [{ type: 'drop-replica', replica }]))) return;
     await cleanUp(context, leaving.node, 'replica.delete', { replica, volume }, replica);
     await deps.allocator.release([replica]);
     return;
@@ -274,7 +274,7 @@ async function dropReplaced(deps: RebuildDeps, context: RebuildContext): Promise
   const record = await deps.volumes.fresh(volume);
   const kept = record?.replicas.find(({ id }) => id === replica);
   // It has all that was written, and nothing else has: it is not given up for a successor that was just lost.
-  if (kept?.state === 'removing') await changeVolume(context, [{ type: 'sync-replica', replica }]);
+  if (kept?.state === 'removing') await settleVolume(context, [{ type: 'sync-replica', replica }]);
   // One that had failed goes when the engine has.
   else if (kept === undefined) await deps.allocator.release([replica]);
 }

@@ -13,7 +13,7 @@ import {
   type SagaDefinition,
   cleanUp,
 } from '@lariat/saga';
-import { changeVolume, claimVolume, releaseVolume } from './hold-volume.js';
+import { changeVolume, claimVolume, releaseVolume, settleVolume } from './hold-volume.js';
 import { leaveEngine } from './leave-engine.js';
 import type { RebuildDeps } from './rebuild-memory.js';
 
@@ -75,7 +75,7 @@ export function removeReplicaSaga(
           if (removed === null) return;
           // One that never left the engine has missed nothing. Of any other that is not known.
           if (stays && removed.mode === 'RW') {
-            await changeVolume(context, [{ type: 'sync-replica', replica: removed.id }]);
+            await settleVolume(context, [{ type: 'sync-replica', replica: removed.id }]);
             return;
           }
           const replica: ReplicaRecord = stays
@@ -87,7 +87,7 @@ export function removeReplicaSaga(
                 reason: 'its removal was given up half way',
                 faultedAtMs: deps.clock.nowMs(),
               };
-          await changeVolume(context, [{ type: 'put-replica', replica }]);
+          await settleVolume(context, [{ type: 'put-replica', replica }]);
         },
       },
       {
