@@ -1,5 +1,6 @@
 import {
   type CommandName,
+  type ErrorCode,
   type ReplicaRecord,
   type VolumeChange,
   type VolumeRecord,
@@ -7,7 +8,7 @@ import {
 } from '@lariat/contracts';
 import { describe, expect, it } from 'vitest';
 import { type RebuildDeps } from './rebuild-memory.js';
-import { moveReplicaSaga } from './rebuild-replica.saga.js';
+import { moveReplicaSaga, rebuildReplicaSaga } from './rebuild-replica.saga.js';
 import { removeReplicaSaga } from './remove-replica.saga.js';
 
 const engine = { node: 'n1', epoch: 3 };
@@ -23,22 +24,24 @@ const leaving: ReplicaRecord = {
 };
 
 /** What a saga does, in order; `isLastLeg`: the engine has lost all others. `onRecord`: the replica as it is by then. */
-function scene(isLastLeg: boolean, onRecord?: ReplicaRecord, isInDoubt = false) {
+function scene(isLastLeg: boolean, onRecord?: ReplicaRecord, refusal?: ErrorCode, nodes = 'ready') {
   const happened: string[] = [];
   const record = {
     id: 'vol-1',
     operation: 'op',
     headParent: null,
     snapshots: [],
+    ...(refusal === 'VOLUME_IN_DOUBT' ? { inDoubt: ['set back'] } : {}),
     attachment: { ...engine, inSync: [] },
     replicas: onRecord === undefined ? [] : [onRecord],
   } as unknown as VolumeRecord;
   const request = (subject: string, body: object): Promise<unknown> => {
-    if (subject !== 'internal.volume.change') return Promise.resolve({ state: 'ready' });
+    if (subject === 'internal.volume.record') return Promise.resolve(record);
+    if (subject !== 'internal.volume.change') return Promise.resolve({ state: nodes });
     const types = (body as { changes: VolumeChange[] }).changes.map(({ type }) => type);
     happened.push(...types);
-    if (isInDoubt && types.some((type) => type.endsWith('-replica')))
-      return Promise.reject(lariatError('VOLUME_IN_DOUBT', 'a node keeps a newer record'));
+    if (refusal !== undefined && types.some((type) => type.endsWith('-replica')))
+      return Promise.reject(lariatError(refusal, 'it is not kept'));
     return Promise.resolve(record);
   };
   const command = (_node: string, name: CommandName): Promise<unknown> => {
@@ -106,12 +109,44 @@ describe('the removal of a healthy replica', () => {
 });
 
 it('is given back, when its removal is given up, also on a record that is in doubt', async () => {
-  const { happened, deps, context } = scene(false, undefined, true);
+  const { happened, deps, context } = scene(false, undefined, 'VOLUME_IN_DOUBT');
   const forget = removeReplicaSaga(deps).steps.find(({ name }) => name === 'forget');
   const input = { volume: 'vol-1', replica: 'r2' };
   await expect(forget?.run(context(input, {}))).rejects.toMatchObject({ code: 'VOLUME_IN_DOUBT' });
   await forget?.undo?.(context(input, { removed: leaving }));
   expect(happened).toEqual(['retire-replica', 'put-replica']);
+});
+
+describe('a rebuild that is given up', () => {
+  const input = { volume: 'vol-1', replica: null };
+  const member = { ...leaving, id: 'r1', node: 'n1' };
+  const places = { target: { id: 'r9', node: 'n9', disk: 'd9' }, source: leaving };
+  const undo = async (refusal?: ErrorCode, nodes = 'ready'): Promise<readonly string[]> => {
+    const { happened, deps, context } = scene(false, member, refusal, nodes);
+    const join = rebuildReplicaSaga(deps).steps.find(({ name }) => name === 'join');
+    await join?.undo?.(context(input, { ...places, engine }));
+    return happened;
+  };
+
+  it('takes its replica off the record before it deletes it', async () => {
+    expect(await undo()).toEqual([
+      'fault-replica',
+      'engine.remove-leg',
+      'replica.delete',
+      'rebuild.unexport-snapshot',
+      'snapshot.delete',
+      'drop-snapshot',
+    ]);
+  });
+
+  it('deletes nothing when the volume is in doubt: the replica may be the newest by now', async () => {
+    expect(await undo('VOLUME_IN_DOUBT')).toEqual(['fault-replica']);
+  });
+
+  it('waits for a member that may keep it, and not for members that are declared gone', async () => {
+    await expect(undo('LEG_UNREACHABLE')).rejects.toMatchObject({ code: 'LEG_UNREACHABLE' });
+    expect(await undo('LEG_UNREACHABLE', 'down')).toEqual(['fault-replica', 'drop-snapshot']);
+  });
 });
 
 describe('a move whose new replica is in sync', () => {
@@ -120,10 +155,10 @@ describe('a move whose new replica is in sync', () => {
   const clean = async (
     isLastLeg: boolean,
     onRecord?: Partial<ReplicaRecord>,
-    isInDoubt = false,
+    refusal?: ErrorCode,
   ): Promise<readonly string[]> => {
     const found = onRecord === undefined ? undefined : { ...leaving, ...onRecord };
-    const { happened, deps, context } = scene(isLastLeg, found, isInDoubt);
+    const { happened, deps, context } = scene(isLastLeg, found, refusal);
     const step = moveReplicaSaga(deps).steps.find(({ name }) => name === 'clean');
     // The answer needs a whole record; what comes before it is what is looked at.
     await step?.run(context(input, memory)).catch(() => undefined);
@@ -142,8 +177,8 @@ describe('a move whose new replica is in sync', () => {
   });
 
   it('ends, and takes nothing away, when the volume is in doubt by then', async () => {
-    const end = ['engine.remove-leg', 'drop-replica', 'release'];
-    expect(await clean(false, removing, true)).toEqual(end);
+    const end = ['engine.remove-leg', 'drop-replica', 'promise released', 'release'];
+    expect(await clean(false, removing, 'VOLUME_IN_DOUBT')).toEqual(end);
   });
 
   it('counts the old one again when the engine has lost all others', async () => {

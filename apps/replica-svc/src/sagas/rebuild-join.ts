@@ -6,7 +6,7 @@ import {
   nodeHostNqn,
 } from '@lariat/contracts';
 import { RETRY_BRIEFLY, cleanUp } from '@lariat/saga';
-import { changeVolume } from './hold-volume.js';
+import { changeVolume, settleVolume } from './hold-volume.js';
 import {
   type RebuildContext,
   type RebuildDeps,
@@ -52,7 +52,14 @@ export function joinStep(deps: RebuildDeps): RebuildStep {
         },
       ]);
     },
-    undo: (context) => leave(deps, context),
+    undo: async (context) => {
+      // Kept beside the replicas before anything goes: a store that was set back learns here that the rebuild has ended
+      // long ago, and that the replica may by now be the only one with all writes.
+      const isKept = await giveUp(deps, context);
+      // A recovery settles the rest.
+      if (!isKept && (await record(deps, context)).inDoubt !== undefined) return;
+      await leave(deps, context, isKept);
+    },
   };
 }
 
@@ -139,8 +146,18 @@ async function exportLeg(
   };
 }
 
+/** False when nobody can tell that the replica may go: it is left to a recovery or to the sweep. */
+async function giveUp({ clock }: RebuildDeps, context: RebuildContext): Promise<boolean> {
+  const { target } = context.memory;
+  if (target === undefined) return true;
+  const reason = 'its rebuild was given up';
+  return settleVolume(context, [
+    { type: 'fault-replica', replica: target.id, reason, atMs: clock.nowMs() },
+  ]);
+}
+
 /** Takes back whatever of the join has happened; each part may or may not be there. */
-async function leave(deps: RebuildDeps, context: RebuildContext): Promise<void> {
+async function leave(deps: RebuildDeps, context: RebuildContext, mayDelete = true): Promise<void> {
   const { volume } = context.input;
   const { engine = null, source, target } = context.memory;
   const snapshot = joinSnapshotId(context.operation);
@@ -150,14 +167,16 @@ async function leave(deps: RebuildDeps, context: RebuildContext): Promise<void> 
     const input = { volume, epoch: engine.epoch, replica: target.id };
     await cleanUp(context, engine.node, 'engine.remove-leg', input, `leave-${target.id}`);
   }
-  // What a lost replica still had stays: it is of use to the next try.
-  await cleanUp(
-    context,
-    target.node,
-    isReuse(context.memory) ? 'rebuild.discard-head' : 'replica.delete',
-    { replica: target.id, volume },
-    `leave-${target.id}`,
-  );
+  if (mayDelete) {
+    // What a lost replica still had stays: it is of use to the next try.
+    await cleanUp(
+      context,
+      target.node,
+      isReuse(context.memory) ? 'rebuild.discard-head' : 'replica.delete',
+      { replica: target.id, volume },
+      `leave-${target.id}`,
+    );
+  }
   const exported = { replica: source.id, volume, snapshot };
   await cleanUp(context, source.node, 'rebuild.unexport-snapshot', exported, `leave-${source.id}`);
   await dropJoinSnapshot(context, await record(deps, context));

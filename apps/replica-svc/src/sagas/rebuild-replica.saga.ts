@@ -266,8 +266,8 @@ async function dropReplaced(deps: RebuildDeps, context: RebuildContext): Promise
   const replica = leaving.id;
   // One that was moved is a leg still; of one that had failed the engine has let go.
   if (engine === null || (await leaveEngine(context, engine, replica))) {
-    if (!(await settleVolume(context, [{ type: 'drop-replica', replica }]))) return;
-    await cleanUp(context, leaving.node, 'replica.delete', { replica, volume }, replica);
+    if (await settleVolume(context, [{ type: 'drop-replica', replica }]))
+      await cleanUp(context, leaving.node, 'replica.delete', { replica, volume }, replica);
     await deps.allocator.release([replica]);
     return;
   }
