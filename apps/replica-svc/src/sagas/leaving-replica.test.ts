@@ -143,6 +143,15 @@ describe('a rebuild that is given up', () => {
     expect(await undo('VOLUME_IN_DOUBT')).toEqual(['fault-replica']);
   });
 
+  it('deletes nothing either when its join is tried again, and a node keeps a newer record', async () => {
+    const joining: ReplicaRecord = { ...leaving, id: 'r9', mode: 'WO', state: 'rebuilding' };
+    const { happened, deps, context } = scene(false, joining, 'VOLUME_IN_DOUBT');
+    const join = rebuildReplicaSaga(deps).steps.find(({ name }) => name === 'join');
+    const again = { ...(context(input, { ...places, engine }) as object), attempt: 2 };
+    await expect(join?.run(again as never)).rejects.toMatchObject({ code: 'VOLUME_IN_DOUBT' });
+    expect(happened).toEqual(['put-replica']);
+  });
+
   it('waits for a member that may keep it, and not for members that are declared gone', async () => {
     await expect(undo('LEG_UNREACHABLE')).rejects.toMatchObject({ code: 'LEG_UNREACHABLE' });
     expect(await undo('LEG_UNREACHABLE', 'down')).toEqual(['fault-replica', 'drop-snapshot']);

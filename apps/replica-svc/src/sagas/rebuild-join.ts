@@ -33,7 +33,10 @@ export function joinStep(deps: RebuildDeps): RebuildStep {
     timeoutMs: STEP_TIMEOUT_MS,
     retry: RETRY_BRIEFLY,
     run: async (context) => {
-      if (context.attempt > 1) await leave(deps, context);
+      if (context.attempt > 1) {
+        await assertStillJoining(deps, context);
+        await leave(deps, context);
+      }
       const engine = remembered(context.memory.engine, 'engine');
       if (engine === null) await freezeAndClone(context, await record(deps, context));
       else await joinBehindGate(deps, context, engine);
@@ -144,6 +147,17 @@ async function exportLeg(
     replica: target.id,
     endpoint: await context.command(target.node, 'replica.export', input, options),
   };
+}
+
+/** What an earlier run has made goes; in a store that was set back that run may have been the rebuild that succeeded. */
+async function assertStillJoining(deps: RebuildDeps, context: RebuildContext): Promise<void> {
+  const { replicas } = await record(deps, context);
+  const joining = replicas.find(
+    ({ id, mode }) => id === context.memory.target?.id && mode === 'WO',
+  );
+  // Changes nothing, and is answered when no node of a member keeps a newer record.
+  if (joining !== undefined)
+    await changeVolume(context, [{ type: 'put-replica', replica: joining }]);
 }
 
 /** False when nobody can tell that the replica may go: it is left to a recovery or to the sweep. */
