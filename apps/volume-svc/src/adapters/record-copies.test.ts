@@ -47,6 +47,18 @@ describe('a record that is to be kept beside its replicas', () => {
     expect((await copies.keep(record)).map(({ node }) => node).toSorted()).toEqual(['n2', 'n3']);
   });
 
+  it('is told of a newer one also by who is only to be a member: it may have gone on alone', async () => {
+    const joining = { ...newReplica('r3', 'n3'), mode: 'WO' as const };
+    const replicas = [newReplica('r1', 'n1'), newReplica('r2', 'n2'), joining];
+    const { copies } = copiesWith({ n1: same, n2: same, n3: newer });
+    expect((await copies.keep({ ...record, replicas })).map(({ node }) => node)).toEqual(['n3']);
+    // Nobody waits long for one that has nothing to keep it with, or is silent.
+    for (const n3 of [refused, silent]) {
+      const others = copiesWith({ n1: same, n2: same, n3 });
+      expect(await others.copies.keep({ ...record, replicas })).toEqual([]);
+    }
+  });
+
   it('is sent to a node once, however many wait for it', async () => {
     const { copies, asked } = copiesWith({ n1: same, n2: same, n3: same });
     copies.spread(record);

@@ -8,7 +8,7 @@ import {
 import { type Clock, delay, toLariatError } from '@lariat/kernel';
 import type { CommandClient } from '@lariat/messaging';
 import type { Log } from '@lariat/telemetry';
-import { keepersOf, witnessesOf } from '../domain/record-copies.js';
+import { joiningOf, keepersOf, witnessesOf } from '../domain/record-copies.js';
 
 const KEEP_TIMEOUT_MS = 4_000;
 /** When one member has the copy, the others are waited for this long: one that is being lost must not hold the rest up. */
@@ -53,21 +53,25 @@ export class RecordCopies {
     newcomers: readonly string[] = [],
   ): Promise<readonly Disagreement[]> {
     const witnesses = new Set(witnessesOf(record, newcomers));
+    // One that is to be a member may have become one, in a store that was set back: it is heard, if not needed.
+    const joining = new Set(joiningOf(record));
     const disagreements: Disagreement[] = [];
     const sent: Promise<void>[] = [];
+    const heard: Promise<void>[] = [];
     for (const node of keepersOf(record)) {
       const answered = this.send(node, record).then((kept) => {
         if (!kept.isSame) disagreements.push({ node, ...kept });
       });
       if (witnesses.has(node)) sent.push(answered);
       else answered.catch(() => undefined);
+      if (witnesses.has(node) || joining.has(node)) heard.push(answered);
     }
     if (sent.length === 0) return [];
     await Promise.any(sent).catch((error: unknown) => {
       throw notKept(record, error);
     });
     const settled = new AbortController();
-    await Promise.race([Promise.allSettled(sent), delay(GRACE_MS, settled.signal)]);
+    await Promise.race([Promise.allSettled(heard), delay(GRACE_MS, settled.signal)]);
     settled.abort();
     return disagreements.filter(({ held }) => comparePositions(held, positionOf(record)) >= 0);
   }

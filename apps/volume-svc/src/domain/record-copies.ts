@@ -20,6 +20,11 @@ export function witnessesOf(
   return [...new Set((old.length === 0 ? members : old).map(({ node }) => node))];
 }
 
+/** The nodes of replicas that do not count, and may be about to. */
+export function joiningOf(record: VolumeRecord): readonly string[] {
+  return record.replicas.filter(({ mode }) => mode === ReplicaMode.wo).map(({ node }) => node);
+}
+
 /** Whether the copies should follow a change at once. What only an operation needs while it runs is left out. */
 export function isWorthKeeping(before: VolumeRecord, after: VolumeRecord): boolean {
   if (after.inDoubt !== undefined || after.state === 'creating') return false;
