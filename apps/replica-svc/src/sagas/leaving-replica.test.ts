@@ -33,7 +33,7 @@ function scene(isLastLeg: boolean, onRecord?: ReplicaRecord, refusal?: ErrorCode
     snapshots: [],
     ...(refusal === 'VOLUME_IN_DOUBT' ? { inDoubt: ['set back'] } : {}),
     attachment: { ...engine, inSync: [] },
-    replicas: onRecord === undefined ? [] : [onRecord],
+    replicas: onRecord === undefined ? [] : [{ ...leaving, id: 'r1', node: 'n1' }, onRecord],
   } as unknown as VolumeRecord;
   const request = (subject: string, body: object): Promise<unknown> => {
     if (subject === 'internal.volume.record') return Promise.resolve(record);
@@ -119,32 +119,32 @@ it('is given back, when its removal is given up, also on a record that is in dou
 
 describe('a rebuild that is given up', () => {
   const input = { volume: 'vol-1', replica: null };
-  const member = { ...leaving, id: 'r1', node: 'n1' };
+  const joining: ReplicaRecord = { ...leaving, id: 'r9', mode: 'WO', state: 'rebuilding' };
   const places = { target: { id: 'r9', node: 'n9', disk: 'd9' }, source: leaving };
   const undo = async (refusal?: ErrorCode, nodes = 'ready'): Promise<readonly string[]> => {
-    const { happened, deps, context } = scene(false, member, refusal, nodes);
+    const { happened, deps, context } = scene(false, joining, refusal, nodes);
     const join = rebuildReplicaSaga(deps).steps.find(({ name }) => name === 'join');
     await join?.undo?.(context(input, { ...places, engine }));
     return happened;
   };
 
-  it('takes its replica off the record before it deletes it', async () => {
+  it('asks for newer records before it deletes its replica', async () => {
     expect(await undo()).toEqual([
-      'fault-replica',
+      'put-replica',
       'engine.remove-leg',
       'replica.delete',
       'rebuild.unexport-snapshot',
+      'snapshot.delete',
       'snapshot.delete',
       'drop-snapshot',
     ]);
   });
 
   it('deletes nothing when the volume is in doubt: the replica may be the newest by now', async () => {
-    expect(await undo('VOLUME_IN_DOUBT')).toEqual(['fault-replica']);
+    expect(await undo('VOLUME_IN_DOUBT')).toEqual(['put-replica']);
   });
 
   it('deletes nothing either when its join is tried again, and a node keeps a newer record', async () => {
-    const joining: ReplicaRecord = { ...leaving, id: 'r9', mode: 'WO', state: 'rebuilding' };
     const { happened, deps, context } = scene(false, joining, 'VOLUME_IN_DOUBT');
     const join = rebuildReplicaSaga(deps).steps.find(({ name }) => name === 'join');
     const again = { ...(context(input, { ...places, engine }) as object), attempt: 2 };
@@ -154,7 +154,9 @@ describe('a rebuild that is given up', () => {
 
   it('waits for a member that may keep it, and not for members that are declared gone', async () => {
     await expect(undo('LEG_UNREACHABLE')).rejects.toMatchObject({ code: 'LEG_UNREACHABLE' });
-    expect(await undo('LEG_UNREACHABLE', 'down')).toEqual(['fault-replica', 'drop-snapshot']);
+    const gone = await undo('LEG_UNREACHABLE', 'down');
+    expect(gone[0]).toBe('put-replica');
+    expect(gone).not.toContain('replica.delete');
   });
 });
 

@@ -1,5 +1,6 @@
 import {
   type EngineLeg,
+  type VolumeChange,
   type VolumeRecord,
   engineHostNqn,
   lariatError,
@@ -34,7 +35,7 @@ export function joinStep(deps: RebuildDeps): RebuildStep {
     retry: RETRY_BRIEFLY,
     run: async (context) => {
       if (context.attempt > 1) {
-        await assertStillJoining(deps, context);
+        await changeVolume(context, [await asItIs(deps, context)]);
         await leave(deps, context);
       }
       const engine = remembered(context.memory.engine, 'engine');
@@ -56,9 +57,8 @@ export function joinStep(deps: RebuildDeps): RebuildStep {
       ]);
     },
     undo: async (context) => {
-      // Kept beside the replicas before anything goes: a store that was set back learns here that the rebuild has ended
-      // long ago, and that the replica may by now be the only one with all writes.
-      const isKept = await giveUp(deps, context);
+      if (context.memory.target === undefined) return;
+      const isKept = await settleVolume(context, [await asItIs(deps, context)]);
       // A recovery settles the rest.
       if (!isKept && (await record(deps, context)).inDoubt !== undefined) return;
       await leave(deps, context, isKept);
@@ -149,25 +149,16 @@ async function exportLeg(
   };
 }
 
-/** What an earlier run has made goes; in a store that was set back that run may have been the rebuild that succeeded. */
-async function assertStillJoining(deps: RebuildDeps, context: RebuildContext): Promise<void> {
-  const { replicas } = await record(deps, context);
-  const joining = replicas.find(
-    ({ id, mode }) => id === context.memory.target?.id && mode === 'WO',
-  );
-  // Changes nothing, and is answered when no node of a member keeps a newer record.
-  if (joining !== undefined)
-    await changeVolume(context, [{ type: 'put-replica', replica: joining }]);
-}
-
-/** False when nobody can tell that the replica may go: it is left to a recovery or to the sweep. */
-async function giveUp({ clock }: RebuildDeps, context: RebuildContext): Promise<boolean> {
-  const { target } = context.memory;
-  if (target === undefined) return true;
+/**
+ * A change that leaves a joining replica as it is, and is answered when no member, nor the replica's own node, keeps a newer
+ * record: in a store that was set back the rebuild may have succeeded, and the replica be the only one with all writes.
+ */
+async function asItIs(deps: RebuildDeps, context: RebuildContext): Promise<VolumeChange> {
+  const { id } = remembered(context.memory.target, 'target');
+  const replica = (await record(deps, context)).replicas.find((found) => found.id === id);
+  if (replica?.mode === 'WO') return { type: 'put-replica', replica };
   const reason = 'its rebuild was given up';
-  return settleVolume(context, [
-    { type: 'fault-replica', replica: target.id, reason, atMs: clock.nowMs() },
-  ]);
+  return { type: 'fault-replica', replica: id, reason, atMs: deps.clock.nowMs() };
 }
 
 /** Takes back whatever of the join has happened; each part may or may not be there. */
