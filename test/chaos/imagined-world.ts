@@ -12,7 +12,7 @@ import type { LariatClient, Versioned } from '@lariat/messaging';
 import { type RebuildDeps, replicaSagas } from '@lariat/replica-svc';
 import { type SagaRecord, SagaRunner, type SagaRunnerOptions } from '@lariat/saga';
 import { createLog, createTelemetry } from '@lariat/telemetry';
-import { type SagaDeps, applyVolumeChanges, volumeSagas } from '@lariat/volume-svc';
+import { RecordCopies, type SagaDeps, applyVolumeChanges, volumeSagas } from '@lariat/volume-svc';
 import type { ImaginedAgents } from './imagined-agents.js';
 
 const clock = { nowMs: () => Date.now(), monotonicMs: () => performance.now() };
@@ -23,6 +23,15 @@ const newNode = (name: string): NodeRecord => ({
   ...{ zone: name, labels: {}, traddr: '127.0.0.1', trsvcid: '4420', target: 'imagined' },
   ...{ frontends: ['nvmf', 'nbd'], agentVersion: '0', agentInstance: name, disks: [] },
 });
+
+/** What a member of the in-sync set must keep before it counts, as in volume-svc. */
+const KEPT: ReadonlySet<VolumeChange['type']> = new Set([
+  'put-replica',
+  'drop-replica',
+  'retire-replica',
+  'fault-replica',
+  'sync-replica',
+]);
 
 /** What a step asked of another part: `request internal.placement.reserve`, `command replica.create`, … */
 export interface Asked {
@@ -38,6 +47,8 @@ export class ImaginedWorld {
   private readonly names = new Map<string, string>();
   private readonly journal = new Map<string, Versioned<SagaRecord>>();
   private readonly runner: SagaRunner;
+  /** An agent answers these at once, or not at all: it waits for nobody then, and no queue is before it. */
+  private readonly copies: RecordCopies;
   private running = '';
 
   constructor(
@@ -45,6 +56,13 @@ export class ImaginedWorld {
     private readonly agents: ImaginedAgents,
   ) {
     this.volume = volume;
+    const log = createLog('imagined', 'error', () => undefined);
+    const sender = { send: (node: string, envelope: never) => agents.send(node, envelope) };
+    this.copies = new RecordCopies(
+      sender as unknown as ConstructorParameters<typeof RecordCopies>[0],
+      clock,
+      log,
+    );
     const client = this.client();
     const telemetry = createTelemetry({
       ...{ serviceName: 'imagined', serviceVersion: '0', instanceId: 'imagined' },
@@ -63,7 +81,7 @@ export class ImaginedWorld {
       client,
       tracing: telemetry,
       clock,
-      log: createLog('imagined', 'error', () => undefined),
+      log,
       faults: noFaultPoints,
       definitions: [...volumeSagas(this.volumeDeps()), ...replicaSagas(this.replicaDeps())],
     };
@@ -109,6 +127,18 @@ export class ImaginedWorld {
     return this.volume;
   }
 
+  private async changeAndKeep(
+    operation: string,
+    changes: readonly VolumeChange[],
+  ): Promise<VolumeRecord> {
+    const record = this.change(operation, changes);
+    if (changes.some(({ type }) => KEPT.has(type)) && record.state !== 'deleting') {
+      const put = changes.flatMap((one) => (one.type === 'put-replica' ? [one.replica.id] : []));
+      await this.copies.keep(record, put);
+    }
+    return record;
+  }
+
   private existing(): VolumeRecord {
     if (this.volume === null) throw lariatError('VOLUME_NOT_FOUND', 'There is no volume.');
     return this.volume;
@@ -132,7 +162,7 @@ export class ImaginedWorld {
       'node.list': () => ({ nodes: NODES.map((name) => this.node(name)) }),
       'internal.volume.record': () => this.existing(),
       'internal.volume.change': (body: { operation: string; changes: readonly VolumeChange[] }) =>
-        this.change(body.operation, body.changes),
+        this.changeAndKeep(body.operation, body.changes),
       'internal.placement.reserve': (body: { replicas: readonly string[] }) => ({
         placements: this.places(body.replicas),
       }),
@@ -164,6 +194,10 @@ export class ImaginedWorld {
         operation: string | null,
         decide: Parameters<ImaginedWorld['change']>[1],
       ) => Promise.resolve().then(() => this.change(operation, decide)),
+      confirm: async (record: VolumeRecord) => {
+        await this.copies.keep(record);
+      },
+      tell: (record: VolumeRecord) => this.copies.keep(record).catch(() => []),
       remove: () => {
         this.volume = null;
         return Promise.resolve();
