@@ -117,6 +117,16 @@ it('is given back, when its removal is given up, also on a record that is in dou
   expect(happened).toEqual(['retire-replica', 'put-replica']);
 });
 
+it('is not waited for by its removal when all members that could keep that are declared gone', async () => {
+  const forget = async (nodes: string): Promise<unknown> => {
+    const { deps, context } = scene(false, leaving, 'LEG_UNREACHABLE', nodes);
+    const step = removeReplicaSaga(deps).steps.find(({ name }) => name === 'forget');
+    return step?.run(context({ volume: 'vol-1', replica: 'r2' }, {}));
+  };
+  await expect(forget('suspect')).rejects.toMatchObject({ code: 'LEG_UNREACHABLE' });
+  await expect(forget('down')).rejects.toMatchObject({ code: 'VOLUME_FAULTED' });
+});
+
 describe('a rebuild that is given up', () => {
   const input = { volume: 'vol-1', replica: null };
   const joining: ReplicaRecord = { ...leaving, id: 'r9', mode: 'WO', state: 'rebuilding' };

@@ -13,7 +13,7 @@ import {
   type SagaDefinition,
   cleanUp,
 } from '@lariat/saga';
-import { changeVolume, claimVolume, releaseVolume, settleVolume } from './hold-volume.js';
+import { changeWhileLive, claimVolume, releaseVolume, settleVolume } from './hold-volume.js';
 import { leaveEngine } from './leave-engine.js';
 import type { RebuildDeps } from './rebuild-memory.js';
 
@@ -68,7 +68,9 @@ export function removeReplicaSaga(
         timeoutMs: 10_000,
         retry: RETRY_UNTIL_KNOWN,
         run: async (context) => {
-          await changeVolume(context, [{ type: 'retire-replica', replica: context.input.replica }]);
+          await changeWhileLive(context, [
+            { type: 'retire-replica', replica: context.input.replica },
+          ]);
         },
         undo: async (context) => {
           const { removed = null, stays = false } = context.memory;
@@ -104,7 +106,7 @@ export function removeReplicaSaga(
             await context.checkpoint({ stays: true });
             throw lastLeg(context.input);
           }
-          await changeVolume(context, [{ type: 'drop-replica', replica }]);
+          await changeWhileLive(context, [{ type: 'drop-replica', replica }]);
         },
       },
       {

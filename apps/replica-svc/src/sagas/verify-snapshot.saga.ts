@@ -17,7 +17,7 @@ import {
 } from '@lariat/saga';
 import { type CopySum, judgeChecksums } from '../domain/judge-checksums.js';
 import { outcomeOf } from './child-operation.js';
-import { changeVolume, claimVolume, releaseVolume } from './hold-volume.js';
+import { changeVolume, changeWhileLive, claimVolume, releaseVolume } from './hold-volume.js';
 import { leaveEngine } from './leave-engine.js';
 import { type RebuildDeps, inSyncReplicas } from './rebuild-memory.js';
 
@@ -151,7 +151,7 @@ function judgeStep(deps: RebuildDeps): Step {
         atMs,
         reason: `its copy of snapshot '${snapshot.name}' has SHA-256 ${found}; ${sha256} is right`,
       }));
-      await changeVolume(context, [proven, ...faults]);
+      await changeWhileLive(context, [proven, ...faults]);
       return { verdict: 'repaired', sha256, odd: judged.odd.map(({ replica }) => replica) };
     },
   };
