@@ -117,6 +117,13 @@ it('is given back, when its removal is given up, also on a record that is in dou
   expect(happened).toEqual(['retire-replica', 'put-replica']);
 });
 
+it('goes on to count when its removal was refused: it is the last one by now', async () => {
+  const { happened, deps, context } = scene(false, leaving);
+  const forget = removeReplicaSaga(deps).steps.find(({ name }) => name === 'forget');
+  await forget?.undo?.(context({ volume: 'vol-1', replica: 'r2' }, { removed: leaving }));
+  expect(happened).toEqual([]);
+});
+
 it('is not waited for by its removal when all members that could keep that are declared gone', async () => {
   const forget = async (nodes: string): Promise<unknown> => {
     const { deps, context } = scene(false, leaving, 'LEG_UNREACHABLE', nodes);

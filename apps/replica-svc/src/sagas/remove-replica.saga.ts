@@ -80,6 +80,10 @@ export function removeReplicaSaga(
             await settleVolume(context, [{ type: 'sync-replica', replica: removed.id }]);
             return;
           }
+          const record = await deps.volumes.fresh(context.input.volume);
+          // It counts still: it has become the last one, which is never retired.
+          if (record?.replicas.some(({ id, mode }) => id === removed.id && mode === 'RW') === true)
+            return;
           const replica: ReplicaRecord = stays
             ? removed
             : {
