@@ -124,6 +124,14 @@ it('goes on to count when its removal was refused: it is the last one by now', a
   expect(happened).toEqual([]);
 });
 
+it('does not count again when its engine, which had kept it, has lost it since', async () => {
+  const { happened, deps, context } = scene(true, { ...leaving, mode: 'ERR', state: 'faulted' });
+  const forget = removeReplicaSaga(deps).steps.find(({ name }) => name === 'forget');
+  const memory = { removed: leaving, stays: true };
+  await forget?.undo?.(context({ volume: 'vol-1', replica: 'r2' }, memory));
+  expect(happened).toEqual([]);
+});
+
 it('is not waited for by its removal when all members that could keep that are declared gone', async () => {
   const forget = async (nodes: string): Promise<unknown> => {
     const { deps, context } = scene(false, leaving, 'LEG_UNREACHABLE', nodes);

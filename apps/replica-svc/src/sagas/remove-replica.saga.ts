@@ -75,15 +75,16 @@ export function removeReplicaSaga(
         undo: async (context) => {
           const { removed = null, stays = false } = context.memory;
           if (removed === null) return;
-          // One that never left the engine has missed nothing. Of any other that is not known.
+          const record = await deps.volumes.fresh(context.input.volume);
+          const now = record?.replicas.find(({ id }) => id === removed.id);
+          // One that never left the engine has missed nothing, unless it was lost since. Of any other that is not known.
           if (stays && removed.mode === 'RW') {
-            await settleVolume(context, [{ type: 'sync-replica', replica: removed.id }]);
+            if (now?.mode !== 'ERR')
+              await settleVolume(context, [{ type: 'sync-replica', replica: removed.id }]);
             return;
           }
-          const record = await deps.volumes.fresh(context.input.volume);
           // It counts still: it has become the last one, which is never retired.
-          if (record?.replicas.some(({ id, mode }) => id === removed.id && mode === 'RW') === true)
-            return;
+          if (now?.mode === 'RW') return;
           const replica: ReplicaRecord = stays
             ? removed
             : {
