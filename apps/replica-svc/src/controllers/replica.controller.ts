@@ -46,7 +46,7 @@ export class ReplicaController {
         mode,
         state,
         reason,
-        rebuild: mode === 'WO' && rebuild !== undefined ? progressOf(rebuild) : null,
+        rebuild: state === 'rebuilding' && rebuild !== undefined ? progressOf(rebuild) : null,
       })),
     };
   }
