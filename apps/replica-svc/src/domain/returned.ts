@@ -5,17 +5,35 @@ import type { NodeRecord, ReplicaRecord } from '@lariat/contracts';
  * since the fault must have been heard of for longer than silence takes to be noticed (SUSPECT_AFTER_MS).
  */
 const RETURN_SETTLE_MS = 3_500;
+/** A node that is suspected is back or down by then (DOWN_AFTER_MS); only a target that dies again and again is not. */
+const SUSPICION_MS = 10_000;
+
+type NodeState = Pick<NodeRecord, 'name' | 'state' | 'since' | 'disks'>;
+type LostReplica = Pick<ReplicaRecord, 'node' | 'disk' | 'faultedAtMs'>;
 
 /** Whether a faulted replica's node is ready and has its disk: then it is asked what it still has. Pure. */
 export function isBackOn(
-  nodes: readonly Pick<NodeRecord, 'name' | 'state' | 'since' | 'disks'>[],
+  nodes: readonly NodeState[],
   nowMs: number,
-): (replica: Pick<ReplicaRecord, 'node' | 'disk' | 'faultedAtMs'>) => boolean {
-  return ({ node: name, disk, faultedAtMs }) => {
-    const node = nodes.find((candidate) => candidate.name === name);
-    if (node?.state !== 'ready') return false;
-    const lostAtMs = faultedAtMs ?? 0;
-    if (Date.parse(node.since) <= lostAtMs && nowMs - lostAtMs < RETURN_SETTLE_MS) return false;
-    return node.disks.some(({ id }) => id === disk);
+): (replica: LostReplica) => boolean {
+  return (replica) => {
+    const node = nodes.find(({ name }) => name === replica.node);
+    if (node?.state !== 'ready' || untilKnownMs(nodes, nowMs, replica) > 0) return false;
+    return node.disks.some(({ id }) => id === replica.disk);
   };
+}
+
+/** Milliseconds until it is known whether a faulted replica is back: at most these, and often fewer. Pure. */
+export function untilKnownMs(
+  nodes: readonly NodeState[],
+  nowMs: number,
+  { node: name, faultedAtMs }: LostReplica,
+): number {
+  const node = nodes.find((candidate) => candidate.name === name);
+  const lostAtMs = faultedAtMs ?? 0;
+  const isNewlyReady = node?.state === 'ready' && Date.parse(node.since) > lostAtMs;
+  if (node === undefined || node.state === 'down' || isNewlyReady) return 0;
+  const settleMs = node.state === 'suspect' ? SUSPICION_MS : RETURN_SETTLE_MS;
+  // A clock ahead of this one's may have told when it was lost.
+  return Math.min(settleMs, Math.max(0, lostAtMs + settleMs - nowMs));
 }

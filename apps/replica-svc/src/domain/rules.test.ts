@@ -7,7 +7,7 @@ import { assertNotLast } from '../sagas/remove-replica.saga.js';
 import { chooseRebuild } from './choose-rebuild.js';
 import { dueRebuild, rebuildPolicyFrom } from './due-rebuild.js';
 import { DOWN_AFTER_MS, SUSPECT_AFTER_MS, judgeNode } from './node-health.js';
-import { isBackOn } from './returned.js';
+import { isBackOn, untilKnownMs } from './returned.js';
 import { inCopyOrder } from './snapshot-order.js';
 
 const replica = (id: string, node: string, given: Partial<ReplicaRecord> = {}): ReplicaRecord => ({
@@ -181,6 +181,23 @@ describe('a rebuild', () => {
     expect(isBack(new Date(50_500).toISOString(), 51_000)).toBe(true);
     expect(isBack(LONG_AGO, 99_000, 'suspect')).toBe(false);
   });
+
+  it('tells how long it takes at most until a return is known', () => {
+    const wait = (since: string, nowMs: number, state: 'ready' | 'suspect' | 'down' = 'ready') =>
+      untilKnownMs(
+        [{ name: 'n3', state, since, disks: [DISK] }],
+        nowMs,
+        replica('r3', 'n3', { mode: 'ERR', faultedAtMs: 50_000 }),
+      );
+    expect(wait(LONG_AGO, 51_000)).toBe(2_500);
+    expect(wait(LONG_AGO, 53_500)).toBe(0);
+    expect(wait(LONG_AGO, 20_000)).toBe(3_500);
+    expect(wait(new Date(50_500).toISOString(), 51_000)).toBe(0);
+    expect(wait(LONG_AGO, 51_000, 'suspect')).toBe(9_000);
+    expect(wait(new Date(50_500).toISOString(), 61_000, 'suspect')).toBe(0);
+    expect(wait(LONG_AGO, 51_000, 'down')).toBe(0);
+  });
+
   it('reads its grace from the environment', () => {
     expect(rebuildPolicyFrom({})).toEqual({ graceMs: 60_000, byItself: true });
     expect(rebuildPolicyFrom({ LARIAT_REBUILD_GRACE_MS: '5' })).toEqual({

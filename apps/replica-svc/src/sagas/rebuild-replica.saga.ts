@@ -6,7 +6,7 @@ import {
   toVolumeView,
   zoneOf,
 } from '@lariat/contracts';
-import { CLUSTER_SIZE_BYTES, type Json } from '@lariat/kernel';
+import { CLUSTER_SIZE_BYTES, type Json, delay } from '@lariat/kernel';
 import {
   RETRY_BRIEFLY,
   RETRY_UNTIL_DONE,
@@ -15,7 +15,7 @@ import {
   cleanUp,
 } from '@lariat/saga';
 import { chooseMove, chooseRebuild } from '../domain/choose-rebuild.js';
-import { isBackOn } from '../domain/returned.js';
+import { isBackOn, untilKnownMs } from '../domain/returned.js';
 import { copyStep, settleStep } from './rebuild-copy.js';
 import { dropJoinSnapshot, joinStep } from './rebuild-join.js';
 import { matchStep, reuseStep } from './rebuild-match.js';
@@ -33,6 +33,9 @@ import {
 } from './rebuild-memory.js';
 
 const RECORD_TIMEOUT_MS = 10_000;
+/** With the wait until a return is known. */
+const CLAIM_TIMEOUT_MS = 25_000;
+const LOOK_EVERY_MS = 250;
 const CLEAN_TIMEOUT_MS = 30_000;
 
 /**
@@ -85,10 +88,11 @@ function resultOf(memory: RebuildContext['memory']): RebuiltVolumeView | null {
 function claimStep(deps: RebuildDeps): RebuildStep {
   return {
     name: 'claim',
-    waitsFor: 'the volume to be free',
-    timeoutMs: RECORD_TIMEOUT_MS,
+    waitsFor: 'the volume to be free, and to know whether a lost replica is back',
+    timeoutMs: CLAIM_TIMEOUT_MS,
     retry: RETRY_BRIEFLY,
     run: async (context) => {
+      await returnsKnown(deps, context);
       const record = await claimVolume(context);
       if (record.state !== 'attached' && record.state !== 'detached') throw notNow(record);
       const nodes = deps.nodes.list();
@@ -124,6 +128,21 @@ function claimStep(deps: RebuildDeps): RebuildStep {
       await releaseVolume(context);
     },
   };
+}
+
+/** A rebuild that is asked for at once does not make elsewhere what is about to be back: it waits until that is known. */
+async function returnsKnown(deps: RebuildDeps, { input }: RebuildContext): Promise<void> {
+  const record = await deps.volumes.fresh(input.volume);
+  const lost = (record?.replicas ?? []).filter(
+    ({ id, mode }) => mode === 'ERR' && (input.replica === null || input.replica === id),
+  );
+  for (;;) {
+    const nodes = deps.nodes.list();
+    const nowMs = deps.clock.nowMs();
+    const waitMs = Math.max(0, ...lost.map((replica) => untilKnownMs(nodes, nowMs, replica)));
+    if (waitMs === 0) return;
+    await delay(Math.min(waitMs, LOOK_EVERY_MS));
+  }
 }
 
 const placeOf = ({
