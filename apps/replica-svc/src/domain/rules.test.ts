@@ -1,4 +1,4 @@
-import type { ReplicaRecord, SnapshotRecord, VolumeRecord } from '@lariat/contracts';
+import type { SnapshotRecord, VolumeRecord } from '@lariat/contracts';
 import { toLariatError } from '@lariat/kernel';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -9,18 +9,7 @@ import { dueRebuild, rebuildPolicyFrom } from './due-rebuild.js';
 import { DOWN_AFTER_MS, SUSPECT_AFTER_MS, judgeNode } from './node-health.js';
 import { isBackOn, untilKnownMs } from './returned.js';
 import { inCopyOrder } from './snapshot-order.js';
-
-const replica = (id: string, node: string, given: Partial<ReplicaRecord> = {}): ReplicaRecord => ({
-  id,
-  node,
-  disk: 'd',
-  mode: 'RW',
-  state: 'ready',
-  lvolUuid: null,
-  reason: null,
-  faultedAtMs: null,
-  ...given,
-});
+import { attachedVolume, replicaOn as replica } from './volume.test-support.js';
 
 /** Of a volume without a record: it was deleted. */
 const gone = (): boolean => true;
@@ -37,37 +26,15 @@ const DISK = {
   clusterSizeBytes: 1,
 };
 
-const volume = (given: Partial<VolumeRecord> = {}): VolumeRecord => ({
-  id: 'vol-1',
-  name: 'v1',
-  sizeBytes: 1,
-  replicaCount: 3,
-  state: 'attached',
-  content: { state: 'blank' },
-  labels: {},
-  createdAt: '',
-  uuid: 'u',
-  epoch: 2,
-  clean: false,
-  attachment: {
-    epoch: 2,
-    node: 'n1',
-    frontend: 'nbd',
-    endpoint: null,
-    engine: null,
-    seizedFrom: null,
-    inSync: [],
-  },
-  replicas: [
-    replica('r1', 'n1'),
-    replica('r2', 'n2'),
-    replica('r3', 'n3', { mode: 'ERR', faultedAtMs: 1000 }),
-  ],
-  snapshots: [],
-  headParent: null,
-  operation: null,
-  ...given,
-});
+const volume = (given: Partial<VolumeRecord> = {}): VolumeRecord =>
+  attachedVolume({
+    replicas: [
+      replica('r1', 'n1'),
+      replica('r2', 'n2'),
+      replica('r3', 'n3', { mode: 'ERR', faultedAtMs: 1000 }),
+    ],
+    ...given,
+  });
 
 const codeOf = (run: () => unknown): string => {
   try {

@@ -1,11 +1,6 @@
-import {
-  type EngineLeg,
-  type VolumeRecord,
-  engineHostNqn,
-  lariatError,
-  nodeHostNqn,
-} from '@lariat/contracts';
+import { type EngineLeg, type VolumeRecord, engineHostNqn, nodeHostNqn } from '@lariat/contracts';
 import { RETRY_BRIEFLY, cleanUp } from '@lariat/saga';
+import { findVolume } from './find-volume.js';
 import { changeVolume } from './hold-volume.js';
 import {
   type RebuildContext,
@@ -35,9 +30,10 @@ export function joinStep(deps: RebuildDeps): RebuildStep {
     run: async (context) => {
       if (context.attempt > 1) await leave(deps, context);
       const engine = remembered(context.memory.engine, 'engine');
-      if (engine === null) await freezeAndClone(context, await record(deps, context));
+      if (engine === null)
+        await freezeAndClone(context, await findVolume(deps, context.input.volume));
       else await joinBehindGate(deps, context, engine);
-      const after = await record(deps, context);
+      const after = await findVolume(deps, context.input.volume);
       await changeVolume(context, [
         {
           type: 'add-snapshot',
@@ -56,13 +52,6 @@ export function joinStep(deps: RebuildDeps): RebuildStep {
   };
 }
 
-async function record(deps: RebuildDeps, context: RebuildContext): Promise<VolumeRecord> {
-  const found = await deps.volumes.fresh(context.input.volume);
-  if (found === undefined)
-    throw lariatError('VOLUME_NOT_FOUND', `Volume ${context.input.volume} is gone.`);
-  return found;
-}
-
 async function joinBehindGate(
   deps: RebuildDeps,
   context: RebuildContext,
@@ -79,7 +68,7 @@ async function joinBehindGate(
     options,
   );
   try {
-    await freezeAndClone(context, await record(deps, context));
+    await freezeAndClone(context, await findVolume(deps, context.input.volume));
     const leg = await exportLeg(context, engine);
     // Refused once the gate has opened: so a leg that is in has missed nothing.
     await context.command(engine.node, 'engine.add-leg', { ...gate, leg }, options);
@@ -160,7 +149,7 @@ async function leave(deps: RebuildDeps, context: RebuildContext): Promise<void> 
   );
   const exported = { replica: source.id, volume, snapshot };
   await cleanUp(context, source.node, 'rebuild.unexport-snapshot', exported, `leave-${source.id}`);
-  await dropJoinSnapshot(context, await record(deps, context));
+  await dropJoinSnapshot(context, await findVolume(deps, context.input.volume));
 }
 
 /** The snapshot has served: its clusters go to what stands on it. */
