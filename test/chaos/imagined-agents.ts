@@ -17,6 +17,8 @@ export interface Silence {
 /** replica-svc declares a node down after this (see its node-health.ts). */
 export const DOWN_AFTER_MS = 8_000;
 const ANSWER_MS = 20;
+/** Id of a replica whose content is not that of the others. */
+export const ODD_REPLICA = 'rep-odd';
 
 const endpoint = (nqn: string): NvmfEndpoint => ({
   nqn,
@@ -45,7 +47,10 @@ const ANSWERS: {
   'replica.unexport': nothing,
   'replica.resize': nothing,
   'replica.revert': made,
-  'replica.checksum': () => ({ sha256: 'same', sizeBytes: MIB }),
+  'replica.checksum': ({ replica }) => ({
+    sha256: replica === ODD_REPLICA ? 'odd' : 'same',
+    sizeBytes: MIB,
+  }),
   'record.keep': ({ record }) => ({ held: positionOf(record), isSame: true }),
   'record.survey': () => ({ disks: [], volumes: [], next: null }),
   'snapshot.create': made,

@@ -7,13 +7,18 @@ import {
   isEnded,
   lariatError,
 } from '@lariat/contracts';
-import { type Json, MIB, noFaultPoints } from '@lariat/kernel';
+import { type Json, MIB, delay, noFaultPoints } from '@lariat/kernel';
 import type { LariatClient, Versioned } from '@lariat/messaging';
 import { type RebuildDeps, replicaSagas } from '@lariat/replica-svc';
-import { type SagaRecord, SagaRunner, type SagaRunnerOptions } from '@lariat/saga';
+import {
+  type SagaDefinition,
+  type SagaRecord,
+  SagaRunner,
+  type SagaRunnerOptions,
+} from '@lariat/saga';
 import { createLog, createTelemetry } from '@lariat/telemetry';
 import { RecordCopies, type SagaDeps, applyVolumeChanges, volumeSagas } from '@lariat/volume-svc';
-import type { ImaginedAgents } from './imagined-agents.js';
+import { type ImaginedAgents, ODD_REPLICA } from './imagined-agents.js';
 
 const clock = { nowMs: () => Date.now(), monotonicMs: () => performance.now() };
 const NODES = ['n1', 'n2', 'n3', 'n4'];
@@ -36,26 +41,35 @@ const KEPT: ReadonlySet<VolumeChange['type']> = new Set([
 /** What a step asked of another part: `request internal.placement.reserve`, `command replica.create`, … */
 export interface Asked {
   readonly saga: string;
+  /** What the operation that asked works on. */
+  readonly subject: string;
   readonly what: string;
 }
 
-/** The real sagas, run by the real runner, on one volume; everything they talk to is imagined, and so is time. */
+interface Running {
+  readonly kind: string;
+  readonly subject: string;
+}
+
+const POLL_MS = 50;
+
+/** The real sagas, run by the real runner; everything they talk to is imagined, and so is time. */
 export class ImaginedWorld {
-  /** The volume; null when it is gone, or not there yet. */
-  volume: VolumeRecord | null;
   readonly asked: Asked[] = [];
+  private readonly volumes = new Map<string, VolumeRecord>();
   private readonly names = new Map<string, string>();
   private readonly journal = new Map<string, Versioned<SagaRecord>>();
+  private readonly definitions: readonly SagaDefinition<Json, object>[];
   private readonly runner: SagaRunner;
   /** An agent answers these at once, or not at all: it waits for nobody then, and no queue is before it. */
   private readonly copies: RecordCopies;
-  private running = '';
+  /** One at a time: an operation that has begun another waits for its end. */
+  private readonly running: Running[] = [];
 
   constructor(
     volume: VolumeRecord | null,
     private readonly agents: ImaginedAgents,
   ) {
-    this.volume = volume;
     const log = createLog('imagined', 'error', () => undefined);
     const sender = { send: (node: string, envelope: never) => agents.send(node, envelope) };
     this.copies = new RecordCopies(
@@ -63,6 +77,9 @@ export class ImaginedWorld {
       clock,
       log,
     );
+    if (volume !== null) this.volumes.set(volume.id, volume);
+    const sagas = [...volumeSagas(this.volumeDeps()), ...replicaSagas(this.replicaDeps())];
+    this.definitions = sagas as unknown as readonly SagaDefinition<Json, object>[];
     const client = this.client();
     const telemetry = createTelemetry({
       ...{ serviceName: 'imagined', serviceVersion: '0', instanceId: 'imagined' },
@@ -83,14 +100,21 @@ export class ImaginedWorld {
       clock,
       log,
       faults: noFaultPoints,
-      definitions: [...volumeSagas(this.volumeDeps()), ...replicaSagas(this.replicaDeps())],
+      definitions: this.definitions,
     };
     this.runner = new SagaRunner(parts as unknown as SagaRunnerOptions);
   }
 
   async start(kind: string, input: Json): Promise<string> {
-    this.running = kind;
+    const saga = this.definitions.find((definition) => definition.kind === kind);
+    if (saga === undefined) throw new Error(`no saga is called '${kind}'`);
+    this.running.push({ kind, subject: saga.subjectOf(input) });
     return (await this.runner.start({ kind, input, actor: 'test', requestId: undefined })).id;
+  }
+
+  /** Those that there are, the first one first. */
+  records(): readonly VolumeRecord[] {
+    return [...this.volumes.values()];
   }
 
   operation(id: string): SagaRecord {
@@ -109,7 +133,8 @@ export class ImaginedWorld {
   }
 
   private note(what: string): void {
-    this.asked.push({ saga: this.running, what });
+    const { kind, subject } = this.running.at(-1) ?? { kind: 'none', subject: 'none' };
+    this.asked.push({ saga: kind, subject, what });
   }
 
   private node(name: string): NodeRecord {
@@ -118,20 +143,23 @@ export class ImaginedWorld {
   }
 
   private change(
+    id: string,
     operation: string | null,
     decide: readonly VolumeChange[] | ((record: VolumeRecord) => readonly VolumeChange[]),
   ): VolumeRecord {
-    const record = this.existing();
+    const record = this.existing(id);
     const changes = typeof decide === 'function' ? decide(record) : decide;
-    this.volume = applyVolumeChanges(record, operation, changes).record;
-    return this.volume;
+    const changed = applyVolumeChanges(record, operation, changes).record;
+    this.volumes.set(id, changed);
+    return changed;
   }
 
   private async changeAndKeep(
+    id: string,
     operation: string,
     changes: readonly VolumeChange[],
   ): Promise<VolumeRecord> {
-    const record = this.change(operation, changes);
+    const record = this.change(id, operation, changes);
     if (changes.some(({ type }) => KEPT.has(type)) && record.state !== 'deleting') {
       const put = changes.flatMap((one) => (one.type === 'put-replica' ? [one.replica.id] : []));
       await this.copies.keep(record, put);
@@ -139,14 +167,28 @@ export class ImaginedWorld {
     return record;
   }
 
-  private existing(): VolumeRecord {
-    if (this.volume === null) throw lariatError('VOLUME_NOT_FOUND', 'There is no volume.');
-    return this.volume;
+  private existing(id: string): VolumeRecord {
+    const found = this.volumes.get(id);
+    if (found === undefined) throw lariatError('VOLUME_NOT_FOUND', 'There is no such volume.');
+    return found;
   }
 
-  private places(replicas: readonly string[]): readonly Placement[] {
+  private async begin(kind: string, input: Json): Promise<{ operation: { id: string } }> {
+    return { operation: { id: await this.start(kind, input) } };
+  }
+
+  private async ended(id: string): Promise<{ state: OperationState; error: unknown }> {
+    while (this.hasEnded(id) === undefined) await delay(POLL_MS);
+    this.running.pop();
+    const { state, error } = this.operation(id);
+    return { state, error };
+  }
+
+  private places(volume: string, replicas: readonly string[]): readonly Placement[] {
     const used = new Set(
-      (this.volume?.replicas ?? []).filter(({ mode }) => mode === 'RW').map(({ node }) => node),
+      (this.volumes.get(volume)?.replicas ?? [])
+        .filter(({ mode }) => mode === 'RW')
+        .map(({ node }) => node),
     );
     const free = NODES.filter((node) => !used.has(node) && !this.agents.isDown(node));
     return replicas.map((replica, index) => {
@@ -160,18 +202,27 @@ export class ImaginedWorld {
     const answers: Readonly<Record<string, (body: never) => unknown>> = {
       'node.get': ({ node }: { node: string }) => this.node(node),
       'node.list': () => ({ nodes: NODES.map((name) => this.node(name)) }),
-      'internal.volume.record': () => this.existing(),
-      'internal.volume.change': (body: { operation: string; changes: readonly VolumeChange[] }) =>
-        this.changeAndKeep(body.operation, body.changes),
-      'internal.placement.reserve': (body: { replicas: readonly string[] }) => ({
-        placements: this.places(body.replicas),
+      'internal.volume.record': ({ volume }: { volume: string }) => this.existing(volume),
+      'internal.volume.change': (body: {
+        volume: string;
+        operation: string;
+        changes: readonly VolumeChange[];
+      }) => this.changeAndKeep(body.volume, body.operation, body.changes),
+      'internal.placement.reserve': (body: { volume: string; replicas: readonly string[] }) => ({
+        placements: this.places(body.volume, body.replicas),
       }),
       'internal.placement.grow': () => ({}),
       'internal.placement.release': () => ({}),
+      'replica.rebuild': ({ volume, replica }: { volume: string; replica?: string }) =>
+        this.begin('replica.rebuild', { volume, replica: replica ?? null }),
+      'replica.remove': ({ volume, replica }: { volume: string; replica: string }) =>
+        this.begin('replica.remove', { volume, replica }),
+      'operation.wait': ({ operation }: { operation: string }) => this.ended(operation),
     };
     const client = {
       request: (name: string, body: unknown): Promise<unknown> => {
-        this.note(`request ${name}`);
+        // The request that began it is noted, and is the same wait.
+        if (name !== 'operation.wait') this.note(`request ${name}`);
         const answer = answers[name] as ((body: unknown) => unknown) | undefined;
         if (answer === undefined) throw new Error(`a step asks for '${name}'`);
         return Promise.resolve().then(() => answer(body));
@@ -183,23 +234,22 @@ export class ImaginedWorld {
 
   private volumeDeps(): SagaDeps {
     const volumes = {
-      find: () => Promise.resolve().then(() => this.existing()),
-      findFresh: () => Promise.resolve().then(() => ({ value: this.existing(), revision: 1 })),
+      find: (id: string) => Promise.resolve().then(() => this.existing(id)),
+      findFresh: (id: string) =>
+        Promise.resolve().then(() => ({ value: this.existing(id), revision: 1 })),
       create: (record: VolumeRecord) => {
-        this.volume ??= record;
-        return Promise.resolve(this.volume);
+        const made = this.volumes.get(record.id) ?? record;
+        this.volumes.set(record.id, made);
+        return Promise.resolve(made);
       },
-      change: (
-        _id: string,
-        operation: string | null,
-        decide: Parameters<ImaginedWorld['change']>[1],
-      ) => Promise.resolve().then(() => this.change(operation, decide)),
+      change: (...change: Parameters<ImaginedWorld['change']>) =>
+        Promise.resolve().then(() => this.change(...change)),
       confirm: async (record: VolumeRecord) => {
         await this.copies.keep(record);
       },
       tell: (record: VolumeRecord) => this.copies.keep(record).catch(() => []),
-      remove: () => {
-        this.volume = null;
+      remove: (id: string) => {
+        this.volumes.delete(id);
         return Promise.resolve();
       },
       names: {
@@ -220,15 +270,16 @@ export class ImaginedWorld {
   private replicaDeps(): RebuildDeps {
     const deps = {
       clock,
-      volumes: { fresh: () => Promise.resolve(this.volume ?? undefined) },
+      volumes: { fresh: (id: string) => Promise.resolve(this.volumes.get(id)) },
       nodes: {
         list: () => NODES.map((name) => this.node(name)),
         putDisk: () => Promise.resolve(),
         dropDisk: () => Promise.resolve(),
       },
       allocator: {
-        reserve: ({ replicas }: { replicas: readonly string[] }) =>
-          Promise.resolve().then(() => this.places(replicas)),
+        reserve: (wanted: { volume: string; replicas: readonly string[] }) =>
+          Promise.resolve().then(() => this.places(wanted.volume, wanted.replicas)),
+        grow: () => Promise.resolve(),
         release: () => Promise.resolve(),
         replicasOn: () => [],
       },
@@ -285,6 +336,13 @@ export function imaginedAttached(given: Partial<VolumeRecord> = {}): VolumeRecor
     },
   };
 }
+
+/** The replica on n3 has another content than the others. */
+export const withOddCopy: readonly VolumeRecord['replicas'][number][] = [
+  replica('n1'),
+  replica('n2'),
+  { ...replica('n3'), id: ODD_REPLICA },
+];
 
 export const faultedOn = (node: string): readonly VolumeRecord['replicas'][number][] =>
   ['n1', 'n2', 'n3'].map((name) => replica(name, name === node ? 'ERR' : 'RW'));

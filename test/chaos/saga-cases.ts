@@ -1,5 +1,6 @@
 import type { VolumeRecord } from '@lariat/contracts';
 import type { Json } from '@lariat/kernel';
+import { RETRY_BRIEFLY } from '@lariat/saga';
 import { vi } from 'vitest';
 import type { ImaginedAgents } from './imagined-agents.js';
 import {
@@ -8,12 +9,15 @@ import {
   faultedOn,
   imaginedAttached,
   imaginedVolume,
+  withOddCopy,
 } from './imagined-world.js';
 
 export interface Case {
   readonly kind: string;
   readonly volume: () => VolumeRecord | null;
   readonly input: Json;
+  /** How often a step of it may begin another operation; each ends within END_MS. Default: none is begun. */
+  readonly begins?: number;
 }
 
 const onVolume = (rest: { readonly [key: string]: Json } = {}): Json => ({
@@ -24,6 +28,11 @@ const placement = {
   ...{ node: 'hard', zone: 'soft', disk: 'hard', nodeTags: [], diskTags: [] },
 };
 const attach = { node: 'n2', frontend: 'nbd' };
+/** Three replicas beside the source's, which are clones of them, and one elsewhere, which is a copy. */
+const clone = (snapshot: string | null): Json => ({
+  ...{ name: 'c1', sizeBytes: 1024 ** 2, replicas: 4, labels: {}, placement, qos: null },
+  source: { volume: 'vol-1', snapshot },
+});
 
 /** Each saga, from each kind of volume that it treats in its own way. */
 export const CASES: Readonly<Record<string, Case>> = {
@@ -99,6 +108,49 @@ export const CASES: Readonly<Record<string, Case>> = {
     volume: () => imaginedVolume(),
     input: onVolume({ snapshot: null }),
   },
+  'move a replica': {
+    kind: 'replica.move',
+    volume: () => imaginedAttached(),
+    input: onVolume({ replica: 'rep-n3', toDisks: ['disk-of-n4'] }),
+  },
+  'more replicas': {
+    kind: 'volume.scale',
+    volume: () => imaginedAttached(),
+    input: onVolume({ replicas: 4 }),
+    begins: RETRY_BRIEFLY.attempts,
+  },
+  'fewer replicas': {
+    kind: 'volume.scale',
+    volume: () => imaginedAttached(),
+    input: onVolume({ replicas: 2 }),
+    begins: RETRY_BRIEFLY.attempts,
+  },
+  'limits of an attached volume': {
+    kind: 'volume.update',
+    volume: () => imaginedAttached(),
+    input: onVolume({ qos: { rwIops: 1000, rwMbps: null, readMbps: null, writeMbps: null } }),
+  },
+  'verify a snapshot': {
+    kind: 'snapshot.verify',
+    volume: () => imaginedAttached(),
+    input: onVolume({ snapshot: 'snp-1', repair: true }),
+  },
+  'verify a snapshot with a wrong copy': {
+    kind: 'snapshot.verify',
+    volume: () => imaginedAttached({ replicas: withOddCopy }),
+    input: onVolume({ snapshot: 'snp-1', repair: true }),
+    begins: 20,
+  },
+  'clone of a snapshot': {
+    kind: 'volume.clone',
+    volume: () => imaginedAttached(),
+    input: clone('snp-1'),
+  },
+  'clone of what an attached volume holds': {
+    kind: 'volume.clone',
+    volume: () => imaginedAttached(),
+    input: clone(null),
+  },
   'add a disk': {
     kind: 'disk.add',
     volume: () => null,
@@ -120,25 +172,24 @@ export interface Outcome {
   readonly error: string | undefined;
   readonly sent: readonly string[];
   readonly asked: readonly Asked[];
-  /** What the operation works on; nothing else that changes it runs meanwhile. */
-  readonly subject: string;
-  readonly volume: VolumeRecord | null;
+  /** Every volume that there is then. */
+  readonly volumes: readonly VolumeRecord[];
   /** Since the nodes' fate was known; 0 when it ended before. */
   readonly afterMs: number;
 }
 
 /** Runs the operation to its end, in virtual time: vitest's fake timers must be in use. */
 export async function live(
-  { kind, volume, input }: Case,
+  { kind, volume, input, begins = 1 }: Case,
   agents: ImaginedAgents,
 ): Promise<Outcome> {
   const world = new ImaginedWorld(volume(), agents);
   const id = await world.start(kind, input);
   const begunMs = Date.now();
   const late = (): number => Date.now() - Math.max(begunMs, agents.settledAtMs());
-  while (world.hasEnded(id) === undefined && late() < END_MS)
+  while (world.hasEnded(id) === undefined && late() < begins * END_MS)
     await vi.advanceTimersByTimeAsync(100);
-  const { state, stepName, lastError, subject } = world.operation(id);
+  const { state, stepName, lastError } = world.operation(id);
   const afterMs = late();
   const stopped = world.stop();
   await vi.advanceTimersByTimeAsync(10_000);
@@ -149,8 +200,7 @@ export async function live(
     error: lastError?.message,
     sent: agents.sent.map(({ node, command }) => `${command} to ${node}`),
     asked: world.asked,
-    subject,
-    volume: world.volume,
+    volumes: world.records(),
     afterMs,
   };
 }

@@ -7,11 +7,12 @@ const ENDS = ['succeeded', 'failed'];
 const RESTS = ['detached', 'attached'];
 
 /** Why the operation did not end as it should, or undefined. */
-function complaint({ state, error, volume, afterMs }: Outcome): string | undefined {
+function complaint({ state, error, volumes, afterMs }: Outcome): string | undefined {
   if (!ENDS.includes(state)) return `${state} after ${afterMs} ms: ${error ?? 'no error'}`;
-  if (volume !== null && volume.operation !== null) return `${state}, and holds the volume`;
-  if (volume !== null && !RESTS.includes(volume.state)) return `${state}, volume ${volume.state}`;
-  return undefined;
+  const held = volumes.find(({ operation }) => operation !== null);
+  if (held !== undefined) return `${state}, and ${held.operation} holds ${held.name}`;
+  const restless = volumes.find((volume) => !RESTS.includes(volume.state));
+  return restless === undefined ? undefined : `${state}, ${restless.name} ${restless.state}`;
 }
 
 beforeEach(() => {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ImaginedAgents } from './imagined-agents.js';
+import type { Asked } from './imagined-world.js';
 import { CASES, FOR_EVER_MS, live } from './saga-cases.js';
 import { type Wait, findCircle } from './waits-for.js';
 
@@ -19,9 +20,17 @@ const RECORD_OF: Readonly<Record<string, string>> = {
   'internal.placement.release': 'record allocation',
 };
 
+/** What the operations that these begin work on. */
+const BEGUN_ON: Readonly<Record<string, string>> = {
+  'replica.rebuild': 'operation on volume',
+  'replica.remove': 'operation on volume',
+};
+
 /** Any other request is one that begins, or waits for, an operation on what its noun names. */
 const waitedFor = (request: string): string =>
-  RECORD_OF[request] ?? `operation on ${request.slice(0, request.indexOf('.'))}`;
+  RECORD_OF[request] ??
+  BEGUN_ON[request] ??
+  `operation on ${request.slice(0, request.indexOf('.'))}`;
 
 const AGENT = join(import.meta.dirname, '../../apps/node-agent/src');
 
@@ -38,21 +47,21 @@ function requestsOfAgents(): readonly string[] {
 /** Each saga, forward and undone from each of its commands: whatever it asks of whom is a wait. */
 async function waitsOfSagas(): Promise<readonly Wait[]> {
   const waits = new Map<string, Wait>();
-  const note = (subject: string, asked: readonly { saga: string; what: string }[]): void => {
-    const from = `operation on ${subject.slice(0, subject.indexOf('/'))}`;
-    for (const { saga, what } of asked) {
+  const note = (asked: readonly Asked[]): void => {
+    for (const { saga, subject, what } of asked) {
+      const from = `operation on ${subject.slice(0, subject.indexOf('/'))}`;
       const [kind, name = ''] = what.split(' ');
       const to = kind === 'command' ? 'an agent' : waitedFor(name);
       waits.set(`${from}/${to}`, { from, to, because: `${saga}: ${what}` });
     }
   };
   for (const what of Object.values(CASES)) {
-    const { sent, asked, subject } = await live(what, new ImaginedAgents(() => Date.now()));
-    note(subject, asked);
+    const { sent, asked } = await live(what, new ImaginedAgents(() => Date.now()));
+    note(asked);
     for (const index of sent.keys()) {
       const silenceAt = { index, forMs: FOR_EVER_MS };
       const cut = await live(what, new ImaginedAgents(() => Date.now(), silenceAt));
-      note(cut.subject, cut.asked);
+      note(cut.asked);
     }
   }
   return [...waits.values()];
@@ -80,6 +89,10 @@ describe('who waits for whom', () => {
     expect(known).toEqual([
       'operation on disk -> an agent',
       'operation on disk -> record node',
+      'operation on snapshot-verify -> an agent',
+      'operation on snapshot-verify -> operation on volume',
+      'operation on snapshot-verify -> record node',
+      'operation on snapshot-verify -> record volume',
       'operation on volume -> an agent',
       'operation on volume -> record allocation',
       'operation on volume -> record node',
@@ -87,6 +100,8 @@ describe('who waits for whom', () => {
       'operation on volume-name -> an agent',
       'operation on volume-name -> record allocation',
       'operation on volume-name -> record node',
+      'operation on volume-replicas -> operation on volume',
+      'operation on volume-replicas -> record volume',
     ]);
   });
 });

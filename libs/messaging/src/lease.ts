@@ -28,6 +28,7 @@ export class Lease {
   private held: AbortController | undefined;
   private duty: Promise<void> = Promise.resolve();
   private timer: NodeJS.Timeout | undefined;
+  private ticking: Promise<void> = Promise.resolve();
   private seen: { revision: number; atMs: number } = { revision: 0, atMs: performance.now() };
 
   private constructor(
@@ -47,7 +48,8 @@ export class Lease {
     clearTimeout(this.timer);
     const wasHeld = this.held !== undefined;
     this.drop();
-    await this.duty;
+    // A renewal under way would put back what is deleted below.
+    await Promise.all([this.duty, this.ticking]);
     if (wasHeld) {
       // The next holder need not wait for the expiry; if this fails it just does.
       await this.kv
@@ -70,7 +72,10 @@ export class Lease {
         this.drop();
       }
     }
-    if (!this.stopping.signal.aborted) this.timer = setTimeout(() => void this.tick(), RENEW_MS);
+    if (this.stopping.signal.aborted) return;
+    this.timer = setTimeout(() => {
+      this.ticking = this.tick();
+    }, RENEW_MS);
   }
 
   private async tryHold(): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { given } from '../client/given.js';
 import { askSupervisor, type ControlRequest } from '../cluster/control.js';
 import type { ProcessRecord } from '../cluster/cluster-file.js';
 import { processTable, toProcessViews } from './cluster-view.js';
@@ -43,7 +44,7 @@ export function addClusterCommands(program: Command, runtime: Runtime): void {
         {
           command: 'add-node',
           name,
-          ...(options.diskSize === undefined ? {} : { diskSizeBytes: options.diskSize }),
+          ...given({ diskSizeBytes: options.diskSize }),
         },
         () => `node ${name} is ready`,
       ),

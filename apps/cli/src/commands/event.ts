@@ -1,5 +1,6 @@
 import type { LariatEvent } from '@lariat/contracts';
 import type { Command } from 'commander';
+import { given } from '../client/given.js';
 import { online, type Runtime } from './runtime.js';
 
 function formatEvent(event: LariatEvent): string {
@@ -21,8 +22,7 @@ export function addEventCommand(program: Command, runtime: Runtime): void {
         const events = readEvents(session.connection, {
           follow: options.follow === true,
           fromNow: options.fromNow === true,
-          ...(options.filter === undefined ? {} : { filter: options.filter }),
-          ...(signal === undefined ? {} : { signal }),
+          ...given({ filter: options.filter, signal }),
         });
         for await (const event of events) printer.showItem(event, () => formatEvent(event));
       }),

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { given } from '../client/given.js';
 import { diskDetails, diskTable, nodeDetails, nodeTable } from '../output/views.js';
 import {
   change,
@@ -124,10 +125,7 @@ export function addDiskCommands(program: Command, runtime: Runtime): void {
     .option('--node <node>', 'only those of this node')
     .action((options: { node?: string }, command: Command) =>
       online(runtime, command, async (session, { printer }) => {
-        const reply = await session.request(
-          'disk.list',
-          options.node === undefined ? {} : { node: options.node },
-        );
+        const reply = await session.request('disk.list', given({ node: options.node }));
         printer.show(reply, () => diskTable(reply.disks));
       }),
     );
@@ -151,10 +149,12 @@ export function addDiskCommands(program: Command, runtime: Runtime): void {
           {
             node,
             path: resolve(path),
-            ...(options.name === undefined ? {} : { name: options.name }),
-            ...(options.size === undefined ? {} : { sizeBytes: options.size }),
-            ...(options.tag === undefined ? {} : { tags: options.tag }),
-            ...(options.erase === undefined ? {} : { erase: options.erase }),
+            ...given({
+              name: options.name,
+              sizeBytes: options.size,
+              tags: options.tag,
+              erase: options.erase,
+            }),
           },
           options.wait,
           (reply) => diskTable([reply]),
@@ -187,8 +187,7 @@ export function addDiskCommands(program: Command, runtime: Runtime): void {
           node,
           disk: name,
           ...(defaultTags === true ? { tags: null } : tagsOf(options)),
-          ...(reserve === undefined ? {} : { reservedBytes: reserve }),
-          ...(overProvisioning === undefined ? {} : { overProvisioningPercent: overProvisioning }),
+          ...given({ reservedBytes: reserve, overProvisioningPercent: overProvisioning }),
         });
         printer.show(reply, () => diskDetails(reply));
       }),
@@ -227,7 +226,7 @@ export function addDiskCommands(program: Command, runtime: Runtime): void {
           {
             node,
             disk: name,
-            ...(options.dryRun === undefined ? {} : { dryRun: options.dryRun }),
+            ...given({ dryRun: options.dryRun }),
           },
           options.wait,
           (reply) => `removed disk ${reply.id} from ${reply.node}`,

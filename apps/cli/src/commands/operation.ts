@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { given } from '../client/given.js';
 import { followOperation, isEnded, operationError } from '../client/mutate.js';
 import { operationDetails, operationTable } from '../output/views.js';
 import { online, type Runtime } from './runtime.js';
@@ -15,10 +16,7 @@ export function addOperationCommands(program: Command, runtime: Runtime): void {
     .option('--volume <id>', 'only those that work on the volume with this id')
     .action((options: { volume?: string }, command: Command) =>
       online(runtime, command, async (session, { printer }) => {
-        const reply = await session.request(
-          'operation.list',
-          options.volume === undefined ? {} : { volume: options.volume },
-        );
+        const reply = await session.request('operation.list', given({ volume: options.volume }));
         printer.show(reply, () => operationTable(reply.operations));
       }),
     );

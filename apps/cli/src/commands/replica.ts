@@ -1,7 +1,8 @@
 import type { ReplicaChecksums } from '@lariat/contracts';
 import type { Command } from 'commander';
+import { given } from '../client/given.js';
 import { formatTable } from '../output/table.js';
-import { replicaTable, volumeDetails } from '../output/views.js';
+import { rebuiltDetails, replicaTable, volumeDetails } from '../output/views.js';
 import {
   change,
   dryRun,
@@ -51,10 +52,13 @@ export function addReplicaCommands(program: Command, runtime: Runtime): void {
   replica
     .command('rebuild')
     .description(
-      'replace a faulted or missing replica, on a node that has none, while the volume is used',
+      'bring a lost replica that is back up to date, or make a new one elsewhere, while the volume is used',
     )
     .argument('<volume>', 'name or id')
-    .option('--replica <replica>', 'the faulted replica to replace (default: one is chosen)')
+    .option(
+      '--replica <replica>',
+      'the faulted replica to bring back or replace (default: one is chosen)',
+    )
     .addOption(noWait())
     .action((volume: string, options: WaitOption & { replica?: string }, command: Command) =>
       online(runtime, command, (session, context) =>
@@ -62,9 +66,9 @@ export function addReplicaCommands(program: Command, runtime: Runtime): void {
           session,
           context,
           'replica.rebuild',
-          { volume, ...(options.replica === undefined ? {} : { replica: options.replica }) },
+          { volume, ...given({ replica: options.replica }) },
           options.wait,
-          volumeDetails,
+          rebuiltDetails,
         ),
       ),
     );
@@ -87,10 +91,7 @@ export function addReplicaCommands(program: Command, runtime: Runtime): void {
           {
             volume,
             replica: id,
-            ...(options.acceptDataLoss === undefined
-              ? {}
-              : { acceptDataLoss: options.acceptDataLoss }),
-            ...(options.dryRun === undefined ? {} : { dryRun: options.dryRun }),
+            ...given({ acceptDataLoss: options.acceptDataLoss, dryRun: options.dryRun }),
           },
           options.wait,
           volumeDetails,
@@ -116,9 +117,7 @@ export function addReplicaCommands(program: Command, runtime: Runtime): void {
           {
             volume,
             replica: id,
-            ...(options.toNode === undefined ? {} : { toNode: options.toNode }),
-            ...(options.toDisk === undefined ? {} : { toDisk: options.toDisk }),
-            ...(options.dryRun === undefined ? {} : { dryRun: options.dryRun }),
+            ...given({ toNode: options.toNode, toDisk: options.toDisk, dryRun: options.dryRun }),
           },
           options.wait,
           volumeDetails,
@@ -135,7 +134,7 @@ export function addReplicaCommands(program: Command, runtime: Runtime): void {
       online(runtime, command, async (session, { printer }) => {
         const reply = await session.request('replica.checksum', {
           volume,
-          ...(options.snapshot === undefined ? {} : { snapshot: options.snapshot }),
+          ...given({ snapshot: options.snapshot }),
         });
         printer.show(reply, () => checksumTable(reply));
         if (!reply.identical) runtime.setExitCode(1);

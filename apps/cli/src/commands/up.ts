@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { formatBytes } from '@lariat/kernel';
 import { type Command, Option } from 'commander';
+import { given } from '../client/given.js';
 import { nodeProcessRecords } from '../cluster/agent-file.js';
 import {
   type ClusterFile,
@@ -44,9 +45,7 @@ function clusterOptions(options: UpOptions, paths: ClusterPaths): Omit<ClusterOp
     dataDir: paths.dataDir,
     plugins: (options.plugin ?? []).map((reference) => resolvePlugin(reference)),
     split: options.split === true,
-    ...(options.nodes === undefined ? {} : { nodes: options.nodes }),
-    ...(options.diskSize === undefined ? {} : { diskSizeBytes: options.diskSize }),
-    ...(options.target === undefined ? {} : { target: options.target }),
+    ...given({ nodes: options.nodes, diskSizeBytes: options.diskSize, target: options.target }),
     ...(options.spdkBin === undefined ? {} : { spdkBin: resolve(options.spdkBin) }),
   };
 }

@@ -1,5 +1,6 @@
 import type { AntiAffinity, CreateVolumeRequest, Frontend } from '@lariat/contracts';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { given } from '../client/given.js';
 import { volumeDetails, volumeTable } from '../output/views.js';
 import {
   change,
@@ -36,13 +37,13 @@ const antiAffinity = (level: string, byDefault: AntiAffinity): Option =>
 /** What the options say of placement; undefined when they say nothing. */
 function placementOf(options: CreateOptions): CreateVolumeRequest['placement'] {
   const { nodeAntiAffinity, zoneAntiAffinity, diskAntiAffinity, nodeTag, diskTag } = options;
-  const placement = {
-    ...(nodeAntiAffinity === undefined ? {} : { node: nodeAntiAffinity }),
-    ...(zoneAntiAffinity === undefined ? {} : { zone: zoneAntiAffinity }),
-    ...(diskAntiAffinity === undefined ? {} : { disk: diskAntiAffinity }),
-    ...(nodeTag === undefined ? {} : { nodeTags: nodeTag }),
-    ...(diskTag === undefined ? {} : { diskTags: diskTag }),
-  };
+  const placement = given({
+    node: nodeAntiAffinity,
+    zone: zoneAntiAffinity,
+    disk: diskAntiAffinity,
+    nodeTags: nodeTag,
+    diskTags: diskTag,
+  });
   return Object.keys(placement).length === 0 ? undefined : placement;
 }
 
@@ -69,12 +70,7 @@ const qosOptions = (): readonly Option[] =>
 
 /** What the options say of limits; undefined when they say nothing. */
 function qosOf({ rwIops, rwMbps, readMbps, writeMbps }: QosOptions): CreateVolumeRequest['qos'] {
-  const qos = {
-    ...(rwIops === undefined ? {} : { rwIops }),
-    ...(rwMbps === undefined ? {} : { rwMbps }),
-    ...(readMbps === undefined ? {} : { readMbps }),
-    ...(writeMbps === undefined ? {} : { writeMbps }),
-  };
+  const qos = given({ rwIops, rwMbps, readMbps, writeMbps });
   return Object.keys(qos).length === 0 ? undefined : qos;
 }
 
@@ -83,7 +79,7 @@ function parseSource(text: string): NonNullable<CreateOptions['from']> {
   const [volume = '', snapshot, ...more] = text.split('@');
   if (volume === '' || snapshot === '' || more.length > 0)
     throw new InvalidArgumentError('Give a volume, or volume@snapshot.');
-  return { volume, ...(snapshot === undefined ? {} : { snapshot }) };
+  return { volume, ...given({ snapshot }) };
 }
 
 interface AttachOptions extends WaitOption {
@@ -143,12 +139,14 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
           'volume.create',
           {
             name,
-            ...(options.size === undefined ? {} : { sizeBytes: options.size }),
-            ...(options.from === undefined ? {} : { source: options.from }),
-            ...(options.replicas === undefined ? {} : { replicas: options.replicas }),
-            ...(options.label === undefined ? {} : { labels: options.label }),
-            ...(placement === undefined ? {} : { placement }),
-            ...(qos === undefined ? {} : { qos }),
+            ...given({
+              sizeBytes: options.size,
+              source: options.from,
+              replicas: options.replicas,
+              labels: options.label,
+              placement,
+              qos,
+            }),
           },
           options.wait,
           volumeDetails,
@@ -207,8 +205,7 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
           {
             volume: name,
             node: options.node,
-            ...(options.frontend === undefined ? {} : { frontend: options.frontend }),
-            ...(options.force === undefined ? {} : { force: options.force }),
+            ...given({ frontend: options.frontend, force: options.force }),
           },
           options.wait,
           volumeDetails,
@@ -274,8 +271,7 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
           'volume.update',
           {
             volume: name,
-            ...(qos === undefined ? {} : { qos }),
-            ...(replicas === undefined ? {} : { replicas }),
+            ...given({ qos, replicas }),
           },
           options.wait,
           volumeDetails,
@@ -297,7 +293,7 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
           session,
           context,
           'volume.delete',
-          { volume: name, ...(options.dryRun === undefined ? {} : { dryRun: options.dryRun }) },
+          { volume: name, ...given({ dryRun: options.dryRun }) },
           options.wait,
           (reply) => `deleted volume ${reply.name} (${reply.id})`,
         ),

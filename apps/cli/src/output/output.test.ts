@@ -5,7 +5,7 @@ import { formatError, Printer } from './printer.js';
 import { formatAmount, formatBar, ProgressLine } from './progress.js';
 import { formatFields, formatTable } from './table.js';
 import { formatTrace } from './trace-tree.js';
-import { operationDetails } from './views.js';
+import { operationDetails, rebuiltDetails } from './views.js';
 
 const sink = (isTTY: boolean) => {
   let text = '';
@@ -231,5 +231,29 @@ describe('a trace', () => {
       '└─ ✗ second   +10 ms  2.0 ms  svc  it failed',
       'lost          +20 ms  2.0 ms  svc  (its parent is not kept)',
     ]);
+  });
+});
+
+describe('what a rebuild has done', () => {
+  const volume = {
+    ...{ id: 'vol-1', name: 'v1', sizeBytes: 2 ** 30, replicaCount: 2, state: 'detached' as const },
+    ...{ content: { state: 'blank' as const }, labels: {}, createdAt: '2026-11-21T00:00:00.000Z' },
+    ...{ image: null, attachment: null, operation: null, source: null, clones: [] },
+    ...{ robustness: 'healthy' as const, replicas: [] },
+    placement: {
+      ...{ node: 'hard' as const, zone: 'soft' as const, disk: 'soft' as const },
+      ...{ nodeTags: [], diskTags: [] },
+    },
+    qos: { rwIops: null, rwMbps: null, readMbps: null, writeMbps: null },
+  };
+  const rebuilt = { replica: 'rep-1', node: 'n2', keptSnapshots: 3, copiedBytes: 5 * 1024 ** 2 };
+
+  it.each([
+    [true, 'rep-1 on n2 was brought up to date: 3 of its snapshots kept, 5 MiB copied'],
+    [false, 'rep-1 was made on n2: 5 MiB copied'],
+  ])('is told below the volume (reused: %s)', (reused, text) => {
+    const lines = rebuiltDetails({ ...volume, rebuilt: { ...rebuilt, reused } }).split('\n');
+    expect(lines).toContainEqual(expect.stringMatching(/^name: +v1$/));
+    expect(lines.at(-1)).toBe(text);
   });
 });

@@ -4,6 +4,7 @@ import type {
   NodeView,
   OperationView,
   PlacementPolicy,
+  RebuiltVolumeView,
   ReplicaView,
   SnapshotVerification,
   SnapshotView,
@@ -98,6 +99,15 @@ function placementText({ node, zone, disk, nodeTags, diskTags }: PlacementPolicy
     ...(nodeTags.length === 0 ? [] : [`nodes tagged ${nodeTags.join(', ')}`]),
     ...(diskTags.length === 0 ? [] : [`disks tagged ${diskTags.join(', ')}`]),
   ].join('; ');
+}
+
+export function rebuiltDetails({ rebuilt, ...volume }: RebuiltVolumeView): string {
+  const { replica, node, reused, keptSnapshots, copiedBytes } = rebuilt;
+  const copied = `${formatBytes(copiedBytes)} copied`;
+  const outcome = reused
+    ? `${replica} on ${node} was brought up to date: ${keptSnapshots} of its snapshots kept, ${copied}`
+    : `${replica} was made on ${node}: ${copied}`;
+  return `${volumeDetails(volume)}\n\n${outcome}`;
 }
 
 export function nodeTable(nodes: readonly NodeView[]): string {

@@ -33,7 +33,7 @@ const RESTORE_DEADLINE_MS = 5_000;
  * no longer runs. A poll that fails tells nothing.
  */
 export class EngineWatch {
-  private brokenSince = new Map<string, ReadonlyMap<string, number>>();
+  private readonly brokenSince = new Map<string, ReadonlyMap<string, number>>();
   private readonly downSinceMs = new Map<string, number>();
   /** When each engine was last seen running. */
   private readonly ranAtMs = new Map<string, number>();
@@ -61,6 +61,7 @@ export class EngineWatch {
     const { journal, clock, losses } = this.parts;
     // Records first: what joined an engine before this moment is in the answers that follow.
     const records = journal.ownedOfKind('raid');
+    this.forgetAllBut(records);
     if (records.length === 0) return;
     const lookedAtMs = clock.monotonicMs();
     const sights = await this.sights(records);
@@ -78,6 +79,13 @@ export class EngineWatch {
       }
       if (verdict.lost.length > 0) this.inLane(record, () => this.markLost(record, verdict.lost));
       if (legs.some((leg) => leg.state === 'lost')) losses.pursue(record.name, record.epoch);
+    }
+  }
+
+  private forgetAllBut(records: readonly OwnedRaid[]): void {
+    const names = new Set(records.map(({ name }) => name));
+    for (const seen of [this.brokenSince, this.downSinceMs, this.ranAtMs]) {
+      for (const name of seen.keys()) if (!names.has(name)) seen.delete(name);
     }
   }
 

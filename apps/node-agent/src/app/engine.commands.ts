@@ -144,9 +144,10 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
   };
 
   const stop: CommandHandlers['engine.stop'] = async ({ volume }, context) => {
-    const evidence = (context.noted() ?? { inStep: await engines.end(volume) }) as StopEvidence;
+    const noted = context.noted() as StopEvidence | undefined;
+    const evidence = noted ?? { inStep: await engines.end(volume) };
     // A run that finds the raid gone could not tell any more.
-    await context.note(evidence);
+    if (noted === undefined) await context.note(evidence);
     await engines.forget(volume);
     await dropUnneededRecord(journal, volume);
     return evidence;

@@ -1,5 +1,5 @@
 import { lariatError } from '@lariat/contracts';
-import type { BdevInfo } from '@lariat/spdk';
+import { type BdevInfo, sizeInMib } from '@lariat/spdk';
 import { lvolAlias } from '../domain/names.js';
 import type { OwnedLvol } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
@@ -8,6 +8,23 @@ import { isAbsent } from './target-errors.js';
 
 /** What is asked of a new lvol; its uuid is the target's to give. */
 export type LvolPlan = Omit<OwnedLvol, 'kind' | 'name' | 'uuid'>;
+
+type LvolParams = OwnedLvol['params'];
+
+/** A new lvol of a replica: it has no snapshot's name, and stands alone, unless that is said. */
+export function planLvol(
+  of: { readonly replica: string; readonly volume: string | null; readonly operation: string },
+  params: Pick<LvolParams, 'disk' | 'lvolName' | 'role' | 'sizeBytes'> &
+    Partial<Pick<LvolParams, 'snapshot' | 'sourceController'>>,
+): LvolPlan {
+  return {
+    owner: of.replica,
+    volume: of.volume,
+    operation: of.operation,
+    epoch: null,
+    params: { snapshot: null, sourceController: null, revertTo: null, ...params },
+  };
+}
 
 /** An lvol that is known to exist. */
 export type MadeLvol = OwnedLvol & { readonly uuid: string };
@@ -82,6 +99,17 @@ export class Lvols {
 
   async info(lvol: MadeLvol): Promise<BdevInfo> {
     return this.target.spdk().bdev.getBdev(lvol.uuid);
+  }
+
+  /** Grows an lvol that no one uses yet, and its record with it; one that is large enough stays as it is. */
+  async grow(lvol: MadeLvol, sizeBytes: number): Promise<MadeLvol> {
+    if ((await this.info(lvol)).sizeBytes < sizeBytes) {
+      await this.target.spdk().lvol.resize(lvol.uuid, sizeInMib(sizeBytes));
+    }
+    if (lvol.params.sizeBytes >= sizeBytes) return lvol;
+    const larger = { ...lvol, params: { ...lvol.params, sizeBytes } };
+    await this.journal.putOwned(larger);
+    return larger;
   }
 
   /** Deletes what one record names, and that alone; a thing with its name and another uuid is not ours. */

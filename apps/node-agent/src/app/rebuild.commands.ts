@@ -15,9 +15,10 @@ import type { TargetPort } from '../ports/target.port.js';
 import type { CommandContext, CommandHandlers, HandlersOf } from './command-handlers.js';
 import type { Controllers } from './controllers.js';
 import type { Exports } from './exports.js';
-import type { Lvols, MadeLvol } from './lvols.js';
+import { type Lvols, type MadeLvol, planLvol } from './lvols.js';
 import { requireDisk } from './replica.commands.js';
 import type { ResyncCommandName } from './resync.commands.js';
+import { removeScratch } from './scratch.js';
 import { isAbsent } from './target-errors.js';
 
 export interface RebuildCommandParts {
@@ -87,32 +88,18 @@ export function rebuildCommands(
     }
     const lvolName = headLvolName(replica);
     const head = await lvols.make(
-      {
-        owner: replica,
-        volume,
-        operation: context.operation,
-        epoch: null,
-        params: {
-          disk,
-          lvolName,
-          role: 'head',
-          snapshot: null,
-          sizeBytes,
-          sourceController: controller,
-          revertTo: null,
-        },
-      },
+      planLvol(
+        { replica, volume, operation: context.operation },
+        { disk, lvolName, role: 'head', sizeBytes, sourceController: controller },
+      ),
       // By uuid: the store keeps the parent's name for ever, and a controller's name is not.
       () =>
         here?.params.disk === disk
           ? target.spdk().lvol.clone(source.uuid, lvolName)
           : target.spdk().lvol.cloneBdev(source.uuid, disk, lvolName),
     );
-    const info = await lvols.info(head);
-    if (info.sizeBytes < sizeBytes) {
-      await target.spdk().lvol.resize(head.uuid, sizeInMib(sizeBytes));
-    }
-    return { lvolUuid: head.uuid };
+    const { uuid } = await lvols.grow(head, sizeBytes);
+    return { lvolUuid: uuid };
   };
 
   const createScratch: CommandHandlers['rebuild.create-scratch'] = async (input, context) => {
@@ -123,21 +110,10 @@ export function rebuildCommands(
     const base = input.parent === null ? undefined : await lvols.snapshot(replica, input.parent);
     await dropScratchElsewhere(replica, base);
     const made = await lvols.make(
-      {
-        owner: replica,
-        volume,
-        operation: context.operation,
-        epoch: null,
-        params: {
-          disk,
-          lvolName,
-          role: 'scratch',
-          snapshot: null,
-          sizeBytes,
-          sourceController: null,
-          revertTo: null,
-        },
-      },
+      planLvol(
+        { replica, volume, operation: context.operation },
+        { disk, lvolName, role: 'scratch', sizeBytes },
+      ),
       () =>
         base === undefined
           ? target.spdk().lvol.create({
@@ -149,7 +125,8 @@ export function rebuildCommands(
             })
           : target.spdk().lvol.clone(base.uuid, lvolName),
     );
-    const scratch = await grown(made, sizeBytes);
+    // A snapshot may be larger than the one beneath it: the volume was expanded between them.
+    const scratch = await lvols.grow(made, sizeBytes);
     if (hostNqn === nodeHostNqn(node)) {
       // The source is this node: a namespace of its own lvol would get no bdev here (design section 5).
       await exports.remove(scratchNqn(replica));
@@ -167,8 +144,8 @@ export function rebuildCommands(
   };
 
   /**
-   * After a freeze the scratch stands on what was frozen last, which is the next one's parent only in a chain: in a
-   * tree of snapshots the next copy would show its sibling's clusters.
+   * A freeze that died midway leaves a scratch that stands on what it froze, which is the next one's parent only in a
+   * chain: in a tree of snapshots the next copy would show its sibling's clusters.
    */
   async function dropScratchElsewhere(replica: string, base: MadeLvol | undefined): Promise<void> {
     const record = lvols.recordOf(replica, 'scratch');
@@ -178,24 +155,7 @@ export function rebuildCommands(
       const info = await lvols.info(made);
       if (info.lvol?.baseSnapshot === base?.params.lvolName) return;
     }
-    await removeScratch(replica);
-  }
-
-  /** A snapshot may be larger than the one beneath it: the volume was expanded between them. */
-  async function grown(lvol: MadeLvol, sizeBytes: number): Promise<MadeLvol> {
-    if ((await lvols.info(lvol)).sizeBytes < sizeBytes) {
-      await target.spdk().lvol.resize(lvol.uuid, sizeInMib(sizeBytes));
-    }
-    if (lvol.params.sizeBytes === sizeBytes) return lvol;
-    const larger = { ...lvol, params: { ...lvol.params, sizeBytes } };
-    await journal.putOwned(larger);
-    return larger;
-  }
-
-  async function removeScratch(replica: string): Promise<void> {
-    await exports.remove(scratchNqn(replica));
-    const scratch = lvols.recordOf(replica, 'scratch');
-    if (scratch !== undefined) await lvols.remove(scratch);
+    await removeScratch(parts, replica);
   }
 
   const copySnapshot: CommandHandlers['rebuild.copy-snapshot'] = async (input, context) => {
@@ -304,30 +264,25 @@ export function rebuildCommands(
     const before = lvols.recordOf(replica, 'snapshot', snapshot);
     if (before !== undefined && before.uuid !== null) {
       const { uuid } = await lvols.snapshot(replica, snapshot);
-      await removeScratch(replica);
+      await removeScratch(parts, replica);
       return { lvolUuid: uuid };
     }
     const scratch = await lvols.scratch(replica);
     const lvolName = snapshotLvolName(replica, snapshot);
     const frozen = await lvols.make(
-      {
-        owner: replica,
-        volume,
-        operation: context.operation,
-        epoch: null,
-        params: {
+      planLvol(
+        { replica, volume, operation: context.operation },
+        {
           disk: scratch.params.disk,
           lvolName,
           role: 'snapshot',
           snapshot,
           sizeBytes: scratch.params.sizeBytes,
-          sourceController: null,
-          revertTo: null,
         },
-      },
+      ),
       () => target.spdk().lvol.snapshot(scratch.uuid, lvolName),
     );
-    await removeScratch(replica);
+    await removeScratch(parts, replica);
     return { lvolUuid: frozen.uuid };
   };
 
@@ -342,7 +297,7 @@ export function rebuildCommands(
     if (head.params.sourceController !== null) {
       await journal.putOwned({ ...head, params: { ...head.params, sourceController: null } });
     }
-    await removeScratch(replica);
+    await removeScratch(parts, replica);
     await controllers.remove(sourceControllerName(replica));
     // Its clusters go to the copy that was made from it.
     const stale = lvols.recordOf(replica, 'snapshot', STALE_HEAD);

@@ -9,7 +9,7 @@ import type { Checksums } from './checksums.js';
 import type { CommandHandlers, HandlersOf } from './command-handlers.js';
 import type { Controllers } from './controllers.js';
 import type { Exports } from './exports.js';
-import type { Lvols, MadeLvol } from './lvols.js';
+import { type Lvols, type MadeLvol, planLvol } from './lvols.js';
 
 export interface ReplicaCommandParts {
   readonly journal: JournalPort;
@@ -64,21 +64,10 @@ export function replicaCommands(parts: ReplicaCommandParts): HandlersOf<'replica
     const sizeBytes = roundUpToCluster(input.sizeBytes);
     const lvolName = headLvolName(replica);
     const made = await lvols.make(
-      {
-        owner: replica,
-        volume,
-        operation: context.operation,
-        epoch: null,
-        params: {
-          disk,
-          lvolName,
-          role: 'head',
-          snapshot: null,
-          sizeBytes,
-          sourceController: null,
-          revertTo: null,
-        },
-      },
+      planLvol(
+        { replica, volume, operation: context.operation },
+        { disk, lvolName, role: 'head', sizeBytes },
+      ),
       () =>
         target.spdk().lvol.create({
           store: { lvsName: disk },
@@ -103,35 +92,15 @@ export function replicaCommands(parts: ReplicaCommandParts): HandlersOf<'replica
     }
     const lvolName = headLvolName(replica);
     const made = await lvols.make(
-      {
-        owner: replica,
-        volume,
-        operation: context.operation,
-        epoch: null,
-        params: {
-          disk,
-          lvolName,
-          role: 'head',
-          snapshot: null,
-          sizeBytes: from.params.sizeBytes,
-          sourceController: null,
-          revertTo: null,
-        },
-      },
+      planLvol(
+        { replica, volume, operation: context.operation },
+        { disk, lvolName, role: 'head', sizeBytes: from.params.sizeBytes },
+      ),
       () => target.spdk().lvol.clone(from.uuid, lvolName),
     );
-    return { lvolUuid: await growTo(made, input.sizeBytes) };
+    const head = await lvols.grow(made, roundUpToCluster(input.sizeBytes));
+    return { lvolUuid: head.uuid };
   };
-
-  /** A new head that no one uses yet; the lvol's uuid. */
-  async function growTo(head: MadeLvol, size: number): Promise<string> {
-    const sizeBytes = roundUpToCluster(size);
-    if (head.params.sizeBytes !== sizeBytes) {
-      await target.spdk().lvol.resize(head.uuid, sizeInMib(sizeBytes));
-      await journal.putOwned({ ...head, params: { ...head.params, sizeBytes } });
-    }
-    return head.uuid;
-  }
 
   const adoptScratch: CommandHandlers['replica.adopt-scratch'] = async (input) => {
     const { replica } = input;
@@ -149,7 +118,8 @@ export function replicaCommands(parts: ReplicaCommandParts): HandlersOf<'replica
       await lvols.rename(record, lvolName);
       await journal.dropOwned('lvol', record.name);
     }
-    return { lvolUuid: await growTo(await lvols.head(replica), input.sizeBytes) };
+    const head = await lvols.grow(await lvols.head(replica), roundUpToCluster(input.sizeBytes));
+    return { lvolUuid: head.uuid };
   };
 
   const remove: CommandHandlers['replica.delete'] = async ({ replica, volume }) => {

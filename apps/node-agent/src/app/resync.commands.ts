@@ -16,8 +16,9 @@ import type { Controllers } from './controllers.js';
 import { copyClusters } from './copy-clusters.js';
 import type { Exports } from './exports.js';
 import type { LvolReader } from './lvol-reader.js';
-import type { Lvols } from './lvols.js';
+import { type Lvols, planLvol } from './lvols.js';
 import { engineUsing } from './replica.commands.js';
+import { removeScratch } from './scratch.js';
 import type { SnapshotDigests } from './snapshot-digests.js';
 
 export interface ResyncCommandParts {
@@ -50,7 +51,7 @@ export function resyncCommands(
     for (const thing of journal.ownedBy(replica)) {
       if (thing.kind === 'subsystem') await exports.remove(thing.name);
     }
-    await removeScratch(replica);
+    await removeScratch(parts, replica);
     await forgetAbsent(replica);
     await freezeHead(replica, context.operation);
     for (const thing of journal.ownedBy(replica)) {
@@ -71,13 +72,6 @@ export function resyncCommands(
 
   const lvolsOf = (replica: string): readonly OwnedLvol[] =>
     journal.ownedBy(replica).filter((thing): thing is OwnedLvol => thing.kind === 'lvol');
-
-  async function removeScratch(replica: string): Promise<void> {
-    await exports.remove(patchNqn(replica));
-    await exports.remove(scratchNqn(replica));
-    const scratch = lvols.recordOf(replica, 'scratch');
-    if (scratch !== undefined) await lvols.remove(scratch);
-  }
 
   /** A disk that lost its lvols (a blank one in its place) has nothing to reuse, and the records must say so. */
   async function forgetAbsent(replica: string): Promise<void> {
@@ -105,21 +99,10 @@ export function resyncCommands(
       if (older !== undefined && older.uuid !== null) await lvols.remove(older);
     }
     await lvols.make(
-      {
-        owner: replica,
-        volume: record.volume,
-        operation,
-        epoch: null,
-        params: {
-          disk,
-          lvolName,
-          role: 'snapshot',
-          snapshot: STALE_HEAD,
-          sizeBytes,
-          sourceController: null,
-          revertTo: null,
-        },
-      },
+      planLvol(
+        { replica, volume: record.volume, operation },
+        { disk, lvolName, role: 'snapshot', snapshot: STALE_HEAD, sizeBytes },
+      ),
       () => target.spdk().lvol.snapshot(head.uuid, lvolName),
     );
     await lvols.remove(record);
@@ -143,7 +126,7 @@ export function resyncCommands(
   const discardHead: CommandHandlers['rebuild.discard-head'] = async ({ replica }) => {
     requireUnused(replica);
     await exports.remove(replicaNqn(replica));
-    await removeScratch(replica);
+    await removeScratch(parts, replica);
     const head = lvols.recordOf(replica, 'head');
     if (head !== undefined && (head.uuid === null || head.params.sourceController !== null))
       await lvols.remove(head);

@@ -3,7 +3,7 @@ import { snapshotLvolName } from '../domain/names.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { TargetPort } from '../ports/target.port.js';
 import type { CommandHandlers, HandlersOf } from './command-handlers.js';
-import type { Lvols } from './lvols.js';
+import { type Lvols, planLvol } from './lvols.js';
 
 export interface SnapshotCommandParts {
   readonly journal: JournalPort;
@@ -20,21 +20,16 @@ export function snapshotCommands(parts: SnapshotCommandParts): HandlersOf<'snaps
     const head = await lvols.head(replica);
     const lvolName = snapshotLvolName(replica, snapshot);
     const made = await lvols.make(
-      {
-        owner: replica,
-        volume,
-        operation: context.operation,
-        epoch: null,
-        params: {
+      planLvol(
+        { replica, volume, operation: context.operation },
+        {
           disk: head.params.disk,
           lvolName,
           role: 'snapshot',
           snapshot,
           sizeBytes: head.params.sizeBytes,
-          sourceController: null,
-          revertTo: null,
         },
-      },
+      ),
       () => target.spdk().lvol.snapshot(head.uuid, lvolName),
     );
     return { lvolUuid: made.uuid };

@@ -1,4 +1,4 @@
-import type { ReplicaRecord, SnapshotRecord, VolumeRecord } from '@lariat/contracts';
+import type { SnapshotRecord, VolumeRecord } from '@lariat/contracts';
 import { toLariatError } from '@lariat/kernel';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -9,18 +9,7 @@ import { dueRebuild, rebuildPolicyFrom } from './due-rebuild.js';
 import { DOWN_AFTER_MS, SUSPECT_AFTER_MS, judgeNode } from './node-health.js';
 import { isBackOn, untilKnownMs } from './returned.js';
 import { inCopyOrder } from './snapshot-order.js';
-
-const replica = (id: string, node: string, given: Partial<ReplicaRecord> = {}): ReplicaRecord => ({
-  id,
-  node,
-  disk: 'd',
-  mode: 'RW',
-  state: 'ready',
-  lvolUuid: null,
-  reason: null,
-  faultedAtMs: null,
-  ...given,
-});
+import { attachedVolume, replicaOn as replica } from './volume.test-support.js';
 
 /** Of a volume without a record: it was deleted. */
 const gone = (): boolean => true;
@@ -37,37 +26,15 @@ const DISK = {
   clusterSizeBytes: 1,
 };
 
-const volume = (given: Partial<VolumeRecord> = {}): VolumeRecord => ({
-  id: 'vol-1',
-  name: 'v1',
-  sizeBytes: 1,
-  replicaCount: 3,
-  state: 'attached',
-  content: { state: 'blank' },
-  labels: {},
-  createdAt: '',
-  uuid: 'u',
-  epoch: 2,
-  clean: false,
-  attachment: {
-    epoch: 2,
-    node: 'n1',
-    frontend: 'nbd',
-    endpoint: null,
-    engine: null,
-    seizedFrom: null,
-    inSync: [],
-  },
-  replicas: [
-    replica('r1', 'n1'),
-    replica('r2', 'n2'),
-    replica('r3', 'n3', { mode: 'ERR', faultedAtMs: 1000 }),
-  ],
-  snapshots: [],
-  headParent: null,
-  operation: null,
-  ...given,
-});
+const volume = (given: Partial<VolumeRecord> = {}): VolumeRecord =>
+  attachedVolume({
+    replicas: [
+      replica('r1', 'n1'),
+      replica('r2', 'n2'),
+      replica('r3', 'n3', { mode: 'ERR', faultedAtMs: 1000 }),
+    ],
+    ...given,
+  });
 
 const codeOf = (run: () => unknown): string => {
   try {
@@ -182,8 +149,8 @@ describe('a rebuild', () => {
     expect(isBack(LONG_AGO, 99_000, 'suspect')).toBe(false);
   });
 
-  it('tells how long it takes until a return is known', () => {
-    const wait = (since: string, nowMs: number, state: 'ready' | 'suspect' = 'ready') =>
+  it('tells how long it takes at most until a return is known', () => {
+    const wait = (since: string, nowMs: number, state: 'ready' | 'suspect' | 'down' = 'ready') =>
       untilKnownMs(
         [{ name: 'n3', state, since, disks: [DISK] }],
         nowMs,
@@ -193,7 +160,9 @@ describe('a rebuild', () => {
     expect(wait(LONG_AGO, 53_500)).toBe(0);
     expect(wait(LONG_AGO, 20_000)).toBe(3_500);
     expect(wait(new Date(50_500).toISOString(), 51_000)).toBe(0);
-    expect(wait(LONG_AGO, 51_000, 'suspect')).toBe(0);
+    expect(wait(LONG_AGO, 51_000, 'suspect')).toBe(9_000);
+    expect(wait(new Date(50_500).toISOString(), 61_000, 'suspect')).toBe(0);
+    expect(wait(LONG_AGO, 51_000, 'down')).toBe(0);
   });
 
   it('reads its grace from the environment', () => {

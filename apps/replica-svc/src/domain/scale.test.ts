@@ -5,49 +5,13 @@ import { describe, expect, it } from 'vitest';
 import { chooseMove } from './choose-rebuild.js';
 import { planMove } from './plan-move.js';
 import { inRemovalOrder, nextScaleStep } from './scale.js';
+import { attachedVolume, replicaOn } from './volume.test-support.js';
 
-const replica = (id: string, node: string, given: Partial<ReplicaRecord> = {}): ReplicaRecord => ({
-  id,
-  node,
-  disk: `${node}-d1`,
-  mode: 'RW',
-  state: 'ready',
-  lvolUuid: null,
-  reason: null,
-  faultedAtMs: null,
-  ...given,
-});
+const replica = (id: string, node: string, given: Partial<ReplicaRecord> = {}): ReplicaRecord =>
+  replicaOn(id, node, { disk: `${node}-d1`, ...given });
 
-const volume = (
-  replicas: readonly ReplicaRecord[],
-  given: Partial<VolumeRecord> = {},
-): VolumeRecord => ({
-  id: 'vol-1',
-  name: 'v1',
-  sizeBytes: 1,
-  replicaCount: 3,
-  state: 'attached',
-  content: { state: 'blank' },
-  labels: {},
-  createdAt: '',
-  uuid: 'u',
-  epoch: 2,
-  clean: false,
-  attachment: {
-    epoch: 2,
-    node: 'n1',
-    frontend: 'nbd',
-    endpoint: null,
-    engine: null,
-    seizedFrom: null,
-    inSync: [],
-  },
-  replicas,
-  snapshots: [],
-  headParent: null,
-  operation: null,
-  ...given,
-});
+const volume = (replicas: readonly ReplicaRecord[], given: Partial<VolumeRecord> = {}) =>
+  attachedVolume({ replicas, ...given });
 
 const disk = (id: string, name: string) => ({
   id,

@@ -1,11 +1,7 @@
-import {
-  RETRY_BRIEFLY,
-  RETRY_UNTIL_DONE,
-  type SagaDefinition,
-  commandWhileLive,
-} from '@lariat/saga';
+import { RETRY_BRIEFLY, RETRY_UNTIL_DONE, type SagaDefinition } from '@lariat/saga';
+import type { CopySum } from '../domain/judge-checksums.js';
 import { claimVolume, releaseVolume } from './hold-volume.js';
-import { inSyncReplicas } from './rebuild-memory.js';
+import { READ_TIMEOUT_MS, readReplicas } from './read-replicas.js';
 
 export interface ChecksumInput {
   readonly volume: string;
@@ -14,14 +10,8 @@ export interface ChecksumInput {
 }
 
 interface ChecksumMemory {
-  readonly sums: readonly {
-    readonly replica: string;
-    readonly node: string;
-    readonly sha256: string;
-  }[];
+  readonly sums: readonly CopySum[];
 }
-
-const READ_TIMEOUT_MS = 6 * 3_600_000;
 
 /** Reads every healthy replica whole, on its own node. The volume is held, so that no attach changes it meanwhile. */
 export function checksumReplicasSaga(): SagaDefinition<ChecksumInput, ChecksumMemory> {
@@ -52,21 +42,7 @@ export function checksumReplicasSaga(): SagaDefinition<ChecksumInput, ChecksumMe
             volume,
             fresh: true,
           });
-          const sums = await Promise.all(
-            inSyncReplicas(record).map(async ({ id, node }) => {
-              const input = { replica: id, volume, snapshot };
-              const options = { key: id };
-              const { sha256 } = await commandWhileLive(
-                context,
-                node,
-                'replica.checksum',
-                input,
-                options,
-              );
-              return { replica: id, node, sha256 };
-            }),
-          );
-          return { sums };
+          return { sums: await readReplicas(context, record, snapshot) };
         },
       },
       {
@@ -83,7 +59,7 @@ export function checksumReplicasSaga(): SagaDefinition<ChecksumInput, ChecksumMe
       volume: input.volume,
       snapshot: input.snapshot,
       identical: new Set(sums.map(({ sha256 }) => sha256)).size <= 1,
-      replicas: sums,
+      replicas: sums.map((sum) => ({ ...sum })),
     }),
   };
 }

@@ -1,13 +1,13 @@
 import {
   type ProgressReport,
   type SnapshotRecord,
-  lariatError,
   nodeHostNqn,
   progressSubject,
   scratchNqn,
 } from '@lariat/contracts';
 import { RETRY_BRIEFLY, cleanUp, commandWhileLive, whileNodesLive } from '@lariat/saga';
 import { inCopyOrder } from '../domain/snapshot-order.js';
+import { findVolume } from './find-volume.js';
 import { patchSnapshot, unexport } from './rebuild-patch.js';
 import {
   type RebuildContext,
@@ -29,9 +29,7 @@ export function copyStep(deps: RebuildDeps): RebuildStep {
     timeoutMs: COPY_TIMEOUT_MS,
     retry: { ...RETRY_BRIEFLY, attempts: 10 },
     run: async (context) => {
-      const volume = await deps.volumes.fresh(context.input.volume);
-      if (volume === undefined)
-        throw lariatError('VOLUME_NOT_FOUND', `Volume ${context.input.volume} is gone.`);
+      const volume = await findVolume(deps, context.input.volume);
       const { plan, copied: before = [] } = context.memory;
       const copied = new Set([...before, ...(plan?.keep ?? [])]);
       let copiedClusters = context.memory.copiedClusters ?? 0;

@@ -3,10 +3,10 @@ import {
   type VolumeChange,
   type VolumeRecord,
   engineHostNqn,
-  lariatError,
   nodeHostNqn,
 } from '@lariat/contracts';
 import { RETRY_BRIEFLY, cleanUp } from '@lariat/saga';
+import { findVolume } from './find-volume.js';
 import { changeVolume, settleVolume } from './hold-volume.js';
 import {
   type RebuildContext,
@@ -39,9 +39,10 @@ export function joinStep(deps: RebuildDeps): RebuildStep {
         await leave(deps, context);
       }
       const engine = remembered(context.memory.engine, 'engine');
-      if (engine === null) await freezeAndClone(context, await record(deps, context));
+      if (engine === null)
+        await freezeAndClone(context, await findVolume(deps, context.input.volume));
       else await joinBehindGate(deps, context, engine);
-      const after = await record(deps, context);
+      const after = await findVolume(deps, context.input.volume);
       await changeVolume(context, [
         {
           type: 'add-snapshot',
@@ -60,17 +61,10 @@ export function joinStep(deps: RebuildDeps): RebuildStep {
       if (context.memory.target === undefined) return;
       const isKept = await settleVolume(context, [await asItIs(deps, context)]);
       // A recovery settles the rest.
-      if (!isKept && (await record(deps, context)).inDoubt !== undefined) return;
+      if (!isKept && (await findVolume(deps, context.input.volume)).inDoubt !== undefined) return;
       await leave(deps, context, isKept);
     },
   };
-}
-
-async function record(deps: RebuildDeps, context: RebuildContext): Promise<VolumeRecord> {
-  const found = await deps.volumes.fresh(context.input.volume);
-  if (found === undefined)
-    throw lariatError('VOLUME_NOT_FOUND', `Volume ${context.input.volume} is gone.`);
-  return found;
 }
 
 async function joinBehindGate(
@@ -89,7 +83,7 @@ async function joinBehindGate(
     options,
   );
   try {
-    await freezeAndClone(context, await record(deps, context));
+    await freezeAndClone(context, await findVolume(deps, context.input.volume));
     const leg = await exportLeg(context, engine);
     // Refused once the gate has opened: so a leg that is in has missed nothing.
     await context.command(engine.node, 'engine.add-leg', { ...gate, leg }, options);
@@ -155,7 +149,9 @@ async function exportLeg(
  */
 async function asItIs(deps: RebuildDeps, context: RebuildContext): Promise<VolumeChange> {
   const { id } = remembered(context.memory.target, 'target');
-  const replica = (await record(deps, context)).replicas.find((found) => found.id === id);
+  const replica = (await findVolume(deps, context.input.volume)).replicas.find(
+    (found) => found.id === id,
+  );
   if (replica?.mode === 'WO') return { type: 'put-replica', replica };
   const reason = 'its rebuild was given up';
   return { type: 'fault-replica', replica: id, reason, atMs: deps.clock.nowMs() };
@@ -184,7 +180,7 @@ async function leave(deps: RebuildDeps, context: RebuildContext, mayDelete = tru
   }
   const exported = { replica: source.id, volume, snapshot };
   await cleanUp(context, source.node, 'rebuild.unexport-snapshot', exported, `leave-${source.id}`);
-  await dropJoinSnapshot(context, await record(deps, context));
+  await dropJoinSnapshot(context, await findVolume(deps, context.input.volume));
 }
 
 /** The snapshot has served: its clusters go to what stands on it. */

@@ -1,7 +1,8 @@
-import { STALE_HEAD, lariatError } from '@lariat/contracts';
+import { STALE_HEAD } from '@lariat/contracts';
 import { toLariatError } from '@lariat/kernel';
 import { RETRY_BRIEFLY, attemptWhileLive, whileNodesLive } from '@lariat/saga';
 import { type ResyncPlan, comparable, planResync } from '../domain/plan-resync.js';
+import { findVolume } from './find-volume.js';
 import {
   type RebuildContext,
   type RebuildDeps,
@@ -101,9 +102,7 @@ export function matchStep(deps: RebuildDeps): RebuildStep {
 async function compare(deps: RebuildDeps, context: RebuildContext): Promise<ResyncPlan> {
   const { held = null } = context.memory;
   const { volume } = context.input;
-  const record = await deps.volumes.fresh(volume);
-  if (record === undefined)
-    throw lariatError('VOLUME_NOT_FOUND', `Volume ${volume} is gone.`, { volume });
+  const record = await findVolume(deps, volume);
   const same = new Set<string>();
   for (const snapshot of comparable(record.snapshots, held ?? [])) {
     if (await isSame(context, snapshot)) same.add(snapshot);

@@ -33,6 +33,9 @@ import {
 } from './rebuild-memory.js';
 
 const RECORD_TIMEOUT_MS = 10_000;
+/** With the wait until a return is known. */
+const CLAIM_TIMEOUT_MS = 25_000;
+const LOOK_EVERY_MS = 250;
 const CLEAN_TIMEOUT_MS = 30_000;
 
 /**
@@ -85,13 +88,13 @@ function resultOf(memory: RebuildContext['memory']): RebuiltVolumeView | null {
 function claimStep(deps: RebuildDeps): RebuildStep {
   return {
     name: 'claim',
-    waitsFor: 'the volume to be free',
-    timeoutMs: RECORD_TIMEOUT_MS,
+    waitsFor: 'the volume to be free, and to know whether a lost replica is back',
+    timeoutMs: CLAIM_TIMEOUT_MS,
     retry: RETRY_BRIEFLY,
     run: async (context) => {
+      await returnsKnown(deps, context);
       const record = await claimVolume(context);
       if (record.state !== 'attached' && record.state !== 'detached') throw notNow(record);
-      await returnsKnown(deps, record, context.input.replica);
       const nodes = deps.nodes.list();
       const zones = new Map(nodes.map((node) => [node.name, zoneOf(node)]));
       const ready = new Set(nodes.filter(({ state }) => state === 'ready').map(({ name }) => name));
@@ -127,22 +130,18 @@ function claimStep(deps: RebuildDeps): RebuildStep {
   };
 }
 
-/** A rebuild that is asked for at once does not make elsewhere what is about to be back. */
-async function returnsKnown(
-  deps: RebuildDeps,
-  record: VolumeRecord,
-  wanted: string | null,
-): Promise<void> {
-  const lost = record.replicas.filter(
-    ({ id, mode }) => mode === 'ERR' && (wanted === null || wanted === id),
+/** A rebuild that is asked for at once does not make elsewhere what is about to be back: it waits until that is known. */
+async function returnsKnown(deps: RebuildDeps, { input }: RebuildContext): Promise<void> {
+  const record = await deps.volumes.fresh(input.volume);
+  const lost = (record?.replicas ?? []).filter(
+    ({ id, mode }) => mode === 'ERR' && (input.replica === null || input.replica === id),
   );
-  // A timer may end a moment before the clock says so.
   for (;;) {
     const nodes = deps.nodes.list();
     const nowMs = deps.clock.nowMs();
     const waitMs = Math.max(0, ...lost.map((replica) => untilKnownMs(nodes, nowMs, replica)));
     if (waitMs === 0) return;
-    await delay(waitMs);
+    await delay(Math.min(waitMs, LOOK_EVERY_MS));
   }
 }
 

@@ -15,6 +15,7 @@ import {
 } from '@lariat/saga';
 import { nextScaleStep } from '../domain/scale.js';
 import { followOperation, outcomeOf } from './child-operation.js';
+import { findVolume } from './find-volume.js';
 import { changeVolume } from './hold-volume.js';
 import type { RebuildDeps } from './rebuild-memory.js';
 
@@ -54,7 +55,8 @@ export function scaleVolumeSaga(
         timeoutMs: RECORD_TIMEOUT_MS,
         retry: RETRY_BRIEFLY,
         run: async (context) => {
-          const before = context.memory.before ?? (await find(deps, context)).replicaCount;
+          const before =
+            context.memory.before ?? (await findVolume(deps, context.input.volume)).replicaCount;
           // First: a run that finds its own number must not take it for the old one.
           await context.checkpoint({ before });
           await setCount(context, context.input.replicas);
@@ -83,7 +85,9 @@ export function scaleVolumeSaga(
         waitsFor: 'the record',
         timeoutMs: RECORD_TIMEOUT_MS,
         retry: RETRY_UNTIL_DONE,
-        run: async (context) => ({ view: toVolumeView(await find(deps, context)) }),
+        run: async (context) => ({
+          view: toVolumeView(await findVolume(deps, context.input.volume)),
+        }),
       },
     ],
     result: (_input, { view }) => (view ?? null) as Json,
@@ -98,12 +102,6 @@ export function assertCanScale(record: VolumeRecord): void {
     `Volume '${record.name}' has no healthy replica: bring one of its nodes back first.`,
     { volume: record.id },
   );
-}
-
-async function find(deps: RebuildDeps, { input }: Context): Promise<VolumeRecord> {
-  const record = await deps.volumes.fresh(input.volume);
-  if (record !== undefined) return record;
-  throw lariatError('VOLUME_NOT_FOUND', `Volume ${input.volume} is gone.`);
 }
 
 /** In one write: the volume is held for no longer. */
@@ -125,7 +123,7 @@ async function reach(
   const { client, input } = context;
   const { volume } = input;
   for (;;) {
-    const step = nextScaleStep(await find(deps, context), wanted, deps.nodes.list());
+    const step = nextScaleStep(await findVolume(deps, volume), wanted, deps.nodes.list());
     if (step.kind === 'done' || (step.kind === 'add' && !mayAdd)) return;
     try {
       if (step.kind === 'wait') await followOperation(client, step.operation);

@@ -17,9 +17,11 @@ import {
 } from '@lariat/saga';
 import { type CopySum, judgeChecksums } from '../domain/judge-checksums.js';
 import { outcomeOf } from './child-operation.js';
+import { findVolume } from './find-volume.js';
 import { changeVolume, changeWhileLive, claimVolume, releaseVolume } from './hold-volume.js';
 import { leaveEngine } from './leave-engine.js';
-import { type RebuildDeps, inSyncReplicas } from './rebuild-memory.js';
+import { READ_TIMEOUT_MS, readReplicas } from './read-replicas.js';
+import type { RebuildDeps } from './rebuild-memory.js';
 
 export interface VerifySnapshotInput {
   readonly volume: string;
@@ -41,7 +43,6 @@ type Context = StepContext<VerifySnapshotInput, VerifySnapshotMemory>;
 type Step = SagaStep<VerifySnapshotInput, VerifySnapshotMemory>;
 
 const RECORD_TIMEOUT_MS = 10_000;
-const READ_TIMEOUT_MS = 6 * 3_600_000;
 const REBUILD_TIMEOUT_MS = 24 * 3_600_000;
 
 /**
@@ -79,7 +80,10 @@ export function verifySnapshotSaga(
         waitsFor: 'all replicas to be read',
         timeoutMs: READ_TIMEOUT_MS,
         retry: RETRY_BRIEFLY,
-        run: async (context) => ({ sums: await readAll(context, await find(deps, context)) }),
+        run: async (context) => {
+          const { volume, snapshot } = context.input;
+          return { sums: await readReplicas(context, await findVolume(deps, volume), snapshot) };
+        },
       },
       judgeStep(deps),
       {
@@ -133,8 +137,8 @@ function judgeStep(deps: RebuildDeps): Step {
     retry: RETRY_UNTIL_KNOWN,
     run: async (context) => {
       const { sums = [] } = context.memory;
-      const { repair } = context.input;
-      const snapshot = requireSnapshot(await find(deps, context), context.input.snapshot);
+      const { repair, volume } = context.input;
+      const snapshot = requireSnapshot(await findVolume(deps, volume), context.input.snapshot);
       const judged = judgeChecksums(sums, snapshot.sha256);
       if (judged.kind === 'undecided') return { verdict: 'undecided', sha256: null, odd: [] };
       const { sha256 } = judged;
@@ -157,17 +161,6 @@ function judgeStep(deps: RebuildDeps): Step {
   };
 }
 
-async function readAll(context: Context, record: VolumeRecord): Promise<readonly CopySum[]> {
-  const { volume, snapshot } = context.input;
-  return Promise.all(
-    inSyncReplicas(record).map(async ({ id, node }) => {
-      const input = { replica: id, volume, snapshot };
-      const { sha256 } = await context.command(node, 'replica.checksum', input, { key: id });
-      return { replica: id, node, sha256 };
-    }),
-  );
-}
-
 async function rebuildOdd(context: Context): Promise<void> {
   const { client, input, memory } = context;
   for (const replica of memory.odd ?? []) {
@@ -179,12 +172,6 @@ async function rebuildOdd(context: Context): Promise<void> {
       if (!hasCode(error, 'VOLUME_HEALTHY', 'REPLICA_NOT_FOUND')) throw error;
     }
   }
-}
-
-async function find(deps: RebuildDeps, { input }: Context): Promise<VolumeRecord> {
-  const record = await deps.volumes.fresh(input.volume);
-  if (record !== undefined) return record;
-  throw lariatError('VOLUME_NOT_FOUND', `Volume ${input.volume} is gone.`);
 }
 
 function requireSnapshot(record: VolumeRecord, id: string): SnapshotRecord {

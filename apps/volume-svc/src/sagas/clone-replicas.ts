@@ -11,7 +11,13 @@ import {
   type ProgressReport,
 } from '@lariat/contracts';
 import { deriveVolumeId } from '@lariat/kernel';
-import { COMMAND_TIMEOUT_MS, attempt, cleanUp, whileNodesLive } from '@lariat/saga';
+import {
+  COMMAND_TIMEOUT_MS,
+  attempt,
+  cleanUp,
+  commandWhileLive,
+  whileNodesLive,
+} from '@lariat/saga';
 import { pathTo } from '../domain/snapshot-path.js';
 import type { CloneContext, CloneVolumeMemory } from './clone-volume.saga.js';
 import type { SagaDeps } from './saga-deps.js';
@@ -81,7 +87,8 @@ async function copyReplica(
   const key = replica;
   const quick = { key, timeoutMs: 3 * COMMAND_TIMEOUT_MS };
   const target = { replica, volume };
-  const scratch = await context.command(
+  const scratch = await commandWhileLive(
+    context,
     node,
     'rebuild.create-scratch',
     {
@@ -112,7 +119,8 @@ async function copyReplica(
     await cleanUp(context, from.node, 'rebuild.detach-scratch', detach, key);
   }
   const adopt = { ...target, sizeBytes: context.input.sizeBytes };
-  return (await context.command(node, 'replica.adopt-scratch', adopt, quick)).lvolUuid;
+  const adopted = await commandWhileLive(context, node, 'replica.adopt-scratch', adopt, quick);
+  return adopted.lvolUuid;
 }
 
 /** On the node itself nothing goes over the network. */

@@ -23,13 +23,10 @@ import {
   encodeCompletion,
   readCommandId,
   readFabricsType,
-  readFlags,
   readNsid,
   readOpcode,
-  readSgl,
-  SglType,
 } from '../nvme/entry.js';
-import { DataDirection, FABRICS_OPCODE, FabricsCommand } from '../nvme/opcodes.js';
+import { FABRICS_OPCODE, FabricsCommand } from '../nvme/opcodes.js';
 import { doNotRetry, Status } from '../nvme/status.js';
 import type { CommandOutcome, CommandResult, TargetCommand } from './command.js';
 import type { TargetController } from './controller.js';
@@ -37,6 +34,7 @@ import { HostTransfers } from './host-transfers.js';
 import { InFlight } from './in-flight.js';
 import type { ListenPort } from './listen-port.js';
 import { MAX_H2C_DATA_BYTES, type TargetLimits } from './options.js';
+import { planTransfer } from './plan-transfer.js';
 import type { QueueInfo } from './subsystem-types.js';
 
 /** What a Connect command made of the connection. */
@@ -61,12 +59,6 @@ const TERMINATE_GRACE_MS = 1000;
  * largest reads brings, unless limits are set otherwise, so a host that does read them is not slowed down.
  */
 const MAX_UNSENT_BYTES = 16 << 20;
-
-/** Fused operations are not supported. */
-const FLAGS_FUSE = 0x03;
-const FLAGS_PSDT = 0xc0;
-/** PSDT 01b and 10b; PRPs do not exist over fabrics. */
-const PSDT_SGL: ReadonlySet<number> = new Set([0x40, 0x80]);
 
 /** One TCP connection from a host: first the PDU handshake, then a Connect, then the commands of one queue. */
 export class TargetConnection implements PduSink {
@@ -311,8 +303,6 @@ export class TargetConnection implements PduSink {
   private begin(pdu: Pdu): void {
     const entry = capsuleEntry(pdu.header);
     const commandId = readCommandId(entry);
-    const opcode = readOpcode(entry);
-    const isFabrics = opcode === FABRICS_OPCODE;
     if (this.outstanding.has(commandId)) {
       this.respond(commandId, { status: doNotRetry(Status.commandIdConflict) });
       return;
@@ -322,54 +312,21 @@ export class TargetConnection implements PduSink {
       this.complete(commandId, { status: Status.transientTransportError });
       return;
     }
-    // Fabrics commands use SGLs alone, and hosts may leave their flags at 0 (base specification, Fabrics CDW0).
-    if (!isFabrics && (readFlags(entry) & FLAGS_FUSE) !== 0) {
-      this.complete(commandId, { status: doNotRetry(Status.invalidField) });
-      return;
+    const plan = planTransfer(entry, pdu.data?.length ?? 0, this.limits.maxIoSizeBytes);
+    switch (plan.kind) {
+      case 'refuse':
+        return this.complete(commandId, { status: plan.status });
+      case 'run':
+        return this.run({ entry, commandId, data: undefined, readLength: plan.readLength });
+      case 'in-capsule': {
+        const data = pdu.data?.subarray(plan.start, plan.end);
+        return this.run({ entry, commandId, data, readLength: 0 });
+      }
+      case 'fetch': {
+        const tag = this.transfers.begin(entry, commandId, plan.length);
+        return this.encoder.readyToTransfer(commandId, tag, 0, plan.length);
+      }
     }
-    const direction = (isFabrics ? readFabricsType(entry) : opcode) & 0x03;
-    // No command moves data both ways: what names itself so is refused before any of its data is asked for.
-    if (direction === DataDirection.none || direction === DataDirection.both) {
-      this.run({ entry, commandId, data: undefined, readLength: 0 });
-      return;
-    }
-    if (!isFabrics && !PSDT_SGL.has(readFlags(entry) & FLAGS_PSDT)) {
-      this.complete(commandId, { status: doNotRetry(Status.invalidField) });
-      return;
-    }
-    const sgl = readSgl(entry);
-    if (sgl.type === SglType.inCapsule && direction === DataDirection.hostToController) {
-      this.runInCapsule(entry, commandId, pdu.data, sgl.offset, sgl.length);
-    } else if (sgl.type !== SglType.transport || sgl.offset !== 0) {
-      this.complete(commandId, { status: doNotRetry(Status.sglDescriptorTypeInvalid) });
-    } else if (sgl.length > this.limits.maxIoSizeBytes) {
-      // MDTS (base specification, Identify Controller).
-      this.complete(commandId, { status: doNotRetry(Status.invalidField) });
-    } else if (direction === DataDirection.controllerToHost || sgl.length === 0) {
-      this.run({ entry, commandId, data: undefined, readLength: sgl.length });
-    } else if (sgl.length % 4 !== 0) {
-      // R2TL and DATAL are multiples of dwords.
-      this.complete(commandId, { status: doNotRetry(Status.dataSglLengthInvalid) });
-    } else {
-      const tag = this.transfers.begin(entry, commandId, sgl.length);
-      this.encoder.readyToTransfer(commandId, tag, 0, sgl.length);
-    }
-  }
-
-  private runInCapsule(
-    entry: Buffer,
-    commandId: number,
-    data: Buffer | undefined,
-    offset: number,
-    length: number,
-  ): void {
-    const available = data?.length ?? 0;
-    if (offset > available)
-      this.complete(commandId, { status: doNotRetry(Status.sglOffsetInvalid) });
-    else if (offset + length > available)
-      this.complete(commandId, { status: doNotRetry(Status.dataSglLengthInvalid) });
-    else
-      this.run({ entry, commandId, data: data?.subarray(offset, offset + length), readLength: 0 });
   }
 
   private hostData(pdu: Pdu): void {

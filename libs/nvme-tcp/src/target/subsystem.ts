@@ -1,9 +1,7 @@
-import { LariatError } from '@lariat/kernel';
 import { AsyncNotice } from '../nvme/async-event.js';
 import { type AnaGroup, type AnaState, AnaState as State } from '../nvme/log-page.js';
 import { isValidNqn } from '../nvme/nqn.js';
 import type { AssociatedController } from '../nvme/reservation-wire.js';
-import { parseGuid } from '../nvme/text.js';
 import type { ReservationNotification } from '../reservation/next.js';
 import type { TargetController } from './controller.js';
 import type { Discovery } from './discovery.js';
@@ -11,22 +9,13 @@ import type { ListenAddress, ListenPort } from './listen-port.js';
 import { TargetNamespace } from './namespace.js';
 import type { TargetLimits } from './options.js';
 import type { PortTable } from './port-table.js';
+import { CNTLID_MAX, checkNamespace, checkSubsystem, refuse } from './subsystem-rules.js';
 import type {
   ControllerInfo,
   ListenerInfo,
   NamespaceOptions,
   SubsystemOptions,
 } from './subsystem-types.js';
-
-const CNTLID_MAX = 0xffef;
-
-function refuse(
-  kind: 'invalid' | 'conflict' | 'not_found' | 'precondition',
-  code: string,
-  message: string,
-): LariatError {
-  return new LariatError({ kind, code, message });
-}
 
 /** A subsystem: what its hosts see, who they may be, and where it listens. */
 export class Subsystem {
@@ -67,27 +56,7 @@ export class Subsystem {
     this.portTable = portTable;
     this.discovery = discovery;
     this.lastCntlid = this.maxCntlid;
-    if (!isValidNqn(this.nqn)) {
-      throw refuse(
-        'invalid',
-        'NVMF_NQN_INVALID',
-        `'${this.nqn}' is not an NQN such as nqn.2024-01.io.lariat:volume`,
-      );
-    }
-    if (!isText(this.serial, 20) || !isText(this.model, 40)) {
-      throw refuse(
-        'invalid',
-        'NVMF_SERIAL_INVALID',
-        'serial takes up to 20 and model up to 40 printable ASCII characters',
-      );
-    }
-    if (this.minCntlid < 1 || this.maxCntlid > CNTLID_MAX || this.minCntlid > this.maxCntlid) {
-      throw refuse(
-        'invalid',
-        'NVMF_CNTLID_INVALID',
-        `minCntlid and maxCntlid must be ordered and within 1 to ${CNTLID_MAX}`,
-      );
-    }
+    checkSubsystem(this);
   }
 
   get allowAnyHost(): boolean {
@@ -158,47 +127,19 @@ export class Subsystem {
   /** Returns the namespace id. Hosts are told by an asynchronous event. */
   addNamespace(options: NamespaceOptions): number {
     const nsid = options.nsid ?? this.freeNsid();
-    if (!Number.isInteger(nsid) || nsid < 1 || nsid > this.limits.maxNamespaces) {
+    const { maxNamespaces } = this.limits;
+    if (!Number.isInteger(nsid) || nsid < 1 || nsid > maxNamespaces) {
       throw refuse(
         'invalid',
         'NVMF_NSID_INVALID',
-        `nsid ${nsid} is not within 1 to ${this.limits.maxNamespaces}`,
+        `nsid ${nsid} is not within 1 to ${maxNamespaces}`,
       );
     }
     if (this.byNsid.has(nsid))
       throw refuse('conflict', 'NVMF_NSID_IN_USE', `nsid ${nsid} of ${this.nqn} is in use`);
-    const uuid = parseGuid(options.uuid ?? options.device.uuid);
-    const nguid = options.nguid === undefined ? uuid : parseGuid(options.nguid);
-    if (uuid === undefined || nguid === undefined) {
-      throw refuse('invalid', 'NVMF_GUID_INVALID', 'uuid and nguid must be 32 hexadecimal digits');
-    }
-    const { blockSizeBytes } = options.device;
-    if (blockSizeBytes < 512 || !Number.isInteger(Math.log2(blockSizeBytes))) {
-      throw refuse(
-        'invalid',
-        'NVMF_BLOCK_SIZE_INVALID',
-        `block size ${blockSizeBytes} is not a power of two from 512 up`,
-      );
-    }
-    const anaGroupId = options.anaGroupId ?? nsid;
-    if (!Number.isInteger(anaGroupId) || anaGroupId < 1 || anaGroupId > this.limits.maxNamespaces) {
-      throw refuse(
-        'invalid',
-        'NVMF_ANA_GROUP_INVALID',
-        `ANA group ${anaGroupId} is not within 1 to ${this.limits.maxNamespaces}`,
-      );
-    }
-    this.byNsid.set(
-      nsid,
-      new TargetNamespace({
-        nsid,
-        device: options.device,
-        uuid,
-        nguid,
-        anaGroupId,
-        reservationStore: options.reservationStore,
-      }),
-    );
+    const checked = checkNamespace(options, options.anaGroupId ?? nsid, maxNamespaces);
+    const { device, reservationStore } = options;
+    this.byNsid.set(nsid, new TargetNamespace({ nsid, device, reservationStore, ...checked }));
     this.namespaceChanged(nsid);
     return nsid;
   }
@@ -411,8 +352,4 @@ export class Subsystem {
       `${this.nqn} does not listen on ${address.traddr}:${address.trsvcid}`,
     );
   }
-}
-
-function isText(text: string, maxLength: number): boolean {
-  return text.length <= maxLength && /^[\x20-\x7e]*$/.test(text);
 }

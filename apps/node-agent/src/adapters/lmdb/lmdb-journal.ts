@@ -106,7 +106,10 @@ export class LmdbJournal implements JournalPort {
   }
 
   async end(commandId: string, answer: CommandAnswer, atMs: number): Promise<void> {
-    const entry = this.entryOf(commandId);
+    const entry = this.commands.get(commandId);
+    if (entry === undefined) {
+      throw lariatError('RECORD_CORRUPT', `the journal holds no intent for command '${commandId}'`);
+    }
     await this.commands.put(commandId, { ...entry, answer, touchedAtMs: atMs });
   }
 
@@ -197,11 +200,5 @@ export class LmdbJournal implements JournalPort {
 
   async close(): Promise<void> {
     await this.root.close();
-  }
-
-  private entryOf(commandId: string): CommandEntry {
-    const entry = this.commands.get(commandId);
-    if (entry !== undefined) return entry;
-    throw lariatError('RECORD_CORRUPT', `the journal holds no intent for command '${commandId}'`);
   }
 }

@@ -85,7 +85,7 @@ export class LvolIo {
    * replaced: a power cut must find either.
    */
   async settle(): Promise<void> {
-    if (this.deps.metadata.unsyncedNow().length > 0) await this.flush();
+    if (this.deps.metadata.hasUnsynced()) await this.flush();
   }
 
   /**

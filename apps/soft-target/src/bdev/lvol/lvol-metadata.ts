@@ -205,6 +205,10 @@ export class LvolMetadata {
     return done;
   }
 
+  hasUnsynced(): boolean {
+    return this.unsynced.size > 0;
+  }
+
   /** Clusters that a sync of the disk, begun now, brings to the medium. */
   unsyncedNow(): readonly Allocation[] {
     return this.unsynced.all();
