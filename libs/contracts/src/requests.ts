@@ -36,6 +36,7 @@ import {
   MoveReplicaRequest,
   RebuildRequest,
   ReplicaChecksumRequest,
+  UpdateRebuildRequest,
   ReplicaRequest,
   SnapshotReference,
   SnapshotRequest,
@@ -138,6 +139,7 @@ export interface RequestMap {
   'replica.remove': { request: ReplicaRequest; reply: VolumeView | DryRun };
   'replica.rebuild': { request: RebuildRequest; reply: RebuiltVolumeView };
   'replica.move': { request: MoveReplicaRequest; reply: VolumeView | DryRun };
+  'rebuild.update': { request: UpdateRebuildRequest; reply: VolumeView };
   'replica.checksum': { request: ReplicaChecksumRequest; reply: ReplicaChecksums };
   'image.list': { request: ListImagesRequest; reply: { images: readonly ImageView[] } };
   'image.get': { request: ImageReference; reply: ImageView };
@@ -198,6 +200,7 @@ export const REQUEST_DTOS = {
   'replica.remove': ReplicaRequest,
   'replica.rebuild': RebuildRequest,
   'replica.move': MoveReplicaRequest,
+  'rebuild.update': UpdateRebuildRequest,
   'replica.checksum': ReplicaChecksumRequest,
   'image.list': ListImagesRequest,
   'image.get': ImageReference,

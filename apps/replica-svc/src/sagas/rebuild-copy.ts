@@ -8,6 +8,7 @@ import {
 import { RETRY_BRIEFLY, cleanUp, commandWhileLive, whileNodesLive } from '@lariat/saga';
 import { inCopyOrder } from '../domain/snapshot-order.js';
 import { findVolume } from './find-volume.js';
+import { controlOf, nextPieceLimit, unlessCancelled } from './rebuild-control.js';
 import { patchSnapshot, unexport } from './rebuild-patch.js';
 import {
   type RebuildContext,
@@ -37,11 +38,13 @@ export function copyStep(deps: RebuildDeps): RebuildStep {
         if (copied.has(snapshot.id)) continue;
         copiedClusters =
           snapshot.id === plan?.patch
-            ? await patchSnapshot(context, snapshot, copiedClusters)
-            : copiedClusters + (await copySnapshot(context, snapshot, copiedClusters));
+            ? await patchSnapshot(deps, context, snapshot, copiedClusters)
+            : copiedClusters + (await copySnapshot(deps, context, snapshot, copiedClusters));
         copied.add(snapshot.id);
         await context.checkpoint({ copied: [...copied], copiedClusters });
       }
+      // The last moment: what comes next is not undone on request.
+      await controlOf(deps, context);
     },
     undo: async (context) => {
       const { source, target } = context.memory;
@@ -59,6 +62,7 @@ export function copyStep(deps: RebuildDeps): RebuildStep {
 }
 
 async function copySnapshot(
+  deps: RebuildDeps,
   context: RebuildContext,
   snapshot: SnapshotRecord,
   before: number,
@@ -68,6 +72,7 @@ async function copySnapshot(
   const target = remembered(context.memory.target, 'target');
   const key = snapshot.id;
   const onTarget = { replica: target.id, volume };
+  const mibPerSecond = await nextPieceLimit(deps, context);
   const scratch = await commandWhileLive(
     context,
     target.node,
@@ -79,6 +84,7 @@ async function copySnapshot(
       sizeBytes: snapshot.sizeBytes,
       parent: snapshot.parent,
       hostNqn: nodeHostNqn(source.node),
+      mibPerSecond,
     },
     { key, timeoutMs: 30_000 },
   );
@@ -87,7 +93,9 @@ async function copySnapshot(
     const { id, parent } = snapshot;
     const input = { replica: source.id, volume, snapshot: id, parent, scratch };
     const copy = context.command(source.node, 'rebuild.copy-snapshot', input, { key });
-    const { copiedClusters } = await whileNodesLive(context, [source.node, target.node], copy);
+    // Between two disks of one node there is no path to cut: the target would write on to a scratch that is to go.
+    const wanted = source.node === target.node ? copy : unlessCancelled(deps, context, copy);
+    const { copiedClusters } = await whileNodesLive(context, [source.node, target.node], wanted);
     await commandWhileLive(
       context,
       source.node,
