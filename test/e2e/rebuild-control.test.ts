@@ -103,7 +103,15 @@ describe('a rebuild that an operator governs', () => {
     );
     await update({ mibPerSecond: 1 });
     const id = await begin();
-    await copying(id);
+    const seen = await until('progress within the page', 20_000, async () => {
+      const { rebuild } =
+        (await client.request('replica.list', { volume: 'v' })).replicas.find(
+          ({ node }) => node === 'n2',
+        ) ?? {};
+      return (rebuild?.doneBytes ?? 0) > 0 ? rebuild : undefined;
+    });
+    expect(seen).toMatchObject({ operation: id, totalBytes: SIZE_BYTES });
+    expect(seen?.doneBytes).toBeLessThan(SIZE_BYTES);
     await update({ cancel: true });
     expect(await ended(id)).toMatchObject({ error: { code: 'OPERATION_CANCELLED' } });
     const { replicas } = await client.request('volume.get', { volume: 'v' });

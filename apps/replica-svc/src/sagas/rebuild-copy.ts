@@ -1,14 +1,9 @@
-import {
-  type ProgressReport,
-  type SnapshotRecord,
-  nodeHostNqn,
-  progressSubject,
-  scratchNqn,
-} from '@lariat/contracts';
+import { type SnapshotRecord, nodeHostNqn, scratchNqn } from '@lariat/contracts';
 import { RETRY_BRIEFLY, cleanUp, commandWhileLive, whileNodesLive } from '@lariat/saga';
 import { inCopyOrder } from '../domain/snapshot-order.js';
 import { findVolume } from './find-volume.js';
 import { controlOf, nextPieceLimit, unlessCancelled } from './rebuild-control.js';
+import { followProgress } from './rebuild-progress.js';
 import { patchSnapshot, unexport } from './rebuild-patch.js';
 import {
   type RebuildContext,
@@ -88,7 +83,9 @@ async function copySnapshot(
     },
     { key, timeoutMs: 30_000 },
   );
-  const stopReporting = reportProgress(context, before);
+  const stopReporting = followProgress(context, ({ done, total, unit }) =>
+    context.progress(before + done, before + total, unit),
+  );
   try {
     const { id, parent } = snapshot;
     const input = { replica: source.id, volume, snapshot: id, parent, scratch };
@@ -114,17 +111,6 @@ async function copySnapshot(
   } finally {
     stopReporting();
   }
-}
-
-function reportProgress(context: RebuildContext, before: number): () => void {
-  const subscription = context.client.connection.subscribe(progressSubject(context.operation), {
-    callback: (error, message) => {
-      if (error !== null) return;
-      const { done, total, unit } = message.json<ProgressReport>();
-      context.progress(before + done, before + total, unit);
-    },
-  });
-  return () => subscription.unsubscribe();
 }
 
 /** Step (e): the new head goes onto the copied chain, and the source is let go. */

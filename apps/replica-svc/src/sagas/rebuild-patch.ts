@@ -7,6 +7,7 @@ import {
 import { CLUSTER_SIZE_BYTES } from '@lariat/kernel';
 import { cleanUp, whileNodesLive } from '@lariat/saga';
 import { nextPieceLimit, unlessCancelled } from './rebuild-control.js';
+import { followProgress } from './rebuild-progress.js';
 import {
   type RebuildContext,
   type RebuildDeps,
@@ -78,8 +79,15 @@ export async function patchSnapshot(
           { key: page },
         ),
       );
+    const pageStart = firstCluster;
+    // What differs of a page is told; the page's other clusters count as done in proportion.
+    const stopFollowing = followProgress(context, ({ done: differing, total }) =>
+      context.progress(pageStart + Math.floor((count * differing) / total), clusters, 'clusters'),
+    );
     const wanted = unlessCancelled(deps, context, work);
-    const done = await whileNodesLive(context, [source.node, target.node], wanted);
+    const done = await whileNodesLive(context, [source.node, target.node], wanted).finally(
+      stopFollowing,
+    );
     copiedClusters += done.copiedClusters;
     firstCluster += count;
     await context.checkpoint({
