@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { given } from '../client/given.js';
 import { volumeDetails } from '../output/views.js';
 import { type Runtime, online } from './runtime.js';
 
@@ -35,10 +36,11 @@ export function addRebuildCommands(program: Command, runtime: Runtime): void {
         const { pause, resume, cancel, limit } = options;
         const view = await session.request('rebuild.update', {
           volume,
-          ...(pause === undefined ? {} : { paused: true }),
-          ...(resume === undefined ? {} : { paused: false }),
-          ...(cancel === undefined ? {} : { cancel }),
-          ...(limit === undefined ? {} : { mibPerSecond: limit }),
+          ...given({
+            paused: pause ?? (resume === undefined ? undefined : false),
+            cancel,
+            mibPerSecond: limit,
+          }),
         });
         printer.show(view, () => volumeDetails(view));
       }),
