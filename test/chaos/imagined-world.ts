@@ -299,6 +299,7 @@ export class ImaginedWorld {
       cached: (id: string) => this.journal.get(id),
       find: (id: string) => Promise.resolve(this.journal.get(id)),
       running: () => [...this.journal.values()].filter(({ value }) => !isEnded(value.state)),
+      claim: ({ id }: SagaRecord) => Promise.resolve(id),
       create: write,
       write: (_previous: unknown, next: SagaRecord) => write(next),
     };

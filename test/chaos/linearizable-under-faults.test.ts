@@ -16,7 +16,7 @@ const FAULTS_MS = 40_000;
 /** After a fault a write is acknowledged within this; a node is declared down after 8 s, a held write fails after 20 s. */
 const RESUME_MS = 45_000;
 
-/** LARIAT_SOAK: how many rounds, each on a new seed. LARIAT_SEED: begins with this seed. */
+/** LARIAT_SOAK (`lariat test --soak`): how many rounds, each on a new seed. LARIAT_SEED: begins with this seed. */
 const ROUNDS = Number(process.env.LARIAT_SOAK ?? '1');
 const SEEDS = Array.from({ length: ROUNDS }, (_, round) =>
   round === 0 && process.env.LARIAT_SEED !== undefined

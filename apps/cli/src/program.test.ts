@@ -66,6 +66,7 @@ describe('exit codes', () => {
     [['trace', 'xyz']],
     [['volume', 'list', '--timeout', 'soon']],
     [['test', 'no-such-stage']],
+    [['test', '--soak', 'long']],
     [['up', '--target', 'spdk']],
   ])('of a wrong command line is 2: %j', async (words) => {
     const { code, stderr } = await cli(...words);

@@ -7,6 +7,7 @@ import { addEventCommand } from './commands/event.js';
 import { addDiskCommands, addNodeCommands } from './commands/node.js';
 import { addImageCommands } from './commands/image.js';
 import { addOperationCommands } from './commands/operation.js';
+import { addRebuildCommands } from './commands/rebuild.js';
 import { addRecoverCommand } from './commands/recover.js';
 import { addReplicaCommands } from './commands/replica.js';
 import type { Runtime } from './commands/runtime.js';
@@ -63,6 +64,7 @@ export function createProgram(runtime: Runtime): Command {
   addVolumeCommands(program, runtime);
   addSnapshotCommands(program, runtime);
   addReplicaCommands(program, runtime);
+  addRebuildCommands(program, runtime);
   addImageCommands(program, runtime);
   addNodeCommands(program, runtime);
   addDiskCommands(program, runtime);

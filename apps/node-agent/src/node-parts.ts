@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { nvmeBlockConnector } from './adapters/nvme/nvme-block-connector.js';
 import { LinuxProcesses } from './adapters/process/linux-processes.js';
 import { NodeFiles } from './adapters/process/node-files.js';
+import { isRefused } from './adapters/process/tcp-port.js';
 import { UnixSockets } from './adapters/process/unix-sockets.js';
 import { targetLaunch } from './adapters/spdk/target-launch.js';
 import { TargetSession } from './adapters/spdk/target-session.js';
@@ -110,6 +111,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     target,
     engines,
     controllers,
+    reachability: { isRefused },
     losses,
     frontends,
     queue,

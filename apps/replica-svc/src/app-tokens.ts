@@ -1,3 +1,4 @@
+import type { LariatClient } from '@lariat/messaging';
 import type { SagaRunner, SagaStore } from '@lariat/saga';
 import type { RebuildDeps } from './sagas/rebuild-memory.js';
 
@@ -5,6 +6,7 @@ import type { RebuildDeps } from './sagas/rebuild-memory.js';
 export interface ReplicaService extends RebuildDeps {
   readonly operations: SagaStore;
   readonly runner: SagaRunner;
+  readonly client: Pick<LariatClient, 'request'>;
 }
 
 export const REPLICA_SERVICE = Symbol('REPLICA_SERVICE');

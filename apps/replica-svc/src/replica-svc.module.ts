@@ -10,6 +10,7 @@ import { NodeController } from './controllers/node.controller.js';
 import { PlacementController } from './controllers/placement.controller.js';
 import { ReplicaController } from './controllers/replica.controller.js';
 import { rebuildPolicyFrom } from './domain/due-rebuild.js';
+import type { RunningRebuild } from './domain/rebuild-load.js';
 import { endLeases } from './reconcilers/end-leases.js';
 import { NodeWatch } from './reconcilers/watch-nodes.js';
 import { rebuildDegraded } from './reconcilers/rebuild-degraded.js';
@@ -32,8 +33,12 @@ export class ReplicaSvcModule {
     const nodes = await NodeStore.open(connection, clock);
     const allocator = await Allocator.open(connection, nodes, clock);
     const volumes = await VolumeView.open(connection, client, clock);
-    const deps = { volumes, nodes, allocator, clock };
+    const { limitMibPerSecond } = policy;
+    const deps = { volumes, nodes, allocator, clock, limitMibPerSecond };
     const sagas = await startSagas(context, replicaSagas(deps));
+    const running = function* (): Iterable<RunningRebuild> {
+      for (const { value } of sagas.store.running()) yield value;
+    };
     const watch = new NodeWatch(connection, nodes, clock, log);
     const deleted = await MarkBucket.open(connection, BUCKETS.deleted, DELETED_KEEP_MS);
     const sweep = new StraySweep(connection, commands, volumes, deleted, clock, log);
@@ -47,12 +52,13 @@ export class ReplicaSvcModule {
           relayEvents({ connection, bucket: BUCKETS.nodes, log }, signal),
           watch.judge(signal),
           sweep.sweep(signal),
-          rebuildDegraded({ volumes, nodes, client, clock, log, policy }, signal),
+          rebuildDegraded({ volumes, nodes, running, client, clock, log, policy }, signal),
           endLeases({ allocator, volumes, clock, log }, signal),
         ]);
       },
     });
-    const service: ReplicaService = { ...deps, operations: sagas.store, runner: sagas.runner };
+    const { store: operations, runner } = sagas;
+    const service: ReplicaService = { ...deps, operations, runner, client };
     const stop = async (): Promise<void> => {
       await sagas.runner.stop();
       watch.stop();

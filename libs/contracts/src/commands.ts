@@ -227,6 +227,8 @@ export interface CommandMap {
       sizeBytes: number;
       parent: string | null;
       hostNqn: string;
+      /** The most that may be written to it; 0: no limit. Missing: it stays as it is. */
+      mibPerSecond?: number;
     };
     output: NvmfEndpoint;
   };

@@ -37,6 +37,7 @@ import {
   MoveReplicaRequest,
   RebuildRequest,
   ReplicaChecksumRequest,
+  UpdateRebuildRequest,
   ReplicaRequest,
   SnapshotReference,
   SnapshotRequest,
@@ -140,6 +141,7 @@ export interface RequestMap {
   'replica.remove': { request: ReplicaRequest; reply: VolumeView | DryRun };
   'replica.rebuild': { request: RebuildRequest; reply: RebuiltVolumeView };
   'replica.move': { request: MoveReplicaRequest; reply: VolumeView | DryRun };
+  'rebuild.update': { request: UpdateRebuildRequest; reply: VolumeView };
   'replica.checksum': { request: ReplicaChecksumRequest; reply: ReplicaChecksums };
   'image.list': { request: ListImagesRequest; reply: { images: readonly ImageView[] } };
   'image.get': { request: ImageReference; reply: ImageView };
@@ -206,6 +208,7 @@ export const REQUEST_DTOS = {
   'replica.remove': ReplicaRequest,
   'replica.rebuild': RebuildRequest,
   'replica.move': MoveReplicaRequest,
+  'rebuild.update': UpdateRebuildRequest,
   'replica.checksum': ReplicaChecksumRequest,
   'image.list': ListImagesRequest,
   'image.get': ImageReference,

@@ -2,6 +2,7 @@ import type { VolumeQos } from './qos.js';
 import type {
   AttachmentRecord,
   CloneRecord,
+  RebuildControl,
   ReplicaRecord,
   SnapshotRecord,
   VolumeEvent,
@@ -49,6 +50,8 @@ export type VolumeChange =
   | { readonly type: 'settle-clone'; readonly volume: string }
   /** The clone is gone, or shares nothing with the volume. */
   | { readonly type: 'drop-clone'; readonly volume: string }
+  /** An operator's wish; whoever holds the volume need not be asked. */
+  | { readonly type: 'control-rebuild'; readonly control: Partial<RebuildControl> }
   | { readonly type: 'raise-epoch'; readonly epoch: number }
   | { readonly type: 'set-attachment'; readonly attachment: AttachmentRecord | null }
   | { readonly type: 'set-clean'; readonly clean: boolean };

@@ -83,6 +83,8 @@ export interface ReplicaRecord {
   readonly reason: string | null;
   /** Milliseconds since 1970; null while it is not faulted. */
   readonly faultedAtMs: number | null;
+  /** Rebuilds in a row that were to bring it up to date and were undone. Missing: none. */
+  readonly reuseFailures?: number;
 }
 
 export interface SnapshotRecord {
@@ -117,6 +119,22 @@ export interface VolumeSource {
   readonly volume: string;
   readonly snapshot: string;
 }
+
+/** What an operator wants of a volume's rebuilds, also of those to come. */
+export interface RebuildControl {
+  /** None begins by itself; one that runs waits before its next piece. */
+  readonly paused: boolean;
+  /** The most that a rebuild writes to the new replica; 0: no limit; null: as the service is set. */
+  readonly mibPerSecond: number | null;
+  /** The operation that is to end and be undone. */
+  readonly cancelled: string | null;
+}
+
+export const DEFAULT_REBUILD_CONTROL: RebuildControl = Object.freeze({
+  paused: false,
+  mibPerSecond: null,
+  cancelled: null,
+});
 
 /** Where NVMe/TCP hosts find a subsystem. */
 export interface NvmfEndpoint {
@@ -168,6 +186,8 @@ export interface VolumeRecord {
   readonly source?: VolumeSource;
   /** Missing: none. */
   readonly clones?: readonly CloneRecord[];
+  /** Missing: DEFAULT_REBUILD_CONTROL. */
+  readonly rebuild?: RebuildControl;
   /** The operation that holds the volume; null when none does. */
   readonly operation: string | null;
   /** Counts the changes of the record; missing: 0. Copies of it are told apart by it (record-position.ts). */
@@ -212,6 +232,8 @@ export interface VolumeView {
   readonly clones: readonly CloneRecord[];
   /** Why its record may not be the newest; missing: it is. 'lariat recover' settles it. */
   readonly inDoubt?: readonly string[];
+  /** Missing: nothing is asked of its rebuilds. */
+  readonly rebuild?: RebuildControl;
 }
 
 /** What a rebuild did. */
@@ -299,5 +321,6 @@ export function toVolumeView(record: VolumeRecord): VolumeView {
     qos: record.qos ?? NO_QOS,
     source: record.source ?? null,
     clones: record.clones ?? [],
+    ...(record.rebuild === undefined ? {} : { rebuild: record.rebuild }),
   };
 }

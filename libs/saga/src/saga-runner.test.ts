@@ -4,7 +4,9 @@ import { LariatError, delay, noFaultPoints, systemClock } from '@lariat/kernel';
 import { CommandClient, LariatClient, connectNats, ensureStreams } from '@lariat/messaging';
 import { createLog, createTelemetry } from '@lariat/telemetry';
 import { type TestNats, findNatsBinary, startNats } from '@lariat/testing';
-import { jetstreamManager } from '@nats-io/jetstream';
+import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { Kvm } from '@nats-io/kv';
+import type { NatsConnection } from '@nats-io/nats-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RETRY_BRIEFLY, type SagaDefinition } from './definition.js';
 import { Liveness } from './liveness.js';
@@ -67,7 +69,7 @@ describe.skipIf(binary === undefined)('a saga runner on a real nats-server', () 
 
   async function runner(
     instance: string,
-  ): Promise<{ runner: SagaRunner; die: () => Promise<void> }> {
+  ): Promise<{ runner: SagaRunner; connection: NatsConnection; die: () => Promise<void> }> {
     const connection = await connectNats({ servers: nats.url, name: instance });
     const telemetry = createTelemetry({
       serviceName: 'test',
@@ -88,7 +90,7 @@ describe.skipIf(binary === undefined)('a saga runner on a real nats-server', () 
     });
     const die = (): Promise<void> => connection.close();
     stops.push(die);
-    return { runner: made, die };
+    return { runner: made, connection, die };
   }
 
   const start = (on: SagaRunner, input: Input, requestId?: string) =>
@@ -159,6 +161,40 @@ describe.skipIf(binary === undefined)('a saga runner on a real nats-server', () 
     await sagas.wait(started[0]?.id ?? '', 5_000);
     expect(runs.get('moment/first')).toBe(1);
   });
+
+  it('makes one operation of equal requests that come to several instances at the same moment', async () => {
+    const { runner: here } = await runner('here');
+    const { runner: there } = await runner('there');
+    for (let round = 0; round < 10; round += 1) {
+      const name = `spread-${round}`;
+      const started = await Promise.all(
+        [here, there, here, there].map((on) => start(on, { name, plan: 'flaky' })),
+      );
+      expect(new Set(started.map(({ id }) => id)).size).toBe(1);
+      const other = await start(there, { name }).catch((error: unknown) => error);
+      expect(other).toMatchObject({ code: 'OPERATION_IN_PROGRESS' });
+      await here.wait(started[0]?.id ?? '', 10_000);
+      // Free again for the next one.
+      const next = await start(there, { name });
+      expect(next.id).not.toBe(started[0]?.id);
+      await here.wait(next.id, 10_000);
+    }
+  }, 30_000);
+
+  it('begins nothing beside an operation whose claim is no longer kept', async () => {
+    const { runner: here, die } = await runner('long-here');
+    const { runner: there, connection } = await runner('long-there');
+    const { id } = await start(here, { name: 'long', plan: 'hangs-once' });
+    while (!hung.has('long')) await delay(10);
+    const claims = await new Kvm(jetstream(connection)).open('lariat-subjects');
+    for await (const key of await claims.keys()) await claims.purge(key);
+    await expect(start(there, { name: 'long' })).rejects.toMatchObject({
+      code: 'OPERATION_IN_PROGRESS',
+      details: { operation: id },
+    });
+    await die();
+    await expect(there.wait(id, 15_000)).resolves.toMatchObject({ state: 'succeeded' });
+  }, 30_000);
 
   it('takes up what an instance that died has begun, and ends it', async () => {
     const dying = await runner('dying');

@@ -91,8 +91,6 @@ export class SagaRunner {
       const first = await other.catch(() => undefined);
       if (first !== undefined) return joinOrRefuse(first, request);
     }
-    const running = this.findRunning(subject);
-    if (running !== undefined) return joinOrRefuse(running, request);
     const begun = this.begin(request, subject, definition);
     this.starting.set(subject, begun);
     try {
@@ -110,7 +108,7 @@ export class SagaRunner {
     const record = this.newRecord(request, subject, definition);
     // Before the write, or the scan could meet the new record first and take it for abandoned.
     this.driving.add(record.id);
-    const created = await this.options.store.create(record).catch(async (reason: unknown) => {
+    const created = await this.record(record).catch(async (reason: unknown) => {
       this.driving.delete(record.id);
       // Two requests with one key at the same moment: the other one was first.
       const other = await this.findByRequest(request);
@@ -118,6 +116,10 @@ export class SagaRunner {
       return other;
     });
     if (!('revision' in created)) return created;
+    if (created.value.id !== record.id) {
+      this.driving.delete(record.id);
+      return joinOrRefuse(created.value, request);
+    }
     this.options.tracing.tracer
       .startSpan(
         `saga.start ${record.kind}`,
@@ -127,6 +129,16 @@ export class SagaRunner {
       .end();
     void this.drive(created, definition);
     return created.value;
+  }
+
+  /** The record as it is stored now, or the operation of another instance that has the subject. */
+  private async record(record: SagaRecord): Promise<Versioned<SagaRecord>> {
+    const { store } = this.options;
+    const holder = await store.claim(record);
+    if (holder === record.id) return store.create(record);
+    const found = await store.find(holder);
+    if (found === undefined) throw operationNotFound(holder);
+    return found;
   }
 
   /** The operation that an earlier request with this key began; refuses a key that was used for another kind. */
@@ -185,12 +197,6 @@ export class SagaRunner {
     const found = await this.options.store.find(deriveOperationId(request.requestId));
     if (found === undefined) return undefined;
     return joinOrRefuse(found.value, request);
-  }
-
-  private findRunning(subject: string): SagaRecord | undefined {
-    for (const { value } of this.options.store.running())
-      if (value.subject === subject) return value;
-    return undefined;
   }
 
   private newRecord(request: StartRequest, subject: string, definition: UntypedSaga): SagaRecord {

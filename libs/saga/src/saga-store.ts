@@ -3,6 +3,7 @@ import { type Clock, delay, toLariatError } from '@lariat/kernel';
 import { type NewEvent, RecordBucket, type Versioned } from '@lariat/messaging';
 import type { NatsConnection } from '@nats-io/nats-core';
 import type { SagaRecord } from './saga-record.js';
+import { type ClaimantState, SubjectClaims } from './subject-claims.js';
 
 /** Thrown when the saga is another instance's by now, or will be: stop at once, without a word. */
 export class FenceLost extends Error {
@@ -18,6 +19,7 @@ export class SagaStore {
   private constructor(
     private readonly connection: NatsConnection,
     private readonly bucket: RecordBucket<SagaRecord>,
+    private readonly claims: SubjectClaims,
   ) {
     const track = (key: string, record: SagaRecord | null): void => {
       if (record === null || isEnded(record.state)) this.active.delete(key);
@@ -37,7 +39,27 @@ export class SagaStore {
         kind: 'operation',
         nowMs,
       }),
+      await SubjectClaims.open(connection, clock),
     );
+  }
+
+  /** The operation that has the record's subject: the record's own, or another that runs already, on any instance. */
+  async claim(record: SagaRecord): Promise<string> {
+    // Of one that was begun before there were claims, or runs for longer than they are kept, there is none.
+    for (const { value } of this.running()) {
+      if (value.subject !== record.subject || value.id === record.id) continue;
+      if ((await this.stateOf(value.id)) === 'running') return value.id;
+    }
+    return this.claims.claim(record.subject, record.id, (operation) => this.stateOf(operation));
+  }
+
+  /** As it is stored now: what is in the cache may have ended since. Only an end is for good. */
+  private async stateOf(operation: string): Promise<ClaimantState> {
+    const cached = this.bucket.cached(operation);
+    if (cached !== undefined && isEnded(cached.value.state)) return 'ended';
+    const found = await this.bucket.read(operation);
+    if (found === undefined) return 'unknown';
+    return isEnded(found.value.state) ? 'ended' : 'running';
   }
 
   cached(id: string): Versioned<SagaRecord> | undefined {

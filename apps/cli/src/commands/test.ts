@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { usageError } from '../context.js';
 import { EXIT_INTERRUPTED } from '../exit-codes.js';
 import { formatDuration } from '../output/durations.js';
@@ -6,7 +6,7 @@ import { formatTable } from '../output/table.js';
 import { addReports, formatCounts } from '../test-run/report.js';
 import { runStage, type StageResult } from '../test-run/run-stage.js';
 import { allStages, isDefault, type Stage } from '../test-run/stages.js';
-import { offline, type Runtime } from './runtime.js';
+import { offline, parseCount, type Runtime } from './runtime.js';
 
 function choose(names: readonly string[]): readonly Stage[] {
   const stages = allStages();
@@ -55,7 +55,15 @@ export function addTestCommand(program: Command, runtime: Runtime): void {
       '[stages...]',
       'format, types, lint, lint-tools, boundaries, unit, tools, and each suite below test/',
     )
-    .action((names: readonly string[], _options: unknown, command: Command) =>
+    .addOption(
+      new Option(
+        '--soak [rounds]',
+        'for hours: each position where a process may die, every fuzzer for 10 minutes, and this many rounds of faults',
+      )
+        .argParser(parseCount)
+        .preset('10'),
+    )
+    .action((names: readonly string[], { soak }: { soak?: number }, command: Command) =>
       offline(runtime, command, async ({ printer, interruption }) => {
         const stages = choose(names);
         const interrupted = interruption.takeOver();
@@ -63,7 +71,7 @@ export function addTestCommand(program: Command, runtime: Runtime): void {
         for (const stage of stages) {
           if (interrupted.aborted) break;
           printer.note(`\n== ${stage.name} ==`);
-          results.push(await runStage(stage, printer.json, interrupted));
+          results.push(await runStage(stage, printer.json, interrupted, soak));
         }
         const total = addReports(results.map(({ counts }) => counts));
         const { passed, failed, skipped } = total;

@@ -4,6 +4,7 @@ import type {
   NodeView,
   OperationView,
   PlacementPolicy,
+  RebuildControl,
   RebuiltVolumeView,
   ReplicaView,
   SnapshotVerification,
@@ -61,6 +62,7 @@ export function volumeDetails(volume: VolumeView): string {
       volume.source === null ? '' : `${volume.source.volume}@${volume.source.snapshot}`,
     ],
     ['clones', volume.clones.map(({ name }) => name).join(', ')],
+    ...(volume.rebuild === undefined ? [] : [['rebuilds', rebuildText(volume.rebuild)] as const]),
     ['created', volume.createdAt],
   ]);
   const inSync = new Set(attachment?.inSync);
@@ -91,6 +93,11 @@ function limitsText({ rwIops, rwMbps, readMbps, writeMbps }: VolumeQos): string 
     ...told(readMbps, 'MiB read'),
     ...told(writeMbps, 'MiB written'),
   ].join(', ');
+}
+
+function rebuildText({ paused, mibPerSecond }: RebuildControl): string {
+  const limit = mibPerSecond === 0 ? 'no limit' : `at most ${mibPerSecond} MiB/s`;
+  return [paused ? 'paused' : 'go on', ...(mibPerSecond === null ? [] : [limit])].join(', ');
 }
 
 function placementText({ node, zone, disk, nodeTags, diskTags }: PlacementPolicy): string {

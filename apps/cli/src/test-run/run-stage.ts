@@ -12,6 +12,19 @@ export interface StageResult {
   readonly counts: SuiteReport;
 }
 
+/** A fuzzer's share of a soak, unless LARIAT_FUZZ_SECONDS says otherwise. */
+const SOAK_FUZZ_SECONDS = 600;
+
+/** What the suites read (test/chaos, test/fuzz): with it they take all that they else draw a share of. */
+export function soakEnv(
+  rounds: number | undefined,
+  env: NodeJS.ProcessEnv,
+): Readonly<Record<string, string>> {
+  if (rounds === undefined) return {};
+  const seconds = env.LARIAT_FUZZ_SECONDS ?? String(SOAK_FUZZ_SECONDS);
+  return { LARIAT_SOAK: String(rounds), LARIAT_FUZZ_SECONDS: seconds };
+}
+
 /** Caches of the tools stay in the checkout, and no daemon stays behind. */
 function toolEnv(): NodeJS.ProcessEnv {
   const cache = join(CHECKOUT, '.lariat', 'nx');
@@ -35,13 +48,14 @@ export async function runStage(
   stage: Stage,
   quiet: boolean,
   interrupted: AbortSignal,
+  soakRounds?: number,
 ): Promise<StageResult> {
   forgetReports(stage);
   const startMs = performance.now();
   const exitCode = await new Promise<number>((resolve) => {
     const child = spawn(stage.program, stage.args, {
       cwd: CHECKOUT,
-      env: toolEnv(),
+      env: { ...toolEnv(), ...soakEnv(soakRounds, process.env) },
       stdio: ['ignore', quiet ? 'ignore' : 2, quiet ? 'ignore' : 2],
     });
     // Ctrl-C reaches the child from the terminal too; a SIGTERM to this process does not.

@@ -1,9 +1,10 @@
 import { frontendHostNqn, nodeHostNqn } from '@lariat/contracts';
 import { toLariatError, type Clock, type KeyedQueue } from '@lariat/kernel';
-import { holdsLeg, judgeEngine, type EngineSight } from '../domain/engine-health.js';
+import { type EngineSight, type Patience, holdsLeg, judgeEngine } from '../domain/engine-health.js';
 import type { OwnedRaid } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { LogPort } from '../ports/log.port.js';
+import type { ReachabilityPort } from '../ports/reachability.port.js';
 import type { TargetPort } from '../ports/target.port.js';
 import type { Controllers } from './controllers.js';
 import type { Engines, LegLoss, Reached } from './engines.js';
@@ -16,6 +17,7 @@ export interface EngineWatchParts {
   readonly target: TargetPort;
   readonly engines: Engines;
   readonly controllers: Controllers;
+  readonly reachability: ReachabilityPort;
   readonly losses: LossReporter;
   readonly frontends: Pick<Frontends, 'hasServedSince'>;
   readonly queue: KeyedQueue;
@@ -23,8 +25,11 @@ export interface EngineWatchParts {
   readonly log: LogPort;
 }
 
-/** Below the 2 s after which the target fails I/O on a broken path: until then writes wait for the leg. */
-const PATH_PATIENCE_MS = 1_300;
+/**
+ * Below the 2 s after which the target fails I/O on a broken path: until then writes wait for the leg. A target that is
+ * killed is started again by its agent within 250 ms, and found by the next try to connect, a second later.
+ */
+const PATH_PATIENCE: Patience = { brokenMs: 1_300, refusedMs: 400 };
 /** After a restart all recorded legs are waited for this long; then those that answer carry on. */
 const RESTORE_DEADLINE_MS = 5_000;
 
@@ -70,7 +75,7 @@ export class EngineWatch {
       if (sight === undefined) continue;
       const before = this.brokenSince.get(record.name) ?? new Map<string, number>();
       const legs = record.params.legs;
-      const verdict = judgeEngine(legs, sight, before, clock.monotonicMs(), PATH_PATIENCE_MS);
+      const verdict = judgeEngine(legs, sight, before, clock.monotonicMs(), PATH_PATIENCE);
       this.brokenSince.set(record.name, verdict.brokenSinceMs);
       if (verdict.down) this.inLane(record, () => this.putBack(record));
       else {
@@ -98,16 +103,27 @@ export class EngineWatch {
     const pathStates = new Map(
       controllers.map((controller) => [controller.name, controller.paths[0]?.state ?? 'gone']),
     );
-    return new Map(
-      records.map((record) => {
-        const raid = raids.find((candidate) => candidate.name === record.name);
-        const sight = {
-          raid: raid === undefined ? undefined : { state: raid.state, bases: raid.baseBdevs },
-          pathStates,
-        };
-        return [record.name, sight];
-      }),
-    );
+    const sights = records.map(async (record) => {
+      const raid = raids.find((candidate) => candidate.name === record.name);
+      const sight: EngineSight = {
+        raid: raid === undefined ? undefined : { state: raid.state, bases: raid.baseBdevs },
+        pathStates,
+        refused: await this.refusedLegs(record),
+      };
+      return [record.name, sight] as const;
+    });
+    return new Map(await Promise.all(sights));
+  }
+
+  /** Of the legs whose path was broken at the last look. */
+  private async refusedLegs(record: OwnedRaid): Promise<ReadonlySet<string>> {
+    const broken = this.brokenSince.get(record.name);
+    const asked = record.params.legs.map(async ({ replica, endpoint }) => {
+      if (endpoint === null || broken?.has(replica) !== true) return [];
+      const { traddr, trsvcid } = endpoint;
+      return (await this.parts.reachability.isRefused(traddr, trsvcid)) ? [replica] : [];
+    });
+    return new Set((await Promise.all(asked)).flat());
   }
 
   /** In the volume's lane, one task at a time: engine commands and this never meet. */

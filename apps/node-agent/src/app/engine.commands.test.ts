@@ -203,7 +203,8 @@ function watcher(
   const common = { node: 'n1', engines, queue, log: silentLog };
   const losses = new LossReporter({ ...common, frontends: { stop: stopFrontend }, controlPlane });
   const frontends = { hasServedSince };
-  const parts = { ...common, journal, target, controllers, losses, frontends };
+  const reachability = { isRefused: () => Promise.resolve(false) };
+  const parts = { ...common, journal, target, controllers, reachability, losses, frontends };
   return new EngineWatch({ ...parts, clock: systemClock });
 }
 

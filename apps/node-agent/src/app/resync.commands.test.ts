@@ -390,6 +390,11 @@ test('the scratch lvol of another snapshot is not taken for this one', async () 
   const second = await make('s2');
   expect(second.uuid).not.toBe(first.uuid);
   expect(parentOf('rep-1.scratch')).toBe('rep-1.s2');
+  await node.handlers['rebuild.create-scratch'](
+    { ...scratch, parent: 's2', mibPerSecond: 5 },
+    context,
+  );
+  expect(node.target.limits.get(second.uuid)).toEqual({ w_mbytes_per_sec: 5 });
   await node.handlers['rebuild.freeze-scratch']({ ...of, snapshot: 's3' }, context);
   expect(names()).toEqual(['rep-1', 'rep-1.s1', 'rep-1.s2', 'rep-1.s3']);
   expect(parentOf('rep-1.s3')).toBe('rep-1.s2');

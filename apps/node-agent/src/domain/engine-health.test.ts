@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { judgeEngine, type EngineSight } from './engine-health.js';
 import type { OwnedLeg } from './ownership.js';
 
-const PATIENCE_MS = 1_000;
+const PATIENCE = { brokenMs: 1_000, refusedMs: 400 };
 
 const remote = (replica: string, state: OwnedLeg['state'] = 'member'): OwnedLeg => ({
   replica,
@@ -18,6 +18,7 @@ const local = (replica: string): OwnedLeg => ({ ...remote(replica), endpoint: nu
 const sight = (
   bases: readonly (string | null)[],
   paths: Readonly<Record<string, string>>,
+  refused: readonly string[] = [],
 ): EngineSight => ({
   raid: {
     state: 'online',
@@ -27,11 +28,12 @@ const sight = (
     })),
   },
   pathStates: new Map(Object.entries(paths)),
+  refused: new Set(refused),
 });
 
 const legs = [local('a'), remote('b'), remote('c')];
 const judge = (seen: EngineSight, before: readonly [string, number][] = [], nowMs = 5_000) =>
-  judgeEngine(legs, seen, new Map(before), nowMs, PATIENCE_MS);
+  judgeEngine(legs, seen, new Map(before), nowMs, PATIENCE);
 
 test('a sound engine has no losses', () => {
   const verdict = judge(sight(['a', 'b', 'c'], { b: 'enabled', c: 'enabled' }));
@@ -51,19 +53,30 @@ test('a broken path counts after the patience, not before', () => {
   expect(judge(seen, [['b', 4_000]]).lost.map(({ replica }) => replica)).toEqual(['b']);
 });
 
+test('a broken path to a node where nobody listens counts sooner, but not before a target can be back', () => {
+  const seen = sight(['a', 'b', 'c'], { b: 'reconnect_is_delayed', c: 'enabled' }, ['b']);
+  expect(judge(seen, [['b', 4_700]]).lost).toEqual([]);
+  expect(judge(seen, [['b', 4_600]]).lost).toEqual([
+    {
+      replica: 'b',
+      reason: "its path has been 'reconnect_is_delayed', with nobody listening there, for 400 ms",
+    },
+  ]);
+});
+
 test('a path that came back is forgiven', () => {
   const verdict = judge(sight(['a', 'b', 'c'], { b: 'enabled', c: 'enabled' }), [['b', 0]]);
   expect(verdict.brokenSinceMs.size).toBe(0);
 });
 
 test('a raid that is not there is down, and loses nobody', () => {
-  const verdict = judge({ raid: undefined, pathStates: new Map() });
+  const verdict = judge({ raid: undefined, pathStates: new Map(), refused: new Set() });
   expect(verdict).toMatchObject({ down: true, lost: [] });
 });
 
 test('legs that are joining or leaving are not judged', () => {
   const moving = [local('a'), remote('b', 'joining'), remote('c', 'leaving')];
-  const verdict = judgeEngine(moving, sight(['a'], {}), new Map(), 5_000, PATIENCE_MS);
+  const verdict = judgeEngine(moving, sight(['a'], {}), new Map(), 5_000, PATIENCE);
   expect(verdict.lost).toEqual([]);
 });
 
@@ -71,10 +84,18 @@ test('whatever is seen, one member is never given up', () => {
   const state = fc.constantFrom('enabled', 'failed', 'resetting');
   fc.assert(
     fc.property(
-      fc.array(fc.record({ held: fc.boolean(), path: fc.option(state), local: fc.boolean() }), {
-        minLength: 1,
-        maxLength: 5,
-      }),
+      fc.array(
+        fc.record({
+          held: fc.boolean(),
+          path: fc.option(state),
+          local: fc.boolean(),
+          refused: fc.boolean(),
+        }),
+        {
+          minLength: 1,
+          maxLength: 5,
+        },
+      ),
       fc.nat(3_000),
       (members, nowMs) => {
         const all = members.map((member, index) =>
@@ -85,9 +106,10 @@ test('whatever is seen, one member is never given up', () => {
           Object.fromEntries(
             members.flatMap(({ path }, index) => (path === null ? [] : [[`r${index}`, path]])),
           ),
+          members.flatMap(({ refused }, index) => (refused ? [`r${index}`] : [])),
         );
         const since = new Map(all.map((leg) => [leg.replica, 0]));
-        const { lost } = judgeEngine(all, seen, since, nowMs, PATIENCE_MS);
+        const { lost } = judgeEngine(all, seen, since, nowMs, PATIENCE);
         expect(lost.length).toBeLessThan(all.length);
       },
     ),

@@ -10,6 +10,15 @@ export interface EngineSight {
     | undefined;
   /** Path state of each leg's controller by replica; absent when the target has no such controller. */
   readonly pathStates: ReadonlyMap<string, string>;
+  /** Replicas on whose node nobody listens any more where their target did. */
+  readonly refused: ReadonlySet<string>;
+}
+
+/** How long a path may be broken before its leg is lost, in ms. */
+export interface Patience {
+  readonly brokenMs: number;
+  /** Where nobody listens: longer than a target that died takes to be started again. */
+  readonly refusedMs: number;
 }
 
 export interface EngineVerdict {
@@ -34,7 +43,7 @@ export function holdsLeg(
 
 /**
  * Compares an engine's record with what the target shows. A leg is lost when the running raid no longer has
- * it, or when its path has been broken for `patienceMs`: until the target fails the I/O on that path, writes
+ * it, or when its path has been broken for longer than its patience: until the target fails the I/O on that path, writes
  * wait for it, so telling the volume's record first keeps invariant 4. The last connected leg is never lost:
  * it holds the freshest data, whatever its state.
  */
@@ -43,7 +52,7 @@ export function judgeEngine(
   sight: EngineSight,
   before: ReadonlyMap<string, number>,
   nowMs: number,
-  patienceMs: number,
+  patience: Patience,
 ): EngineVerdict {
   const members = legs.filter((leg) => leg.state === 'member');
   const { raid } = sight;
@@ -67,8 +76,10 @@ export function judgeEngine(
     }
     const since = before.get(leg.replica) ?? nowMs;
     brokenSinceMs.set(leg.replica, since);
-    if (nowMs - since >= patienceMs) {
-      const reason = `its path has been '${path ?? 'gone'}' for ${Math.round(nowMs - since)} ms`;
+    const isRefused = sight.refused.has(leg.replica);
+    if (nowMs - since >= (isRefused ? patience.refusedMs : patience.brokenMs)) {
+      const how = `'${path ?? 'gone'}'${isRefused ? ', with nobody listening there,' : ''}`;
+      const reason = `its path has been ${how} for ${Math.round(nowMs - since)} ms`;
       suspects.push({ replica: leg.replica, reason, connected: true });
     }
   }

@@ -130,6 +130,7 @@ export class FakeTarget implements RpcCaller, TargetPort {
       if (children.length > 1) throw new Refusal(EPERM, 'has clones');
       for (const child of children) child.parent = lvol.parent;
       this.lvols.delete(lvol.uuid);
+      this.limits.delete(lvol.uuid);
       return true;
     },
     bdev_lvol_rename: (p) => {
@@ -292,7 +293,8 @@ export class FakeTarget implements RpcCaller, TargetPort {
     },
     bdev_set_qos_limit: (p) => {
       const { name, ...limits } = p;
-      if (!this.raids.has(String(name))) throw new Refusal(ENODEV, 'No such device');
+      if (!this.raids.has(String(name)) && !this.lvols.has(String(name)))
+        throw new Refusal(ENODEV, 'No such device');
       this.limits.set(String(name), { ...this.limits.get(String(name)), ...limits });
       return true;
     },

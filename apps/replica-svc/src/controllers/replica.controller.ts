@@ -3,6 +3,7 @@ import {
   MoveReplicaRequest,
   type OperationAccepted,
   RebuildRequest,
+  type RebuildControl,
   type RebuiltVolumeView,
   ReplicaChecksumRequest,
   type ReplicaChecksums,
@@ -11,11 +12,13 @@ import {
   ScaleVolumeRequest,
   type SnapshotVerification,
   VerifySnapshotRequest,
+  UpdateRebuildRequest,
   VolumeReference,
   type VolumeRecord,
   type VolumeView as VolumeApiView,
   isEnded,
   lariatError,
+  toVolumeView,
 } from '@lariat/contracts';
 import { CLUSTER_SIZE_BYTES, type Json } from '@lariat/kernel';
 import { MessageContext, OnRequest } from '@lariat/messaging';
@@ -28,6 +31,16 @@ import { isBackOn } from '../domain/returned.js';
 import { type MovePlan, planMove, wouldMove } from '../domain/plan-move.js';
 import { assertNotLast } from '../sagas/remove-replica.saga.js';
 import { assertCanScale } from '../sagas/scale-volume.saga.js';
+
+/** Those after them end by themselves, or are behind the point of no return. */
+const CANCELLABLE_STEPS: ReadonlySet<string> = new Set([
+  'claim',
+  'reuse',
+  'place',
+  'join',
+  'match',
+  'copy',
+]);
 
 @Controller()
 export class ReplicaController {
@@ -60,6 +73,7 @@ export class ReplicaController {
       const record = await this.service.volumes.find(request.volume);
       const nodes = this.service.nodes.list();
       const ready = new Set(nodes.filter(({ state }) => state === 'ready').map(({ name }) => name));
+      if (request.keepPause !== true) await this.endPause(record);
       // A rebuild that runs already is joined by the runner.
       if (record.operation === null)
         chooseRebuild(
@@ -70,6 +84,48 @@ export class ReplicaController {
         );
       return { volume: record.id, replica: request.replica ?? null };
     });
+  }
+
+  @OnRequest('rebuild.update')
+  async updateRebuild(@Payload() request: UpdateRebuildRequest): Promise<VolumeApiView> {
+    const record = await this.service.volumes.find(request.volume);
+    const { paused, cancel, mibPerSecond } = request;
+    const cancelled = cancel === true ? this.cancellable(record) : undefined;
+    const control: Partial<RebuildControl> = {
+      ...(typeof paused === 'boolean' ? { paused } : {}),
+      ...(mibPerSecond === undefined ? {} : { mibPerSecond }),
+      ...(cancelled === undefined ? {} : { cancelled: cancelled.id }),
+      // Or it would begin again at once; a move does not.
+      ...(cancelled?.kind === 'replica.rebuild' ? { paused: true } : {}),
+    };
+    return toVolumeView(await this.control(record, control));
+  }
+
+  /** Who asks for a copy wants it to go on. */
+  private async endPause(record: VolumeRecord): Promise<void> {
+    if (record.rebuild?.paused === true) await this.control(record, { paused: false });
+  }
+
+  private control(record: VolumeRecord, control: Partial<RebuildControl>): Promise<VolumeRecord> {
+    return this.service.client.request('internal.volume.change', {
+      volume: record.id,
+      // Not this operation's to be asked, whichever it is.
+      operation: record.operation ?? 'none',
+      changes: [{ type: 'control-rebuild', control }],
+    });
+  }
+
+  private cancellable(record: VolumeRecord): SagaRecord {
+    const rebuild = this.runningRebuild(record);
+    const step = rebuild?.stepName ?? null;
+    if (rebuild !== undefined && step !== null && CANCELLABLE_STEPS.has(step)) return rebuild;
+    throw lariatError(
+      'OPERATION_NOT_CANCELLABLE',
+      rebuild === undefined
+        ? `No replica of volume '${record.name}' is being rebuilt or moved.`
+        : `Operation ${rebuild.id} on volume '${record.name}' is at '${step ?? 'its end'}': it is about to end.`,
+      { volume: record.id, step },
+    );
   }
 
   @OnRequest('replica.remove')
@@ -98,6 +154,7 @@ export class ReplicaController {
     if (request.dryRun === true) return wouldMove(await prepare());
     return this.run<VolumeApiView>('replica.move', request.wait, context, async () => {
       const { record, replica, toDisks } = await prepare();
+      await this.endPause(record);
       return { volume: record.id, replica: replica.id, toDisks: [...toDisks] };
     });
   }

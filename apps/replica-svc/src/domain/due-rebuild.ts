@@ -3,24 +3,35 @@ import { type ReplicaRecord, type VolumeRecord, lariatError } from '@lariat/cont
 export interface RebuildPolicy {
   /** A failed replica may come back by itself for this long. */
   readonly graceMs: number;
+  /** Rebuilds that begin by themselves wait until no node would take part in more than this many. */
+  readonly maxPerNode: number;
+  /** What each rebuild may write to the new replica; 0: no limit. */
+  readonly limitMibPerSecond: number;
   /** False: rebuilds are begun on request alone. */
   readonly byItself: boolean;
 }
 
 export function rebuildPolicyFrom(env: NodeJS.ProcessEnv): RebuildPolicy {
-  const text = env.LARIAT_REBUILD_GRACE_MS ?? '60000';
-  const graceMs = Number(text);
-  if (!Number.isInteger(graceMs) || graceMs < 0) {
-    throw lariatError(
-      'REQUEST_INVALID',
-      `LARIAT_REBUILD_GRACE_MS must be a whole number of milliseconds, not '${text}'.`,
-    );
-  }
+  const graceMs = wholeNumber(env, 'LARIAT_REBUILD_GRACE_MS', 60_000, 'milliseconds');
+  const maxPerNode = wholeNumber(env, 'LARIAT_REBUILDS_PER_NODE', 2, 'rebuilds');
   const mode = env.LARIAT_REBUILD ?? 'auto';
   if (mode !== 'auto' && mode !== 'manual') {
     throw lariatError('REQUEST_INVALID', `LARIAT_REBUILD must be auto or manual, not '${mode}'.`);
   }
-  return { graceMs, byItself: mode === 'auto' };
+  const limitMibPerSecond = wholeNumber(env, 'LARIAT_REBUILD_MIB_PER_SECOND', 0, 'MiB');
+  return { graceMs, maxPerNode, limitMibPerSecond, byItself: mode === 'auto' };
+}
+
+function wholeNumber(
+  env: NodeJS.ProcessEnv,
+  name: string,
+  otherwise: number,
+  unit: string,
+): number {
+  const text = env[name] ?? String(otherwise);
+  const value = Number(text);
+  if (text !== '' && Number.isInteger(value) && value >= 0) return value;
+  throw lariatError('REQUEST_INVALID', `${name} must be a whole number of ${unit}, not '${text}'.`);
 }
 
 /** A rebuild to ask for; `replica` is null when any faulted or missing one may be chosen. */
@@ -38,7 +49,7 @@ export function dueRebuild(
   nowMs: number,
   isBack: (replica: ReplicaRecord) => boolean,
 ): DueRebuild | undefined {
-  if (record.operation !== null) return undefined;
+  if (record.operation !== null || record.rebuild?.paused === true) return undefined;
   if (record.state !== 'attached' && record.state !== 'detached') return undefined;
   const inSync = record.replicas.filter(({ mode }) => mode === 'RW').length;
   if (inSync === 0 || inSync >= record.replicaCount) return undefined;

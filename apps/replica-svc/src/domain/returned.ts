@@ -7,9 +7,11 @@ import type { NodeRecord, ReplicaRecord } from '@lariat/contracts';
 const RETURN_SETTLE_MS = 3_500;
 /** A node that is suspected is back or down by then (DOWN_AFTER_MS); only a target that dies again and again is not. */
 const SUSPICION_MS = 10_000;
+/** A disk that can't be read fails each time: after this many tries a new replica is made instead. */
+export const MAX_REUSE_FAILURES = 3;
 
 type NodeState = Pick<NodeRecord, 'name' | 'state' | 'since' | 'disks'>;
-type LostReplica = Pick<ReplicaRecord, 'node' | 'disk' | 'faultedAtMs'>;
+type LostReplica = Pick<ReplicaRecord, 'node' | 'disk' | 'faultedAtMs' | 'reuseFailures'>;
 
 /** Whether a faulted replica's node is ready and has its disk: then it is asked what it still has. Pure. */
 export function isBackOn(
@@ -17,18 +19,24 @@ export function isBackOn(
   nowMs: number,
 ): (replica: LostReplica) => boolean {
   return (replica) => {
+    if (isGivenUp(replica)) return false;
     const node = nodes.find(({ name }) => name === replica.node);
     if (node?.state !== 'ready' || untilKnownMs(nodes, nowMs, replica) > 0) return false;
     return node.disks.some(({ id }) => id === replica.disk);
   };
 }
 
+const isGivenUp = ({ reuseFailures = 0 }: LostReplica): boolean =>
+  reuseFailures >= MAX_REUSE_FAILURES;
+
 /** Milliseconds until it is known whether a faulted replica is back: at most these, and often fewer. Pure. */
 export function untilKnownMs(
   nodes: readonly NodeState[],
   nowMs: number,
-  { node: name, faultedAtMs }: LostReplica,
+  replica: LostReplica,
 ): number {
+  const { node: name, faultedAtMs } = replica;
+  if (isGivenUp(replica)) return 0;
   const node = nodes.find((candidate) => candidate.name === name);
   const lostAtMs = faultedAtMs ?? 0;
   const isNewlyReady = node?.state === 'ready' && Date.parse(node.since) > lostAtMs;

@@ -1,3 +1,4 @@
+import { DEFAULT_REBUILD_CONTROL } from '@lariat/contracts';
 import type { SnapshotRecord, VolumeRecord } from '@lariat/contracts';
 import { toLariatError } from '@lariat/kernel';
 import fc from 'fast-check';
@@ -89,19 +90,21 @@ describe('a rebuild', () => {
   });
 
   it('is due when the grace has passed and nothing else works on the volume', () => {
-    const policy = { graceMs: 5_000, byItself: true };
+    const policy = { graceMs: 5_000, maxPerNode: 2, limitMibPerSecond: 0, byItself: true };
     const due = (given: Partial<VolumeRecord>, nowMs: number) =>
       dueRebuild(volume(given), policy, nowMs, () => false);
     expect(due({}, 5_999)).toBeUndefined();
     expect(due({}, 6_000)).toEqual({ replica: 'r3' });
     expect(due({ operation: 'op' }, 99_999)).toBeUndefined();
+    expect(due({ rebuild: { ...DEFAULT_REBUILD_CONTROL, paused: true } }, 99_999)).toBeUndefined();
+    expect(due({ rebuild: DEFAULT_REBUILD_CONTROL }, 99_999)).toEqual({ replica: 'r3' });
     expect(due({ state: 'attaching' }, 99_999)).toBeUndefined();
     expect(due({ replicas: [replica('r1', 'n1')] }, 0)).toEqual({ replica: null });
     expect(due({ replicaCount: 2 }, 99_999)).toBeUndefined();
   });
 
   it('of a replica that is back is due at once, and before that of one that stays away', () => {
-    const policy = { graceMs: 60_000, byItself: true };
+    const policy = { graceMs: 60_000, maxPerNode: 2, limitMibPerSecond: 0, byItself: true };
     const replicas = [
       replica('r1', 'n1'),
       replica('r2', 'n2', { mode: 'ERR', faultedAtMs: 0 }),
@@ -165,12 +168,37 @@ describe('a rebuild', () => {
     expect(wait(LONG_AGO, 51_000, 'down')).toBe(0);
   });
 
+  it('goes elsewhere when what the replica has was of no use three times', () => {
+    const policy = { graceMs: 60_000, maxPerNode: 2, limitMibPerSecond: 0, byItself: true };
+    const isBack = isBackOn(
+      [{ name: 'n3', state: 'ready', since: LONG_AGO, disks: [DISK] }],
+      10_000,
+    );
+    const due = (reuseFailures: number, nowMs: number) => {
+      const lost = replica('r3', 'n3', { mode: 'ERR', faultedAtMs: 0, reuseFailures });
+      const replicas = [replica('r1', 'n1'), replica('r2', 'n2'), lost];
+      return dueRebuild(volume({ replicas }), policy, nowMs, isBack);
+    };
+    expect(due(2, 10_000)).toEqual({ replica: 'r3' });
+    expect(due(3, 10_000)).toBeUndefined();
+    expect(due(3, 60_000)).toEqual({ replica: 'r3' });
+  });
+
   it('reads its grace from the environment', () => {
-    expect(rebuildPolicyFrom({})).toEqual({ graceMs: 60_000, byItself: true });
-    expect(rebuildPolicyFrom({ LARIAT_REBUILD_GRACE_MS: '5' })).toEqual({
-      graceMs: 5,
+    expect(rebuildPolicyFrom({})).toEqual({
+      graceMs: 60_000,
+      maxPerNode: 2,
+      limitMibPerSecond: 0,
       byItself: true,
     });
+    expect(rebuildPolicyFrom({ LARIAT_REBUILD_GRACE_MS: '5' })).toEqual({
+      graceMs: 5,
+      maxPerNode: 2,
+      limitMibPerSecond: 0,
+      byItself: true,
+    });
+    expect(rebuildPolicyFrom({ LARIAT_REBUILDS_PER_NODE: '7' }).maxPerNode).toBe(7);
+    expect(() => rebuildPolicyFrom({ LARIAT_REBUILDS_PER_NODE: '' })).toThrow(/of rebuilds/);
     expect(rebuildPolicyFrom({ LARIAT_REBUILD: 'manual' }).byItself).toBe(false);
     expect(() => rebuildPolicyFrom({ LARIAT_REBUILD: 'no' })).toThrow(/auto or manual/);
     expect(() => rebuildPolicyFrom({ LARIAT_REBUILD_GRACE_MS: 'soon' })).toThrow(

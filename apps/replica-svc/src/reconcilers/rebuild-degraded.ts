@@ -3,46 +3,80 @@ import type { LariatClient } from '@lariat/messaging';
 import type { Log } from '@lariat/telemetry';
 import type { NodeStore } from '../adapters/node-store.js';
 import type { VolumeView } from '../adapters/volume-view.js';
+import { chooseRebuild } from '../domain/choose-rebuild.js';
 import { type RebuildPolicy, dueRebuild } from '../domain/due-rebuild.js';
+import { RebuildLoad, type RunningRebuild, busyNodesOf } from '../domain/rebuild-load.js';
 import { isBackOn } from '../domain/returned.js';
 
 const LOOK_EVERY_MS = 1_000;
 /** After a rebuild that could not be begun or failed. */
 const RETRY_AFTER_MS = 30_000;
 
-/** Asks for the rebuild of each degraded volume whose time has come. */
+export interface RebuildDegradedDeps {
+  readonly volumes: Pick<VolumeView, 'list'>;
+  readonly nodes: Pick<NodeStore, 'list'>;
+  /** Operations that have not ended. */
+  readonly running: () => Iterable<RunningRebuild>;
+  readonly client: Pick<LariatClient, 'request'>;
+  readonly clock: Pick<Clock, 'nowMs'>;
+  readonly log: Log;
+  readonly policy: RebuildPolicy;
+}
+
+/** Asks for the rebuild of each degraded volume whose time has come, within the limit of each node. */
 export async function rebuildDegraded(
-  deps: {
-    volumes: VolumeView;
-    nodes: Pick<NodeStore, 'list'>;
-    client: LariatClient;
-    clock: Clock;
-    log: Log;
-    policy: RebuildPolicy;
-  },
+  deps: RebuildDegradedDeps,
   signal: AbortSignal,
 ): Promise<void> {
   const notBeforeMs = new Map<string, number>();
   while (!signal.aborted && deps.policy.byItself) {
-    const nowMs = deps.clock.nowMs();
-    const isBack = isBackOn(deps.nodes.list(), deps.clock.nowMs());
-    for (const record of deps.volumes.list()) {
-      if ((notBeforeMs.get(record.id) ?? 0) > nowMs) continue;
-      const due = dueRebuild(record, deps.policy, nowMs, isBack);
-      if (due === undefined) continue;
-      notBeforeMs.set(record.id, nowMs + RETRY_AFTER_MS);
-      const replica = due.replica === null ? {} : { replica: due.replica };
-      try {
-        await deps.client.request('replica.rebuild', {
-          volume: record.id,
-          ...replica,
-          wait: false,
-        });
-        deps.log.info('rebuild begun', { volume: record.id, ...replica });
-      } catch (error) {
-        deps.log.info('rebuild not begun', { volume: record.id, code: toLariatError(error).code });
-      }
-    }
+    await rebuildDue(deps, notBeforeMs);
     await delay(LOOK_EVERY_MS, signal);
+  }
+}
+
+/** One round. `notBeforeMs`, by volume, is carried from round to round. */
+export async function rebuildDue(
+  deps: RebuildDegradedDeps,
+  notBeforeMs: Map<string, number>,
+): Promise<void> {
+  const nowMs = deps.clock.nowMs();
+  const nodes = deps.nodes.list();
+  const isBack = isBackOn(nodes, nowMs);
+  const ready = new Set(nodes.filter(({ state }) => state === 'ready').map(({ name }) => name));
+  const load = new RebuildLoad(deps.policy.maxPerNode);
+  // One that is paused may stay so for days: the others do not wait for it.
+  const paused = new Set(
+    deps.volumes
+      .list()
+      .filter(({ rebuild }) => rebuild?.paused === true)
+      .map(({ operation }) => operation),
+  );
+  for (const operation of deps.running())
+    if (!paused.has(operation.id)) load.add(busyNodesOf(operation));
+  for (const record of deps.volumes.list()) {
+    if ((notBeforeMs.get(record.id) ?? 0) > nowMs) continue;
+    const due = dueRebuild(record, deps.policy, nowMs, isBack);
+    if (due === undefined) continue;
+    const replica = due.replica === null ? {} : { replica: due.replica };
+    try {
+      const choice = chooseRebuild(record, replica.replica, (node) => ready.has(node), isBack);
+      const back = choice.isBack && choice.replaced !== null ? [choice.replaced.node] : [];
+      const busy = [choice.source.node, ...back];
+      // Looked at again in the next round: this is no failure.
+      if (!load.hasRoomOn(busy)) continue;
+      notBeforeMs.set(record.id, nowMs + RETRY_AFTER_MS);
+      await deps.client.request('replica.rebuild', {
+        volume: record.id,
+        ...replica,
+        keepPause: true,
+        wait: false,
+      });
+      load.add(busy);
+      deps.log.info('rebuild begun', { volume: record.id, ...replica });
+    } catch (error) {
+      notBeforeMs.set(record.id, nowMs + RETRY_AFTER_MS);
+      deps.log.info('rebuild not begun', { volume: record.id, code: toLariatError(error).code });
+    }
   }
 }

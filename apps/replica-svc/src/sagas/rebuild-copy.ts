@@ -1,13 +1,9 @@
-import {
-  type ProgressReport,
-  type SnapshotRecord,
-  nodeHostNqn,
-  progressSubject,
-  scratchNqn,
-} from '@lariat/contracts';
+import { type SnapshotRecord, nodeHostNqn, scratchNqn } from '@lariat/contracts';
 import { RETRY_BRIEFLY, cleanUp, commandWhileLive, whileNodesLive } from '@lariat/saga';
 import { inCopyOrder } from '../domain/snapshot-order.js';
 import { findVolume } from './find-volume.js';
+import { controlOf, nextPieceLimit, unlessCancelled } from './rebuild-control.js';
+import { followProgress } from './rebuild-progress.js';
 import { patchSnapshot, unexport } from './rebuild-patch.js';
 import {
   type RebuildContext,
@@ -37,11 +33,13 @@ export function copyStep(deps: RebuildDeps): RebuildStep {
         if (copied.has(snapshot.id)) continue;
         copiedClusters =
           snapshot.id === plan?.patch
-            ? await patchSnapshot(context, snapshot, copiedClusters)
-            : copiedClusters + (await copySnapshot(context, snapshot, copiedClusters));
+            ? await patchSnapshot(deps, context, snapshot, copiedClusters)
+            : copiedClusters + (await copySnapshot(deps, context, snapshot, copiedClusters));
         copied.add(snapshot.id);
         await context.checkpoint({ copied: [...copied], copiedClusters });
       }
+      // The last moment: what comes next is not undone on request.
+      await controlOf(deps, context);
     },
     undo: async (context) => {
       const { source, target } = context.memory;
@@ -59,6 +57,7 @@ export function copyStep(deps: RebuildDeps): RebuildStep {
 }
 
 async function copySnapshot(
+  deps: RebuildDeps,
   context: RebuildContext,
   snapshot: SnapshotRecord,
   before: number,
@@ -68,6 +67,7 @@ async function copySnapshot(
   const target = remembered(context.memory.target, 'target');
   const key = snapshot.id;
   const onTarget = { replica: target.id, volume };
+  const mibPerSecond = await nextPieceLimit(deps, context);
   const scratch = await commandWhileLive(
     context,
     target.node,
@@ -79,15 +79,20 @@ async function copySnapshot(
       sizeBytes: snapshot.sizeBytes,
       parent: snapshot.parent,
       hostNqn: nodeHostNqn(source.node),
+      mibPerSecond,
     },
     { key, timeoutMs: 30_000 },
   );
-  const stopReporting = reportProgress(context, before);
+  const stopReporting = followProgress(context, ({ done, total, unit }) =>
+    context.progress(before + done, before + total, unit),
+  );
   try {
     const { id, parent } = snapshot;
     const input = { replica: source.id, volume, snapshot: id, parent, scratch };
     const copy = context.command(source.node, 'rebuild.copy-snapshot', input, { key });
-    const { copiedClusters } = await whileNodesLive(context, [source.node, target.node], copy);
+    // Between two disks of one node there is no path to cut: the target would write on to a scratch that is to go.
+    const wanted = source.node === target.node ? copy : unlessCancelled(deps, context, copy);
+    const { copiedClusters } = await whileNodesLive(context, [source.node, target.node], wanted);
     await commandWhileLive(
       context,
       source.node,
@@ -106,17 +111,6 @@ async function copySnapshot(
   } finally {
     stopReporting();
   }
-}
-
-function reportProgress(context: RebuildContext, before: number): () => void {
-  const subscription = context.client.connection.subscribe(progressSubject(context.operation), {
-    callback: (error, message) => {
-      if (error !== null) return;
-      const { done, total, unit } = message.json<ProgressReport>();
-      context.progress(before + done, before + total, unit);
-    },
-  });
-  return () => subscription.unsubscribe();
 }
 
 /** Step (e): the new head goes onto the copied chain, and the source is let go. */

@@ -3,6 +3,7 @@ import { toLariatError } from '@lariat/kernel';
 import { RETRY_BRIEFLY, attemptWhileLive, whileNodesLive } from '@lariat/saga';
 import { type ResyncPlan, comparable, planResync } from '../domain/plan-resync.js';
 import { findVolume } from './find-volume.js';
+import { nextPieceLimit, unlessCancelled } from './rebuild-control.js';
 import {
   type RebuildContext,
   type RebuildDeps,
@@ -105,7 +106,8 @@ async function compare(deps: RebuildDeps, context: RebuildContext): Promise<Resy
   const record = await findVolume(deps, volume);
   const same = new Set<string>();
   for (const snapshot of comparable(record.snapshots, held ?? [])) {
-    if (await isSame(context, snapshot)) same.add(snapshot);
+    await nextPieceLimit(deps, context);
+    if (await unlessCancelled(deps, context, isSame(context, snapshot))) same.add(snapshot);
   }
   return planResync(record.snapshots, joinSnapshotId(context.operation), held ?? [], same);
 }

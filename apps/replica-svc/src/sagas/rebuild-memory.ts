@@ -19,6 +19,8 @@ export interface RebuildDeps {
   readonly nodes: NodeStore;
   readonly allocator: Allocator;
   readonly clock: Clock;
+  /** For rebuilds of which nothing else is asked; missing or 0: no limit. */
+  readonly limitMibPerSecond?: number;
 }
 
 export interface RebuildInput {

@@ -6,10 +6,17 @@ import {
 } from '@lariat/contracts';
 import { CLUSTER_SIZE_BYTES } from '@lariat/kernel';
 import { cleanUp, whileNodesLive } from '@lariat/saga';
-import { type RebuildContext, joinSnapshotId, remembered } from './rebuild-memory.js';
+import { nextPieceLimit, unlessCancelled } from './rebuild-control.js';
+import { followProgress } from './rebuild-progress.js';
+import {
+  type RebuildContext,
+  type RebuildDeps,
+  joinSnapshotId,
+  remembered,
+} from './rebuild-memory.js';
 
 const COMMAND_TIMEOUT_MS = 30_000;
-/** Small enough that a rebuild that is cut off, or is to wait, loses little: 1 GiB. */
+/** Small enough that a rebuild that is cut off loses little, and one that is to pause does so soon: 1 GiB. */
 const PAGE_CLUSTERS = Math.min(1_024, MAX_DIGESTS_PER_PAGE);
 
 /**
@@ -17,6 +24,7 @@ const PAGE_CLUSTERS = Math.min(1_024, MAX_DIGESTS_PER_PAGE);
  * node, which reads from the source only the clusters that differ. Answers the clusters copied so far by the rebuild.
  */
 export async function patchSnapshot(
+  deps: RebuildDeps,
   context: RebuildContext,
   snapshot: SnapshotRecord,
   before: number,
@@ -27,20 +35,7 @@ export async function patchSnapshot(
   const key = snapshot.id;
   const onTarget = { replica: target.id, volume };
   const options = { key, timeoutMs: COMMAND_TIMEOUT_MS };
-  await digestBoth(context, snapshot.id);
-  await context.command(
-    target.node,
-    'rebuild.create-scratch',
-    {
-      ...onTarget,
-      disk: target.disk,
-      sizeBytes: snapshot.sizeBytes,
-      parent: STALE_HEAD,
-      // Its own node alone: it is the one that writes here.
-      hostNqn: nodeHostNqn(target.node),
-    },
-    options,
-  );
+  await digestBoth(deps, context, snapshot.id);
   const exported = await context.command(
     source.node,
     'rebuild.export-snapshot',
@@ -52,6 +47,20 @@ export async function patchSnapshot(
   let copiedClusters = before;
   let firstCluster = patched?.snapshot === snapshot.id ? patched.nextCluster : 0;
   while (firstCluster < clusters) {
+    await context.command(
+      target.node,
+      'rebuild.create-scratch',
+      {
+        ...onTarget,
+        disk: target.disk,
+        sizeBytes: snapshot.sizeBytes,
+        parent: STALE_HEAD,
+        // Its own node alone: it is the one that writes here.
+        hostNqn: nodeHostNqn(target.node),
+        mibPerSecond: await nextPieceLimit(deps, context),
+      },
+      { key: `${key}/${firstCluster}`, timeoutMs: COMMAND_TIMEOUT_MS },
+    );
     const count = Math.min(PAGE_CLUSTERS, clusters - firstCluster);
     const page = `${key}/${firstCluster}`;
     const of = { replica: source.id, volume, snapshot: snapshot.id };
@@ -70,7 +79,15 @@ export async function patchSnapshot(
           { key: page },
         ),
       );
-    const done = await whileNodesLive(context, [source.node, target.node], work);
+    const pageStart = firstCluster;
+    // What differs of a page is told; the page's other clusters count as done in proportion.
+    const stopFollowing = followProgress(context, ({ done: differing, total }) =>
+      context.progress(pageStart + Math.floor((count * differing) / total), clusters, 'clusters'),
+    );
+    const wanted = unlessCancelled(deps, context, work);
+    const done = await whileNodesLive(context, [source.node, target.node], wanted).finally(
+      stopFollowing,
+    );
     copiedClusters += done.copiedClusters;
     firstCluster += count;
     await context.checkpoint({
@@ -97,7 +114,11 @@ export async function unexport(context: RebuildContext, snapshot: string): Promi
 }
 
 /** Both sides read at the same time; the pages are then served from what they have found. */
-async function digestBoth(context: RebuildContext, snapshot: string): Promise<void> {
+async function digestBoth(
+  deps: RebuildDeps,
+  context: RebuildContext,
+  snapshot: string,
+): Promise<void> {
   const { volume } = context.input;
   const source = remembered(context.memory.source, 'source');
   const target = remembered(context.memory.target, 'target');
@@ -112,5 +133,6 @@ async function digestBoth(context: RebuildContext, snapshot: string): Promise<vo
     digest(source.node, source.id, snapshot, false),
     digest(target.node, target.id, STALE_HEAD, true),
   ]);
-  await whileNodesLive(context, [source.node, target.node], work);
+  const wanted = unlessCancelled(deps, context, work);
+  await whileNodesLive(context, [source.node, target.node], wanted);
 }

@@ -167,7 +167,8 @@ function placeStep(deps: RebuildDeps): RebuildStep {
       const { sizeBytes, others, placement: policy, replaced = null } = context.memory;
       if (isReuse(context.memory)) {
         const returning = remembered(context.memory.returning ?? undefined, 'returning');
-        const replica = { ...returning, ...REBUILDING, reason: null, faultedAtMs: null };
+        const { reuseFailures: _past, ...same } = returning;
+        const replica = { ...same, ...REBUILDING, reason: null, faultedAtMs: null };
         await changeVolume(context, [{ type: 'put-replica', replica }]);
         return { target: placeOf(returning) };
       }
@@ -205,7 +206,12 @@ function placeStep(deps: RebuildDeps): RebuildStep {
     undo: async (context) => {
       const { returning = null } = context.memory;
       if (isReuse(context.memory) && returning !== null) {
-        await settleVolume(context, [{ type: 'put-replica', replica: returning }]);
+        const record = await deps.volumes.fresh(context.input.volume);
+        // Ended by an operator's wish: that says nothing of what the replica has.
+        const isCancelled = record?.rebuild?.cancelled === context.operation;
+        const reuseFailures = (returning.reuseFailures ?? 0) + (isCancelled ? 0 : 1);
+        const replica = { ...returning, ...(reuseFailures === 0 ? {} : { reuseFailures }) };
+        await settleVolume(context, [{ type: 'put-replica', replica }]);
         return;
       }
       const replica = targetId(context.operation);

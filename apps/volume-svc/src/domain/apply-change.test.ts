@@ -1,4 +1,4 @@
-import type { VolumeChange, VolumeRecord } from '@lariat/contracts';
+import type { RebuildControl, VolumeChange, VolumeRecord } from '@lariat/contracts';
 import { toLariatError } from '@lariat/kernel';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -169,6 +169,18 @@ describe('changes of a volume', () => {
         applyVolumeChanges(held, OPERATION, [{ type: 'transition', event: 'attached' }]),
       ),
     ).toBe('VOLUME_BUSY');
+  });
+
+  it('take a wish about rebuilds whoever holds the volume, and keep what is not asked', () => {
+    const asked = (record: VolumeRecord, control: Partial<RebuildControl>) =>
+      applyVolumeChanges(record, 'another', [{ type: 'control-rebuild', control }]);
+    const limited = asked(held, { mibPerSecond: 5 });
+    expect(limited.record.rebuild).toEqual({ paused: false, mibPerSecond: 5, cancelled: null });
+    expect(limited.events).toEqual([{ type: 'rebuild-controlled', data: { mibPerSecond: 5 } }]);
+    const paused = asked(limited.record, { paused: true, cancelled: 'op-1' }).record;
+    expect(paused.rebuild).toEqual({ paused: true, mibPerSecond: 5, cancelled: 'op-1' });
+    expect(asked(paused, { paused: true }).events).toEqual([]);
+    expect(paused.operation).toBe(OPERATION);
   });
 
   it('hang the children of a dropped snapshot on its parent', () => {

@@ -1,9 +1,11 @@
 import {
   type CloneRecord,
+  DEFAULT_REBUILD_CONTROL,
   type ReplicaRecord,
   ReplicaMode,
   ReplicaState,
   VOLUME_MACHINE,
+  type RebuildControl,
   type VolumeChange,
   type VolumeEvent,
   type VolumeRecord,
@@ -96,6 +98,8 @@ function assertMayChange(
   }
   // What has become of a clone is true whoever holds its source.
   if (change.type === 'settle-clone' || change.type === 'drop-clone') return;
+  // Nor has who holds the volume a say in what is wanted of its rebuilds.
+  if (change.type === 'control-rebuild') return;
   // A release that was made before and is sent again.
   if (change.type === 'release' && record.operation !== change.operation) return;
   if (operation === null || record.operation !== operation) {
@@ -171,6 +175,8 @@ function applyOne(record: VolumeRecord, change: VolumeChange): VolumeRecord {
       const others = (record.clones ?? []).filter(({ volume }) => volume !== change.volume);
       return others.length === (record.clones ?? []).length ? record : withClones(record, others);
     }
+    case 'control-rebuild':
+      return controlRebuild(record, change.control);
     case 'raise-epoch':
       return change.epoch > record.epoch ? { ...record, epoch: change.epoch } : record;
     case 'set-attachment':
@@ -317,6 +323,16 @@ function settleClone(record: VolumeRecord, volume: string): VolumeRecord {
   return withClones(record, settled);
 }
 
+function controlRebuild(record: VolumeRecord, asked: Partial<RebuildControl>): VolumeRecord {
+  const before = record.rebuild ?? DEFAULT_REBUILD_CONTROL;
+  const rebuild = { ...before, ...asked };
+  const isSame =
+    rebuild.paused === before.paused &&
+    rebuild.mibPerSecond === before.mibPerSecond &&
+    rebuild.cancelled === before.cancelled;
+  return isSame ? record : { ...record, rebuild };
+}
+
 /** Invariant 5: the last healthy replica is never faulted or dropped by the way. */
 function lastReplica(record: VolumeRecord, id: string): Error {
   return lariatError(
@@ -375,6 +391,8 @@ function describe(
       return { type: 'snapshot-deleted', data: { snapshot: change.snapshot } };
     case 'revert':
       return { type: 'reverted', data: { snapshot: change.snapshot } };
+    case 'control-rebuild':
+      return { type: 'rebuild-controlled', data: { ...change.control } };
     case 'claim':
     case 'release':
     case 'raise-epoch':

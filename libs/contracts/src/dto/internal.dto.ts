@@ -128,6 +128,7 @@ const CHANGE_TYPES: readonly VolumeChangeType[] = [
   'add-snapshot',
   'drop-snapshot',
   'revert',
+  'control-rebuild',
   'raise-epoch',
   'set-attachment',
   'set-clean',

@@ -1,5 +1,14 @@
 import { Type } from 'class-transformer';
-import { IsBoolean, IsObject, IsOptional, ValidateIf, ValidateNested } from 'class-validator';
+import {
+  IsBoolean,
+  IsInt,
+  IsObject,
+  IsOptional,
+  Max,
+  Min,
+  ValidateIf,
+  ValidateNested,
+} from 'class-validator';
 import type { Frontend } from '../volume.js';
 import {
   IsFrontend,
@@ -157,6 +166,11 @@ export class RebuildRequest extends ChangeVolumeRequest {
   @IsOptional()
   @IsReference('replica')
   replica?: string;
+
+  /** True: a pause of the volume's rebuilds holds for this one too, instead of being ended by it. */
+  @IsOptional()
+  @IsBoolean({ message: 'keepPause must be true or false.' })
+  keepPause?: boolean;
 }
 
 /** Without a node and a disk the best other place is chosen. */
@@ -176,6 +190,25 @@ export class MoveReplicaRequest extends ChangeVolumeRequest {
   @IsOptional()
   @IsBoolean({ message: 'dryRun must be true or false.' })
   dryRun?: boolean;
+}
+
+export class UpdateRebuildRequest extends VolumeReference {
+  /** True: no rebuild begins by itself, and one that runs waits before its next piece; false: it goes on. */
+  @IsOptional()
+  @IsBoolean({ message: 'paused must be true or false.' })
+  paused?: boolean;
+
+  /** True: the rebuild that runs ends and is undone, and none begins by itself until paused is false. */
+  @IsOptional()
+  @IsBoolean({ message: 'cancel must be true or false.' })
+  cancel?: boolean;
+
+  /** The most that a rebuild writes to the new replica; 0: no limit; null: as the service is set. */
+  @IsOptional()
+  @IsInt({ message: 'mibPerSecond must be a whole number of MiB.' })
+  @Min(0, { message: 'mibPerSecond must not be negative.' })
+  @Max(1_048_576, { message: 'mibPerSecond must be at most 1048576.' })
+  mibPerSecond?: number | null;
 }
 
 export class ReplicaChecksumRequest extends VolumeReference {

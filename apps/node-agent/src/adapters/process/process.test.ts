@@ -8,7 +8,7 @@ import { AgentLock } from './agent-lock.js';
 import { LinuxProcesses } from './linux-processes.js';
 import { NodeFiles } from './node-files.js';
 import { isAlive, ownIdentity, parseProcStat } from './proc-stat.js';
-import { probePort } from './tcp-port.js';
+import { isRefused, probePort } from './tcp-port.js';
 
 let dir: ReturnType<typeof tempDir>;
 beforeEach(() => {
@@ -89,6 +89,8 @@ test('a port in use is seen before a target is started on it', async () => {
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;
   expect(await probePort('127.0.0.1', port)).toBeUndefined();
+  expect(await isRefused('127.0.0.1', String(port))).toBe(false);
   await new Promise((resolve) => server.close(resolve));
+  expect(await isRefused('127.0.0.1', String(port))).toBe(true);
   expect(await probePort('127.0.0.1', port)).toBe(port);
 });
