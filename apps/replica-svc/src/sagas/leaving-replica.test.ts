@@ -23,7 +23,7 @@ const leaving: ReplicaRecord = {
   faultedAtMs: null,
 };
 
-/** What a saga does, in order; `isLastLeg`: the engine has lost all others. `onRecord`: the replica as it is by then. */
+/** What a saga does, in order; `isLastLeg`: the engine has lost all others. `onRecord`: the replica as it is by then. `nodes`: the state of all but the engine's. */
 function scene(isLastLeg: boolean, onRecord?: ReplicaRecord, refusal?: ErrorCode, nodes = 'ready') {
   const happened: string[] = [];
   const record = {
@@ -33,11 +33,14 @@ function scene(isLastLeg: boolean, onRecord?: ReplicaRecord, refusal?: ErrorCode
     snapshots: [],
     ...(refusal === 'VOLUME_IN_DOUBT' ? { inDoubt: ['set back'] } : {}),
     attachment: { ...engine, inSync: [] },
-    replicas: onRecord === undefined ? [] : [{ ...leaving, id: 'r1', node: 'n1' }, onRecord],
+    replicas: onRecord === undefined ? [] : [{ ...leaving, id: 'r1', node: 'n4' }, onRecord],
   } as unknown as VolumeRecord;
   const request = (subject: string, body: object): Promise<unknown> => {
     if (subject === 'internal.volume.record') return Promise.resolve(record);
-    if (subject !== 'internal.volume.change') return Promise.resolve({ state: nodes });
+    if (subject !== 'internal.volume.change') {
+      const { node } = body as { node: string };
+      return Promise.resolve({ state: node === engine.node ? 'ready' : nodes });
+    }
     const types = (body as { changes: VolumeChange[] }).changes.map(({ type }) => type);
     happened.push(...types);
     if (refusal !== undefined && types.some((type) => type.endsWith('-replica')))
@@ -68,7 +71,7 @@ function scene(isLastLeg: boolean, onRecord?: ReplicaRecord, refusal?: ErrorCode
       memory,
       command,
       client: { request },
-      log: { info: () => undefined },
+      log: { info: () => undefined, warn: () => undefined },
       checkpoint: (found: object) => {
         happened.push(`noted: ${Object.keys(found).join(', ')}`);
         return Promise.resolve();
@@ -192,18 +195,22 @@ describe('a move whose new replica is in sync', () => {
     isLastLeg: boolean,
     onRecord?: Partial<ReplicaRecord>,
     refusal?: ErrorCode,
+    nodes = 'ready',
+    noted: object = {},
   ): Promise<readonly string[]> => {
     const found = onRecord === undefined ? undefined : { ...leaving, ...onRecord };
-    const { happened, deps, context } = scene(isLastLeg, found, refusal);
+    const { happened, deps, context } = scene(isLastLeg, found, refusal, nodes);
     const step = moveReplicaSaga(deps).steps.find(({ name }) => name === 'clean');
     // The answer needs a whole record; what comes before it is what is looked at.
-    await step?.run(context(input, memory)).catch(() => undefined);
+    await step?.run(context(input, { ...memory, ...noted })).catch(() => undefined);
     return happened.slice(happened.indexOf('drop-snapshot') + 1);
   };
   const removing = { mode: 'WO', state: 'removing' } as const;
 
   it('takes the old one out of its engine, then off the record, then away', async () => {
     expect(await clean(false, removing)).toEqual([
+      'retire-replica',
+      'noted: retired',
       'engine.remove-leg',
       'drop-replica',
       'replica.delete',
@@ -213,12 +220,31 @@ describe('a move whose new replica is in sync', () => {
   });
 
   it('ends, and takes nothing away, when the volume is in doubt by then', async () => {
-    const end = ['engine.remove-leg', 'drop-replica', 'promise released', 'release'];
+    const end = ['retire-replica', 'sync-replica', 'release'];
     expect(await clean(false, removing, 'VOLUME_IN_DOUBT')).toEqual(end);
   });
 
+  it('lets the old one miss no write while no member has kept that it does not count', async () => {
+    const end = ['retire-replica', 'sync-replica', 'release'];
+    expect(await clean(false, removing, 'LEG_UNREACHABLE', 'down')).toEqual(end);
+    // Counted again by an earlier run.
+    expect(await clean(false, {}, 'LEG_UNREACHABLE', 'down')).toEqual(['release']);
+  });
+
+  it('never counts an old one again that may have left its engine in an earlier run', async () => {
+    const end = ['engine.remove-leg', 'drop-replica', 'promise released', 'release'];
+    const noted = { retired: true };
+    expect(await clean(false, removing, 'LEG_UNREACHABLE', 'down', noted)).toEqual(end);
+  });
+
   it('counts the old one again when the engine has lost all others', async () => {
-    expect(await clean(true, removing)).toEqual(['engine.remove-leg', 'sync-replica', 'release']);
+    expect(await clean(true, removing)).toEqual([
+      'retire-replica',
+      'noted: retired',
+      'engine.remove-leg',
+      'sync-replica',
+      'release',
+    ]);
   });
 
   it('never counts an old one that had failed, whatever its engine has lost', async () => {
@@ -232,5 +258,30 @@ describe('a move whose new replica is in sync', () => {
     const step = moveReplicaSaga(deps).steps.find(({ name }) => name === 'sync');
     await step?.run(context(input, memory));
     expect(happened).toEqual(['sync-replica', 'retire-replica']);
+  });
+
+  const sync = (refusal: ErrorCode, nodes: string): Promise<unknown> => {
+    const { deps, context } = scene(false, { ...leaving, ...removing }, refusal, nodes);
+    const step = moveReplicaSaga(deps).steps.find(({ name }) => name === 'sync');
+    return step?.run(context(input, memory)) ?? Promise.reject(new Error('there is no such step'));
+  };
+
+  it('waits for a member to keep that, and not for members that are declared gone', async () => {
+    await expect(sync('LEG_UNREACHABLE', 'suspect')).rejects.toMatchObject({
+      code: 'LEG_UNREACHABLE',
+    });
+    await expect(sync('LEG_UNREACHABLE', 'down')).resolves.toBeUndefined();
+    await expect(sync('VOLUME_BUSY', 'ready')).rejects.toMatchObject({ code: 'VOLUME_BUSY' });
+  });
+
+  it('leaves it to the old one again when the new one was lost before that was kept', async () => {
+    const undo = async (found: Partial<ReplicaRecord>): Promise<readonly string[]> => {
+      const { happened, deps, context } = scene(false, { ...leaving, ...found });
+      const step = moveReplicaSaga(deps).steps.find(({ name }) => name === 'sync');
+      await step?.undo?.(context(input, memory));
+      return happened;
+    };
+    expect(await undo(removing)).toEqual(['sync-replica']);
+    expect(await undo({ mode: 'ERR', state: 'faulted' })).toEqual([]);
   });
 });

@@ -57,6 +57,8 @@ export interface RebuildMemory {
   readonly copiedClusters: number;
   /** How far the snapshot that is made from the old head is. */
   readonly patched: { readonly snapshot: string; readonly nextCluster: number };
+  /** A member keeps that the replaced one does not count: its engine may have let go of it since. */
+  readonly retired: boolean;
   /** The volume as the rebuild leaves it, for the answer. */
   readonly view: VolumeView;
 }

@@ -2,6 +2,7 @@ import {
   DEFAULT_PLACEMENT,
   type RebuiltVolumeView,
   type VolumeRecord,
+  hasCode,
   lariatError,
   toVolumeView,
   zoneOf,
@@ -12,15 +13,20 @@ import {
   RETRY_UNTIL_DONE,
   RETRY_UNTIL_KNOWN,
   type SagaDefinition,
-  cleanUp,
 } from '@lariat/saga';
 import { chooseMove, chooseRebuild } from '../domain/choose-rebuild.js';
 import { isBackOn, untilKnownMs } from '../domain/returned.js';
+import { countAgain, dropReplaced, leavingOf } from './drop-replaced.js';
 import { copyStep, settleStep } from './rebuild-copy.js';
 import { dropJoinSnapshot, joinStep } from './rebuild-join.js';
 import { matchStep, reuseStep } from './rebuild-match.js';
-import { changeVolume, claimVolume, releaseVolume, settleVolume } from './hold-volume.js';
-import { leaveEngine } from './leave-engine.js';
+import {
+  changeVolume,
+  changeWhileLive,
+  claimVolume,
+  releaseVolume,
+  settleVolume,
+} from './hold-volume.js';
 import {
   type RebuildContext,
   type RebuildDeps,
@@ -65,7 +71,7 @@ function newReplicaSaga(
       matchStep(deps),
       copyStep(deps),
       settleStep(),
-      syncStep(),
+      syncStep(deps),
       cleanStep(deps),
     ],
     result: (_input, memory) => resultOf(memory) as unknown as Json,
@@ -221,8 +227,12 @@ function placeStep(deps: RebuildDeps): RebuildStep {
   };
 }
 
-/** In the same write the new one enters the in-sync set and the one that it replaces leaves it. */
-function syncStep(): RebuildStep {
+/**
+ * In the same write the new one enters the in-sync set and the one that it replaces leaves it. When all nodes that could
+ * keep that beside their replicas are declared gone it is on record all the same, and nothing acts on it yet: the
+ * replaced one is a leg until the clean-up has seen the change kept.
+ */
+function syncStep(deps: RebuildDeps): RebuildStep {
   return {
     name: 'sync',
     waitsFor: 'the new replica to be recorded as in sync',
@@ -231,10 +241,21 @@ function syncStep(): RebuildStep {
     run: async (context) => {
       const leaving = leavingOf(context.memory);
       const target = remembered(context.memory.target, 'target');
-      await changeVolume(context, [
-        { type: 'sync-replica', replica: target.id },
-        ...(leaving === null ? [] : [{ type: 'retire-replica' as const, replica: leaving.id }]),
-      ]);
+      try {
+        await changeWhileLive(context, [
+          { type: 'sync-replica', replica: target.id },
+          ...(leaving === null ? [] : [{ type: 'retire-replica' as const, replica: leaving.id }]),
+        ]);
+      } catch (error) {
+        if (!hasCode(error, 'VOLUME_FAULTED')) throw error;
+        const { operation } = context;
+        context.log.warn('in sync, and no node is left to keep that', { operation });
+      }
+    },
+    // The new one was lost before it was known to count: the one that it was to replace is a leg still.
+    undo: async (context) => {
+      const leaving = leavingOf(context.memory);
+      if (leaving !== null) await countAgain(deps, context, leaving.id);
     },
   };
 }
@@ -257,31 +278,6 @@ function cleanStep(deps: RebuildDeps): RebuildStep {
       };
     },
   };
-}
-
-/** The failed replica that the new one takes the place of; null when there is none, or when it is itself brought back. */
-const leavingOf = (memory: RebuildContext['memory']): RebuildMemory['replaced'] =>
-  isReuse(memory) ? null : (memory.replaced ?? null);
-
-async function dropReplaced(deps: RebuildDeps, context: RebuildContext): Promise<void> {
-  const leaving = leavingOf(context.memory);
-  const { engine = null } = context.memory;
-  if (leaving === null) return;
-  const { volume } = context.input;
-  const replica = leaving.id;
-  // One that was moved is a leg still; of one that had failed the engine has let go.
-  if (engine === null || (await leaveEngine(context, engine, replica))) {
-    if (await settleVolume(context, [{ type: 'drop-replica', replica }]))
-      await cleanUp(context, leaving.node, 'replica.delete', { replica, volume }, replica);
-    await deps.allocator.release([replica]);
-    return;
-  }
-  const record = await deps.volumes.fresh(volume);
-  const kept = record?.replicas.find(({ id }) => id === replica);
-  // It has all that was written, and nothing else has: it is not given up for a successor that was just lost.
-  if (kept?.state === 'removing') await settleVolume(context, [{ type: 'sync-replica', replica }]);
-  // One that had failed goes when the engine has.
-  else if (kept === undefined) await deps.allocator.release([replica]);
 }
 
 function notNow(record: VolumeRecord): Error {
