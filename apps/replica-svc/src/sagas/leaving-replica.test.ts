@@ -127,6 +127,16 @@ it('goes on to count when its removal was refused: it is the last one by now', a
   expect(happened).toEqual([]);
 });
 
+it('ends its removal, when that was refused, with the refusal', async () => {
+  const { deps, context } = scene(false, leaving, 'LAST_REPLICA');
+  const forget = removeReplicaSaga(deps).steps.find(({ name }) => name === 'forget');
+  const memory = { removed: leaving };
+  const refused = forget?.run(context({ volume: 'vol-1', replica: 'r2' }, memory));
+  await expect(refused).rejects.toMatchObject({ code: 'LAST_REPLICA' });
+  // The record would refuse every change that does not count it, for as long as the undo is tried.
+  await forget?.undo?.(context({ volume: 'vol-1', replica: 'r2' }, memory));
+});
+
 it('does not count again when its engine, which had kept it, has lost it since', async () => {
   const { happened, deps, context } = scene(true, { ...leaving, mode: 'ERR', state: 'faulted' });
   const forget = removeReplicaSaga(deps).steps.find(({ name }) => name === 'forget');
