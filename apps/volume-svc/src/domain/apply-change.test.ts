@@ -3,7 +3,7 @@ import { toLariatError } from '@lariat/kernel';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { applyVolumeChanges, inSyncOf } from './apply-change.js';
-import { newVolumeRecord } from './volume-record.test-support.js';
+import { newReplica, newVolumeRecord } from './volume-record.test-support.js';
 
 const OPERATION = 'op-1';
 const held = newVolumeRecord({ operation: OPERATION });
@@ -125,6 +125,22 @@ describe('changes of a volume', () => {
     expect(codeOf(() => after(retire, fault, { type: 'sync-replica', replica: 'r2' }))).toBe(
       'VOLUME_BUSY',
     );
+  });
+
+  it('put no replica on record that counts at once, but in a new volume', () => {
+    const put = (replica: string, given: Partial<VolumeRecord>): string =>
+      codeOf(() =>
+        applyVolumeChanges({ ...held, ...given }, OPERATION, [
+          { type: 'put-replica', replica: newReplica(replica, 'n1') },
+        ]),
+      );
+    expect(put('r9', { state: 'creating' })).toBe('none');
+    expect(put('r1', { state: 'creating' })).toBe('none');
+    for (const state of ['detached', 'attaching', 'attached', 'detaching'] as const)
+      expect([put('r9', { state }), put('r1', { state })]).toEqual([
+        'REQUEST_INVALID',
+        'REQUEST_INVALID',
+      ]);
   });
 
   it('are made together or not at all', () => {

@@ -134,8 +134,7 @@ function applyOne(record: VolumeRecord, change: VolumeChange): VolumeRecord {
     case 'resize':
       return { ...record, sizeBytes: change.sizeBytes };
     case 'put-replica':
-      if (change.replica.mode !== ReplicaMode.rw && isLastInSync(record, change.replica.id))
-        throw lastReplica(record, change.replica.id);
+      assertMayPut(record, change.replica);
       return withInSync(record, putReplica(record.replicas, change.replica));
     case 'drop-replica':
       return dropReplica(record, change.replica);
@@ -200,6 +199,17 @@ function stateAfter(record: VolumeRecord, event: VolumeEvent): VolumeState {
       volume: record.id,
       state: record.state,
     },
+  );
+}
+
+/** Only a new volume's replicas count from the start; whoever keeps the record before must know of any other that is to. */
+function assertMayPut(record: VolumeRecord, { id, mode }: ReplicaRecord): void {
+  if (mode !== ReplicaMode.rw && isLastInSync(record, id)) throw lastReplica(record, id);
+  if (mode !== ReplicaMode.rw || record.state === 'creating') return;
+  throw lariatError(
+    'REQUEST_INVALID',
+    `Volume '${record.name}' is ${record.state}: replica ${id} is put on record as WO, and counts once 'sync-replica' says that it holds all writes.`,
+    { volume: record.id, replica: id },
   );
 }
 
