@@ -97,8 +97,15 @@ export interface CommandMap {
     input: { replica: string; volume: string; sizeBytes: number };
     output: { lvolUuid: string };
   };
-  /** Removes all that the ownership records name for this replica: exports, head, snapshots, scratch. */
-  'replica.delete': { input: { replica: string; volume: string }; output: Nothing };
+  /**
+   * Removes all that the ownership records name for this replica: exports, head, snapshots, scratch. `record`: where the
+   * volume's record stands that does not want it; refused with RECORD_STALE when the node keeps a newer one. Missing: the
+   * volume itself is wanted no more.
+   */
+  'replica.delete': {
+    input: { replica: string; volume: string; record?: RecordPosition };
+    output: Nothing;
+  };
   /** Exports the head to exactly these hosts; hosts admitted before are cut off. */
   'replica.export': {
     input: { replica: string; volume: string; epoch: number; hostNqns: readonly string[] };
@@ -290,8 +297,14 @@ export interface CommandMap {
     input: { replica: string; volume: string };
     output: { snapshots: readonly HeldSnapshot[] };
   };
-  /** Destination: takes back an unfinished head and scratch lvol; snapshots, and a head that stands alone, stay. */
-  'rebuild.discard-head': { input: { replica: string; volume: string }; output: Nothing };
+  /**
+   * Destination: takes back an unfinished head and scratch lvol; snapshots, and a head that stands alone, stay. `record` as
+   * for replica.delete.
+   */
+  'rebuild.discard-head': {
+    input: { replica: string; volume: string; record?: RecordPosition };
+    output: Nothing;
+  };
   /** Destination: deletes the replica's snapshots but those to keep. What others stand on gives them its clusters. */
   'rebuild.prune-snapshots': {
     input: { replica: string; volume: string; keep: readonly string[] };

@@ -59,6 +59,7 @@ export const ERROR_KIND_BY_CODE = {
   COMMAND_FENCED: 'precondition',
   EPOCH_STALE: 'precondition',
   NOT_OWNED: 'precondition',
+  RECORD_STALE: 'precondition',
   GATE_EXPIRED: 'conflict',
   TARGET_UNAVAILABLE: 'unavailable',
   TARGET_REFUSED: 'internal',

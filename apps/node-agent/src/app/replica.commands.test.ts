@@ -1,8 +1,8 @@
 import 'reflect-metadata';
-import { replicaNqn } from '@lariat/contracts';
+import { type RecordPosition, type VolumeRecord, replicaNqn } from '@lariat/contracts';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connectionLost } from '../testing/fake-target.js';
-import { context, fixture, tempDir, type Fixture } from '../testing/fixture.js';
+import { context, fixture, newContext, tempDir, type Fixture } from '../testing/fixture.js';
 
 const MIB = 1024 * 1024;
 let dir: ReturnType<typeof tempDir>;
@@ -30,6 +30,62 @@ const revert = (replica: string, snapshot: string) =>
     { replica, volume: 'vol-1', snapshot, sizeBytes: 8 * MIB },
     context,
   );
+
+describe('what a node knows more of than who decides on it', () => {
+  const at = (generation: number, revision: number) => ({ generation, revision });
+  const keep = (generation: number, revision: number) =>
+    node.handlers['record.keep'](
+      { volume: 'vol-1', record: { id: 'vol-1', generation, revision } as VolumeRecord },
+      context,
+    );
+  const lvols = () => [...node.target.lvols.values()].map(({ name }) => name).toSorted();
+
+  test('is not deleted: in a store that was set back, it may be the newest replica', async () => {
+    await create('rep-a');
+    await snap('rep-a', 's1');
+    await keep(1, 15);
+    const before = lvols();
+    const remove = (record?: RecordPosition) =>
+      node.handlers['replica.delete'](
+        { replica: 'rep-a', volume: 'vol-1', ...(record === undefined ? {} : { record }) },
+        newContext(),
+      );
+    for (const older of [at(1, 14), at(0, 99)])
+      await expect(remove(older)).rejects.toMatchObject({
+        code: 'RECORD_STALE',
+        message: expect.stringContaining('keeps record 1.15') as unknown,
+      });
+    expect(lvols()).toEqual(before);
+    await remove(at(1, 15));
+    expect(lvols()).toEqual([]);
+  });
+
+  test('goes by a newer record, of which a recovery begins each one, and with its volume', async () => {
+    for (const record of [at(1, 16), at(2, 1), undefined]) {
+      await create('rep-a');
+      await keep(1, 15);
+      const input = { replica: 'rep-a', volume: 'vol-1' };
+      await node.handlers['replica.delete'](
+        record === undefined ? input : { ...input, record },
+        newContext(),
+      );
+      expect(lvols()).toEqual([]);
+      expect(node.journal.recordPosition('vol-1')).toBeUndefined();
+    }
+  });
+
+  test('keeps the head of its rebuild too', async () => {
+    await create('rep-a');
+    await keep(0, 15);
+    const discard = (record: RecordPosition) =>
+      node.handlers['rebuild.discard-head'](
+        { replica: 'rep-a', volume: 'vol-1', record },
+        newContext(),
+      );
+    await expect(discard(at(0, 14))).rejects.toMatchObject({ code: 'RECORD_STALE' });
+    await discard(at(0, 15));
+  });
+});
 
 describe('deleting a replica (S0)', () => {
   test('touches nothing of another replica on the same disk', async () => {

@@ -1,4 +1,11 @@
-import { hasCode, lariatError, replicaNqn, scratchNqn } from '@lariat/contracts';
+import {
+  type RecordPosition,
+  comparePositions,
+  hasCode,
+  lariatError,
+  replicaNqn,
+  scratchNqn,
+} from '@lariat/contracts';
 import { roundUpToCluster } from '@lariat/kernel';
 import { sizeInMib } from '@lariat/spdk';
 import { headLvolName, lvolAlias } from '../domain/names.js';
@@ -33,6 +40,26 @@ export function requireDisk(journal: JournalPort, disk: string): void {
   const record = journal.owned('disk', disk);
   if (record !== undefined && record.uuid !== null) return;
   throw lariatError('DISK_NOT_FOUND', `disk ${disk} is not on this node`);
+}
+
+/**
+ * Refuses to take away what this node knows more of than whoever decided on it: in a store that was set back, a replica that
+ * is not wanted may be the one that has all writes (docs/adr/0016).
+ */
+export function requireNoNewerRecord(
+  journal: JournalPort,
+  volume: string,
+  decidedBy: RecordPosition | undefined,
+): void {
+  const held = journal.recordPosition(volume);
+  if (held === undefined || decidedBy === undefined || comparePositions(held, decidedBy) <= 0)
+    return;
+  const textOf = ({ generation, revision }: RecordPosition): string => `${generation}.${revision}`;
+  throw lariatError(
+    'RECORD_STALE',
+    `this node keeps record ${textOf(held)} of volume ${volume}, and ${textOf(decidedBy)} is older: nothing is taken away by it; see 'lariat recover --dry-run'`,
+    { volume, held: { ...held } },
+  );
 }
 
 /** The copy of a volume's record goes with the last thing of the volume that this node has. */
@@ -122,7 +149,8 @@ export function replicaCommands(parts: ReplicaCommandParts): HandlersOf<'replica
     return { lvolUuid: head.uuid };
   };
 
-  const remove: CommandHandlers['replica.delete'] = async ({ replica, volume }) => {
+  const remove: CommandHandlers['replica.delete'] = async ({ replica, volume, record }) => {
+    requireNoNewerRecord(journal, volume, record);
     requireUnused(replica);
     // The whole deletion set comes from the records of this owner (invariant 1).
     const things = journal.ownedBy(replica);

@@ -17,7 +17,7 @@ import { copyClusters } from './copy-clusters.js';
 import type { Exports } from './exports.js';
 import type { LvolReader } from './lvol-reader.js';
 import { type Lvols, planLvol } from './lvols.js';
-import { engineUsing } from './replica.commands.js';
+import { engineUsing, requireNoNewerRecord } from './replica.commands.js';
 import { removeScratch } from './scratch.js';
 import type { SnapshotDigests } from './snapshot-digests.js';
 
@@ -123,7 +123,9 @@ export function resyncCommands(
     return held;
   }
 
-  const discardHead: CommandHandlers['rebuild.discard-head'] = async ({ replica }) => {
+  const discardHead: CommandHandlers['rebuild.discard-head'] = async (input) => {
+    const { replica, volume, record } = input;
+    requireNoNewerRecord(journal, volume, record);
     requireUnused(replica);
     await exports.remove(replicaNqn(replica));
     await removeScratch(parts, replica);

@@ -273,6 +273,22 @@ describe('strays', () => {
     expect(found({ revision: 9, epoch: 1, attachment: null })).not.toContain('engine/vol-1/2');
   });
 
+  it('go by the record that does not want them, and are refused by a node that knows more by then', () => {
+    const strays = findStrays(
+      inventory,
+      (id) => (id === 'vol-1' ? volume({ generation: 1, revision: 8 }) : undefined),
+      gone,
+    );
+    const inputs = strays.flatMap(({ command, input }) =>
+      command === 'replica.delete' ? [input] : [],
+    );
+    expect(inputs).toEqual([
+      { replica: 'old', volume: 'vol-1', record: { generation: 1, revision: 8 } },
+      // Its volume was deleted: no record is above that.
+      { replica: 'gone', volume: 'vol-9' },
+    ]);
+  });
+
   it('are not looked for while an operation works on the volume', () => {
     expect(findStrays(inventory, () => volume({ operation: 'op' }), gone)).toEqual([]);
   });

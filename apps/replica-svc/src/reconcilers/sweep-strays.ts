@@ -69,7 +69,8 @@ export function findStrays(
       volume,
       key: `replica/${replica}`,
       command: 'replica.delete',
-      input: { replica, volume },
+      // What the node keeps by the time that it hears of this decides.
+      input: { replica, volume, ...(owner === undefined ? {} : { record: positionOf(owner) }) },
     });
   }
   return strays;

@@ -1,6 +1,6 @@
-import { cleanUp } from '@lariat/saga';
 import { settleVolume } from './hold-volume.js';
 import { leaveEngine } from './leave-engine.js';
+import { takeAway } from './take-away.js';
 import {
   type RebuildContext,
   type RebuildDeps,
@@ -23,7 +23,7 @@ export async function dropReplaced(deps: RebuildDeps, context: RebuildContext): 
   // One that was moved is a leg still; of one that had failed the engine has let go.
   if (mayGo && (engine === null || (await leaveEngine(context, engine, replica)))) {
     if (await settleVolume(context, [{ type: 'drop-replica', replica }]))
-      await cleanUp(context, leaving.node, 'replica.delete', { replica, volume }, replica);
+      await takeAway(deps, context, 'replica.delete', leaving);
     await deps.allocator.release([replica]);
     return;
   }

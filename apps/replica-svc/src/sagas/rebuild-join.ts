@@ -17,6 +17,7 @@ import {
   joinSnapshotId,
   remembered,
 } from './rebuild-memory.js';
+import { takeAway } from './take-away.js';
 
 /** Writers see a stall of at most this; the target opens the gate by itself after it. */
 const GATE_TIMEOUT_MS = 8_000;
@@ -170,13 +171,8 @@ async function leave(deps: RebuildDeps, context: RebuildContext, mayDelete = tru
   }
   if (mayDelete) {
     // What a lost replica still had stays: it is of use to the next try.
-    await cleanUp(
-      context,
-      target.node,
-      isReuse(context.memory) ? 'rebuild.discard-head' : 'replica.delete',
-      { replica: target.id, volume },
-      `leave-${target.id}`,
-    );
+    const command = isReuse(context.memory) ? 'rebuild.discard-head' : 'replica.delete';
+    await takeAway(deps, context, command, target);
   }
   const exported = { replica: source.id, volume, snapshot };
   await cleanUp(context, source.node, 'rebuild.unexport-snapshot', exported, `leave-${source.id}`);

@@ -11,11 +11,11 @@ import {
   RETRY_UNTIL_DONE,
   RETRY_UNTIL_KNOWN,
   type SagaDefinition,
-  cleanUp,
 } from '@lariat/saga';
 import { changeWhileLive, claimVolume, releaseVolume, settleVolume } from './hold-volume.js';
 import { leaveEngine } from './leave-engine.js';
 import type { RebuildDeps } from './rebuild-memory.js';
+import { takeAway } from './take-away.js';
 
 export interface RemoveReplicaInput {
   readonly volume: string;
@@ -120,11 +120,9 @@ export function removeReplicaSaga(
         timeoutMs: 20_000,
         retry: RETRY_UNTIL_DONE,
         run: async (context) => {
-          const { volume, replica } = context.input;
+          const { replica } = context.input;
           const { node = '' } = context.memory;
-          if (node !== '') {
-            await cleanUp(context, node, 'replica.delete', { replica, volume }, replica);
-          }
+          if (node !== '') await takeAway(deps, context, 'replica.delete', { id: replica, node });
           await deps.allocator.release([replica]);
           return { view: toVolumeView(await releaseVolume(context)) };
         },
