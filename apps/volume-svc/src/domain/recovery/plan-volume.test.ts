@@ -275,6 +275,69 @@ describe('an attached volume', () => {
     });
   });
 
+  describe('whose engine has lost all members', () => {
+    const leftWith = (state: 'removing' | 'rebuilding'): VolumeRecord => ({
+      ...attached,
+      replicas: withModes(['RW', 'RW', 'WO']).replicas.map((replica) =>
+        replica.mode === 'WO' ? { ...replica, state } : replica,
+      ),
+    });
+    const lost = [{ replica: 'r2', reason: 'connection refused' }];
+    const alone = { ...engine, operational: ['r3'], lost };
+    const heard = (record: VolumeRecord): readonly NodeAnswer[] => [
+      first({ engine: alone }, record),
+      ...everyone(record).slice(1),
+    ];
+
+    it('goes on with the one that was to leave: it alone has missed nothing', () => {
+      const result = plan(heard(leftWith('removing')));
+      expect(result).toMatchObject({ kind: 'put-back', tasks: [] });
+      expect(recordOf(result)).toMatchObject({
+        ...{ state: 'attached', clean: false, attachment: { inSync: ['r3'] } },
+        replicas: [
+          { mode: 'ERR', reason: 'its engine goes on without it' },
+          { mode: 'ERR', reason: 'connection refused' },
+          { mode: 'RW', state: 'ready' },
+        ],
+      });
+      expect(notesOf(result)).toContain('counts again');
+    });
+
+    it('does not need it when a member is a leg still', () => {
+      const both = { ...engine, operational: ['r1', 'r3'], lost };
+      const record = leftWith('removing');
+      const result = plan([first({ engine: both }, record), ...everyone(record).slice(1)]);
+      expect(inSyncOf(recordOf(result))).toEqual(['r1']);
+      expect(result).toMatchObject({ tasks: [{ command: 'engine.remove-leg' }] });
+    });
+
+    it('is in doubt when the one left was being rebuilt: what it took last no member has', () => {
+      const result = plan(heard(leftWith('rebuilding')));
+      expect(result.kind).toBe('in-doubt');
+      expect(notesOf(result)).toMatch(/engine on 'n1' goes on with r3 alone/);
+      expect(recordOf(result)).toMatchObject({ state: 'attached', revision: 10 });
+
+      const accepted = plan(heard(leftWith('rebuilding')), { acceptDataLoss: true });
+      expect(accepted).toMatchObject({
+        kind: 'put-back',
+        tasks: [{ command: 'frontend.stop' }, { command: 'engine.stop', node: 'n1' }],
+      });
+      expect(recordOf(accepted)).toMatchObject({
+        ...{ state: 'detached', attachment: null, clean: false },
+      });
+      expect(inSyncOf(recordOf(accepted))).toEqual(['r1', 'r2']);
+    });
+
+    it('is in doubt when the one that was to leave is not to be seen', () => {
+      const [one, two] = heard(leftWith('removing'));
+      const unseen = [one, two, silent('n3')].flatMap((answer) => answer ?? []);
+      expect(plan(unseen).kind).toBe('in-doubt');
+      const accepted = plan(unseen, { acceptDataLoss: true });
+      expect(recordOf(accepted)).toMatchObject({ state: 'detached', clean: false });
+      expect(inSyncOf(recordOf(accepted))).toEqual(['r1', 'r2']);
+    });
+  });
+
   it('lets go of a leg that was being rebuilt, and of what the rebuild had made', () => {
     const joining = { ...attached, replicas: withModes(['RW', 'RW', 'WO']).replicas };
     const result = plan([

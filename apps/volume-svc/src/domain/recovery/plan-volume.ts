@@ -8,6 +8,7 @@ import {
 } from '@lariat/contracts';
 import { inSyncOf } from '../apply-change.js';
 import { chooseRecord, foundReplica, missing } from './choose-record.js';
+import { type Engine, countRetiredLegs, engineOf, legDoubt } from './engine-legs.js';
 import type { Hearing, VolumeEvidence } from './evidence.js';
 import type { NodeTask } from './node-task.js';
 import { settleChain } from './settle-chain.js';
@@ -77,12 +78,14 @@ export function planVolume(evidence: VolumeEvidence, context: PlanContext): Volu
     return left(record, 'its nodes answer, and none has a replica of it any more');
   const isBeforeDoubt =
     stored?.inDoubt !== undefined && comparePositions(positionOf(stored), positionOf(record)) > 0;
-  const doubts = isBeforeDoubt
-    ? [
-        ...chosen.doubts,
-        'the record in the store, which was in doubt already, is newer than all copies',
-      ]
-    : chosen.doubts;
+  const aboutLegs = legDoubt(record, evidence);
+  const doubts = [
+    ...chosen.doubts,
+    ...(aboutLegs === undefined ? [] : [aboutLegs]),
+    ...(isBeforeDoubt
+      ? ['the record in the store, which was in doubt already, is newer than all copies']
+      : []),
+  ];
   if (doubts.length > 0 && !acceptDataLoss) return inDoubt(record, evidence, doubts);
   return putBack(record, evidence, context, doubts);
 }
@@ -137,9 +140,11 @@ function putBack(
   doubts: readonly string[],
 ): VolumePlan {
   const notes = doubts.map((doubt) => `${doubt}; taken for the newest on request`);
-  const { inDoubt: _settled, ...record } = before;
-  const attached = settleAttachment(record, evidence, hearing);
+  const { inDoubt: _settled, ...found } = before;
+  const attached = settleAttachment(found, evidence, hearing);
   const engine = attached.engine;
+  const record = countRetiredLegs(found, engine, evidence);
+  if (record !== found) notes.push('the last leg of its engine was to leave it, and counts again');
   const faults = new Map<string, string>();
   for (const replica of record.replicas) {
     const reason = whyOut(replica, evidence, hearing);
@@ -207,8 +212,6 @@ function whyOut(
   return missing(replica, evidence, hearing);
 }
 
-type Engine = VolumeEvidence['engines'][number];
-
 /** What the engine itself knows of legs that it has lost; it may not have got that on record. */
 function lostBy(
   engine: Engine | undefined,
@@ -256,19 +259,24 @@ function settleAttachment(
   const none = { engine: undefined, tasks: [], notes: [] };
   if (attachment === null) return { ...none, state: record.state, attachment, clean: record.clean };
   const { node, epoch } = attachment;
-  const engine = evidence.engines.find((found) => found.node === node && found.epoch === epoch);
-  if (engine !== undefined && attachment.endpoint !== null) {
+  const engine = engineOf(record, evidence);
+  const isEmpty = legDoubt(record, evidence) !== undefined;
+  if (engine !== undefined && attachment.endpoint !== null && !isEmpty) {
     const notes = [`its engine runs on '${node}': it stays attached`];
     return { state: 'attached', attachment, clean: false, engine, tasks: [], notes };
   }
   if (engine !== undefined) {
-    // Half way through an attach: nobody was told where to find it.
+    // Half way through an attach nobody was told where to find it; without a member it is of no use.
     const input = { volume: record.id, epoch };
     const tasks: NodeTask[] = [
       { node, command: 'frontend.stop', input },
       { node, command: 'engine.stop', input },
     ];
-    const notes = [`its attach to '${node}' was cut off: detached`];
+    const notes = [
+      isEmpty
+        ? `its engine on '${node}' has no member left: detached`
+        : `its attach to '${node}' was cut off: detached`,
+    ];
     return { ...none, state: 'detached', attachment: null, clean: false, tasks, notes };
   }
   if (hearing.answered.has(node)) {
