@@ -112,6 +112,8 @@ export interface CloneRecord {
   readonly snapshot: string;
   /** Until it is ready its content is being read from this volume. */
   readonly state: 'creating' | 'ready';
+  /** The operation that makes it, or has made it; missing: not known any more. */
+  readonly operation?: string;
 }
 
 /** What a volume was made from, by ids; either may be gone since. */

@@ -46,13 +46,20 @@ const surveyOf = (record: VolumeRecord, snapshots: readonly string[] = []): Surv
   epoch: 1,
 });
 
+const AWAY = { name: 'n9', state: 'down', reason: 'no heartbeats' };
+
 describe.skipIf(binary === undefined)('a recovery into an empty store', () => {
   let nats: TestNats;
   let connection: NatsConnection;
   let volumes: VolumeStore;
   let promised: { replica: string; sizeBytes: number }[];
+  /** Operations that have not ended. */
+  let runs: Set<string>;
+  let isOneAway: boolean;
 
   beforeEach(async () => {
+    runs = new Set();
+    isOneAway = false;
     nats = await startNats(binary ?? '');
     connection = await connectNats({ servers: nats.url, name: 'test' });
     const log = createLog('test', 'error', () => undefined);
@@ -72,7 +79,15 @@ describe.skipIf(binary === undefined)('a recovery into an empty store', () => {
   const recover = (node: OneNode, dryRun = false, acceptDataLoss: readonly string[] = []) => {
     const request = (name: string, body: unknown): Promise<unknown> => {
       if (name === 'node.list')
-        return Promise.resolve({ nodes: [{ name: 'n1', state: 'ready', reason: '' }] });
+        return Promise.resolve({
+          nodes: [{ name: 'n1', state: 'ready', reason: '' }, ...(isOneAway ? [AWAY] : [])],
+        });
+      if (name === 'operation.get') {
+        const { operation } = body as { operation: string };
+        return runs.has(operation)
+          ? Promise.resolve({ state: 'running' })
+          : Promise.reject(lariatError('OPERATION_NOT_FOUND', 'there is none'));
+      }
       const { replicas, dryRun: dry } = body as { replicas: typeof promised; dryRun: boolean };
       const missing = replicas.filter((one) => !promised.some((p) => p.replica === one.replica));
       if (!dry) promised.push(...missing);
@@ -175,5 +190,56 @@ describe.skipIf(binary === undefined)('a recovery into an empty store', () => {
     const report = await recover(new OneNode([surveyOf(a)]));
     expect(report).toMatchObject({ changed: false, onRecord: 0, volumes: [] });
     expect(await volumes.read(a.id)).toBeUndefined();
+  });
+
+  describe('of a volume that was being cloned', () => {
+    const clone = {
+      volume: 'vol-cccccccccccc',
+      name: 'c',
+      snapshot: 's',
+      state: 'creating',
+    } as const;
+    const source = recordOf('vol-aaaaaaaaaaaa', 'a', {
+      snapshots: [{ id: 's', name: 's', sizeBytes: 1, createdAt: '', parent: null, user: true }],
+      headParent: 's',
+      clones: [{ ...clone, operation: 'op-clone' }],
+    });
+    const whole = surveyOf(recordOf(clone.volume, 'c'));
+    const clonesOf = async () => (await volumes.read(source.id))?.value.clones;
+
+    it('takes the clone for ready when it is found, and can delete the source again', async () => {
+      const node = new OneNode([surveyOf(source, ['s']), whole]);
+      expect((await recover(node, true)).volumes[0]?.notes.join()).toContain("'c' is whole");
+      expect(await clonesOf()).toBeUndefined();
+      expect((await recover(node)).volumes).toMatchObject([
+        { name: 'a', outcome: 'recovered' },
+        { name: 'c', outcome: 'recovered' },
+      ]);
+      expect(await clonesOf()).toMatchObject([{ volume: clone.volume, state: 'ready' }]);
+      expect(await recover(node)).toMatchObject({ changed: false, onRecord: 2 });
+    });
+
+    it('forgets a clone that is nowhere, once every node has said so', async () => {
+      const node = new OneNode([surveyOf(source, ['s'])]);
+      isOneAway = true;
+      const first = await recover(node);
+      expect(first.volumes[0]?.notes.join()).toMatch(/'c' was whole is not known yet.*n9/);
+      expect(await clonesOf()).toMatchObject([{ state: 'creating' }]);
+      isOneAway = false;
+      // The source is on record by now: what is left of it is settled all the same.
+      expect(await recover(node)).toMatchObject({
+        changed: true,
+        volumes: [{ name: 'a', outcome: 'recovered' }],
+      });
+      expect(await clonesOf()).toBeUndefined();
+    });
+
+    it('leaves a clone alone that is being made', async () => {
+      runs.add('op-clone');
+      await volumes.create(source, 'test');
+      const node = new OneNode([surveyOf(source, ['s'])]);
+      await recover(node);
+      expect(await clonesOf()).toEqual(source.clones);
+    });
   });
 });

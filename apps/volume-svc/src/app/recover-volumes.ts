@@ -1,5 +1,6 @@
 import {
   type RecoveredVolume,
+  RecoveryOutcome,
   type RecoveryReport,
   type VolumeRecord,
   lariatError,
@@ -17,6 +18,7 @@ import {
 import type { NodeTask } from '../domain/recovery/node-task.js';
 import { type VolumePlan, asStored, planVolume } from '../domain/recovery/plan-volume.js';
 import { describeVolume, reportOf } from '../domain/recovery/report.js';
+import { type FoundVolumes, settleClones } from './settle-clones.js';
 
 export interface RecoveryParts {
   readonly volumes: VolumeStore;
@@ -63,7 +65,12 @@ export async function recoverVolumes(
     ...(await sideBySide(evidence, (one) => recoverOne(parts, wish, answers, one))),
     ...(await sideBySide(others, (record) => othersAsStored(parts, wish, record.id))),
   ];
-  const outcomes = found.flatMap((outcome) => outcome ?? []);
+  const outcomes = await withClones(
+    parts,
+    wish,
+    answers,
+    found.flatMap((outcome) => outcome ?? []),
+  );
   return reportOf({
     dryRun: wish.dryRun,
     answers,
@@ -97,6 +104,40 @@ function assertKnown(names: readonly string[], evidence: readonly VolumeEvidence
     `No node that answers keeps a record of ${unknown.map((name) => `'${name}'`).join(', ')}. See 'lariat recover --dry-run'.`,
     { volumes: unknown },
   );
+}
+
+/** When all volumes are known, what was found of clones is noted with their sources. */
+async function withClones(
+  parts: RecoveryParts,
+  wish: RecoveryWish,
+  answers: readonly NodeAnswer[],
+  outcomes: readonly Outcome[],
+): Promise<readonly Outcome[]> {
+  const found: FoundVolumes = {
+    records: new Map(
+      outcomes.flatMap(({ record }) => (record === null ? [] : [[record.id, record]])),
+    ),
+    silent: answers.filter(({ answered }) => !answered).map(({ node }) => node),
+  };
+  return sideBySide(outcomes, async (outcome) => {
+    const { volume, record } = outcome;
+    const isUsable = volume.outcome === 'on-record' || volume.outcome === 'recovered';
+    if (record === null || !isUsable) return outcome;
+    const acceptDataLoss = wish.acceptDataLoss.some(
+      (name) => name === record.id || name === record.name,
+    );
+    const options = { dryRun: wish.dryRun, acceptDataLoss };
+    const { settled, notes } = await settleClones(parts, record, found, options);
+    return {
+      ...outcome,
+      written: outcome.written || settled,
+      volume: {
+        ...volume,
+        outcome: settled ? RecoveryOutcome.recovered : volume.outcome,
+        notes: [...volume.notes, ...notes],
+      },
+    };
+  });
 }
 
 async function recoverOne(

@@ -166,6 +166,7 @@ function note(
     name: input.name,
     snapshot: snapshot ?? hidden,
     state: 'creating',
+    operation,
   };
   const taken: VolumeChange = {
     type: 'add-snapshot',
