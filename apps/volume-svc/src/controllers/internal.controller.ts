@@ -5,13 +5,13 @@ import {
   type VolumeRecord,
   VolumeRecordRequest,
   hasCode,
-  lariatError,
 } from '@lariat/contracts';
 import { MessageContext, OnRequest } from '@lariat/messaging';
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { VOLUME_SERVICE, type VolumeService } from '../app-tokens.js';
 import { inSyncOf } from '../domain/apply-change.js';
+import { acceptReport } from '../domain/engine-report.js';
 
 /** What decides which replicas count: it is kept beside them before it is answered. */
 const CHANGES_REPLICAS: ReadonlySet<VolumeChange['type']> = new Set([
@@ -60,7 +60,7 @@ export class InternalController {
     let record = await volumes.change(
       report.volume,
       null,
-      (current) => fresh(current, report),
+      (current) => acceptReport(current, report),
       facts.actor,
     );
     for (const { replica, reason } of report.lost) {
@@ -77,17 +77,4 @@ export class InternalController {
     if (report.lost.length > 0) await volumes.confirm(record);
     return { inSync: inSyncOf(record) };
   }
-}
-
-/** Changes nothing, but refuses the report of an engine that is not the volume's present one. */
-function fresh(record: VolumeRecord, report: EngineReportRequest): readonly VolumeChange[] {
-  const { attachment } = record;
-  if (attachment?.epoch !== report.epoch || attachment.node !== report.node) {
-    throw lariatError(
-      'EPOCH_STALE',
-      `Volume '${record.name}' is not attached on '${report.node}' in epoch ${report.epoch}; its epoch is ${record.epoch}.`,
-      { volume: record.id, epoch: record.epoch },
-    );
-  }
-  return [];
 }

@@ -92,6 +92,8 @@ function assertMayChange(
 ): void {
   // What an agent saw is true whoever holds the volume.
   if (change.type === 'fault-replica' && operation === null) return;
+  if (change.type === 'sync-replica' && operation === null && isRetired(record, change.replica))
+    return;
   if (change.type === 'claim') {
     if (record.operation === null || record.operation === change.operation) return;
     throw operationInProgress(record);
@@ -110,6 +112,10 @@ function assertMayChange(
     );
   }
 }
+
+/** It has not left its engine, as long as that says so. */
+const isRetired = (record: VolumeRecord, id: string): boolean =>
+  record.replicas.some((replica) => replica.id === id && replica.state === ReplicaState.removing);
 
 export function operationInProgress(record: VolumeRecord): Error {
   return lariatError(
