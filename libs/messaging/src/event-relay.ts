@@ -4,13 +4,14 @@ import type { Log } from '@lariat/telemetry';
 import {
   DeliverPolicy,
   type JetStreamClient,
-  JetStreamApiError,
   type JsMsg,
   type PubAck,
   jetstream,
 } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
 import { type NatsConnection, headers } from '@nats-io/nats-core';
+import { isWrongLastSequence } from './compare-and-set.js';
+import { QUICK_HEARTBEATS } from './heartbeats.js';
 import { LEASE_BUCKET } from './lease.js';
 import { encodeJson } from './json.js';
 import type { StoredRecord } from './record-bucket.js';
@@ -56,26 +57,24 @@ async function relayFrom(
     deliver_policy: DeliverPolicy.StartSequence,
     opt_start_seq: told + 1,
   });
-  const messages = await consumer.consume({ max_messages: 512 });
+  const messages = await consumer.consume({ max_messages: 512, ...QUICK_HEARTBEATS });
   signal.addEventListener('abort', () => messages.stop(), { once: true });
+  if (signal.aborted) messages.stop();
   let pending: Promise<PubAck>[] = [];
   let sinceProgress = 0;
   for await (const message of messages) {
     pending.push(...publishEvents(js, message));
-    const idle = message.info.pending === 0;
-    if (idle || pending.length >= PROGRESS_EVERY) {
-      await Promise.all(pending);
-      pending = [];
-      sinceProgress += 1;
-      if (!idle || sinceProgress >= PROGRESS_EVERY || signal.aborted) {
-        await progress.put(progressKey, String(message.seq));
-        sinceProgress = 0;
-      }
-    }
-    if (isTombstone(message)) {
-      // It goes only when its last events are told.
-      await Promise.all(pending);
-      await sweepTombstone(js, options.bucket, message);
+    const isBatch = pending.length >= PROGRESS_EVERY;
+    const isGone = isTombstone(message);
+    if (!isBatch && !isGone && message.info.pending > 0) continue;
+    await Promise.all(pending);
+    pending = [];
+    // It goes only when its last events are told, and is not behind what is noted before it is gone.
+    if (isGone) await sweepTombstone(js, options.bucket, message);
+    sinceProgress += 1;
+    if (isBatch || sinceProgress >= PROGRESS_EVERY || signal.aborted) {
+      await progress.put(progressKey, String(message.seq));
+      sinceProgress = 0;
     }
   }
   await Promise.all(pending);
@@ -119,6 +118,6 @@ async function sweepTombstone(js: JetStreamClient, bucket: string, message: JsMs
     await kv.purge(key, { previousSeq: message.seq });
   } catch (error) {
     // The name is in use again, or was swept before: nothing is left to do.
-    if (!(error instanceof JetStreamApiError)) throw error;
+    if (!isWrongLastSequence(error)) throw error;
   }
 }

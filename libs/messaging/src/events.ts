@@ -1,6 +1,7 @@
 import { type LariatEvent, STREAMS, eventFilter } from '@lariat/contracts';
 import { DeliverPolicy, jetstream } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
+import { QUICK_HEARTBEATS } from './heartbeats.js';
 
 export interface ReadEventsOptions {
   /** What follows `lariat.v1.event.`, with NATS wildcards; default all. */
@@ -23,7 +24,7 @@ export async function* readEvents(
   });
   const { num_pending: kept } = await consumer.info();
   if (!options.follow && kept === 0) return;
-  const messages = await consumer.consume();
+  const messages = await consumer.consume(QUICK_HEARTBEATS);
   options.signal?.addEventListener('abort', () => messages.stop(), { once: true });
   for await (const message of messages) {
     yield message.json<LariatEvent>();

@@ -13,6 +13,11 @@ import {
   type WaitOption,
 } from './runtime.js';
 
+interface RebuildOptions extends WaitOption {
+  readonly replica?: string;
+  readonly reuse: boolean;
+}
+
 interface RemoveOptions extends WaitOption, DryRunOption {
   readonly acceptDataLoss?: boolean;
 }
@@ -59,14 +64,21 @@ export function addReplicaCommands(program: Command, runtime: Runtime): void {
       '--replica <replica>',
       'the faulted replica to bring back or replace (default: one is chosen)',
     )
+    .option('--no-reuse', 'make a new one, also where the lost one is back')
     .addOption(noWait())
-    .action((volume: string, options: WaitOption & { replica?: string }, command: Command) =>
+    .action((volume: string, options: RebuildOptions, command: Command) =>
       online(runtime, command, (session, context) =>
         change(
           session,
           context,
           'replica.rebuild',
-          { volume, ...given({ replica: options.replica }) },
+          {
+            volume,
+            ...given({
+              replica: options.replica,
+              reuse: options.reuse ? undefined : false,
+            }),
+          },
           options.wait,
           rebuiltDetails,
         ),

@@ -82,7 +82,11 @@ export class ReplicaController {
           (node) => ready.has(node),
           isBackOn(nodes, this.service.clock.nowMs()),
         );
-      return { volume: record.id, replica: request.replica ?? null };
+      return {
+        volume: record.id,
+        replica: request.replica ?? null,
+        ...(request.reuse === false ? { reuse: false } : {}),
+      };
     });
   }
 

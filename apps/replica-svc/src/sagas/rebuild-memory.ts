@@ -27,6 +27,8 @@ export interface RebuildInput {
   readonly volume: string;
   /** The faulted replica to replace; null: one is chosen. */
   readonly replica: string | null;
+  /** False: what a lost replica that is back still has is not used. */
+  readonly reuse?: boolean;
   /** A move of that replica, healthy or not, to one of these disks. */
   readonly toDisks?: readonly string[];
 }

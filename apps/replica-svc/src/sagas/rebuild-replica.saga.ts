@@ -106,15 +106,12 @@ function claimStep(deps: RebuildDeps): RebuildStep {
       const ready = new Set(nodes.filter(({ state }) => state === 'ready').map(({ name }) => name));
       const { replica, toDisks } = context.input;
       const isReady = (node: string): boolean => ready.has(node);
+      const isBack =
+        context.input.reuse === false ? () => false : isBackOn(nodes, deps.clock.nowMs());
       const choice =
         toDisks !== undefined && replica !== null
           ? chooseMove(record, replica, isReady)
-          : chooseRebuild(
-              record,
-              replica ?? undefined,
-              isReady,
-              isBackOn(nodes, deps.clock.nowMs()),
-            );
+          : chooseRebuild(record, replica ?? undefined, isReady, isBack);
       const { attachment, sizeBytes } = record;
       return {
         replaced: choice.replaced === null ? null : placeOf(choice.replaced),
@@ -138,6 +135,7 @@ function claimStep(deps: RebuildDeps): RebuildStep {
 
 /** A rebuild that is asked for at once does not make elsewhere what is about to be back: it waits until that is known. */
 async function returnsKnown(deps: RebuildDeps, { input }: RebuildContext): Promise<void> {
+  if (input.reuse === false) return;
   const record = await deps.volumes.fresh(input.volume);
   const lost = (record?.replicas ?? []).filter(
     ({ id, mode }) => mode === 'ERR' && (input.replica === null || input.replica === id),

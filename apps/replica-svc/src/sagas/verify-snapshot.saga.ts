@@ -165,7 +165,8 @@ async function rebuildOdd(context: Context): Promise<void> {
   const { client, input, memory } = context;
   for (const replica of memory.odd ?? []) {
     try {
-      const request = { volume: input.volume, replica, wait: false };
+      // A disk that has changed what it held is not asked for the rest: another one is taken where there is one.
+      const request = { volume: input.volume, replica, reuse: false, wait: false };
       await outcomeOf(client, await client.request('replica.rebuild', request));
     } catch (error) {
       // Done by the reconciler, or by an earlier run of this step.

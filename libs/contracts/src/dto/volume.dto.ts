@@ -167,6 +167,11 @@ export class RebuildRequest extends ChangeVolumeRequest {
   @IsReference('replica')
   replica?: string;
 
+  /** False: a new replica is made, also where the lost one is back and could be brought up to date. */
+  @IsOptional()
+  @IsBoolean({ message: 'reuse must be true or false.' })
+  reuse?: boolean;
+
   /** True: a pause of the volume's rebuilds holds for this one too, instead of being ended by it. */
   @IsOptional()
   @IsBoolean({ message: 'keepPause must be true or false.' })

@@ -18,6 +18,7 @@ import {
 } from '@nats-io/jetstream';
 import { type NatsConnection, nanos } from '@nats-io/nats-core';
 import { SpanKind, type Tracer, context, trace } from '@opentelemetry/api';
+import { QUICK_HEARTBEATS } from '../heartbeats.js';
 import { deadLetter } from '../dead-letter.js';
 import { encodeData, encodeError } from '../reply.js';
 import { MessageContext } from './message-context.js';
@@ -63,7 +64,7 @@ export class CommandLane {
       max_ack_pending: 4096,
     });
     const consumer = await this.js.consumers.get(STREAMS.commands.name, durable);
-    const messages = await consumer.consume({ max_messages: 256 });
+    const messages = await consumer.consume({ max_messages: 256, ...QUICK_HEARTBEATS });
     this.messages = messages;
     void this.pump(messages);
   }

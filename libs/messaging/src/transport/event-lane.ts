@@ -19,6 +19,7 @@ import {
 } from '@nats-io/jetstream';
 import { type NatsConnection, nanos } from '@nats-io/nats-core';
 import { SpanKind, type Tracer } from '@opentelemetry/api';
+import { QUICK_HEARTBEATS } from '../heartbeats.js';
 import { deadLetter } from '../dead-letter.js';
 import { MessageContext } from './message-context.js';
 import type { Handler } from './request-lane.js';
@@ -81,7 +82,7 @@ export class EventLane {
       max_ack_pending: 64,
     });
     const consumer = await this.js.consumers.get(STREAMS.events.name, subscriber.durable);
-    const messages = await consumer.consume({ max_messages: 64 });
+    const messages = await consumer.consume({ max_messages: 64, ...QUICK_HEARTBEATS });
     this.consuming.push(messages);
     void this.pump(subscriber, messages);
   }
