@@ -1,4 +1,5 @@
 export * from './definition.js';
+export * from './follow-progress.js';
 export { operationNotFound } from './join-or-refuse.js';
 export * from './liveness.js';
 export * from './next-record.js';

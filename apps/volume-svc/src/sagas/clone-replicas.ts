@@ -6,9 +6,7 @@ import {
   hasCode,
   lariatError,
   nodeHostNqn,
-  progressSubject,
   scratchNqn,
-  type ProgressReport,
 } from '@lariat/contracts';
 import { deriveVolumeId } from '@lariat/kernel';
 import {
@@ -16,6 +14,7 @@ import {
   attempt,
   cleanUp,
   commandWhileLive,
+  followProgress,
   whileNodesLive,
 } from '@lariat/saga';
 import { pathTo } from '../domain/snapshot-path.js';
@@ -101,7 +100,9 @@ async function copyReplica(
     quick,
   );
   const onSource = { replica: from.id, volume: source.id };
-  const stopReporting = reportProgress(context);
+  const stopReporting = followProgress(context, ({ done, total, unit }) =>
+    context.progress(done, total, unit),
+  );
   try {
     // One on top of the other into the same scratch: what a younger one has hides what an older one had.
     for (const { id, parent } of pathTo(source.snapshots, snapshot.id)) {
@@ -129,15 +130,4 @@ const rank = (replica: ReplicaRecord, node: string): number => (replica.node ===
 function snapshotOf({ memory }: CloneContext): SnapshotRecord {
   if (memory.snapshot !== undefined) return memory.snapshot;
   throw lariatError('RECORD_CORRUPT', 'The journal of this clone has no snapshot.');
-}
-
-function reportProgress(context: CloneContext): () => void {
-  const subscription = context.client.connection.subscribe(progressSubject(context.operation), {
-    callback: (error, message) => {
-      if (error !== null) return;
-      const { done, total, unit } = message.json<ProgressReport>();
-      context.progress(done, total, unit);
-    },
-  });
-  return () => subscription.unsubscribe();
 }
