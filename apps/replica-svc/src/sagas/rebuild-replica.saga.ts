@@ -15,7 +15,7 @@ import {
   cleanUp,
 } from '@lariat/saga';
 import { chooseMove, chooseRebuild } from '../domain/choose-rebuild.js';
-import { isBackOn, untilKnownMs } from '../domain/returned.js';
+import { isBackOn, isReadyAmong, untilKnownMs } from '../domain/returned.js';
 import { copyStep, settleStep } from './rebuild-copy.js';
 import { dropJoinSnapshot, joinStep } from './rebuild-join.js';
 import { matchStep, reuseStep } from './rebuild-match.js';
@@ -97,9 +97,8 @@ function claimStep(deps: RebuildDeps): RebuildStep {
       if (record.state !== 'attached' && record.state !== 'detached') throw notNow(record);
       const nodes = deps.nodes.list();
       const zones = new Map(nodes.map((node) => [node.name, zoneOf(node)]));
-      const ready = new Set(nodes.filter(({ state }) => state === 'ready').map(({ name }) => name));
       const { replica, toDisks } = context.input;
-      const isReady = (node: string): boolean => ready.has(node);
+      const isReady = isReadyAmong(nodes);
       const isBack =
         context.input.reuse === false ? () => false : isBackOn(nodes, deps.clock.nowMs());
       const choice =
