@@ -46,6 +46,7 @@ export class VolumeSvcModule {
     const service: VolumeService = {
       volumes,
       operations: sagas.store,
+      cancels: sagas.cancels,
       runner: sagas.runner,
       clock,
       client,

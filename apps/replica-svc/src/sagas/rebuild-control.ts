@@ -15,6 +15,7 @@ export async function controlOf(
   deps: RebuildDeps,
   context: RebuildContext,
 ): Promise<RebuildControl> {
+  context.cancellation.throwIfAborted();
   const record = await deps.volumes.fresh(context.input.volume);
   const control = record?.rebuild ?? DEFAULT_REBUILD_CONTROL;
   if (control.cancelled !== context.operation) return control;

@@ -203,9 +203,8 @@ function placeStep(deps: RebuildDeps): RebuildStep {
     undo: async (context) => {
       const { returning = null } = context.memory;
       if (isReuse(context.memory) && returning !== null) {
-        const record = await deps.volumes.fresh(context.input.volume);
         // Ended by an operator's wish: that says nothing of what the replica has.
-        const isCancelled = record?.rebuild?.cancelled === context.operation;
+        const isCancelled = context.undoneFor?.code === 'OPERATION_CANCELLED';
         const reuseFailures = (returning.reuseFailures ?? 0) + (isCancelled ? 0 : 1);
         const replica = { ...returning, ...(reuseFailures === 0 ? {} : { reuseFailures }) };
         await changeVolume(context, [{ type: 'put-replica', replica }]);

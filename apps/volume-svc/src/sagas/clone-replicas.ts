@@ -16,6 +16,7 @@ import {
   commandWhileLive,
   followProgress,
   whileNodesLive,
+  whileWanted,
 } from '@lariat/saga';
 import { pathTo } from '../domain/snapshot-path.js';
 import type { CloneContext, CloneVolumeMemory } from './clone-volume.saga.js';
@@ -112,7 +113,9 @@ async function copyReplica(
         { ...onSource, snapshot: id, parent, scratch },
         { key: `${key}/${id}` },
       );
-      await whileNodesLive(context, [from.node, node], copy);
+      // Between two disks of one node there is no path to cut: the target would write on to a scratch that is to go.
+      const wanted = from.node === node ? copy : whileWanted(context, copy);
+      await whileNodesLive(context, [from.node, node], wanted);
     }
   } finally {
     stopReporting();
