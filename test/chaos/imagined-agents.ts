@@ -89,6 +89,8 @@ const ANSWERS: {
 export class ImaginedAgents {
   /** Every command that was sent, in order. */
   readonly sent: { readonly node: string; readonly command: CommandName }[] = [];
+  /** Called before a command is carried out, with its place in `sent`. */
+  onSend: (index: number) => void = () => undefined;
   private readonly silences = new Map<string, Silence>();
 
   /** `silenceAt`: the node that gets this command (counted from 0) is silent from then on. */
@@ -130,6 +132,7 @@ export class ImaginedAgents {
 
   async send(node: string, envelope: CommandEnvelope): Promise<unknown> {
     const index = this.sent.push({ node, command: envelope.command }) - 1;
+    this.onSend(index);
     if (index === this.silenceAt?.index) {
       const fromMs = this.nowMs();
       this.silence(node, { fromMs, toMs: fromMs + this.silenceAt.forMs });

@@ -15,6 +15,7 @@ import {
   type SagaRecord,
   SagaRunner,
   type SagaRunnerOptions,
+  toOperationView,
 } from '@lariat/saga';
 import { createLog, createTelemetry } from '@lariat/telemetry';
 import { RecordCopies, type SagaDeps, applyVolumeChanges, volumeSagas } from '@lariat/volume-svc';
@@ -59,6 +60,8 @@ export class ImaginedWorld {
   private readonly volumes = new Map<string, VolumeRecord>();
   private readonly names = new Map<string, string>();
   private readonly journal = new Map<string, Versioned<SagaRecord>>();
+  private readonly cancelled = new Set<string>();
+  private readonly cancelListeners = new Set<(id: string) => void>();
   private readonly definitions: readonly SagaDefinition<Json, object>[];
   private readonly runner: SagaRunner;
   /** An agent answers these at once, or not at all: it waits for nobody then, and no queue is before it. */
@@ -87,6 +90,7 @@ export class ImaginedWorld {
     // Classes with private members can't be imitated in types: what the sagas use of them is here.
     const parts = {
       store: this.store(),
+      cancels: this.cancels(),
       liveness: { isAlive: () => true, close: () => undefined },
       instance: 'imagined',
       commands: {
@@ -126,6 +130,14 @@ export class ImaginedWorld {
   hasEnded(id: string): OperationState | undefined {
     const { state } = this.operation(id);
     return isEnded(state) ? state : undefined;
+  }
+
+  /** As `operation.cancel` asks for it; false when it is past that. */
+  cancel(id: string): boolean {
+    if (!toOperationView(this.operation(id)).cancellable) return false;
+    this.cancelled.add(id);
+    for (const listener of this.cancelListeners) listener(id);
+    return true;
   }
 
   stop(): Promise<void> {
@@ -217,12 +229,16 @@ export class ImaginedWorld {
         this.begin('replica.rebuild', { volume, replica: replica ?? null }),
       'replica.remove': ({ volume, replica }: { volume: string; replica: string }) =>
         this.begin('replica.remove', { volume, replica }),
+      'operation.cancel': ({ operation }: { operation: string }) => {
+        if (this.cancel(operation)) return {};
+        throw lariatError('OPERATION_NOT_CANCELLABLE', 'It is past that.');
+      },
       'operation.wait': ({ operation }: { operation: string }) => this.ended(operation),
     };
     const client = {
       request: (name: string, body: unknown): Promise<unknown> => {
         // The request that began it is noted, and is the same wait.
-        if (name !== 'operation.wait') this.note(`request ${name}`);
+        if (name !== 'operation.wait' && name !== 'operation.cancel') this.note(`request ${name}`);
         const answer = answers[name] as ((body: unknown) => unknown) | undefined;
         if (answer === undefined) throw new Error(`a step asks for '${name}'`);
         return Promise.resolve().then(() => answer(body));
@@ -285,6 +301,17 @@ export class ImaginedWorld {
       },
     };
     return deps as unknown as RebuildDeps;
+  }
+
+  private cancels(): object {
+    return {
+      actorOf: (id: string) => (this.cancelled.has(id) ? 'an operator' : undefined),
+      forget: () => undefined,
+      listen: (listener: (id: string) => void) => {
+        this.cancelListeners.add(listener);
+        return () => this.cancelListeners.delete(listener);
+      },
+    };
   }
 
   private store(): object {

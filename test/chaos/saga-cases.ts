@@ -18,6 +18,8 @@ export interface Case {
   readonly input: Json;
   /** How often a step of it may begin another operation; each ends within END_MS. Default: none is begun. */
   readonly begins?: number;
+  /** What an undone operation does not put back by itself: an engine that it stopped, or replicas, which are rebuilt. */
+  readonly losesWhenUndone?: readonly ('engine' | 'replicas')[];
 }
 
 const onVolume = (rest: { readonly [key: string]: Json } = {}): Json => ({
@@ -51,11 +53,13 @@ export const CASES: Readonly<Record<string, Case>> = {
     kind: 'volume.attach',
     volume: () => imaginedVolume({ clean: false }),
     input: onVolume({ ...attach, force: false }),
+    losesWhenUndone: ['replicas'],
   },
   'attach by force': {
     kind: 'volume.attach',
     volume: () => imaginedAttached(),
     input: onVolume({ ...attach, force: true }),
+    losesWhenUndone: ['engine', 'replicas'],
   },
   detach: { kind: 'volume.detach', volume: () => imaginedAttached(), input: onVolume() },
   expand: {
@@ -123,6 +127,7 @@ export const CASES: Readonly<Record<string, Case>> = {
     kind: 'volume.scale',
     volume: () => imaginedAttached(),
     input: onVolume({ replicas: 2 }),
+    losesWhenUndone: ['replicas'],
     begins: RETRY_BRIEFLY.attempts,
   },
   'limits of an attached volume': {
@@ -169,6 +174,8 @@ export const FOR_EVER_MS = 10 ** 9;
 
 export interface Outcome {
   readonly state: string;
+  /** Whether it could be cancelled when that was asked for. */
+  readonly wasCancelled: boolean;
   readonly error: string | undefined;
   readonly sent: readonly string[];
   readonly asked: readonly Asked[];
@@ -182,9 +189,16 @@ export interface Outcome {
 export async function live(
   { kind, volume, input, begins = 1 }: Case,
   agents: ImaginedAgents,
+  /** Cancels it, if it can be by then, when this command (counted from 0) is sent. */
+  cancelAt?: number,
 ): Promise<Outcome> {
   const world = new ImaginedWorld(volume(), agents);
-  const id = await world.start(kind, input);
+  let id = '';
+  let wasCancelled = false;
+  agents.onSend = (index) => {
+    if (index === cancelAt) wasCancelled = world.cancel(id);
+  };
+  id = await world.start(kind, input);
   const begunMs = Date.now();
   const late = (): number => Date.now() - Math.max(begunMs, agents.settledAtMs());
   while (world.hasEnded(id) === undefined && late() < begins * END_MS)
@@ -197,6 +211,7 @@ export async function live(
   const at = stepName === null ? state : `${state} at ${stepName}`;
   return {
     state: at,
+    wasCancelled,
     error: lastError?.message,
     sent: agents.sent.map(({ node, command }) => `${command} to ${node}`),
     asked: world.asked,

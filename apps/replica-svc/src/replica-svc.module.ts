@@ -31,8 +31,8 @@ export class ReplicaSvcModule {
     const { connection, client, commands, clock, log, instance } = context;
     const policy = rebuildPolicyFrom(process.env);
     const nodes = await NodeStore.open(connection, clock);
-    const allocator = await Allocator.open(connection, nodes, clock);
     const volumes = await VolumeView.open(connection, client, clock);
+    const allocator = await Allocator.open(connection, nodes, clock, volumes);
     const { limitMibPerSecond } = policy;
     const deps = { volumes, nodes, allocator, clock, limitMibPerSecond };
     const sagas = await startSagas(context, replicaSagas(deps));

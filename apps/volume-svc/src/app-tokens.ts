@@ -1,12 +1,13 @@
 import type { Clock } from '@lariat/kernel';
 import type { CommandClient, LariatClient } from '@lariat/messaging';
-import type { SagaRunner, SagaStore } from '@lariat/saga';
+import type { CancelRequests, SagaRunner, SagaStore } from '@lariat/saga';
 import type { VolumeStore } from './adapters/volume-store.js';
 
 /** What the controllers work with; injected as VOLUME_SERVICE. */
 export interface VolumeService {
   readonly volumes: VolumeStore;
   readonly operations: SagaStore;
+  readonly cancels: CancelRequests;
   readonly runner: SagaRunner;
   readonly clock: Clock;
   readonly client: LariatClient;

@@ -54,6 +54,7 @@ export class VolumeSvcModule {
     const service: VolumeService = {
       volumes,
       operations: sagas.store,
+      cancels: sagas.cancels,
       runner: sagas.runner,
       clock,
       client,

@@ -25,6 +25,8 @@ export interface OperationView {
   readonly state: OperationState;
   readonly step: string | null;
   readonly attempt: number;
+  /** Whether `operation.cancel` would undo it now. */
+  readonly cancellable: boolean;
   /** What the step waits for now: a node, a person's words. */
   readonly waitingFor: string | null;
   readonly node: string | null;

@@ -146,6 +146,8 @@ export interface RequestMap {
   'image.list': { request: ListImagesRequest; reply: { images: readonly ImageView[] } };
   'image.get': { request: ImageReference; reply: ImageView };
   'operation.get': { request: OperationReference; reply: OperationView };
+  /** Asks for it: what `operation.wait` answers says whether it was undone. */
+  'operation.cancel': { request: OperationReference; reply: OperationView };
   'operation.list': {
     request: ListOperationsRequest;
     reply: { operations: readonly OperationView[] };
@@ -213,6 +215,7 @@ export const REQUEST_DTOS = {
   'image.list': ListImagesRequest,
   'image.get': ImageReference,
   'operation.get': OperationReference,
+  'operation.cancel': OperationReference,
   'operation.list': ListOperationsRequest,
   'operation.wait': WaitOperationRequest,
   'cluster.recover': RecoverRequest,

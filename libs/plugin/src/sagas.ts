@@ -1,9 +1,10 @@
-import { type AnySaga, Liveness, SagaRunner, SagaStore } from '@lariat/saga';
+import { type AnySaga, CancelRequests, Liveness, SagaRunner, SagaStore } from '@lariat/saga';
 import type { PluginContext } from './define-plugin.js';
 
 export interface Sagas {
   readonly store: SagaStore;
   readonly runner: SagaRunner;
+  readonly cancels: CancelRequests;
 }
 
 /** The plugin's sagas on its own connection; it also takes up those of its kinds whose instance died. */
@@ -13,9 +14,11 @@ export async function startSagas(
 ): Promise<Sagas> {
   const { connection, instance, commands, client, telemetry, clock, log, faults } = context;
   const store = await SagaStore.open(connection, clock);
+  const cancels = await CancelRequests.open(connection);
   const liveness = new Liveness(connection, instance, () => clock.monotonicMs());
   const runner = new SagaRunner({
     store,
+    cancels,
     liveness,
     instance,
     commands,
@@ -26,5 +29,5 @@ export async function startSagas(
     faults,
     definitions,
   });
-  return { store, runner };
+  return { store, runner, cancels };
 }

@@ -1,5 +1,5 @@
 import type { CommandMap, CommandName } from '@lariat/contracts';
-import type { Backoff, Json } from '@lariat/kernel';
+import type { Backoff, ErrorRecord, Json } from '@lariat/kernel';
 import type { LariatClient } from '@lariat/messaging';
 import type { Log } from '@lariat/telemetry';
 
@@ -20,6 +20,10 @@ export interface StepContext<Input, Memory> {
   readonly attempt: number;
   readonly client: LariatClient;
   readonly log: Log;
+  /** Aborted, with OPERATION_CANCELLED as its reason, when the operation is to be undone by request; see `whileWanted`. */
+  readonly cancellation: AbortSignal;
+  /** Why it is undone, in an undo; else null. */
+  readonly undoneFor: ErrorRecord | null;
   command<Name extends CommandName>(
     node: string,
     name: Name,

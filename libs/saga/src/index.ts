@@ -1,4 +1,7 @@
+export * from './cancel-requests.js';
+export { whileWanted } from './cancellation.js';
 export * from './definition.js';
+export * from './follow-progress.js';
 export { operationNotFound } from './join-or-refuse.js';
 export * from './liveness.js';
 export * from './next-record.js';

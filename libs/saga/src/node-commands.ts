@@ -54,15 +54,26 @@ export async function whileNodesLive<T>(
   nodes: readonly string[],
   work: Promise<T>,
 ): Promise<T> {
+  return unless(work, WATCH_MS, async () => {
+    for (const node of nodes) {
+      // No answer says nothing about the node (invariant 2).
+      if (await isDeclaredGone(context, node).catch(() => false)) throw nodeGone(node);
+    }
+  });
+}
+
+/** The work's outcome, or what `look` throws first; it is called again and again meanwhile. */
+export async function unless<T>(
+  work: Promise<T>,
+  everyMs: number,
+  look: () => Promise<void>,
+): Promise<T> {
   const ended = new AbortController();
   const watch = async (): Promise<never> => {
     for (;;) {
-      await delay(WATCH_MS, ended.signal);
+      await delay(everyMs, ended.signal);
       if (ended.signal.aborted) return new Promise(() => undefined);
-      for (const node of nodes) {
-        // No answer says nothing about the node (invariant 2).
-        if (await isDeclaredGone(context, node).catch(() => false)) throw nodeGone(node);
-      }
+      await look();
     }
   };
   try {

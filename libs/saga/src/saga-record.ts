@@ -20,6 +20,8 @@ export interface SagaRecord {
   readonly attempt: number;
   /** Runs of the step that ended in an error; what a dead process began is not its step's fault. */
   readonly failures: number;
+  /** Index of the first step that is not undone by request; missing in records of before there was one. */
+  readonly pointOfNoReturn?: number;
   readonly stepSinceMs: number;
   readonly nextTryAtMs: number | null;
   readonly waitingFor: string | null;
@@ -43,6 +45,9 @@ export interface SagaRecord {
   readonly endedAtMs: number | null;
 }
 
+export const isCancellable = ({ state, stepIndex, pointOfNoReturn = 0 }: SagaRecord): boolean =>
+  state === 'running' && stepIndex < pointOfNoReturn;
+
 const iso = (ms: number): string => new Date(ms).toISOString();
 
 /** The record as callers see it (invariant 12). */
@@ -54,6 +59,7 @@ export function toOperationView(record: SagaRecord): OperationView {
     state: record.state,
     step: record.stepName,
     attempt: record.attempt,
+    cancellable: isCancellable(record),
     waitingFor: record.waitingFor,
     node: null,
     since: iso(record.stepSinceMs),

@@ -1,3 +1,4 @@
+import type { OperationView } from '@lariat/contracts';
 import { join } from 'node:path';
 import { isEnded } from '@lariat/contracts';
 import { LariatError, delay, noFaultPoints, systemClock } from '@lariat/kernel';
@@ -8,8 +9,11 @@ import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RETRY_BRIEFLY, type SagaDefinition } from './definition.js';
+import { CancelRequests } from './cancel-requests.js';
+import { whileWanted } from './cancellation.js';
+import { RETRY_BRIEFLY, RETRY_UNTIL_DONE, type SagaDefinition } from './definition.js';
 import { Liveness } from './liveness.js';
+import { toOperationView } from './saga-record.js';
 import { SagaRunner } from './saga-runner.js';
 import { SagaStore } from './saga-store.js';
 
@@ -63,21 +67,71 @@ const demo: SagaDefinition<Input, { readonly first: string }> = {
   result: (_input, { first }) => ({ first: first ?? null }),
 };
 
+/** Holds the last step of `long` until the test opens it. */
+const gates = new Map<string, () => void>();
+
+const long: SagaDefinition<Input, object> = {
+  kind: 'long',
+  subjectOf: ({ name }) => `long/${name}`,
+  steps: [
+    {
+      name: 'prepare',
+      waitsFor: 'prepare',
+      timeoutMs: 20_000,
+      retry: RETRY_BRIEFLY,
+      run: async ({ input }) => void effectsOf(input.name).add('prepare'),
+      undo: async ({ input, undoneFor, cancellation }) => {
+        effectsOf(input.name).delete('prepare');
+        effectsOf(`${input.name}/told`).add(undoneFor?.code ?? 'nothing');
+        if (cancellation.aborted) effectsOf(`${input.name}/told`).add('aborted');
+      },
+    },
+    {
+      name: 'copy',
+      waitsFor: 'copy',
+      timeoutMs: 20_000,
+      retry: { attempts: 50, backoff: { initialMs: 60_000, maxMs: 60_000, factor: 1 } },
+      run: async (context) => {
+        const { name, plan } = context.input;
+        effectsOf(name).add('copy');
+        if (plan === 'flaky')
+          throw new LariatError({ kind: 'unavailable', code: 'LATER', message: 'later' });
+        if (plan === 'hangs-once') await whileWanted(context, new Promise(() => undefined));
+      },
+      undo: async ({ input }) => void effectsOf(input.name).delete('copy'),
+    },
+    {
+      name: 'commit',
+      waitsFor: 'commit',
+      timeoutMs: 20_000,
+      retry: RETRY_UNTIL_DONE,
+      run: ({ input }) => new Promise((resolve) => gates.set(input.name, () => resolve({}))),
+    },
+  ],
+};
+
 describe.skipIf(binary === undefined)('a saga runner on a real nats-server', () => {
   let nats: TestNats;
   const stops: (() => Promise<void>)[] = [];
 
-  async function runner(
-    instance: string,
-  ): Promise<{ runner: SagaRunner; connection: NatsConnection; die: () => Promise<void> }> {
+  async function runner(instance: string): Promise<{
+    runner: SagaRunner;
+    cancels: CancelRequests;
+    view: (id: string) => OperationView;
+    connection: NatsConnection;
+    die: () => Promise<void>;
+  }> {
     const connection = await connectNats({ servers: nats.url, name: instance });
     const telemetry = createTelemetry({
       serviceName: 'test',
       serviceVersion: '1.0.0',
       instanceId: instance,
     });
+    const cancels = await CancelRequests.open(connection);
+    const store = await SagaStore.open(connection, systemClock);
     const made = new SagaRunner({
-      store: await SagaStore.open(connection, systemClock),
+      store,
+      cancels,
       liveness: new Liveness(connection, instance, () => systemClock.monotonicMs()),
       instance,
       commands: new CommandClient(connection, instance, telemetry.tracer),
@@ -86,11 +140,16 @@ describe.skipIf(binary === undefined)('a saga runner on a real nats-server', () 
       clock: systemClock,
       log,
       faults: noFaultPoints,
-      definitions: [demo],
+      definitions: [demo, long],
     });
     const die = (): Promise<void> => connection.close();
     stops.push(die);
-    return { runner: made, connection, die };
+    const view = (id: string) => {
+      const found = store.cached(id);
+      if (found === undefined) throw new Error(`no operation ${id}`);
+      return toOperationView(found.value);
+    };
+    return { runner: made, cancels, view, connection, die };
   }
 
   const start = (on: SagaRunner, input: Input, requestId?: string) =>
@@ -129,6 +188,54 @@ describe.skipIf(binary === undefined)('a saga runner on a real nats-server', () 
       error: { code: 'NO' },
     });
     expect([...effectsOf('bad')]).toEqual([]);
+  });
+
+  describe('that is asked to cancel', () => {
+    const startLong = (on: SagaRunner, input: Input) =>
+      on.start({ kind: 'long', input: { ...input }, actor: 'test', requestId: undefined });
+
+    it.each(['flaky', 'hangs-once'] as const)(
+      'undoes an operation wherever it waits (%s), and says who has asked for it',
+      async (plan) => {
+        const { runner: sagas } = await runner(`cancelled-${plan}`);
+        const other = await runner(`asks-${plan}`);
+        const name = `long-${plan}`;
+        const { id } = await startLong(sagas, { name, plan });
+        await expect.poll(() => effectsOf(name).has('copy')).toBe(true);
+        await expect.poll(() => other.view(id).cancellable).toBe(true);
+        await other.cancels.ask(id, 'an operator');
+        const ended = await sagas.wait(id, 5_000);
+        expect(ended).toMatchObject({ state: 'failed', error: { code: 'OPERATION_CANCELLED' } });
+        expect(ended.error?.message).toContain('an operator');
+        expect([...effectsOf(name)]).toEqual([]);
+        expect([...effectsOf(`${name}/told`)]).toEqual(['OPERATION_CANCELLED']);
+      },
+    );
+
+    it('goes on behind the point of no return', async () => {
+      const { runner: sagas, cancels, view } = await runner('past');
+      const { id } = await startLong(sagas, { name: 'past' });
+      await expect.poll(() => gates.has('past')).toBe(true);
+      expect(view(id)).toMatchObject({ step: 'commit', cancellable: false });
+      await cancels.ask(id, 'an operator');
+      gates.get('past')?.();
+      await expect(sagas.wait(id, 5_000)).resolves.toMatchObject({ state: 'succeeded' });
+      expect([...effectsOf('past')]).toEqual(['prepare', 'copy']);
+    });
+
+    it('undoes an operation that it takes up from a dead instance', async () => {
+      const first = await runner('dies');
+      const { id } = await startLong(first.runner, { name: 'orphan', plan: 'hangs-once' });
+      await expect.poll(() => effectsOf('orphan').has('copy')).toBe(true);
+      await first.die();
+      const second = await runner('heir');
+      await second.cancels.ask(id, 'an operator');
+      await expect(second.runner.wait(id, 15_000)).resolves.toMatchObject({
+        state: 'failed',
+        error: { code: 'OPERATION_CANCELLED' },
+      });
+      expect([...effectsOf('orphan')]).toEqual([]);
+    }, 30_000);
   });
 
   it('tries again what may pass', async () => {

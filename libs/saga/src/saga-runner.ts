@@ -14,17 +14,20 @@ import {
 import type { CommandClient, LariatClient, Versioned } from '@lariat/messaging';
 import { type Log, type Tracing, inSpan, traceparentOf } from '@lariat/telemetry';
 import { context } from '@opentelemetry/api';
+import type { CancelRequests } from './cancel-requests.js';
+import { NEVER, cancelled, pointOfNoReturn } from './cancellation.js';
 import type { AnySaga, RetryPolicy, SagaDefinition } from './definition.js';
 import { joinOrRefuse, operationNotFound } from './join-or-refuse.js';
 import { DEAD_AFTER_MS, type Liveness } from './liveness.js';
 import { type SagaEvent, type SagaShape, nextRecord } from './next-record.js';
-import type { Memory, SagaRecord } from './saga-record.js';
+import { type Memory, type SagaRecord, isCancellable } from './saga-record.js';
 import { attributesOf, endRootSpan, rootContext } from './saga-spans.js';
 import { FenceLost, type SagaStore } from './saga-store.js';
 import { StepRun, type UntypedStep, known } from './step-run.js';
 
 export interface SagaRunnerOptions {
   readonly store: SagaStore;
+  readonly cancels: CancelRequests;
   readonly liveness: Liveness;
   readonly instance: string;
   readonly commands: CommandClient;
@@ -60,16 +63,22 @@ export class SagaRunner {
   private readonly starting = new Map<string, Promise<SagaRecord>>();
   private readonly stopping = new AbortController();
   private readonly waiters = new Map<string, Set<(record: SagaRecord) => void>>();
-  private readonly stopListening: () => void;
+  /** Of those that are driven here. */
+  private readonly cancellations = new Map<string, AbortController>();
+  private readonly stopListening: readonly (() => void)[];
   private scan: NodeJS.Timeout;
 
   constructor(private readonly options: SagaRunnerOptions) {
     // The runner handles inputs as JSON; each definition gives them their types.
     const untyped = options.definitions as unknown as readonly UntypedSaga[];
     this.definitions = new Map(untyped.map((definition) => [definition.kind, definition]));
-    this.stopListening = options.store.listen((id, record) => {
-      if (record !== null && isEnded(record.state)) this.tell(id, record);
-    });
+    this.stopListening = [
+      options.store.listen((id, record) => {
+        if (record === null || isEnded(record.state)) options.cancels.forget(id);
+        if (record !== null && isEnded(record.state)) this.tell(id, record);
+      }),
+      options.cancels.listen((id) => this.cancel(id)),
+    ];
     this.scan = setInterval(() => this.takeUpOrphans(), SCAN_MS);
   }
 
@@ -180,7 +189,7 @@ export class SagaRunner {
   async stop(): Promise<void> {
     this.stopping.abort();
     clearInterval(this.scan);
-    this.stopListening();
+    for (const stopListening of this.stopListening) stopListening();
     const deadline = this.options.clock.monotonicMs() + DEAD_AFTER_MS;
     while (this.driving.size > 0 && this.options.clock.monotonicMs() < deadline) await delay(20);
     this.options.liveness.close();
@@ -215,6 +224,7 @@ export class SagaRunner {
       stepName: first?.name ?? null,
       attempt: 1,
       failures: 0,
+      pointOfNoReturn: pointOfNoReturn(definition.steps),
       stepSinceMs: nowMs,
       nextTryAtMs: null,
       waitingFor: first === undefined ? null : waitsFor(first, request.input, {}),
@@ -284,6 +294,9 @@ export class SagaRunner {
   private async drive(begun: Versioned<SagaRecord>, definition: UntypedSaga): Promise<void> {
     const { id, kind } = begun.value;
     this.driving.add(id);
+    this.cancellations.set(id, new AbortController());
+    // Asked for while nobody drove it.
+    this.cancel(id);
     let current = begun;
     try {
       while (!isEnded(current.value.state)) {
@@ -296,6 +309,7 @@ export class SagaRunner {
         this.options.log.error('saga interrupted', { operation: id, kind, error });
     } finally {
       this.driving.delete(id);
+      this.cancellations.delete(id);
     }
   }
 
@@ -305,9 +319,12 @@ export class SagaRunner {
     definition: UntypedSaga,
   ): Promise<Versioned<SagaRecord>> {
     const { value } = current;
+    const cancellation = this.cancellationOf(value);
+    if (cancellation.aborted) return this.giveUp(current, cancellation, definition);
     if (value.nextTryAtMs !== null) {
-      await delay(value.nextTryAtMs - this.options.clock.nowMs(), this.stopping.signal);
-      if (this.stopping.signal.aborted) return current;
+      const woken = AbortSignal.any([this.stopping.signal, cancellation]);
+      await delay(value.nextTryAtMs - this.options.clock.nowMs(), woken);
+      if (woken.aborted) return current;
       return this.options.store.write(
         current,
         this.next(current, { type: 'run-begun' }, definition),
@@ -319,11 +336,36 @@ export class SagaRunner {
     await this.options.faults.reach(`${position}/before`);
     const append = (latest: Versioned<SagaRecord>, event: SagaEvent) =>
       this.options.store.write(latest, this.next(latest, event, definition));
-    const run = new StepRun({ ...this.options, append }, step, current);
+    const run = new StepRun({ ...this.options, append, cancellation }, step, current);
     const event = await this.runStep(run, definition, step);
     const latest = await run.settled();
     await this.options.faults.reach(`${position}/after`);
+    // The last step that can be undone may have run to its end without looking.
+    if (cancellation.aborted) return this.giveUp(latest, cancellation, definition);
     return append(latest, event);
+  }
+
+  /** The operation is undone from its current step on, whether that has begun or not. */
+  private giveUp(
+    current: Versioned<SagaRecord>,
+    { reason }: AbortSignal,
+    definition: UntypedSaga,
+  ): Promise<Versioned<SagaRecord>> {
+    const error = toLariatError(reason).toRecord();
+    const next = this.next(current, { type: 'step-failed', error }, definition);
+    return this.options.store.write(current, next);
+  }
+
+  private cancellationOf(record: SagaRecord): AbortSignal {
+    const asked = isCancellable(record) ? this.cancellations.get(record.id) : undefined;
+    return asked?.signal ?? NEVER;
+  }
+
+  private cancel(id: string): void {
+    const actor = this.options.cancels.actorOf(id);
+    const record = this.options.store.cached(id)?.value;
+    if (actor === undefined || record === undefined) return;
+    this.cancellations.get(id)?.abort(cancelled(record, actor));
   }
 
   private async runStep(

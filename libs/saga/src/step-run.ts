@@ -13,6 +13,7 @@ export interface StepRunParts {
   readonly client: LariatClient;
   readonly clock: Clock;
   readonly log: Log;
+  readonly cancellation: AbortSignal;
   /** Writes the revision that follows from the event. */
   readonly append: (
     latest: Versioned<SagaRecord>,
@@ -46,7 +47,7 @@ export class StepRun {
 
   context(): StepContext<Json, Memory> {
     const { value } = this.latest;
-    const { clock, commands, client, log } = this.parts;
+    const { clock, commands, client, log, cancellation } = this.parts;
     const { name, timeoutMs } = this.step;
     const deadlineAtMs = clock.nowMs() + timeoutMs;
     const direction = value.state === 'undoing' ? 'undo-' : '';
@@ -58,6 +59,8 @@ export class StepRun {
       attempt: value.attempt,
       client,
       log,
+      cancellation,
+      undoneFor: value.state === 'undoing' ? value.error : null,
       command: (node, command, input, options) =>
         commands.send(node, {
           id: `${value.id}/${direction}${name}.${value.fence}.${value.attempt}/${command}/${options.key}`,

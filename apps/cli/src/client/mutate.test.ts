@@ -15,6 +15,7 @@ const running: OperationView = {
   state: 'running',
   step: 'place',
   attempt: 1,
+  cancellable: true,
   waitingFor: 'a node',
   node: 'n1',
   since: '2026-01-01T00:00:00.000Z',

@@ -79,6 +79,17 @@ export async function followOperation(
   session: Session,
   first: OperationView,
 ): Promise<OperationView> {
+  const ended = await untilEnded(context, session, first);
+  if (ended.state === 'succeeded') return ended;
+  throw operationError(ended);
+}
+
+/** Polls an operation to its end, showing where it is. */
+export async function untilEnded(
+  context: CommandContext,
+  session: Session,
+  first: OperationView,
+): Promise<OperationView> {
   const line = context.printer.progress();
   const deadlineMs = performance.now() + context.timeoutMs;
   context.interruption.setHint(
@@ -92,8 +103,7 @@ export async function followOperation(
       await delay(POLL_MS);
       operation = await session.request('operation.get', { operation: first.id });
     }
-    if (operation.state === 'succeeded') return operation;
-    throw operationError(operation);
+    return operation;
   } finally {
     line.clear();
     context.interruption.setHint(undefined);

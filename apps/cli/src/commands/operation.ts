@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { given } from '../client/given.js';
-import { followOperation, isEnded, operationError } from '../client/mutate.js';
+import { operationError, untilEnded } from '../client/mutate.js';
 import { operationDetails, operationTable } from '../output/views.js';
 import { online, type Runtime } from './runtime.js';
 
@@ -33,13 +33,26 @@ export function addOperationCommands(program: Command, runtime: Runtime): void {
     );
 
   operation
+    .command('cancel')
+    .description('have an operation undone, unless it is past that, and wait until it is')
+    .argument('<operation>', 'its id')
+    .action((id: string, _options: unknown, command: Command) =>
+      online(runtime, command, async (session, context) => {
+        const first = await session.request('operation.cancel', { operation: id });
+        const ended = await untilEnded(context, session, first);
+        context.printer.show(ended, () => operationDetails(ended));
+        if (ended.error?.code !== 'OPERATION_CANCELLED') runtime.setExitCode(1);
+      }),
+    );
+
+  operation
     .command('wait')
     .description('wait for the end of an operation; its failure is this command’s failure')
     .argument('<operation>', 'its id')
     .action((id: string, _options: unknown, command: Command) =>
       online(runtime, command, async (session, context) => {
         const first = await session.request('operation.get', { operation: id });
-        const ended = isEnded(first.state) ? first : await followOperation(context, session, first);
+        const ended = await untilEnded(context, session, first);
         if (ended.state !== 'succeeded') throw operationError(ended);
         context.printer.show(ended, () => operationDetails(ended));
       }),

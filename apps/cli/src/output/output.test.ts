@@ -107,6 +107,7 @@ describe('an error of placement', () => {
       state: 'failed',
       step: 'place',
       attempt: 1,
+      cancellable: false,
       waitingFor: null,
       node: null,
       since: '',

@@ -304,6 +304,7 @@ export function operationDetails(operation: OperationView): string {
     ['node', operation.node ?? ''],
     ['waits for', operation.waitingFor ?? ''],
     ['since', operation.since],
+    ['cancellable', operation.cancellable ? `yes: lariat operation cancel ${operation.id}` : ''],
     ['progress', progress === null ? '' : formatAmount(progress)],
     ['last error', lastError === null ? '' : told(lastError)],
     ['next try', operation.nextTryAt ?? ''],

@@ -13,9 +13,16 @@ import { type BatchDecision, decideBatch } from '../domain/decide-batch.js';
 import { type DiskState, disksOf, sumOf } from '../domain/disk-state.js';
 import type { Promised } from '../domain/node-view.js';
 import { type PlaceRequest, placementError } from '../domain/place.js';
-import { isMissing, withRestored, withoutPromises } from '../domain/promises.js';
+import {
+  isMissing,
+  settledOn,
+  withRestored,
+  withoutLeases,
+  withoutPromises,
+} from '../domain/promises.js';
 import { AllocationIndex, type AllocationRecords } from './allocation-records.js';
 import { growPromises } from './grow-promises.js';
+import type { VolumeView } from './volume-view.js';
 import { LEASE_MS, type LeaseHolder, settleLeases } from './settle-leases.js';
 
 const ACTOR = 'replica-svc';
@@ -49,18 +56,24 @@ export class Allocator {
     private readonly records: AllocationRecords,
     private readonly nodes: NodeList,
     private readonly clock: Pick<Clock, 'nowMs'>,
+    private readonly volumes: Pick<VolumeView, 'cached'> = { cached: () => undefined },
   ) {
     this.index = new AllocationIndex(records);
   }
 
-  static async open(connection: NatsConnection, nodes: NodeList, clock: Clock): Promise<Allocator> {
+  static async open(
+    connection: NatsConnection,
+    nodes: NodeList,
+    clock: Clock,
+    volumes?: Pick<VolumeView, 'cached'>,
+  ): Promise<Allocator> {
     const records = await RecordBucket.open<AllocationRecord>({
       connection,
       bucket: BUCKETS.allocations,
       kind: 'disk',
       nowMs: () => clock.nowMs(),
     });
-    return new Allocator(records, nodes, clock);
+    return new Allocator(records, nodes, clock, volumes);
   }
 
   /** Places and promises; the same ids again give the same places. */
@@ -171,7 +184,9 @@ export class Allocator {
     const failures = new Map<string, unknown>();
     await Promise.all(
       Array.from(writes, ([disk, record]) =>
-        this.write(disk, record).catch((error: unknown) => failures.set(disk, error)),
+        this.write(disk, this.withoutSettled(record)).catch((error: unknown) =>
+          failures.set(disk, error),
+        ),
       ),
     );
     await Promise.all(
@@ -179,6 +194,14 @@ export class Allocator {
         const pending = batch[at];
         if (pending !== undefined) await this.conclude(pending, decision, failures);
       }),
+    );
+  }
+
+  /** On the way of another write, and without a question: a disk's record stays small while many volumes are made. */
+  private withoutSettled(record: AllocationRecord): AllocationRecord {
+    return withoutLeases(
+      record,
+      settledOn(record, (volume) => this.volumes.cached(volume)),
     );
   }
 

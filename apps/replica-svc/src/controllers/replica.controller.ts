@@ -27,7 +27,7 @@ import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { REPLICA_SERVICE, type ReplicaService } from '../app-tokens.js';
 import { chooseRebuild, replicaNotFound } from '../domain/choose-rebuild.js';
-import { isBackOn } from '../domain/returned.js';
+import { isBackOn, isReadyAmong } from '../domain/returned.js';
 import { type MovePlan, planMove, wouldMove } from '../domain/plan-move.js';
 import { assertNotLast } from '../sagas/remove-replica.saga.js';
 import { assertCanScale } from '../sagas/scale-volume.saga.js';
@@ -72,14 +72,13 @@ export class ReplicaController {
     return this.run<RebuiltVolumeView>('replica.rebuild', request.wait, context, async () => {
       const record = await this.service.volumes.find(request.volume);
       const nodes = this.service.nodes.list();
-      const ready = new Set(nodes.filter(({ state }) => state === 'ready').map(({ name }) => name));
       if (request.keepPause !== true) await this.endPause(record);
       // A rebuild that runs already is joined by the runner.
       if (record.operation === null)
         chooseRebuild(
           record,
           request.replica,
-          (node) => ready.has(node),
+          isReadyAmong(nodes),
           isBackOn(nodes, this.service.clock.nowMs()),
         );
       return {

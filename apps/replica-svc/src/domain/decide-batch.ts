@@ -1,7 +1,7 @@
 import type { AllocationRecord, CapacityLease, Placement } from '@lariat/contracts';
 import { disksOf } from './disk-state.js';
 import { type PlaceOutcome, type PlaceRequest, place } from './place.js';
-import { withPromises } from './promises.js';
+import { type NewPromise, withPromises } from './promises.js';
 
 /** A request to place, with the lease that its promises are to have. */
 export interface BatchEntry {
@@ -33,21 +33,25 @@ export function decideBatch(
   nodes: readonly Parameters<typeof disksOf>[0][],
   recordOf: (disk: string) => AllocationRecord | undefined,
 ): BatchPlan {
-  const writes = new Map<string, AllocationRecord>();
   const view = nodes.flatMap((node) => disksOf(node, (disk) => recordOf(disk)?.replicas));
-  const positions = new Map(view.map(({ disk }, at) => [disk, at]));
-  const promise = ({ replica, disk, node }: Placement, { request, lease }: BatchEntry): void => {
+  // A disk may have thousands of promises, and a batch makes a few: its record and its map are copied once, not for each.
+  const disks = new Map(
+    view.map(({ disk, replicas }, at) => [
+      disk,
+      { at, replicas: new Map(replicas), promises: new Map<string, NewPromise>() },
+    ]),
+  );
+  const promise = ({ replica, disk }: Placement, { request, lease }: BatchEntry): void => {
     const { sizeBytes } = request;
-    const before = writes.get(disk) ?? recordOf(disk) ?? { disk, node, replicas: {} };
-    writes.set(disk, withPromises(before, [{ replica, sizeBytes, lease }]));
-    const at = positions.get(disk);
-    const state = at === undefined ? undefined : view[at];
-    if (at === undefined || state === undefined || state.replicas.has(replica)) return;
-    view[at] = {
-      ...state,
-      scheduledBytes: state.scheduledBytes + sizeBytes,
-      replicas: new Map([...state.replicas, [replica, sizeBytes]]),
-    };
+    const seen = disks.get(disk);
+    const state = seen === undefined ? undefined : view[seen.at];
+    if (seen === undefined || state === undefined) return;
+    const before = seen.promises.get(replica);
+    seen.promises.set(replica, { replica, sizeBytes: before?.sizeBytes ?? sizeBytes, lease });
+    if (seen.replicas.has(replica)) return;
+    seen.replicas.set(replica, sizeBytes);
+    const scheduledBytes = state.scheduledBytes + sizeBytes;
+    view[seen.at] = { ...state, scheduledBytes, replicas: seen.replicas };
   };
   const decisions = entries.map((entry): BatchDecision => {
     const outcome = place(entry.request, view);
@@ -56,24 +60,39 @@ export function decideBatch(
     const adopted: Placement[] = [];
     for (const placement of outcome.placements) {
       const { disk, replica } = placement;
-      const kind = kindOf(writes.get(disk) ?? recordOf(disk), replica, entry.lease);
+      const made = disks.get(disk)?.promises.get(replica)?.lease;
+      const kind = kindOf(made ?? leaseOf(recordOf(disk), replica), entry.lease);
       if (kind === 'fresh') fresh.push(placement);
       if (kind === 'adopted') adopted.push(placement);
       if (kind === 'fresh' || kind === 'adopted') promise(placement, entry);
     }
     return { placed: true, placements: outcome.placements, fresh, adopted };
   });
+  const writes = new Map<string, AllocationRecord>();
+  for (const [disk, { at, promises }] of disks) {
+    const node = view[at]?.node;
+    if (promises.size === 0 || node === undefined) continue;
+    const before = recordOf(disk) ?? { disk, node, replicas: {} };
+    writes.set(disk, withPromises(before, [...promises.values()]));
+  }
   return { decisions, writes };
 }
 
-function kindOf(
+/** `settled`: promised, and a volume's record stands behind it. */
+function leaseOf(
   record: AllocationRecord | undefined,
   replica: string,
+): CapacityLease | 'settled' | undefined {
+  if (record?.replicas[replica] === undefined) return undefined;
+  return record.leases?.[replica] ?? 'settled';
+}
+
+function kindOf(
+  held: CapacityLease | 'settled' | undefined,
   lease: CapacityLease,
 ): 'fresh' | 'adopted' | 'ours' | 'settled' {
-  if (record?.replicas[replica] === undefined) return 'fresh';
-  const held = record.leases?.[replica];
-  if (held === undefined) return 'settled';
+  if (held === undefined) return 'fresh';
+  if (held === 'settled') return 'settled';
   // `ours`: from before this request lost a race for another disk.
   return held.token === lease.token ? 'ours' : 'adopted';
 }

@@ -7,6 +7,7 @@ import {
 } from '@lariat/contracts';
 import { chooseMove, replicaNotFound } from './choose-rebuild.js';
 import { diskNotFound } from './settings.js';
+import { isReadyAmong } from './returned.js';
 
 export interface MovePlan {
   readonly record: VolumeRecord;
@@ -27,9 +28,8 @@ export function planMove(
 ): MovePlan {
   const replica = record.replicas.find(({ id }) => id === wanted.replica);
   if (replica === undefined) throw replicaNotFound(record, wanted.replica);
-  const ready = new Set(nodes.filter(({ state }) => state === 'ready').map(({ name }) => name));
   // A move that runs already is joined by the runner.
-  if (record.operation === null) chooseMove(record, replica.id, (node) => ready.has(node));
+  if (record.operation === null) chooseMove(record, replica.id, isReadyAmong(nodes));
   const { toNode, toDisk } = wanted;
   if (toNode !== undefined && !nodes.some(({ name }) => name === toNode)) {
     throw lariatError('NODE_NOT_FOUND', `There is no node '${toNode}'. See 'lariat node list'.`, {

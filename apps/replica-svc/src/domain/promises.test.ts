@@ -1,12 +1,14 @@
 import type { AllocationRecord, CapacityLease } from '@lariat/contracts';
 import { describe, expect, it } from 'vitest';
 import {
+  settledOn,
   withPromises,
   withRestored,
   withSizes,
   withoutLeases,
   withoutPromises,
 } from './promises.js';
+import { replicaOn } from './volume.test-support.js';
 
 const lease = (token: string): CapacityLease => ({ volume: 'vol-1', token, expiresAtMs: 1 });
 const record = (given: Partial<AllocationRecord> = {}): AllocationRecord => ({
@@ -53,6 +55,17 @@ describe('a promise', () => {
     expect(withoutLeases(record(), ['a'])).toEqual(record({ leases: {} }));
     const same = record();
     expect(withoutLeases(same, ['b'])).toBe(same);
+  });
+
+  it('needs no lease any more where its volume has the replica on that disk', () => {
+    const leases = { a: lease('one'), b: lease('two'), c: { ...lease('three'), volume: 'vol-2' } };
+    const held = record({ replicas: { a: 1, b: 1, c: 1 }, leases });
+    const volume = {
+      replicas: [replicaOn('a', 'n', { disk: 'd' }), replicaOn('b', 'n', { disk: 'another' })],
+    };
+    expect(settledOn(held, (id) => (id === 'vol-1' ? volume : undefined))).toEqual(['a']);
+    expect(settledOn(held, () => undefined)).toEqual([]);
+    expect(settledOn(record({ leases: {} }), () => volume)).toEqual([]);
   });
 
   const resize = (sizes: Readonly<Record<string, number>>, limitBytes: number) =>

@@ -1,4 +1,9 @@
-import { type AllocationRecord, type CapacityLease, lariatError } from '@lariat/contracts';
+import {
+  type AllocationRecord,
+  type CapacityLease,
+  type VolumeRecord,
+  lariatError,
+} from '@lariat/contracts';
 import { formatBytes } from '@lariat/kernel';
 import { sumOf } from './disk-state.js';
 
@@ -70,9 +75,22 @@ export function withoutLeases(
   record: AllocationRecord,
   settled: readonly string[],
 ): AllocationRecord {
+  const gone = new Set(settled);
   const leases = Object.entries(record.leases ?? {});
-  const left = leases.filter(([replica]) => !settled.includes(replica));
+  const left = leases.filter(([replica]) => !gone.has(replica));
   return left.length === leases.length ? record : { ...record, leases: Object.fromEntries(left) };
+}
+
+/** Replicas on the disk whose lease has done its work: their volume, as it was heard of last, has them there. */
+export function settledOn(
+  { disk, leases = {} }: AllocationRecord,
+  volumeOf: (volume: string) => Pick<VolumeRecord, 'replicas'> | undefined,
+): readonly string[] {
+  return Object.entries(leases)
+    .filter(([replica, { volume }]) =>
+      volumeOf(volume)?.replicas.some((held) => held.id === replica && held.disk === disk),
+    )
+    .map(([replica]) => replica);
 }
 
 /**

@@ -13,6 +13,14 @@ export const MAX_REUSE_FAILURES = 3;
 type NodeState = Pick<NodeRecord, 'name' | 'state' | 'since' | 'disks'>;
 type LostReplica = Pick<ReplicaRecord, 'node' | 'disk' | 'faultedAtMs' | 'reuseFailures'>;
 
+/** Whether a node of this name is known and ready. Pure. */
+export function isReadyAmong(
+  nodes: readonly Pick<NodeRecord, 'name' | 'state'>[],
+): (node: string) => boolean {
+  const ready = new Set(nodes.filter(({ state }) => state === 'ready').map(({ name }) => name));
+  return (node) => ready.has(node);
+}
+
 /** Whether a faulted replica's node is ready and has its disk: then it is asked what it still has. Pure. */
 export function isBackOn(
   nodes: readonly NodeState[],

@@ -10,22 +10,14 @@ import { dueRebuild, rebuildPolicyFrom } from './due-rebuild.js';
 import { DOWN_AFTER_MS, SUSPECT_AFTER_MS, judgeNode } from './node-health.js';
 import { isBackOn, untilKnownMs } from './returned.js';
 import { inCopyOrder } from './snapshot-order.js';
-import { attachedVolume, replicaOn as replica } from './volume.test-support.js';
+import { attachedVolume, diskNamed, replicaOn as replica } from './volume.test-support.js';
 
 /** Of a volume without a record: it was deleted. */
 const gone = (): boolean => true;
 
 const LONG_AGO = new Date(0).toISOString();
 
-const DISK = {
-  id: 'd',
-  name: 'd1',
-  path: '/d1',
-  tags: [],
-  lvsUuid: 'u',
-  capacityBytes: 1,
-  clusterSizeBytes: 1,
-};
+const DISK = diskNamed('d');
 
 const volume = (given: Partial<VolumeRecord> = {}): VolumeRecord =>
   attachedVolume({

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { chooseMove } from './choose-rebuild.js';
 import { planMove } from './plan-move.js';
 import { inRemovalOrder, nextScaleStep } from './scale.js';
-import { attachedVolume, replicaOn } from './volume.test-support.js';
+import { attachedVolume, diskNamed, readyNode, replicaOn } from './volume.test-support.js';
 
 const replica = (id: string, node: string, given: Partial<ReplicaRecord> = {}): ReplicaRecord =>
   replicaOn(id, node, { disk: `${node}-d1`, ...given });
@@ -13,32 +13,12 @@ const replica = (id: string, node: string, given: Partial<ReplicaRecord> = {}): 
 const volume = (replicas: readonly ReplicaRecord[], given: Partial<VolumeRecord> = {}) =>
   attachedVolume({ replicas, ...given });
 
-const disk = (id: string, name: string) => ({
-  id,
-  name,
-  path: '',
-  tags: [],
-  lvsUuid: '',
-  capacityBytes: 1,
-  clusterSizeBytes: 1,
-});
-const node = (name: string, given: Partial<NodeRecord> = {}): NodeRecord => ({
-  name,
-  state: 'ready',
-  reason: '',
-  since: '',
-  schedulable: true,
-  zone: `zone-of-${name}`,
-  labels: {},
-  traddr: '',
-  trsvcid: '',
-  frontends: [],
-  target: '',
-  agentVersion: '',
-  agentInstance: '',
-  disks: [disk(`${name}-d1`, 'd1'), disk(`${name}-d2`, 'd2')],
-  ...given,
-});
+const node = (name: string, given: Partial<NodeRecord> = {}): NodeRecord =>
+  readyNode(name, {
+    zone: `zone-of-${name}`,
+    disks: [diskNamed(`${name}-d1`, 'd1'), diskNamed(`${name}-d2`, 'd2')],
+    ...given,
+  });
 const nodes = [node('n1'), node('n2'), node('n3'), node('n4')];
 const three = [replica('r1', 'n1'), replica('r2', 'n2'), replica('r3', 'n3')];
 

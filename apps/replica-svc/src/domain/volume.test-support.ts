@@ -1,4 +1,4 @@
-import type { ReplicaRecord, VolumeRecord } from '@lariat/contracts';
+import type { DiskRecord, NodeRecord, ReplicaRecord, VolumeRecord } from '@lariat/contracts';
 
 /** In sync, on disk `d`. */
 export const replicaOn = (
@@ -43,5 +43,34 @@ export const attachedVolume = (given: Partial<VolumeRecord> = {}): VolumeRecord 
   snapshots: [],
   headParent: null,
   operation: null,
+  ...given,
+});
+
+export const diskNamed = (id: string, name = 'd1'): DiskRecord => ({
+  id,
+  name,
+  path: '',
+  tags: [],
+  lvsUuid: '',
+  capacityBytes: 1,
+  clusterSizeBytes: 1,
+});
+
+/** In zone `z`, with no disks but those given. */
+export const readyNode = (name: string, given: Partial<NodeRecord> = {}): NodeRecord => ({
+  name,
+  state: 'ready',
+  reason: '',
+  since: '',
+  schedulable: true,
+  zone: 'z',
+  labels: {},
+  traddr: '',
+  trsvcid: '',
+  frontends: [],
+  target: '',
+  agentVersion: '',
+  agentInstance: '',
+  disks: [],
   ...given,
 });

@@ -2,35 +2,10 @@ import type { NodeRecord, VolumeRecord } from '@lariat/contracts';
 import { DEFAULT_REBUILD_CONTROL, lariatError } from '@lariat/contracts';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { RunningRebuild } from '../domain/rebuild-load.js';
-import { attachedVolume, replicaOn } from '../domain/volume.test-support.js';
+import { attachedVolume, diskNamed, readyNode, replicaOn } from '../domain/volume.test-support.js';
 import { type RebuildDegradedDeps, rebuildDue } from './rebuild-degraded.js';
 
-const disk = (node: string) => ({
-  id: `disk-${node}`,
-  name: 'd1',
-  path: '/d1',
-  tags: [],
-  lvsUuid: 'u',
-  capacityBytes: 1,
-  clusterSizeBytes: 1,
-});
-
-const node = (name: string): NodeRecord => ({
-  name,
-  state: 'ready',
-  reason: '',
-  since: '',
-  schedulable: true,
-  zone: 'z',
-  labels: {},
-  traddr: '',
-  trsvcid: '',
-  frontends: [],
-  target: '',
-  agentVersion: '',
-  agentInstance: '',
-  disks: [disk(name)],
-});
+const node = (name: string): NodeRecord => readyNode(name, { disks: [diskNamed(`disk-${name}`)] });
 
 const degraded = (id: string, source: string, lost: string): VolumeRecord =>
   attachedVolume({

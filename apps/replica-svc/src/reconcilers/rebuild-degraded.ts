@@ -6,7 +6,7 @@ import type { VolumeView } from '../adapters/volume-view.js';
 import { chooseRebuild } from '../domain/choose-rebuild.js';
 import { type RebuildPolicy, dueRebuild } from '../domain/due-rebuild.js';
 import { RebuildLoad, type RunningRebuild, busyNodesOf } from '../domain/rebuild-load.js';
-import { isBackOn } from '../domain/returned.js';
+import { isBackOn, isReadyAmong } from '../domain/returned.js';
 
 const LOOK_EVERY_MS = 1_000;
 /** After a rebuild that could not be begun or failed. */
@@ -43,7 +43,7 @@ export async function rebuildDue(
   const nowMs = deps.clock.nowMs();
   const nodes = deps.nodes.list();
   const isBack = isBackOn(nodes, nowMs);
-  const ready = new Set(nodes.filter(({ state }) => state === 'ready').map(({ name }) => name));
+  const isReady = isReadyAmong(nodes);
   const load = new RebuildLoad(deps.policy.maxPerNode);
   // One that is paused may stay so for days: the others do not wait for it.
   const paused = new Set(
@@ -60,7 +60,7 @@ export async function rebuildDue(
     if (due === undefined) continue;
     const replica = due.replica === null ? {} : { replica: due.replica };
     try {
-      const choice = chooseRebuild(record, replica.replica, (node) => ready.has(node), isBack);
+      const choice = chooseRebuild(record, replica.replica, isReady, isBack);
       const back = choice.isBack && choice.replaced !== null ? [choice.replaced.node] : [];
       const busy = [choice.source.node, ...back];
       // Looked at again in the next round: this is no failure.

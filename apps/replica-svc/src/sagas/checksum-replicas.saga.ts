@@ -1,4 +1,4 @@
-import { RETRY_BRIEFLY, RETRY_UNTIL_DONE, type SagaDefinition } from '@lariat/saga';
+import { RETRY_BRIEFLY, RETRY_UNTIL_DONE, type SagaDefinition, whileWanted } from '@lariat/saga';
 import type { CopySum } from '../domain/judge-checksums.js';
 import { claimVolume, releaseVolume } from './hold-volume.js';
 import { READ_TIMEOUT_MS, readReplicas } from './read-replicas.js';
@@ -42,7 +42,9 @@ export function checksumReplicasSaga(): SagaDefinition<ChecksumInput, ChecksumMe
             volume,
             fresh: true,
           });
-          return { sums: await readReplicas(context, record, snapshot) };
+          const read = readReplicas(context, record, snapshot);
+          // Of a head: it is in the way of the next attach, which must not find the volume free before its end.
+          return { sums: await (snapshot === null ? read : whileWanted(context, read)) };
         },
       },
       {

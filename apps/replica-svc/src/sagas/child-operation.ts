@@ -1,6 +1,9 @@
 import { type OperationView, hasCode, isEnded } from '@lariat/contracts';
 import { LariatError } from '@lariat/kernel';
 import type { LariatClient } from '@lariat/messaging';
+import { type StepContext, whileWanted } from '@lariat/saga';
+
+type Caller = Pick<StepContext<unknown, unknown>, 'client' | 'cancellation'>;
 
 const WAIT_MS = 20_000;
 
@@ -19,9 +22,24 @@ export async function followOperation(
   }
 }
 
-/** Waits for what a request with `wait: false` has begun; throws its error when it failed. */
-export async function outcomeOf(client: LariatClient, begun: unknown): Promise<void> {
+/**
+ * Waits for what a request with `wait: false` has begun; throws its error when it failed. When the caller is cancelled so
+ * is that, and its end is waited for all the same.
+ */
+export async function outcomeOf({ client, cancellation }: Caller, begun: unknown): Promise<void> {
   const { operation } = begun as { readonly operation: OperationView };
-  const { error } = await followOperation(client, operation.id);
+  const end = followOperation(client, operation.id);
+  await whileWanted({ cancellation }, end).catch(async (reason: unknown) => {
+    if (!cancellation.aborted) throw reason;
+    // One that is past it, or has ended, is not undone; then the caller takes its effect back.
+    await client
+      .request('operation.cancel', { operation: operation.id })
+      .catch((error: unknown) => {
+        if (!hasCode(error, 'OPERATION_NOT_CANCELLABLE')) throw error;
+      });
+    await end;
+    throw reason;
+  });
+  const { error } = await end;
   if (error !== null) throw LariatError.fromRecord(error);
 }

@@ -9,9 +9,11 @@ describe('a rebuild that an operator governs', () => {
   let nodeState: 'ready' | 'down';
   let isReadable: boolean;
   let shown: string[];
+  let cancellation: AbortSignal;
 
   beforeEach(() => {
     vi.useFakeTimers();
+    cancellation = new AbortController().signal;
     control = undefined;
     nodeState = 'ready';
     isReadable = true;
@@ -40,6 +42,7 @@ describe('a rebuild that an operator governs', () => {
   const context = (): RebuildContext =>
     ({
       operation: 'op-1',
+      cancellation,
       input: { volume: 'vol-1', replica: null },
       memory: {
         source: { id: 'r1', node: 'n1', disk: 'd1' },

@@ -5,7 +5,7 @@ import {
   lariatError,
 } from '@lariat/contracts';
 import { delay } from '@lariat/kernel';
-import { whileNodesLive } from '@lariat/saga';
+import { unless, whileNodesLive } from '@lariat/saga';
 import { type RebuildContext, type RebuildDeps, remembered } from './rebuild-memory.js';
 
 const LOOK_EVERY_MS = 1_000;
@@ -15,6 +15,7 @@ export async function controlOf(
   deps: RebuildDeps,
   context: RebuildContext,
 ): Promise<RebuildControl> {
+  context.cancellation.throwIfAborted();
   const record = await deps.volumes.fresh(context.input.volume);
   const control = record?.rebuild ?? DEFAULT_REBUILD_CONTROL;
   if (control.cancelled !== context.operation) return control;
@@ -58,27 +59,17 @@ export async function nextPieceLimit(deps: RebuildDeps, context: RebuildContext)
 }
 
 /** The work's outcome, or OPERATION_CANCELLED as soon as that is asked for. */
-export async function unlessCancelled<T>(
+export function unlessCancelled<T>(
   deps: RebuildDeps,
   context: RebuildContext,
   work: Promise<T>,
 ): Promise<T> {
-  const ended = new AbortController();
-  const watch = async (): Promise<never> => {
-    for (;;) {
-      await delay(LOOK_EVERY_MS, ended.signal);
-      if (ended.signal.aborted) return new Promise(() => undefined);
-      try {
-        await controlOf(deps, context);
-      } catch (error) {
-        // A record that can't be read now asks for nothing: the work is not cut off for it.
-        if (hasCode(error, 'OPERATION_CANCELLED')) throw error;
-      }
+  return unless(work, LOOK_EVERY_MS, async () => {
+    try {
+      await controlOf(deps, context);
+    } catch (error) {
+      // A record that can't be read now asks for nothing: the work is not cut off for it.
+      if (hasCode(error, 'OPERATION_CANCELLED')) throw error;
     }
-  };
-  try {
-    return await Promise.race([work, watch()]);
-  } finally {
-    ended.abort();
-  }
+  });
 }

@@ -1,9 +1,14 @@
 import { type SnapshotRecord, nodeHostNqn, scratchNqn } from '@lariat/contracts';
-import { RETRY_BRIEFLY, cleanUp, commandWhileLive, whileNodesLive } from '@lariat/saga';
+import {
+  RETRY_BRIEFLY,
+  cleanUp,
+  commandWhileLive,
+  followProgress,
+  whileNodesLive,
+} from '@lariat/saga';
 import { inCopyOrder } from '../domain/snapshot-order.js';
 import { findVolume } from './find-volume.js';
 import { controlOf, nextPieceLimit, unlessCancelled } from './rebuild-control.js';
-import { followProgress } from './rebuild-progress.js';
 import { patchSnapshot, unexport } from './rebuild-patch.js';
 import {
   type RebuildContext,

@@ -5,9 +5,8 @@ import {
   nodeHostNqn,
 } from '@lariat/contracts';
 import { CLUSTER_SIZE_BYTES } from '@lariat/kernel';
-import { cleanUp, whileNodesLive } from '@lariat/saga';
+import { cleanUp, followProgress, whileNodesLive } from '@lariat/saga';
 import { nextPieceLimit, unlessCancelled } from './rebuild-control.js';
-import { followProgress } from './rebuild-progress.js';
 import {
   type RebuildContext,
   type RebuildDeps,
@@ -47,6 +46,7 @@ export async function patchSnapshot(
   let copiedClusters = before;
   let firstCluster = patched?.snapshot === snapshot.id ? patched.nextCluster : 0;
   while (firstCluster < clusters) {
+    const page = `${key}/${firstCluster}`;
     await context.command(
       target.node,
       'rebuild.create-scratch',
@@ -59,10 +59,9 @@ export async function patchSnapshot(
         hostNqn: nodeHostNqn(target.node),
         mibPerSecond: await nextPieceLimit(deps, context),
       },
-      { key: `${key}/${firstCluster}`, timeoutMs: COMMAND_TIMEOUT_MS },
+      { key: page, timeoutMs: COMMAND_TIMEOUT_MS },
     );
     const count = Math.min(PAGE_CLUSTERS, clusters - firstCluster);
-    const page = `${key}/${firstCluster}`;
     const of = { replica: source.id, volume, snapshot: snapshot.id };
     const work = context
       .command(

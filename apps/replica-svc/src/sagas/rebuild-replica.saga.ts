@@ -15,7 +15,7 @@ import {
   type SagaDefinition,
 } from '@lariat/saga';
 import { chooseMove, chooseRebuild } from '../domain/choose-rebuild.js';
-import { isBackOn, untilKnownMs } from '../domain/returned.js';
+import { isBackOn, isReadyAmong, untilKnownMs } from '../domain/returned.js';
 import { countAgain, dropReplaced, leavingOf } from './drop-replaced.js';
 import { copyStep, settleStep } from './rebuild-copy.js';
 import { dropJoinSnapshot, joinStep } from './rebuild-join.js';
@@ -103,9 +103,8 @@ function claimStep(deps: RebuildDeps): RebuildStep {
       if (record.state !== 'attached' && record.state !== 'detached') throw notNow(record);
       const nodes = deps.nodes.list();
       const zones = new Map(nodes.map((node) => [node.name, zoneOf(node)]));
-      const ready = new Set(nodes.filter(({ state }) => state === 'ready').map(({ name }) => name));
       const { replica, toDisks } = context.input;
-      const isReady = (node: string): boolean => ready.has(node);
+      const isReady = isReadyAmong(nodes);
       const isBack =
         context.input.reuse === false ? () => false : isBackOn(nodes, deps.clock.nowMs());
       const choice =
@@ -210,9 +209,8 @@ function placeStep(deps: RebuildDeps): RebuildStep {
     undo: async (context) => {
       const { returning = null } = context.memory;
       if (isReuse(context.memory) && returning !== null) {
-        const record = await deps.volumes.fresh(context.input.volume);
         // Ended by an operator's wish: that says nothing of what the replica has.
-        const isCancelled = record?.rebuild?.cancelled === context.operation;
+        const isCancelled = context.undoneFor?.code === 'OPERATION_CANCELLED';
         const reuseFailures = (returning.reuseFailures ?? 0) + (isCancelled ? 0 : 1);
         const replica = { ...returning, ...(reuseFailures === 0 ? {} : { reuseFailures }) };
         await settleVolume(context, [{ type: 'put-replica', replica }]);

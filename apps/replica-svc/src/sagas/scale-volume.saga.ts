@@ -12,6 +12,7 @@ import {
   RETRY_UNTIL_DONE,
   type SagaDefinition,
   type StepContext,
+  whileWanted,
 } from '@lariat/saga';
 import { nextScaleStep } from '../domain/scale.js';
 import { followOperation, outcomeOf } from './child-operation.js';
@@ -126,7 +127,7 @@ async function reach(
     const step = nextScaleStep(await findVolume(deps, volume), wanted, deps.nodes.list());
     if (step.kind === 'done' || (step.kind === 'add' && !mayAdd)) return;
     try {
-      if (step.kind === 'wait') await followOperation(client, step.operation);
+      if (step.kind === 'wait') await whileWanted(context, followOperation(client, step.operation));
       else {
         const begun =
           step.kind === 'add'
@@ -136,7 +137,7 @@ async function reach(
                 replica: step.replica,
                 wait: false,
               });
-        await outcomeOf(client, begun);
+        await outcomeOf(context, begun);
       }
     } catch (error) {
       // Somebody else was at it meanwhile: what is left to do shows in the record.

@@ -14,6 +14,7 @@ import {
   type SagaDefinition,
   type SagaStep,
   type StepContext,
+  whileWanted,
 } from '@lariat/saga';
 import { type CopySum, judgeChecksums } from '../domain/judge-checksums.js';
 import { outcomeOf } from './child-operation.js';
@@ -82,7 +83,9 @@ export function verifySnapshotSaga(
         retry: RETRY_BRIEFLY,
         run: async (context) => {
           const { volume, snapshot } = context.input;
-          return { sums: await readReplicas(context, await findVolume(deps, volume), snapshot) };
+          const record = await findVolume(deps, volume);
+          // Each copy is read in a lane of its own on its node: what reads on is in nobody's way.
+          return { sums: await whileWanted(context, readReplicas(context, record, snapshot)) };
         },
       },
       judgeStep(deps),
@@ -167,7 +170,7 @@ async function rebuildOdd(context: Context): Promise<void> {
     try {
       // A disk that has changed what it held is not asked for the rest: another one is taken where there is one.
       const request = { volume: input.volume, replica, reuse: false, wait: false };
-      await outcomeOf(client, await client.request('replica.rebuild', request));
+      await outcomeOf(context, await client.request('replica.rebuild', request));
     } catch (error) {
       // Done by the reconciler, or by an earlier run of this step.
       if (!hasCode(error, 'VOLUME_HEALTHY', 'REPLICA_NOT_FOUND')) throw error;

@@ -6,9 +6,7 @@ import {
   hasCode,
   lariatError,
   nodeHostNqn,
-  progressSubject,
   scratchNqn,
-  type ProgressReport,
 } from '@lariat/contracts';
 import { deriveVolumeId } from '@lariat/kernel';
 import {
@@ -16,7 +14,9 @@ import {
   attempt,
   cleanUp,
   commandWhileLive,
+  followProgress,
   whileNodesLive,
+  whileWanted,
 } from '@lariat/saga';
 import { pathTo } from '../domain/snapshot-path.js';
 import type { CloneContext, CloneVolumeMemory } from './clone-volume.saga.js';
@@ -101,7 +101,9 @@ async function copyReplica(
     quick,
   );
   const onSource = { replica: from.id, volume: source.id };
-  const stopReporting = reportProgress(context);
+  const stopReporting = followProgress(context, ({ done, total, unit }) =>
+    context.progress(done, total, unit),
+  );
   try {
     // One on top of the other into the same scratch: what a younger one has hides what an older one had.
     for (const { id, parent } of pathTo(source.snapshots, snapshot.id)) {
@@ -111,7 +113,9 @@ async function copyReplica(
         { ...onSource, snapshot: id, parent, scratch },
         { key: `${key}/${id}` },
       );
-      await whileNodesLive(context, [from.node, node], copy);
+      // Between two disks of one node there is no path to cut: the target would write on to a scratch that is to go.
+      const wanted = from.node === node ? copy : whileWanted(context, copy);
+      await whileNodesLive(context, [from.node, node], wanted);
     }
   } finally {
     stopReporting();
@@ -129,15 +133,4 @@ const rank = (replica: ReplicaRecord, node: string): number => (replica.node ===
 function snapshotOf({ memory }: CloneContext): SnapshotRecord {
   if (memory.snapshot !== undefined) return memory.snapshot;
   throw lariatError('RECORD_CORRUPT', 'The journal of this clone has no snapshot.');
-}
-
-function reportProgress(context: CloneContext): () => void {
-  const subscription = context.client.connection.subscribe(progressSubject(context.operation), {
-    callback: (error, message) => {
-      if (error !== null) return;
-      const { done, total, unit } = message.json<ProgressReport>();
-      context.progress(done, total, unit);
-    },
-  });
-  return () => subscription.unsubscribe();
 }

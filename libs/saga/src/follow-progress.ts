@@ -1,12 +1,12 @@
 import { type ProgressReport, progressSubject } from '@lariat/contracts';
-import type { RebuildContext } from './rebuild-memory.js';
+import type { StepContext } from './definition.js';
 
 /** Hears what the nodes tell of the operation's progress until the answer is called. */
 export function followProgress(
-  context: RebuildContext,
+  { client, operation }: Pick<StepContext<unknown, unknown>, 'client' | 'operation'>,
   hear: (report: ProgressReport) => void,
 ): () => void {
-  const subscription = context.client.connection.subscribe(progressSubject(context.operation), {
+  const subscription = client.connection.subscribe(progressSubject(operation), {
     callback: (error, message) => {
       if (error === null) hear(message.json<ProgressReport>());
     },
