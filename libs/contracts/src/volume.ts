@@ -128,14 +128,11 @@ export interface RebuildControl {
   readonly paused: boolean;
   /** The most that a rebuild writes to the new replica; 0: no limit; null: as the service is set. */
   readonly mibPerSecond: number | null;
-  /** The operation that is to end and be undone. */
-  readonly cancelled: string | null;
 }
 
 export const DEFAULT_REBUILD_CONTROL: RebuildControl = Object.freeze({
   paused: false,
   mibPerSecond: null,
-  cancelled: null,
 });
 
 /** Where NVMe/TCP hosts find a subsystem. */

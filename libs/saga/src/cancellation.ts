@@ -1,4 +1,4 @@
-import { lariatError } from '@lariat/contracts';
+import { type OperationView, isEnded, lariatError } from '@lariat/contracts';
 import type { LariatError } from '@lariat/kernel';
 import { RETRY_UNTIL_KNOWN, type RetryPolicy, type StepContext } from './definition.js';
 
@@ -20,6 +20,21 @@ export const cancelled = (
     `Operation ${record.id} (${record.kind}) was cancelled by ${actor}; what it had done is undone.`,
     { operation: record.id },
   );
+
+/** Throws OPERATION_NOT_CANCELLABLE, which says why: it has ended, is being undone, or is past that. */
+export function assertCancellable({ id, kind, state, step, cancellable }: OperationView): void {
+  if (cancellable) return;
+  const why = isEnded(state)
+    ? `has ${state}`
+    : state === 'undoing'
+      ? 'is being undone'
+      : `is at '${step ?? 'its end'}', which is not undone any more`;
+  throw lariatError('OPERATION_NOT_CANCELLABLE', `Operation ${id} (${kind}) ${why}.`, {
+    operation: id,
+    state,
+    step,
+  });
+}
 
 /**
  * The work's outcome, or OPERATION_CANCELLED as soon as the operation is to be undone. Only for work that may go on

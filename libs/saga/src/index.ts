@@ -1,5 +1,5 @@
 export * from './cancel-requests.js';
-export { whileWanted } from './cancellation.js';
+export { assertCancellable, whileWanted } from './cancellation.js';
 export * from './definition.js';
 export * from './follow-progress.js';
 export { operationNotFound } from './join-or-refuse.js';

@@ -121,7 +121,9 @@ describe('an error of placement', () => {
       endedAt: '',
     } as const;
     const lines = operationDetails(operation).split('\n');
-    expect(lines).toContain('error:      NO_CAPACITY: There is room for 1 of 2 replica(s).');
+    expect(lines.join('\n')).toMatch(
+      /^error: +NO_CAPACITY: There is room for 1 of 2 replica\(s\)\.$/m,
+    );
     expect(lines.slice(-4)[0]).toMatch(/^NODE +DISK +ZONE/);
     expect(lines.at(-1)).toBe('and 3 more disk(s)');
   });

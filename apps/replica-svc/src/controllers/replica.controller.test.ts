@@ -1,4 +1,9 @@
-import { DEFAULT_REBUILD_CONTROL, type VolumeChange, type VolumeRecord } from '@lariat/contracts';
+import {
+  DEFAULT_REBUILD_CONTROL,
+  type VolumeChange,
+  type VolumeRecord,
+  lariatError,
+} from '@lariat/contracts';
 import type { MessageContext } from '@lariat/messaging';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { attachedVolume, replicaOn } from '../domain/volume.test-support.js';
@@ -15,9 +20,26 @@ const VOLUME = attachedVolume({
   ],
 });
 
+const OPERATION = {
+  state: 'running',
+  stepIndex: 0,
+  stepSinceMs: 0,
+  nextTryAtMs: null,
+  startedAtMs: 0,
+  endedAtMs: null,
+  progress: null,
+};
+
 describe('requests about the rebuilds of a volume', () => {
   let record: VolumeRecord;
-  let running: { readonly id: string; readonly kind: string; readonly stepName: string } | null;
+  let running: {
+    readonly id: string;
+    readonly kind: string;
+    readonly stepName: string;
+    readonly pointOfNoReturn: number;
+  } | null;
+  let isPast: boolean;
+  let cancels: string[];
   let changes: { readonly operation: string; readonly changes: readonly VolumeChange[] }[];
   let controller: ReplicaController;
 
@@ -25,6 +47,8 @@ describe('requests about the rebuilds of a volume', () => {
     record = VOLUME;
     running = null;
     changes = [];
+    cancels = [];
+    isPast = false;
     controller = new ReplicaController({
       volumes: { find: () => Promise.resolve(record) },
       nodes: {
@@ -37,10 +61,7 @@ describe('requests about the rebuilds of a volume', () => {
           })),
       },
       operations: {
-        cached: () =>
-          running === null
-            ? undefined
-            : { value: { ...running, state: 'running', progress: null } },
+        cached: () => (running === null ? undefined : { value: { ...OPERATION, ...running } }),
       },
       clock: { nowMs: () => 20_000 },
       runner: {
@@ -48,8 +69,11 @@ describe('requests about the rebuilds of a volume', () => {
         start: () => Promise.reject(new Error('begun')),
       },
       client: {
-        request: (_name: string, body: (typeof changes)[number]) => {
-          changes.push(body);
+        request: (name: string, body: (typeof changes)[number] & { operation: string }) => {
+          if (name === 'operation.cancel') {
+            if (isPast) return Promise.reject(lariatError('OPERATION_NOT_CANCELLABLE', 'past it'));
+            cancels.push(body.operation);
+          } else changes.push(body);
           return Promise.resolve(record);
         },
       },
@@ -57,8 +81,8 @@ describe('requests about the rebuilds of a volume', () => {
   });
 
   const context = { facts: { requestId: undefined, actor: 'a' } } as unknown as MessageContext;
-  const runs = (kind: string, stepName: string): void => {
-    running = { id: 'op-1', kind, stepName };
+  const runs = (kind: string, stepName: string, pointOfNoReturn = 9): void => {
+    running = { id: 'op-1', kind, stepName, pointOfNoReturn };
     record = { ...VOLUME, operation: 'op-1' };
   };
   const asked = () =>
@@ -75,14 +99,24 @@ describe('requests about the rebuilds of a volume', () => {
     await controller.updateRebuild({ volume: 'v', cancel: true });
     runs('replica.move', 'copy');
     await controller.updateRebuild({ volume: 'v', cancel: true });
-    expect(asked()).toEqual([{ cancelled: 'op-1', paused: true }, { cancelled: 'op-1' }]);
+    expect(asked()).toEqual([{ paused: true }, {}]);
+    expect(cancels).toEqual(['op-1', 'op-1']);
+  });
+
+  it('pause nothing for a rebuild that could not be cancelled any more', async () => {
+    runs('replica.rebuild', 'copy');
+    isPast = true;
+    await expect(controller.updateRebuild({ volume: 'v', cancel: true })).rejects.toMatchObject({
+      code: 'OPERATION_NOT_CANCELLABLE',
+    });
+    expect(asked()).toEqual([{ paused: true }, { paused: false }]);
   });
 
   it('cancel nothing that does not run, is about to end, or is something else', async () => {
     const refusal = { code: 'OPERATION_NOT_CANCELLABLE' };
     const cancel = () => controller.updateRebuild({ volume: 'v', cancel: true });
     await expect(cancel()).rejects.toMatchObject(refusal);
-    runs('replica.rebuild', 'sync');
+    runs('replica.rebuild', 'sync', 0);
     await expect(cancel()).rejects.toMatchObject(refusal);
     runs('volume.expand', 'copy');
     await expect(cancel()).rejects.toMatchObject(refusal);

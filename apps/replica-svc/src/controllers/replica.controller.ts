@@ -1,4 +1,5 @@
 import {
+  DEFAULT_REBUILD_CONTROL,
   type DryRun,
   MoveReplicaRequest,
   type OperationAccepted,
@@ -22,7 +23,7 @@ import {
 } from '@lariat/contracts';
 import { CLUSTER_SIZE_BYTES, type Json } from '@lariat/kernel';
 import { MessageContext, OnRequest } from '@lariat/messaging';
-import { type SagaRecord, runOperation } from '@lariat/saga';
+import { type SagaRecord, assertCancellable, runOperation, toOperationView } from '@lariat/saga';
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { REPLICA_SERVICE, type ReplicaService } from '../app-tokens.js';
@@ -31,16 +32,6 @@ import { isBackOn, isReadyAmong } from '../domain/returned.js';
 import { type MovePlan, planMove, wouldMove } from '../domain/plan-move.js';
 import { assertNotLast } from '../sagas/remove-replica.saga.js';
 import { assertCanScale } from '../sagas/scale-volume.saga.js';
-
-/** Those after them end by themselves, or are behind the point of no return. */
-const CANCELLABLE_STEPS: ReadonlySet<string> = new Set([
-  'claim',
-  'reuse',
-  'place',
-  'join',
-  'match',
-  'copy',
-]);
 
 @Controller()
 export class ReplicaController {
@@ -93,15 +84,27 @@ export class ReplicaController {
   async updateRebuild(@Payload() request: UpdateRebuildRequest): Promise<VolumeApiView> {
     const record = await this.service.volumes.find(request.volume);
     const { paused, cancel, mibPerSecond } = request;
-    const cancelled = cancel === true ? this.cancellable(record) : undefined;
+    const unwanted = cancel === true ? this.cancellable(record) : undefined;
     const control: Partial<RebuildControl> = {
       ...(typeof paused === 'boolean' ? { paused } : {}),
       ...(mibPerSecond === undefined ? {} : { mibPerSecond }),
-      ...(cancelled === undefined ? {} : { cancelled: cancelled.id }),
       // Or it would begin again at once; a move does not.
-      ...(cancelled?.kind === 'replica.rebuild' ? { paused: true } : {}),
+      ...(unwanted?.kind === 'replica.rebuild' ? { paused: true } : {}),
     };
-    return toVolumeView(await this.control(record, control));
+    const updated = await this.control(record, control);
+    if (unwanted !== undefined) await this.cancel(record, unwanted);
+    return toVolumeView(updated);
+  }
+
+  /** One that has come past it meanwhile goes on, and is no reason to keep others from beginning. */
+  private async cancel(record: VolumeRecord, unwanted: SagaRecord): Promise<void> {
+    try {
+      await this.service.client.request('operation.cancel', { operation: unwanted.id });
+    } catch (error) {
+      const { paused } = record.rebuild ?? DEFAULT_REBUILD_CONTROL;
+      await this.control(record, { paused });
+      throw error;
+    }
   }
 
   /** Who asks for a copy wants it to go on. */
@@ -120,15 +123,14 @@ export class ReplicaController {
 
   private cancellable(record: VolumeRecord): SagaRecord {
     const rebuild = this.runningRebuild(record);
-    const step = rebuild?.stepName ?? null;
-    if (rebuild !== undefined && step !== null && CANCELLABLE_STEPS.has(step)) return rebuild;
-    throw lariatError(
-      'OPERATION_NOT_CANCELLABLE',
-      rebuild === undefined
-        ? `No replica of volume '${record.name}' is being rebuilt or moved.`
-        : `Operation ${rebuild.id} on volume '${record.name}' is at '${step ?? 'its end'}': it is about to end.`,
-      { volume: record.id, step },
-    );
+    if (rebuild === undefined)
+      throw lariatError(
+        'OPERATION_NOT_CANCELLABLE',
+        `No replica of volume '${record.name}' is being rebuilt or moved.`,
+        { volume: record.id },
+      );
+    assertCancellable(toOperationView(rebuild));
+    return rebuild;
   }
 
   @OnRequest('replica.remove')

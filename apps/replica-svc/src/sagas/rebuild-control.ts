@@ -1,37 +1,18 @@
-import {
-  DEFAULT_REBUILD_CONTROL,
-  type RebuildControl,
-  hasCode,
-  lariatError,
-} from '@lariat/contracts';
+import { DEFAULT_REBUILD_CONTROL, type RebuildControl } from '@lariat/contracts';
 import { delay } from '@lariat/kernel';
-import { unless, whileNodesLive } from '@lariat/saga';
+import { whileNodesLive, whileWanted } from '@lariat/saga';
 import { type RebuildContext, type RebuildDeps, remembered } from './rebuild-memory.js';
 
 const LOOK_EVERY_MS = 1_000;
 
-/** What is asked of the rebuild now. Throws OPERATION_CANCELLED when it is to be undone. */
-export async function controlOf(
-  deps: RebuildDeps,
-  context: RebuildContext,
-): Promise<RebuildControl> {
-  context.cancellation.throwIfAborted();
+async function controlOf(deps: RebuildDeps, context: RebuildContext): Promise<RebuildControl> {
   const record = await deps.volumes.fresh(context.input.volume);
-  const control = record?.rebuild ?? DEFAULT_REBUILD_CONTROL;
-  if (control.cancelled !== context.operation) return control;
-  const volume = `volume '${record?.name ?? context.input.volume}'`;
-  throw lariatError(
-    'OPERATION_CANCELLED',
-    context.input.toDisks === undefined
-      ? `The rebuild of ${volume} was cancelled; none begins by itself until it is resumed.`
-      : `The move of a replica of ${volume} was cancelled; ask for it again when it is wanted.`,
-    { operation: context.operation },
-  );
+  return record?.rebuild ?? DEFAULT_REBUILD_CONTROL;
 }
 
 /**
- * Waits while rebuilds of the volume are paused; a node that is declared gone ends the wait (invariant 8). The limit
- * for the next piece in MiB a second, 0 for none.
+ * Waits while rebuilds of the volume are paused; a node that is declared gone ends the wait (invariant 8), and so does a
+ * cancel. The limit for the next piece in MiB a second, 0 for none.
  */
 export async function nextPieceLimit(deps: RebuildDeps, context: RebuildContext): Promise<number> {
   const source = remembered(context.memory.source, 'source');
@@ -52,24 +33,9 @@ export async function nextPieceLimit(deps: RebuildDeps, context: RebuildContext)
     return 0;
   };
   try {
-    return await whileNodesLive(context, [source.node, target.node], resumed());
+    const wanted = whileWanted(context, resumed());
+    return await whileNodesLive(context, [source.node, target.node], wanted);
   } finally {
     gone.abort();
   }
-}
-
-/** The work's outcome, or OPERATION_CANCELLED as soon as that is asked for. */
-export function unlessCancelled<T>(
-  deps: RebuildDeps,
-  context: RebuildContext,
-  work: Promise<T>,
-): Promise<T> {
-  return unless(work, LOOK_EVERY_MS, async () => {
-    try {
-      await controlOf(deps, context);
-    } catch (error) {
-      // A record that can't be read now asks for nothing: the work is not cut off for it.
-      if (hasCode(error, 'OPERATION_CANCELLED')) throw error;
-    }
-  });
 }

@@ -5,10 +5,11 @@ import {
   commandWhileLive,
   followProgress,
   whileNodesLive,
+  whileWanted,
 } from '@lariat/saga';
 import { inCopyOrder } from '../domain/snapshot-order.js';
 import { findVolume } from './find-volume.js';
-import { controlOf, nextPieceLimit, unlessCancelled } from './rebuild-control.js';
+import { nextPieceLimit } from './rebuild-control.js';
 import { patchSnapshot, unexport } from './rebuild-patch.js';
 import {
   type RebuildContext,
@@ -43,8 +44,6 @@ export function copyStep(deps: RebuildDeps): RebuildStep {
         copied.add(snapshot.id);
         await context.checkpoint({ copied: [...copied], copiedClusters });
       }
-      // The last moment: what comes next is not undone on request.
-      await controlOf(deps, context);
     },
     undo: async (context) => {
       const { source, target } = context.memory;
@@ -96,7 +95,7 @@ async function copySnapshot(
     const input = { replica: source.id, volume, snapshot: id, parent, scratch };
     const copy = context.command(source.node, 'rebuild.copy-snapshot', input, { key });
     // Between two disks of one node there is no path to cut: the target would write on to a scratch that is to go.
-    const wanted = source.node === target.node ? copy : unlessCancelled(deps, context, copy);
+    const wanted = source.node === target.node ? copy : whileWanted(context, copy);
     const { copiedClusters } = await whileNodesLive(context, [source.node, target.node], wanted);
     await commandWhileLive(
       context,

@@ -1,9 +1,9 @@
 import { STALE_HEAD } from '@lariat/contracts';
 import { toLariatError } from '@lariat/kernel';
-import { RETRY_BRIEFLY, attemptWhileLive, whileNodesLive } from '@lariat/saga';
+import { RETRY_BRIEFLY, attemptWhileLive, whileNodesLive, whileWanted } from '@lariat/saga';
 import { type ResyncPlan, comparable, planResync } from '../domain/plan-resync.js';
 import { findVolume } from './find-volume.js';
-import { nextPieceLimit, unlessCancelled } from './rebuild-control.js';
+import { nextPieceLimit } from './rebuild-control.js';
 import {
   type RebuildContext,
   type RebuildDeps,
@@ -107,7 +107,7 @@ async function compare(deps: RebuildDeps, context: RebuildContext): Promise<Resy
   const same = new Set<string>();
   for (const snapshot of comparable(record.snapshots, held ?? [])) {
     await nextPieceLimit(deps, context);
-    if (await unlessCancelled(deps, context, isSame(context, snapshot))) same.add(snapshot);
+    if (await whileWanted(context, isSame(context, snapshot))) same.add(snapshot);
   }
   return planResync(record.snapshots, joinSnapshotId(context.operation), held ?? [], same);
 }

@@ -5,8 +5,8 @@ import {
   nodeHostNqn,
 } from '@lariat/contracts';
 import { CLUSTER_SIZE_BYTES } from '@lariat/kernel';
-import { cleanUp, followProgress, whileNodesLive } from '@lariat/saga';
-import { nextPieceLimit, unlessCancelled } from './rebuild-control.js';
+import { cleanUp, followProgress, whileNodesLive, whileWanted } from '@lariat/saga';
+import { nextPieceLimit } from './rebuild-control.js';
 import {
   type RebuildContext,
   type RebuildDeps,
@@ -34,7 +34,7 @@ export async function patchSnapshot(
   const key = snapshot.id;
   const onTarget = { replica: target.id, volume };
   const options = { key, timeoutMs: COMMAND_TIMEOUT_MS };
-  await digestBoth(deps, context, snapshot.id);
+  await digestBoth(context, snapshot.id);
   const exported = await context.command(
     source.node,
     'rebuild.export-snapshot',
@@ -83,7 +83,7 @@ export async function patchSnapshot(
     const stopFollowing = followProgress(context, ({ done: differing, total }) =>
       context.progress(pageStart + Math.floor((count * differing) / total), clusters, 'clusters'),
     );
-    const wanted = unlessCancelled(deps, context, work);
+    const wanted = whileWanted(context, work);
     const done = await whileNodesLive(context, [source.node, target.node], wanted).finally(
       stopFollowing,
     );
@@ -113,11 +113,7 @@ export async function unexport(context: RebuildContext, snapshot: string): Promi
 }
 
 /** Both sides read at the same time; the pages are then served from what they have found. */
-async function digestBoth(
-  deps: RebuildDeps,
-  context: RebuildContext,
-  snapshot: string,
-): Promise<void> {
+async function digestBoth(context: RebuildContext, snapshot: string): Promise<void> {
   const { volume } = context.input;
   const source = remembered(context.memory.source, 'source');
   const target = remembered(context.memory.target, 'target');
@@ -132,6 +128,6 @@ async function digestBoth(
     digest(source.node, source.id, snapshot, false),
     digest(target.node, target.id, STALE_HEAD, true),
   ]);
-  const wanted = unlessCancelled(deps, context, work);
+  const wanted = whileWanted(context, work);
   await whileNodesLive(context, [source.node, target.node], wanted);
 }

@@ -3,11 +3,9 @@ import {
   OperationReference,
   type OperationView,
   WaitOperationRequest,
-  isEnded,
-  lariatError,
 } from '@lariat/contracts';
 import { MessageContext, OnRequest } from '@lariat/messaging';
-import { operationNotFound, toOperationView } from '@lariat/saga';
+import { assertCancellable, operationNotFound, toOperationView } from '@lariat/saga';
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { VOLUME_SERVICE, type VolumeService } from '../app-tokens.js';
@@ -36,7 +34,7 @@ export class OperationController {
     if (found === undefined) throw operationNotFound(request.operation);
     const view = toOperationView(found.value);
     if (view.error?.code === 'OPERATION_CANCELLED') return view;
-    if (!view.cancellable) throw notCancellable(view);
+    assertCancellable(view);
     await this.service.cancels.ask(view.id, context.facts.actor);
     return view;
   }
@@ -58,17 +56,4 @@ export class OperationController {
       await this.service.runner.wait(request.operation, request.timeoutMs ?? DEFAULT_WAIT_MS),
     );
   }
-}
-
-function notCancellable({ id, kind, state, step }: OperationView): Error {
-  const why = isEnded(state)
-    ? `has ${state}`
-    : state === 'undoing'
-      ? 'is being undone'
-      : `is at '${step ?? 'its end'}', which is not undone any more`;
-  return lariatError('OPERATION_NOT_CANCELLABLE', `Operation ${id} (${kind}) ${why}.`, {
-    operation: id,
-    state,
-    step,
-  });
 }

@@ -191,10 +191,10 @@ describe('changes of a volume', () => {
     const asked = (record: VolumeRecord, control: Partial<RebuildControl>) =>
       applyVolumeChanges(record, 'another', [{ type: 'control-rebuild', control }]);
     const limited = asked(held, { mibPerSecond: 5 });
-    expect(limited.record.rebuild).toEqual({ paused: false, mibPerSecond: 5, cancelled: null });
+    expect(limited.record.rebuild).toEqual({ paused: false, mibPerSecond: 5 });
     expect(limited.events).toEqual([{ type: 'rebuild-controlled', data: { mibPerSecond: 5 } }]);
-    const paused = asked(limited.record, { paused: true, cancelled: 'op-1' }).record;
-    expect(paused.rebuild).toEqual({ paused: true, mibPerSecond: 5, cancelled: 'op-1' });
+    const paused = asked(limited.record, { paused: true }).record;
+    expect(paused.rebuild).toEqual({ paused: true, mibPerSecond: 5 });
     expect(asked(paused, { paused: true }).events).toEqual([]);
     expect(paused.operation).toBe(OPERATION);
   });

@@ -342,10 +342,7 @@ function settleClone(record: VolumeRecord, volume: string): VolumeRecord {
 function controlRebuild(record: VolumeRecord, asked: Partial<RebuildControl>): VolumeRecord {
   const before = record.rebuild ?? DEFAULT_REBUILD_CONTROL;
   const rebuild = { ...before, ...asked };
-  const isSame =
-    rebuild.paused === before.paused &&
-    rebuild.mibPerSecond === before.mibPerSecond &&
-    rebuild.cancelled === before.cancelled;
+  const isSame = rebuild.paused === before.paused && rebuild.mibPerSecond === before.mibPerSecond;
   return isSame ? record : { ...record, rebuild };
 }
 
