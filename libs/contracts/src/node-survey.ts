@@ -9,6 +9,8 @@ export interface SurveyedLvol {
   readonly sizeBytes: number;
   /** The replica's own snapshot that it stands on; null when there is none. */
   readonly parent: string | null;
+  /** The operation that made it: of a head that was reverted, the revert. Null when that is not known. */
+  readonly madeBy: string | null;
 }
 
 /** What a node has of one replica. */

@@ -39,7 +39,13 @@ export type VolumeChange =
   /** What the replicas' copies of the snapshot were found to hold. */
   | { readonly type: 'set-checksum'; readonly snapshot: string; readonly sha256: string }
   | { readonly type: 'drop-snapshot'; readonly snapshot: string }
-  /** The head's parent becomes this snapshot. */
+  /** The heads are about to be replaced; to be kept beside the replicas before the first one is. */
+  | { readonly type: 'begin-revert'; readonly operation: string; readonly snapshot: string }
+  /** No head was replaced. */
+  | { readonly type: 'abandon-revert' }
+  /** Nobody can tell which heads were replaced: the volume is in doubt, unless it is for another reason. */
+  | { readonly type: 'doubt-revert'; readonly reason: string }
+  /** All heads were replaced: their parent is this snapshot. */
   | { readonly type: 'revert'; readonly snapshot: string }
   /** How many replicas the volume is to have. */
   | { readonly type: 'set-replica-count'; readonly replicas: number }

@@ -116,6 +116,15 @@ export interface CloneRecord {
   readonly operation?: string;
 }
 
+/** A revert that may have replaced the heads of some replicas and not of others. */
+export interface RevertRecord {
+  readonly operation: string;
+  /** Id of the snapshot. */
+  readonly snapshot: string;
+  /** It was given up: all members were gone before it was known which of them have made it. Missing: it goes on. */
+  readonly isUnknown?: true;
+}
+
 /** What a volume was made from, by ids; either may be gone since. */
 export interface VolumeSource {
   readonly volume: string;
@@ -179,6 +188,8 @@ export interface VolumeRecord {
   readonly snapshots: readonly SnapshotRecord[];
   /** The snapshot beneath the head. */
   readonly headParent: string | null;
+  /** Missing: none is under way, and no head differs for it. */
+  readonly reverting?: RevertRecord;
   /** Missing: NO_QOS. */
   readonly qos?: VolumeQos;
   /** Missing: it was made empty. */

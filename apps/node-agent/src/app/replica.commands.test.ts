@@ -257,6 +257,26 @@ describe('reverting a replica', () => {
     }
   });
 
+  test('is made anew by another operation, wherever the one before was given up', async () => {
+    for (let cut = 1; cut <= 3; cut += 1) {
+      const replica = `rep-${cut}`;
+      await create(replica);
+      const { lvolUuid: older } = await snap(replica, 's1');
+      await snap(replica, 's2');
+      cutAfterChange(cut);
+      await revert(replica, 's2').catch(() => undefined);
+      heal();
+      const { lvolUuid } = await node.handlers['replica.revert'](
+        { replica, volume: 'vol-1', snapshot: 's1', sizeBytes: 8 * MIB },
+        { ...newContext(), operation: 'op-2' },
+      );
+      expect(node.target.lvols.get(lvolUuid)).toMatchObject({ name: replica, parent: older });
+      expect(node.lvols.recordOf(replica, 'head')).toMatchObject({
+        ...{ uuid: lvolUuid, operation: 'op-2', params: { revertTo: null } },
+      });
+    }
+  });
+
   test('half done, the replica can still be deleted', async () => {
     await create('rep-a');
     await snap('rep-a', 's1');

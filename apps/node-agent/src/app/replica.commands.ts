@@ -231,24 +231,34 @@ export function replicaCommands(parts: ReplicaCommandParts): HandlersOf<'replica
     requireUnused(replica);
     requireUnexported(replica);
     const parent = await lvols.snapshot(replica, snapshot);
-    const record = lvols.recordOf(replica, 'head');
-    if (record === undefined || record.uuid === null) {
+    const found = lvols.recordOf(replica, 'head');
+    if (found === undefined || found.uuid === null) {
       throw lariatError('REPLICA_NOT_FOUND', `replica ${replica} is not on this node`);
     }
-    // From here on the record says that the lvol with the old uuid is to go, and any other is the new one.
-    const going = { ...record, params: { ...record.params, revertTo: snapshot } };
-    if (record.params.revertTo === null) await journal.putOwned(going);
+    const { operation } = context;
+    const isOurs = found.params.revertTo !== null && found.operation === operation;
+    const record = isOurs ? found : await withSeenUuid(found);
+    // From here on the record says that the lvol with the old uuid is to go, and any other is what this operation made.
+    const going = { ...record, operation, params: { ...record.params, revertTo: snapshot } };
+    if (!isOurs) await journal.putOwned(going);
     const head = await replaceHead(going, parent);
     const sizeBytes = Math.max(roundUpToCluster(input.sizeBytes), parent.params.sizeBytes);
     await target.spdk().lvol.resize(head.uuid, sizeInMib(sizeBytes));
     const { grown: _past, ...params } = head.params;
     await journal.putOwned({
       ...head,
-      operation: context.operation,
       params: { ...params, sizeBytes, revertTo: null },
     });
     return { lvolUuid: head.uuid };
   };
+
+  /** What a revert that was given up has left, perhaps a head that stands on another snapshot, is to go like any other. */
+  async function withSeenUuid(record: OwnedLvol): Promise<OwnedLvol> {
+    if (record.params.revertTo === null) return record;
+    const present = await target.spdk().lvol.getLvols({ lvsName: record.params.disk });
+    const seen = present.find(({ alias }) => alias === record.name);
+    return seen === undefined ? record : { ...record, uuid: seen.uuid };
+  }
 
   async function replaceHead(record: OwnedLvol, parent: MadeLvol): Promise<MadeLvol> {
     const { lvol } = target.spdk();

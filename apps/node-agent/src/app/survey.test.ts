@@ -58,6 +58,34 @@ test('a survey tells the copy, the replicas with their chain, and the epoch of e
   ]);
 });
 
+test('a survey tells which operation has made the head, also when its revert was cut off', async () => {
+  await create('rep-1');
+  await snapshot('rep-1', 'snap-a');
+  const madeBy = async () => (await survey()).volumes[0]?.replicas[0]?.head.madeBy;
+  expect(await madeBy()).toBe('op-1');
+  const revert = () =>
+    node.handlers['replica.revert'](
+      { replica: 'rep-1', volume: 'vol-1', snapshot: 'snap-a', sizeBytes: 8 * MIB },
+      { ...context, operation: 'op-2' },
+    );
+  const cutBefore = (method: string) => {
+    node.target.before = (called: string) => {
+      if (called === method) throw connectionLost();
+    };
+  };
+  cutBefore('bdev_lvol_delete');
+  await expect(revert()).rejects.toMatchObject({ code: 'SPDK_CONNECTION_LOST' });
+  node.target.before = () => undefined;
+  // The old head is there still.
+  expect(await madeBy()).toBeNull();
+  cutBefore('bdev_lvol_resize');
+  await expect(revert()).rejects.toMatchObject({ code: 'SPDK_CONNECTION_LOST' });
+  node.target.before = () => undefined;
+  expect(await madeBy()).toBe('op-2');
+  await revert();
+  expect(await madeBy()).toBe('op-2');
+});
+
 test('what a disk that is not loaded, or a target that does not answer, holds is unknown, not absent', async () => {
   await create('rep-1');
   const presence = async () => (await survey()).volumes[0]?.replicas[0]?.head.presence;

@@ -99,7 +99,7 @@ export class Survey {
       disk: head?.params.disk ?? lvols[0]?.params.disk ?? '',
       head:
         head === undefined
-          ? { presence: 'absent', uuid: null, sizeBytes: 0, parent: null }
+          ? { presence: 'absent', uuid: null, sizeBytes: 0, parent: null, madeBy: null }
           : see(head),
       snapshots: lvols.flatMap((lvol) => {
         const { role, snapshot } = lvol.params;
@@ -166,7 +166,7 @@ function groupBy<T>(
 }
 
 function surveyLvol(
-  { name, uuid, params }: OwnedLvol,
+  { name, uuid, operation, params }: OwnedLvol,
   sight: Sight | undefined,
   snapshotByName: ReadonlyMap<string, string>,
 ): SurveyedLvol {
@@ -176,8 +176,11 @@ function surveyLvol(
     revertTo === null && uuid !== null ? sight?.byUuid.get(uuid) : sight?.byAlias.get(name);
   if (bdev !== undefined) {
     const parent = snapshotByName.get(bdev.lvol?.baseSnapshot ?? '') ?? null;
-    return { presence: 'present', uuid: bdev.uuid, sizeBytes: bdev.sizeBytes, parent };
+    // Until the old head has gone the revert that is to replace it is on record, and has made nothing.
+    const madeBy = revertTo === null || bdev.uuid !== uuid ? operation : null;
+    return { presence: 'present', uuid: bdev.uuid, sizeBytes: bdev.sizeBytes, parent, madeBy };
   }
   const isAbsent = sight !== undefined && sight.loadedDisks.has(disk) && !sight.listed.has(name);
-  return { presence: isAbsent ? 'absent' : 'unknown', uuid, sizeBytes, parent: null };
+  const presence = isAbsent ? 'absent' : 'unknown';
+  return { presence, uuid, sizeBytes, parent: null, madeBy: null };
 }

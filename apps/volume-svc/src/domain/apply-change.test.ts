@@ -268,3 +268,29 @@ it('keeps the first checksum that was found of a snapshot', () => {
   expect(after.snapshots.map(({ sha256 }) => sha256)).toEqual(['a']);
   expect(events).toEqual([{ type: 'snapshot-verified', data: { snapshot: 's', sha256: 'a' } }]);
 });
+
+describe('a revert', () => {
+  const operation = 'op-1';
+  const held = newVolumeRecord({ operation });
+  const begin: VolumeChange = { type: 'begin-revert', operation, snapshot: 's' };
+  const doubt: VolumeChange = { type: 'doubt-revert', reason: 'all were lost' };
+  const after = (...changes: readonly VolumeChange[]) =>
+    applyVolumeChanges(held, operation, changes).record;
+
+  it('is on record from before the first head is replaced until all were, or none', () => {
+    expect(after(begin, begin).reverting).toEqual({ operation, snapshot: 's' });
+    expect(after(begin, { type: 'revert', snapshot: 's' })).toEqual({ ...held, headParent: 's' });
+    expect(after(begin, { type: 'abandon-revert' })).toEqual(held);
+  });
+
+  it('puts the volume in doubt when it is given up, and may still let it go', () => {
+    const record = after(begin, doubt, doubt, { type: 'release', operation });
+    const reverting = { operation, snapshot: 's', isUnknown: true };
+    expect(record).toEqual({ ...held, operation: null, reverting, inDoubt: ['all were lost'] });
+  });
+
+  it('says nothing of a volume that is in doubt already: its copies decide', () => {
+    const setBack = { ...after(begin), inDoubt: ['the store was set back'] };
+    expect(applyVolumeChanges(setBack, operation, [doubt]).record).toBe(setBack);
+  });
+});

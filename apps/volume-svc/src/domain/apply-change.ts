@@ -161,8 +161,18 @@ function applyOne(record: VolumeRecord, change: VolumeChange): VolumeRecord {
       return setChecksum(record, change.snapshot, change.sha256);
     case 'drop-snapshot':
       return dropSnapshot(record, change.snapshot);
+    case 'begin-revert': {
+      const { operation, snapshot } = change;
+      return record.reverting?.operation === operation
+        ? record
+        : { ...record, reverting: { operation, snapshot } };
+    }
+    case 'abandon-revert':
+      return withoutRevert(record);
+    case 'doubt-revert':
+      return doubtRevert(record, change.reason);
     case 'revert':
-      return { ...record, headParent: change.snapshot };
+      return { ...withoutRevert(record), headParent: change.snapshot };
     case 'set-replica-count':
       return record.replicaCount === change.replicas
         ? record
@@ -323,6 +333,17 @@ function setChecksum(record: VolumeRecord, id: string, sha256: string): VolumeRe
   return { ...record, snapshots };
 }
 
+function withoutRevert(record: VolumeRecord): VolumeRecord {
+  const { reverting, ...rest } = record;
+  return reverting === undefined ? record : rest;
+}
+
+/** In a store that was set back the copies decide, not what this one has of a revert. */
+function doubtRevert(record: VolumeRecord, reason: string): VolumeRecord {
+  if (record.inDoubt !== undefined || record.reverting === undefined) return record;
+  return { ...record, inDoubt: [reason], reverting: { ...record.reverting, isUnknown: true } };
+}
+
 function withClones(
   { clones: _before, ...record }: VolumeRecord,
   clones: readonly CloneRecord[],
@@ -404,10 +425,14 @@ function describe(
       return { type: 'snapshot-deleted', data: { snapshot: change.snapshot } };
     case 'revert':
       return { type: 'reverted', data: { snapshot: change.snapshot } };
+    case 'doubt-revert':
+      return { type: 'in-doubt', data: { reasons: [change.reason] } };
     case 'control-rebuild':
       return { type: 'rebuild-controlled', data: { ...change.control } };
     case 'claim':
     case 'release':
+    case 'begin-revert':
+    case 'abandon-revert':
     case 'raise-epoch':
     case 'set-attachment':
     case 'set-clean':

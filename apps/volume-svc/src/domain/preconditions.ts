@@ -185,6 +185,8 @@ export function assertCanDeleteSnapshot(
 export function assertCanRevert(record: VolumeRecord, operation: string | null): void {
   assertNotClaimed(record, operation);
   if (record.attachment !== null) throw attached(record, 'reverted');
+  if (record.inDoubt !== undefined) throw volumeInDoubt(record);
+  assertHealthyReplica(record, 'to revert');
 }
 
 /** What stands on a snapshot: other snapshots, and the head. */

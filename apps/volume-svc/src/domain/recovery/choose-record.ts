@@ -19,9 +19,14 @@ export interface ChosenRecord {
  * it counted, and who was to become a member was on record before. So when each replica that the newest record found
  * has as a member, or as one to be, is there and knows of nothing newer, then there was nothing newer; and when one
  * of them is missing, it may be the one that went on alone (docs/adr/0016). Undefined when no node keeps a record.
+ * `stored`: what the store has, where that is as good as a copy.
  */
-export function chooseRecord(evidence: VolumeEvidence, hearing: Hearing): ChosenRecord | undefined {
-  let newest: VolumeRecord | undefined;
+export function chooseRecord(
+  evidence: VolumeEvidence,
+  hearing: Hearing,
+  stored?: VolumeRecord,
+): ChosenRecord | undefined {
+  let newest = stored;
   for (const { record } of evidence.copies) {
     if (newest === undefined || comparePositions(positionOf(record), positionOf(newest)) > 0)
       newest = record;

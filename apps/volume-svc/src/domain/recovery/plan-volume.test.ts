@@ -3,7 +3,15 @@ import { describe, expect, it } from 'vitest';
 import { inSyncOf } from '../apply-change.js';
 import { type NodeAnswer, evidenceByVolume, hearingOf } from './evidence.js';
 import { type PlanContext, type VolumePlan, planVolume } from './plan-volume.js';
-import { VOLUME, answers, found, silent, tells, withModes } from './recovery.test-support.js';
+import {
+  NO_HEAD,
+  VOLUME,
+  answers,
+  found,
+  silent,
+  tells,
+  withModes,
+} from './recovery.test-support.js';
 
 function plan(heard: readonly NodeAnswer[], given: Partial<PlanContext> = {}): VolumePlan {
   const [evidence] = evidenceByVolume(heard);
@@ -58,7 +66,7 @@ describe('a volume that the store has lost', () => {
       'cannot see it',
       tells('n3', all, [
         found('r3', [], {
-          head: { presence: 'unknown', uuid: null, sizeBytes: 0, parent: null },
+          head: { ...NO_HEAD, presence: 'unknown' },
         }),
       ]),
       /'n3' can't see replica r3/,
@@ -98,14 +106,13 @@ describe('a volume that the store has lost', () => {
 
   it('is put back when a lost replica that was to be reused has no head yet', () => {
     const returning = withModes(['RW', 'RW', 'WO']);
-    const head = { presence: 'absent', uuid: null, sizeBytes: 0, parent: null } as const;
-    const three = tells('n3', returning, [found('r3', ['stale-head'], { head })]);
+    const three = tells('n3', returning, [found('r3', ['stale-head'], { head: NO_HEAD })]);
     const result = plan([...everyone(returning).slice(0, 2), three]);
     expect(result.kind).toBe('put-back');
     expect(inSyncOf(recordOf(result))).toEqual(['r1', 'r2']);
     expect(recordOf(result).replicas[2]).toMatchObject({ mode: 'ERR', state: 'faulted' });
     // What its disk has now can't be told from what it had.
-    const unseen = found('r3', [], { head: { ...head, presence: 'unknown' } });
+    const unseen = found('r3', [], { head: { ...NO_HEAD, presence: 'unknown' } });
     const unknown = plan([...everyone(returning).slice(0, 2), tells('n3', returning, [unseen])]);
     expect(unknown.kind).toBe('in-doubt');
   });
@@ -497,5 +504,63 @@ it('a growth that one replica had made is made by all', () => {
       { node: 'n2', command: 'replica.resize', input: { sizeBytes } },
       { node: 'n3', command: 'replica.resize', input: { sizeBytes } },
     ],
+  });
+});
+
+describe('a revert to the snapshot that the head stood on before', () => {
+  const reverting = { operation: 'op-1', snapshot: 's-a' };
+  const snapshot: SnapshotRecord = {
+    ...{ id: 's-a', name: 's-a', sizeBytes: 1024 ** 2, createdAt: '', parent: null, user: true },
+  };
+  const begun = withModes(['RW', 'RW', 'RW'], {
+    snapshots: [snapshot],
+    headParent: 's-a',
+    reverting,
+  });
+  const { reverting: _mark, ...unmarked } = { ...begun, revision: 9 };
+  /** Given up: the store alone knows that. */
+  const stored: VolumeRecord = {
+    ...begun,
+    ...{ revision: 12, inDoubt: ['all were lost'], reverting: { ...reverting, isUnknown: true } },
+  };
+  /** The heads, by what made them. */
+  const made = (operations: readonly string[], copy: VolumeRecord = begun): readonly NodeAnswer[] =>
+    operations.map((madeBy, at) => {
+      const replica = found(`r${at + 1}`, ['s-a']);
+      return tells(`n${at + 1}`, copy, [{ ...replica, head: { ...replica.head, madeBy } }]);
+    });
+
+  it.each<[string, readonly string[], readonly string[], string]>([
+    ['no replica has made', ['op-0', 'op-0', 'op-0'], ['r1', 'r2', 'r3'], 'it is not reverted'],
+    ['all have made', ['op-1', 'op-1', 'op-1'], ['r1', 'r2', 'r3'], 'have made it'],
+    ['some have made', ['op-0', 'op-1', 'op-0'], ['r1', 'r3'], 'it is not reverted'],
+  ])('that %s is settled by what each of them holds', (_, operations, counted, note) => {
+    const lost = plan(made(operations));
+    const givenUp = plan(made(operations, unmarked), { stored });
+    for (const result of [lost, givenUp]) {
+      expect(result).toMatchObject({ kind: 'put-back', tasks: [] });
+      expect(inSyncOf(recordOf(result))).toEqual(counted);
+      expect(notesOf(result)).toContain(note);
+      expect(recordOf(result).reverting).toBeUndefined();
+      expect(recordOf(result).inDoubt).toBeUndefined();
+    }
+  });
+
+  it('stays in doubt while a member does not answer, but for the word of the operator', () => {
+    const heard = [...made(['op-0', 'op-1']), silent('n3')];
+    const result = plan(heard, { stored });
+    expect(result.kind).toBe('in-doubt');
+    // The next recovery goes by the same.
+    expect(recordOf(result)).toMatchObject({ revision: 12, reverting: stored.reverting });
+    const accepted = plan(heard, { stored, acceptDataLoss: true });
+    expect(accepted.kind).toBe('put-back');
+    expect(inSyncOf(recordOf(accepted))).toEqual(['r1']);
+  });
+
+  it('leaves a store that was set back in doubt, whatever it has of a revert', () => {
+    const setBack = { ...stored, reverting };
+    expect(plan(made(['op-0', 'op-0', 'op-0'], unmarked), { stored: setBack }).kind).toBe(
+      'in-doubt',
+    );
   });
 });

@@ -57,7 +57,9 @@ export function planVolume(evidence: VolumeEvidence, context: PlanContext): Volu
     notes,
   });
   if (stored === undefined && context.wasDeleted) return { kind: 'deleted' };
-  const chosen = chooseRecord(evidence, hearing);
+  // The store is in doubt about the heads alone, not about who counts.
+  const known = stored?.reverting?.isUnknown === true ? stored : undefined;
+  const chosen = chooseRecord(evidence, hearing, known);
   if (chosen === undefined) {
     if (stored !== undefined) return asStored(stored);
     const where = evidence.replicas.map(({ replica, node }) => `${replica} on ${node}`).join(', ');
@@ -170,10 +172,11 @@ function putBack(
     const reason = faults.get(id);
     if (reason !== undefined) notes.push(`replica ${id} does not count: ${reason}`);
   }
+  const { reverting: _ended, ...rest } = record;
   return {
     kind: 'put-back',
     record: {
-      ...record,
+      ...rest,
       ...next(record),
       state: attached.state,
       attachment: attached.attachment === null ? null : { ...attached.attachment, inSync },

@@ -4,6 +4,10 @@ import type { NodeAnswer } from './evidence.js';
 
 export const VOLUME = 'vol-0123456789ab';
 
+export const NO_HEAD: SurveyedReplica['head'] = {
+  ...{ presence: 'absent', uuid: null, sizeBytes: 0, parent: null, madeBy: null },
+};
+
 /** A replica that is there, with a chain of snapshots, oldest first. */
 export function found(
   replica: string,
@@ -11,7 +15,7 @@ export function found(
   given: Partial<SurveyedReplica> = {},
 ): SurveyedReplica {
   const sizeBytes = 1024 ** 2;
-  const present = { presence: 'present', uuid: 'u', sizeBytes } as const;
+  const present = { presence: 'present', uuid: 'u', sizeBytes, madeBy: null } as const;
   return {
     replica,
     disk: 'd',

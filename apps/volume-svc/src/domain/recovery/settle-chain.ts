@@ -46,6 +46,17 @@ export function settleChain(
     if (lost !== undefined)
       drop(found, `its snapshot ${lost.snapshot} is not on its disk any more`);
   }
+  const { reverting } = record;
+  const reverted =
+    reverting === undefined ? [] : left.filter(({ head }) => head.madeBy === reverting.operation);
+  // No chain tells this of heads that stood on that snapshot before.
+  const isDone = reverted.length === left.length;
+  if (!isDone)
+    for (const found of reverted)
+      drop(
+        found,
+        `it was reverted to ${reverting?.snapshot}, and others were not: that was cut off`,
+      );
   let verdict = judgeSnapshots(record, left);
   // The chains with what the record knows alone: what all have beside it does not tell them apart.
   const known = new Set(record.snapshots.map(({ id }) => id));
@@ -79,9 +90,15 @@ export function settleChain(
     sizeBytes: growth.sizeBytes,
     out,
     tasks: doubt === null ? [...verdict.tasks, ...growth.tasks] : [],
-    notes: [...verdict.notes, ...growth.notes],
+    notes: [...revertNotes(record, isDone), ...verdict.notes, ...growth.notes],
     doubt,
   };
+}
+
+function revertNotes({ reverting }: VolumeRecord, isDone: boolean): readonly string[] {
+  if (reverting === undefined) return [];
+  const outcome = isDone ? 'all replicas that count have made it' : 'it is not reverted';
+  return [`its revert to ${reverting.snapshot} was cut off: ${outcome}`];
 }
 
 interface SnapshotVerdict {
