@@ -3,6 +3,7 @@ import {
   type CommandEnvelope,
   type CommandMap,
   type CommandName,
+  type ErrorCode,
   type NvmfEndpoint,
   lariatError,
 } from '@lariat/contracts';
@@ -91,6 +92,7 @@ export class ImaginedAgents {
   readonly sent: { readonly node: string; readonly command: CommandName }[] = [];
   /** Called before a command is carried out, with its place in `sent`. */
   onSend: (index: number) => void = () => undefined;
+  refusals: Readonly<Partial<Record<CommandName, ErrorCode>>> = {};
   private readonly silences = new Map<string, Silence>();
 
   /** `silenceAt`: the node that gets this command (counted from 0) is silent from then on. */
@@ -146,6 +148,8 @@ export class ImaginedAgents {
         node,
       });
     }
+    const refusal = this.refusals[envelope.command];
+    if (refusal !== undefined) throw lariatError(refusal, `${node} refuses ${envelope.command}`);
     const answer = ANSWERS[envelope.command] as (input: unknown) => unknown;
     return answer(envelope.input);
   }

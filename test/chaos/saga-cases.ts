@@ -18,6 +18,8 @@ export interface Case {
   readonly input: Json;
   /** How often a step of it may begin another operation; each ends within END_MS. Default: none is begun. */
   readonly begins?: number;
+  /** What each node refuses, whenever it is asked. */
+  readonly refusals?: ImaginedAgents['refusals'];
   /** What an undone operation does not put back by itself: an engine that it stopped, or replicas, which are rebuilt. */
   readonly losesWhenUndone?: readonly ('engine' | 'replicas')[];
 }
@@ -101,6 +103,12 @@ export const CASES: Readonly<Record<string, Case>> = {
     kind: 'replica.rebuild',
     volume: () => imaginedAttached({ replicas: faultedOn('n3') }),
     input: onVolume({ replica: null }),
+  },
+  'rebuild of a volume whose engine has lost all legs but the new one': {
+    kind: 'replica.rebuild',
+    volume: () => imaginedAttached({ replicas: faultedOn('n3') }),
+    input: onVolume({ replica: null }),
+    refusals: { 'engine.remove-leg': 'LAST_REPLICA' },
   },
   'remove a replica': {
     kind: 'replica.remove',
@@ -187,11 +195,12 @@ export interface Outcome {
 
 /** Runs the operation to its end, in virtual time: vitest's fake timers must be in use. */
 export async function live(
-  { kind, volume, input, begins = 1 }: Case,
+  { kind, volume, input, begins = 1, refusals = {} }: Case,
   agents: ImaginedAgents,
   /** Cancels it, if it can be by then, when this command (counted from 0) is sent. */
   cancelAt?: number,
 ): Promise<Outcome> {
+  agents.refusals = refusals;
   const world = new ImaginedWorld(volume(), agents);
   let id = '';
   let wasCancelled = false;

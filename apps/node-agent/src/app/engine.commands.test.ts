@@ -235,6 +235,34 @@ test('a leg that the raid lost stays on record until its loss is accepted', asyn
   expect(node.target.controllers.size).toBe(0);
 });
 
+test('a loss that is refused is never confirmed to the target, which holds the writes', async () => {
+  reachable('rep-b');
+  await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
+  const raid = node.target.raids.get('vol-1');
+  if (raid === undefined) throw new Error('no raid');
+  raid.bases = raid.bases.map((base) => (base === 'rep-bn1' ? null : base));
+  let reports = 0;
+  const watch = watcher(() => {
+    reports += 1;
+    return Promise.reject(lariatError('LAST_REPLICA', 'rep-a is being rebuilt'));
+  });
+  await watch.poll();
+  await expect.poll(() => reports).toBeGreaterThan(0);
+  await node.queue.idle();
+  const called = node.target.calls.map(({ method }) => method);
+  expect(called).not.toContain('lariat_raid_confirm_losses');
+  expect(legStates()).toEqual([
+    ['rep-a', 'member'],
+    ['rep-b', 'lost'],
+  ]);
+  // Nor is it put back without the lost one when its target was restarted.
+  node.target.raids.clear();
+  await watch.poll();
+  await node.queue.idle();
+  expect(reports).toBeGreaterThan(1);
+  expect(node.target.raids.size).toBe(0);
+});
+
 test('a replica that comes back with a new head is not taken for the one that was lost', async () => {
   reachable('rep-b');
   await start([await localLeg('rep-a'), remoteLeg('rep-b')]);

@@ -198,6 +198,47 @@ describe('a rebuild that is given up', () => {
   });
 });
 
+describe('a rebuild that is given up when its engine has lost all legs but the new one', () => {
+  const joining: ReplicaRecord = { ...leaving, id: 'r9', mode: 'WO', state: 'rebuilding' };
+  const memory = { target: { id: 'r9', node: 'n9', disk: 'd9' }, source: leaving, engine };
+  const isLastLeg = true;
+  const stepOf = (deps: RebuildDeps, name: string) =>
+    rebuildReplicaSaga(deps).steps.find((step) => step.name === name);
+  const input = { volume: 'vol-1', replica: null };
+
+  it('deletes nothing under the engine, and leaves a failed replica on record', async () => {
+    const { happened, deps, context } = scene(isLastLeg, joining);
+    await stepOf(deps, 'join')?.undo?.(context(input, memory));
+    expect(happened).toEqual([
+      'put-replica',
+      'engine.remove-leg',
+      'rebuild.unexport-snapshot',
+      'snapshot.delete',
+      'snapshot.delete',
+      'drop-snapshot',
+      'noted: stays',
+      'fault-replica',
+    ]);
+    happened.length = 0;
+    await stepOf(deps, 'place')?.undo?.(context(input, { ...memory, stays: true }));
+    expect(happened).toEqual([]);
+  });
+
+  it('ends also when the nodes of the lost ones are declared gone', async () => {
+    const { happened, deps, context } = scene(isLastLeg, joining, 'LEG_UNREACHABLE', 'down');
+    await stepOf(deps, 'join')?.undo?.(context(input, memory));
+    expect(happened.at(-1)).toBe('fault-replica');
+  });
+
+  it('is not joined again by a second try', async () => {
+    const { happened, deps, context } = scene(isLastLeg, joining);
+    const again = { ...(context(input, memory) as object), attempt: 2 };
+    const run = stepOf(deps, 'join')?.run(again as never);
+    await expect(run).rejects.toMatchObject({ code: 'LAST_REPLICA' });
+    expect(happened).not.toContain('engine.close-gate');
+  });
+});
+
 describe('a move whose new replica is in sync', () => {
   const input = { volume: 'vol-1', replica: 'r2', toDisks: ['d9'] };
   const memory = { engine, replaced: leaving, target: { id: 'r9', node: 'n9', disk: 'd9' } };

@@ -3,11 +3,13 @@ import {
   type VolumeChange,
   type VolumeRecord,
   engineHostNqn,
+  lariatError,
   nodeHostNqn,
 } from '@lariat/contracts';
 import { RETRY_BRIEFLY, cleanUp } from '@lariat/saga';
 import { findVolume } from './find-volume.js';
 import { changeVolume, settleVolume } from './hold-volume.js';
+import { leaveEngine } from './leave-engine.js';
 import {
   type RebuildContext,
   type RebuildDeps,
@@ -37,7 +39,7 @@ export function joinStep(deps: RebuildDeps): RebuildStep {
     run: async (context) => {
       if (context.attempt > 1) {
         await changeVolume(context, [await asItIs(deps, context)]);
-        await leave(deps, context);
+        if (!(await leave(deps, context))) throw lastLeg(context);
       }
       const engine = remembered(context.memory.engine, 'engine');
       if (engine === null)
@@ -63,9 +65,21 @@ export function joinStep(deps: RebuildDeps): RebuildStep {
       const isKept = await settleVolume(context, [await asItIs(deps, context)]);
       // A recovery settles the rest.
       if (!isKept && (await findVolume(deps, context.input.volume)).inDoubt !== undefined) return;
-      await leave(deps, context, isKept);
+      if (await leave(deps, context, isKept)) return;
+      // It stays where it is, as a leg that does not count: see undo of place.
+      await context.checkpoint({ stays: true });
+      await settleVolume(context, [giveUp(deps, context)]);
     },
   };
+}
+
+function lastLeg({ input, memory }: RebuildContext): Error {
+  const { id } = remembered(memory.target, 'target');
+  return lariatError(
+    'LAST_REPLICA',
+    `The engine of volume ${input.volume} has lost all legs but ${id}, which is not in sync: bring the nodes of the others back, then detach the volume and attach it again.`,
+    { volume: input.volume, replica: id },
+  );
 }
 
 async function joinBehindGate(
@@ -154,22 +168,31 @@ async function asItIs(deps: RebuildDeps, context: RebuildContext): Promise<Volum
     (found) => found.id === id,
   );
   if (replica?.mode === 'WO') return { type: 'put-replica', replica };
-  const reason = 'its rebuild was given up';
-  return { type: 'fault-replica', replica: id, reason, atMs: deps.clock.nowMs() };
+  return giveUp(deps, context);
 }
 
-/** Takes back whatever of the join has happened; each part may or may not be there. */
-async function leave(deps: RebuildDeps, context: RebuildContext, mayDelete = true): Promise<void> {
+function giveUp({ clock }: RebuildDeps, { memory }: RebuildContext): VolumeChange {
+  const { id } = remembered(memory.target, 'target');
+  const reason = 'its rebuild was given up';
+  return { type: 'fault-replica', replica: id, reason, atMs: clock.nowMs() };
+}
+
+/**
+ * Takes back whatever of the join has happened; each part may or may not be there. False when the engine keeps the new
+ * replica, having lost all others: then it is not deleted under it.
+ */
+async function leave(
+  deps: RebuildDeps,
+  context: RebuildContext,
+  mayDelete = true,
+): Promise<boolean> {
   const { volume } = context.input;
   const { engine = null, source, target } = context.memory;
   const snapshot = joinSnapshotId(context.operation);
-  if (target === undefined || source === undefined) return;
-  if (engine !== null) {
-    // The raid drops the leg before its target goes, so that no write waits for it.
-    const input = { volume, epoch: engine.epoch, replica: target.id };
-    await cleanUp(context, engine.node, 'engine.remove-leg', input, `leave-${target.id}`);
-  }
-  if (mayDelete) {
+  if (target === undefined || source === undefined) return true;
+  // The raid drops the leg before its target goes, so that no write waits for it.
+  const hasLeft = engine === null || (await leaveEngine(context, engine, target.id));
+  if (mayDelete && hasLeft) {
     // What a lost replica still had stays: it is of use to the next try.
     const command = isReuse(context.memory) ? 'rebuild.discard-head' : 'replica.delete';
     await takeAway(deps, context, command, target);
@@ -177,6 +200,7 @@ async function leave(deps: RebuildDeps, context: RebuildContext, mayDelete = tru
   const exported = { replica: source.id, volume, snapshot };
   await cleanUp(context, source.node, 'rebuild.unexport-snapshot', exported, `leave-${source.id}`);
   await dropJoinSnapshot(context, await findVolume(deps, context.input.volume));
+  return hasLeft;
 }
 
 /** The snapshot has served: its clusters go to what stands on it. */

@@ -61,6 +61,8 @@ export interface RebuildMemory {
   readonly patched: { readonly snapshot: string; readonly nextCluster: number };
   /** A member keeps that the replaced one does not count: its engine may have let go of it since. */
   readonly retired: boolean;
+  /** It was given up, and its engine has kept the new replica as the only leg. */
+  readonly stays: boolean;
   /** The volume as the rebuild leaves it, for the answer. */
   readonly view: VolumeView;
 }

@@ -216,6 +216,8 @@ function placeStep(deps: RebuildDeps): RebuildStep {
         await settleVolume(context, [{ type: 'put-replica', replica }]);
         return;
       }
+      // A failed one, that a later rebuild takes the place of.
+      if (context.memory.stays === true) return;
       const replica = targetId(context.operation);
       await settleVolume(context, [{ type: 'drop-replica', replica }]);
       await deps.allocator.release([replica]);

@@ -66,10 +66,21 @@ describe('the report of an engine that has lost legs', () => {
     expect(await report(['r3'])).toEqual({ inSync: ['r3'] });
   });
 
-  it('never counts one that was being rebuilt', async () => {
+  it.each(['WO', 'ERR'] as const)(
+    'is refused when only one is left that does not count (%s): what is held is never acknowledged',
+    async (mode) => {
+      record = withThird({ mode, state: mode === 'WO' ? 'rebuilding' : 'faulted' });
+      const before = record;
+      expect(await report(['r3']).catch(toLariatError)).toMatchObject({ code: 'LAST_REPLICA' });
+      expect(record).toBe(before);
+      expect(kept).toEqual([]);
+    },
+  );
+
+  it('is taken from an engine that has no leg any more, and the last member goes on to count', async () => {
     record = withThird({ mode: 'WO', state: 'rebuilding' });
-    expect(await report(['r3'])).toEqual({ inSync: ['r2'] });
-    expect(record.replicas[2]).toMatchObject({ mode: 'WO', state: 'rebuilding' });
+    expect(await report([])).toEqual({ inSync: ['r2'] });
+    expect(record.replicas.map(({ mode }) => mode)).toEqual(['ERR', 'RW', 'ERR']);
   });
 
   it('changes nothing when it is not the present engine', async () => {

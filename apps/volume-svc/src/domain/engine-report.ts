@@ -9,8 +9,9 @@ import {
 
 /**
  * What the report of an engine that has lost legs changes before they are faulted. One that goes on with no member but one that
- * was to leave it acknowledges from then on what that one alone has: it counts again first (docs/adr/0016). Refuses the
- * report of an engine that is not the volume's present one. Pure.
+ * was to leave it acknowledges from then on what that one alone has: it counts again first (docs/adr/0016). One that would go
+ * on with legs of which none counts, with one that is being rebuilt say, may not: what it holds is never acknowledged then.
+ * Refuses the report of an engine that is not the volume's present one. Pure.
  */
 export function acceptReport(
   record: VolumeRecord,
@@ -26,7 +27,19 @@ export function acceptReport(
   }
   const legs = replicas.filter(({ id }) => report.operational.includes(id));
   if (report.lost.length === 0 || legs.some(({ mode }) => mode === ReplicaMode.rw)) return [];
-  return legs
-    .filter(({ state }) => state === ReplicaState.removing)
-    .map(({ id }) => ({ type: 'sync-replica', replica: id }));
+  const again = legs.filter(({ state }) => state === ReplicaState.removing);
+  // Without any leg it answers with errors as it is.
+  if (again.length === 0 && report.operational.length > 0) throw noneCounts(record, report);
+  return again.map(({ id }) => ({ type: 'sync-replica', replica: id }));
+}
+
+function noneCounts(
+  record: VolumeRecord,
+  { node, operational, lost }: EngineReport & { readonly node: string },
+): Error {
+  return lariatError(
+    'LAST_REPLICA',
+    `The engine of volume '${record.name}' on '${node}' has lost ${lost.map(({ replica }) => replica).join(', ')}; ${operational.join(', ')} alone may not go on: it does not hold all acknowledged writes. Bring the nodes of the lost ones back, then detach the volume and attach it again.`,
+    { volume: record.id, node, operational: [...operational] },
+  );
 }
