@@ -103,11 +103,40 @@ describe('the removal of a healthy replica', () => {
   });
 
   it('counts it again, on the record that never lost it, when the engine has no other leg', async () => {
-    const { happened, deps, context } = scene(true);
+    const { happened, deps, context } = scene(true, { ...leaving, mode: 'WO', state: 'removing' });
     const refused = stepOf(deps, 'leave-engine').run(context(input, memory));
     await expect(refused).rejects.toMatchObject({ code: 'LAST_REPLICA' });
     await stepOf(deps, 'forget').undo?.(context(input, { ...memory, stays: true }));
     expect(happened).toEqual(['engine.remove-leg', 'noted: stays', 'sync-replica']);
+  });
+});
+
+describe('the removal of a replica that is given up', () => {
+  const input = { volume: 'vol-1', replica: 'r2' };
+  const removing: ReplicaRecord = { ...leaving, mode: 'WO', state: 'removing' };
+  const undone = async (begun: readonly string[], memory: object): Promise<readonly string[]> => {
+    const { happened, deps, context } = scene(false, removing);
+    const noted: object = { removed: leaving, engine, ...memory };
+    const steps = removeReplicaSaga(deps).steps.filter(({ name }) => begun.includes(name));
+    for (const step of steps.toReversed()) {
+      const checkpoint = (found: object): Promise<object> =>
+        Promise.resolve(Object.assign(noted, found));
+      await step.undo?.({ ...(context(input, noted) as object), checkpoint } as never);
+    }
+    return happened;
+  };
+
+  it('counts again before its engine was told to go on without it, or when there is none', async () => {
+    expect(await undone(['forget'], {})).toEqual(['sync-replica']);
+    expect(await undone(['forget', 'leave-engine'], { engine: null })).toEqual(['sync-replica']);
+  });
+
+  it('does not count again after that, nor when it was forgotten', async () => {
+    expect(await undone(['forget', 'leave-engine'], {})).toEqual(['put-replica']);
+    const { happened, deps, context } = scene(false);
+    const forget = removeReplicaSaga(deps).steps.find(({ name }) => name === 'forget');
+    await forget?.undo?.(context(input, { removed: leaving, engine: null }));
+    expect(happened).toEqual(['put-replica']);
   });
 });
 

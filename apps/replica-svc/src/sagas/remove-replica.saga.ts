@@ -28,6 +28,8 @@ interface RemoveReplicaMemory {
   readonly removed: ReplicaRecord | null;
   /** The engine has refused: it has no other leg. */
   readonly stays: boolean;
+  /** The engine was told to go on without it, and nobody knows whether it does. */
+  readonly mayHaveLeft: boolean;
   readonly engine: { readonly node: string; readonly epoch: number } | null;
   readonly view: VolumeView;
 }
@@ -73,27 +75,29 @@ export function removeReplicaSaga(
           ]);
         },
         undo: async (context) => {
-          const { removed = null, stays = false } = context.memory;
+          const { removed = null, mayHaveLeft = false } = context.memory;
           if (removed === null) return;
           const record = await deps.volumes.fresh(context.input.volume);
           const now = record?.replicas.find(({ id }) => id === removed.id);
-          // One that never left the engine has missed nothing, unless it was lost since. Of any other that is not known.
-          if (stays && removed.mode === 'RW') {
-            if (now?.mode !== 'ERR')
+          // It counts still: it has become the last one, which is never retired.
+          if (now?.mode === 'RW') return;
+          const counted = removed.mode === 'RW';
+          // One that never left its engine has missed nothing, unless it was lost since. Of any other that is not known.
+          if (counted && now !== undefined && !mayHaveLeft) {
+            if (now.mode !== 'ERR')
               await settleVolume(context, [{ type: 'sync-replica', replica: removed.id }]);
             return;
           }
-          // It counts still: it has become the last one, which is never retired.
-          if (now?.mode === 'RW') return;
-          const replica: ReplicaRecord = stays
-            ? removed
-            : {
-                ...removed,
-                mode: 'ERR',
-                state: 'faulted',
-                reason: 'its removal was given up half way',
-                faultedAtMs: deps.clock.nowMs(),
-              };
+          const replica: ReplicaRecord =
+            counted || mayHaveLeft
+              ? {
+                  ...removed,
+                  mode: 'ERR',
+                  state: 'faulted',
+                  reason: 'its removal was given up half way',
+                  faultedAtMs: deps.clock.nowMs(),
+                }
+              : removed;
           await settleVolume(context, [{ type: 'put-replica', replica }]);
         },
       },
@@ -112,6 +116,10 @@ export function removeReplicaSaga(
             throw lastLeg(context.input);
           }
           await changeWhileLive(context, [{ type: 'drop-replica', replica }]);
+        },
+        undo: async (context) => {
+          const { engine = null, stays = false } = context.memory;
+          if (engine !== null && !stays) await context.checkpoint({ mayHaveLeft: true });
         },
       },
       {
