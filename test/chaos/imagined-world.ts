@@ -253,6 +253,10 @@ export class ImaginedWorld {
       find: (id: string) => Promise.resolve().then(() => this.existing(id)),
       findFresh: (id: string) =>
         Promise.resolve().then(() => ({ value: this.existing(id), revision: 1 })),
+      read: (id: string) => {
+        const value = this.volumes.get(id);
+        return Promise.resolve(value === undefined ? undefined : { value, revision: 1 });
+      },
       create: (record: VolumeRecord) => {
         const made = this.volumes.get(record.id) ?? record;
         this.volumes.set(record.id, made);

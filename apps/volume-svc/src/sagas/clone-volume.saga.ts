@@ -17,11 +17,11 @@ import {
 } from '@lariat/saga';
 import { assertCanClone, findSnapshot } from '../domain/preconditions.js';
 import { cloneReplicas, copyReplicas } from './clone-replicas.js';
-import { deleteNewReplicas } from './create-volume.saga.js';
 import { dropFrozen, freezeVolume } from './freeze-volume.js';
 import {
   type NewVolumeInput,
   type NewVolumeMemory,
+  deleteNewReplicas,
   finishNewStep,
   placeNewVolume,
   reserveNameStep,
@@ -69,7 +69,7 @@ export function cloneVolumeSaga(
         timeoutMs: 2 * COMMAND_TIMEOUT_MS,
         retry: RETRY_BRIEFLY,
         run: (context) => cloneReplicas(deps, context),
-        undo: deleteNewReplicas,
+        undo: (context) => deleteNewReplicas(deps, context),
       },
       {
         name: 'copy-replicas',
@@ -78,7 +78,7 @@ export function cloneVolumeSaga(
         timeoutMs: COPY_TIMEOUT_MS,
         retry: { ...RETRY_BRIEFLY, attempts: 10 },
         run: (context) => copyReplicas(deps, context),
-        undo: deleteNewReplicas,
+        undo: (context) => deleteNewReplicas(deps, context),
       },
       finishNewStep(deps),
       settleSource(deps),
@@ -124,7 +124,9 @@ function freezeSource(deps: SagaDeps): Step {
       return { snapshot: findSnapshot(noted, wanted ?? hidden) };
     },
     undo: async (context) => {
-      const { operation, input, actor } = context;
+      const { operation, input, memory, actor } = context;
+      // The clone had been made, and stands on the snapshot: a recovery settles it.
+      if (memory.knownOn !== undefined) return;
       const { volume } = input.source;
       try {
         const record = (await volumes.findFresh(volume)).value;

@@ -1,14 +1,9 @@
 import { deriveVolumeId } from '@lariat/kernel';
-import {
-  COMMAND_TIMEOUT_MS,
-  RETRY_BRIEFLY,
-  type SagaDefinition,
-  type StepContext,
-  cleanUp,
-} from '@lariat/saga';
+import { COMMAND_TIMEOUT_MS, RETRY_BRIEFLY, type SagaDefinition } from '@lariat/saga';
 import {
   type NewVolumeInput,
   type NewVolumeMemory,
+  deleteNewReplicas,
   finishNewStep,
   placeNewVolume,
   reserveNameStep,
@@ -17,8 +12,6 @@ import {
 import { type SagaDeps, volumeResult } from './saga-deps.js';
 
 const PLACE_TIMEOUT_MS = 10_000;
-/** An undo may find a node that does not answer; it asks once more whether the node is gone. */
-const UNDO_COMMAND_TIMEOUT_MS = 5_000;
 
 export function createVolumeSaga(deps: SagaDeps): SagaDefinition<NewVolumeInput, NewVolumeMemory> {
   return {
@@ -53,23 +46,10 @@ export function createVolumeSaga(deps: SagaDeps): SagaDefinition<NewVolumeInput,
           );
           return { lvolUuids: Object.fromEntries(made) };
         },
-        undo: deleteNewReplicas,
+        undo: (context) => deleteNewReplicas(deps, context),
       },
       finishNewStep(deps),
     ],
     result: volumeResult,
   };
-}
-
-/** Takes back the replicas of a volume that is not to be. */
-export async function deleteNewReplicas(
-  context: StepContext<unknown, NewVolumeMemory>,
-): Promise<void> {
-  const volume = deriveVolumeId(context.operation);
-  await Promise.all(
-    (context.memory.placements ?? []).map(async ({ replica, node }) => {
-      const input = { replica, volume };
-      await cleanUp(context, node, 'replica.delete', input, replica, UNDO_COMMAND_TIMEOUT_MS);
-    }),
-  );
 }

@@ -1,16 +1,26 @@
 import {
   type Placement,
   type PlacementPolicy,
+  type RecordPosition,
   type ReplicaRecord,
   type VolumeChange,
   type VolumeContent,
   type VolumeQos,
   type VolumeRecord,
   type VolumeSource,
+  hasCode,
   lariatError,
+  positionOf,
 } from '@lariat/contracts';
 import { deriveReplicaId, deriveUuid, deriveVolumeId } from '@lariat/kernel';
-import { RETRY_BRIEFLY, RETRY_UNTIL_DONE, type SagaStep, type StepContext } from '@lariat/saga';
+import {
+  RETRY_BRIEFLY,
+  RETRY_UNTIL_DONE,
+  type SagaStep,
+  type StepContext,
+  cleanUp,
+} from '@lariat/saga';
+import { staleReason } from '../domain/record-copies.js';
 import { type SagaDeps, rememberVolume } from './saga-deps.js';
 
 /** What every way of making a volume is told. */
@@ -26,6 +36,8 @@ export interface NewVolumeInput {
 export interface NewVolumeMemory {
   readonly placements: readonly Placement[];
   readonly lvolUuids: Readonly<Record<string, string>>;
+  /** A node that keeps a record of the volume, which none does before it is whole: the store was set back to before that. */
+  readonly knownOn: string;
 }
 
 type Context = StepContext<NewVolumeInput, NewVolumeMemory>;
@@ -39,6 +51,10 @@ export interface Origin {
 }
 
 const PLACE_TIMEOUT_MS = 10_000;
+/** An undo may find a node that does not answer; it asks once more whether the node is gone. */
+const UNDO_COMMAND_TIMEOUT_MS = 5_000;
+/** Older than whatever a node may keep of a volume that was made. */
+const BEFORE_ALL: RecordPosition = { generation: 0, revision: 0 };
 
 const replicaIds = (operation: string, count: number): string[] =>
   Array.from({ length: count }, (_, index) => deriveReplicaId(operation, String(index)));
@@ -94,7 +110,7 @@ function newRecord(
 }
 
 /** Takes the name for the volume to be. */
-export function reserveNameStep<Input extends NewVolumeInput, Memory>({
+export function reserveNameStep<Input extends NewVolumeInput, Memory extends NewVolumeMemory>({
   volumes,
 }: SagaDeps): SagaStep<Input, Memory> {
   return {
@@ -107,7 +123,10 @@ export function reserveNameStep<Input extends NewVolumeInput, Memory>({
       const holder = await volumes.names.reserve(input.name, volume);
       if (holder !== volume) throw nameTaken(input.name, holder);
     },
-    undo: ({ operation, input }) => volumes.names.release(input.name, deriveVolumeId(operation)),
+    undo: async ({ operation, input, memory }) => {
+      if (memory.knownOn === undefined)
+        await volumes.names.release(input.name, deriveVolumeId(operation));
+    },
   };
 }
 
@@ -135,11 +154,46 @@ export async function placeNewVolume(
   return record.replicas.map(placementOf);
 }
 
+/**
+ * Takes back the replicas of a volume that is not to be. In a store that was set back it may have been whole, and written to:
+ * a node that keeps its record refuses then.
+ */
+export async function deleteNewReplicas(
+  { volumes }: SagaDeps,
+  context: StepContext<unknown, NewVolumeMemory>,
+): Promise<void> {
+  const volume = deriveVolumeId(context.operation);
+  const found = await volumes.read(volume);
+  const record = found === undefined ? BEFORE_ALL : positionOf(found.value);
+  const refusing = await Promise.all(
+    (context.memory.placements ?? []).map(async ({ replica, node }) => {
+      const input = { replica, volume, record };
+      try {
+        await cleanUp(context, node, 'replica.delete', input, replica, UNDO_COMMAND_TIMEOUT_MS);
+        return [];
+      } catch (error) {
+        if (hasCode(error, 'RECORD_STALE')) return [node];
+        throw error;
+      }
+    }),
+  );
+  const [knownOn] = refusing.flat();
+  if (knownOn !== undefined) await context.checkpoint({ knownOn });
+}
+
+/** Takes the record away; one of a volume that had been whole stays, in doubt, until a recovery takes the copies. */
 export async function unplaceNewVolume(
   { volumes }: SagaDeps,
-  { operation, input, client, actor }: Context,
+  { operation, input, memory, client, actor }: Context,
 ): Promise<void> {
-  await volumes.remove(deriveVolumeId(operation), 'create-undone', actor);
+  const volume = deriveVolumeId(operation);
+  if (memory.knownOn !== undefined) {
+    if ((await volumes.read(volume)) === undefined) return;
+    await volumes.doubt(volume, staleReason(memory.knownOn));
+    await volumes.change(volume, operation, [{ type: 'release', operation }], actor);
+    return;
+  }
+  await volumes.remove(volume, 'create-undone', actor);
   await client.request('internal.placement.release', {
     replicas: replicaIds(operation, input.replicas),
   });
