@@ -112,7 +112,7 @@ export interface CloneRecord {
   readonly snapshot: string;
   /** Until it is ready its content is being read from this volume. */
   readonly state: 'creating' | 'ready';
-  /** The operation that makes it, or has made it; missing: not known any more. */
+  /** The operation that makes it, or has made it; missing: it was noted before that was. */
   readonly operation?: string;
 }
 

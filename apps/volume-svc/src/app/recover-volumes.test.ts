@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { type SurveyedVolume, type VolumeRecord, lariatError } from '@lariat/contracts';
-import { systemClock, toLariatError } from '@lariat/kernel';
+import { deriveVolumeId, systemClock, toLariatError } from '@lariat/kernel';
 import { connectNats } from '@lariat/messaging';
 import { createLog } from '@lariat/telemetry';
 import { type TestNats, findNatsBinary, startNats } from '@lariat/testing';
@@ -81,6 +81,10 @@ describe.skipIf(binary === undefined)('a recovery into an empty store', () => {
       if (name === 'node.list')
         return Promise.resolve({
           nodes: [{ name: 'n1', state: 'ready', reason: '' }, ...(isOneAway ? [AWAY] : [])],
+        });
+      if (name === 'operation.list')
+        return Promise.resolve({
+          operations: Array.from(runs, (id) => ({ id, state: 'running' })),
         });
       if (name === 'operation.get') {
         const { operation } = body as { operation: string };
@@ -232,6 +236,19 @@ describe.skipIf(binary === undefined)('a recovery into an empty store', () => {
         volumes: [{ name: 'a', outcome: 'recovered' }],
       });
       expect(await clonesOf()).toBeUndefined();
+    });
+
+    it('settles one that was noted before operations were, unless its operation still runs', async () => {
+      const old = { ...clone, volume: deriveVolumeId('op-clone') };
+      await volumes.create({ ...source, clones: [old] }, 'test');
+      const node = new OneNode([surveyOf(source, ['s'])]);
+      runs.add('op-other').add('op-clone');
+      await recover(node);
+      expect(await clonesOf()).toEqual([old]);
+      runs.delete('op-clone');
+      const made = new OneNode([surveyOf(source, ['s']), surveyOf(recordOf(old.volume, 'c'))]);
+      expect((await recover(made)).volumes[0]?.notes.join()).toContain("'c' is whole");
+      expect(await clonesOf()).toEqual([{ ...old, state: 'ready' }]);
     });
 
     it('leaves a clone alone that is being made', async () => {

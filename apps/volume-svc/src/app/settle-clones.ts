@@ -5,6 +5,7 @@ import {
   hasCode,
   isEnded,
 } from '@lariat/contracts';
+import { deriveVolumeId } from '@lariat/kernel';
 import { cloneFate } from '../domain/recovery/clone-fate.js';
 import type { RecoveryParts } from './recover-volumes.js';
 
@@ -62,12 +63,15 @@ export async function settleClones(
   return { settled, notes };
 }
 
-/** One of before operations were noted is taken for one that is being made: nobody can tell. */
+/** Of one that was noted before operations were, the volume's id tells which operation makes it. */
 async function isBeingMade(
   { client }: Pick<RecoveryParts, 'client'>,
-  { operation }: CloneRecord,
+  { operation, volume }: CloneRecord,
 ): Promise<boolean> {
-  if (operation === undefined) return true;
+  if (operation === undefined) {
+    const { operations } = await client.request('operation.list', {});
+    return operations.some(({ id, state }) => !isEnded(state) && deriveVolumeId(id) === volume);
+  }
   try {
     return !isEnded((await client.request('operation.get', { operation })).state);
   } catch (error) {
