@@ -14,6 +14,7 @@ import type { RunningRebuild } from './domain/rebuild-load.js';
 import { endLeases } from './reconcilers/end-leases.js';
 import { NodeWatch } from './reconcilers/watch-nodes.js';
 import { rebuildDegraded } from './reconcilers/rebuild-degraded.js';
+import { removeSurplus } from './reconcilers/remove-surplus.js';
 import { StraySweep } from './reconcilers/sweep-strays.js';
 import { replicaSagas } from './sagas/replica-sagas.js';
 
@@ -36,7 +37,7 @@ export class ReplicaSvcModule {
     const { limitMibPerSecond } = policy;
     const deps = { volumes, nodes, allocator, clock, limitMibPerSecond };
     const sagas = await startSagas(context, replicaSagas(deps));
-    const running = function* (): Iterable<RunningRebuild> {
+    const running = function* (): Iterable<RunningRebuild & { readonly subject: string }> {
       for (const { value } of sagas.store.running()) yield value;
     };
     const watch = new NodeWatch(connection, nodes, clock, log);
@@ -53,6 +54,10 @@ export class ReplicaSvcModule {
           watch.judge(signal),
           sweep.sweep(signal),
           rebuildDegraded({ volumes, nodes, running, client, clock, log, policy }, signal),
+          // Like a rebuild, it is begun on request alone where that is wanted.
+          policy.byItself
+            ? removeSurplus({ volumes, nodes, running, client, clock, log }, signal)
+            : Promise.resolve(),
           endLeases({ allocator, volumes, clock, log }, signal),
         ]);
       },
