@@ -1,4 +1,4 @@
-import { frontendHostNqn, nodeHostNqn } from '@lariat/contracts';
+import { ReplicaMode, frontendHostNqn, nodeHostNqn } from '@lariat/contracts';
 import { toLariatError, type Clock, type KeyedQueue } from '@lariat/kernel';
 import { type EngineSight, type Patience, holdsLeg, judgeEngine } from '../domain/engine-health.js';
 import type { OwnedRaid } from '../domain/ownership.js';
@@ -192,7 +192,9 @@ export class EngineWatch {
       record.name,
       this.ranAtMs.get(record.name),
     );
-    const { reachable, unreachable } = hasLostWrites ? chooseOne(record, reached) : reached;
+    const { reachable, unreachable } = hasLostWrites
+      ? chooseOne(record, reached, this.membersOf(record.name))
+      : reached;
     await this.goOnWithout(record, unreachable);
     const current = engines.recordOf(record.name) ?? record;
     await engines.assemble(current, reachable);
@@ -209,6 +211,13 @@ export class EngineWatch {
       legs: reachable.map((leg) => leg.replica),
       afterMs: Math.round(clock.monotonicMs() - downSince),
     });
+  }
+
+  /** The volume's in-sync set, as far as this node has heard. */
+  private membersOf(volume: string): ReadonlySet<string> {
+    const record = this.parts.journal.records().find(({ id }) => id === volume);
+    const members = (record?.replicas ?? []).filter(({ mode }) => mode === ReplicaMode.rw);
+    return new Set(members.map(({ id }) => id));
   }
 
   /** No write may be acknowledged without a member before the volume's record says so (invariant 4). */
@@ -232,10 +241,17 @@ export class EngineWatch {
 
 /**
  * The leg to go on with where writes that were under way are lost: they may have reached some legs and not others, and
- * nobody sends them again. The others are copied anew (invariant 4).
+ * nobody sends them again. The others are copied anew (invariant 4). Rather a member than one that is being rebuilt, which
+ * may not go on alone.
  */
-function chooseOne(record: OwnedRaid, { reachable, unreachable }: Reached): Reached {
-  const chosen = reachable.find(({ endpoint }) => endpoint === null) ?? reachable[0];
+function chooseOne(
+  record: OwnedRaid,
+  { reachable, unreachable }: Reached,
+  members: ReadonlySet<string>,
+): Reached {
+  const counting = reachable.filter(({ replica }) => members.has(replica));
+  const candidates = counting.length === 0 ? reachable : counting;
+  const chosen = candidates.find(({ endpoint }) => endpoint === null) ?? candidates[0];
   if (chosen === undefined) return { reachable, unreachable };
   const reason = `unclean stop in epoch ${record.epoch}: to be copied anew from ${chosen.replica}`;
   const others = reachable.filter((leg) => leg !== chosen);

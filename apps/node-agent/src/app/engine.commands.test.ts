@@ -1,5 +1,11 @@
 import 'reflect-metadata';
-import { lariatError, replicaNqn, volumeNqn, type EngineLeg } from '@lariat/contracts';
+import {
+  lariatError,
+  replicaNqn,
+  volumeNqn,
+  type EngineLeg,
+  type VolumeRecord,
+} from '@lariat/contracts';
 import { systemClock } from '@lariat/kernel';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connectionLost } from '../testing/fake-target.js';
@@ -393,6 +399,25 @@ test('an engine whose writes died with their server is put back on one leg, once
     .toBe(1);
   expect(legStates()).toEqual([['rep-a', 'member']]);
   expect(reports.slice(0, 3)).toEqual([false, false, false]);
+});
+
+test('it goes on with a leg that counts, not with the one beside it that is being rebuilt', async () => {
+  reachable('rep-b', 'rep-c');
+  await start([remoteLeg('rep-c'), await localLeg('rep-a'), remoteLeg('rep-b')]);
+  const modes = { 'rep-a': 'WO', 'rep-b': 'RW', 'rep-c': 'ERR' };
+  const replicas = Object.entries(modes).map(([id, mode]) => ({ id, mode }));
+  const record = { id: 'vol-1', revision: 1, replicas } as unknown as VolumeRecord;
+  await node.handlers['record.keep']({ volume: 'vol-1', record }, context);
+  node.target.raids.clear();
+  node.target.controllers.clear();
+  const watch = watcher(
+    () => Promise.resolve(),
+    () => false,
+  );
+  await watch.poll();
+  await node.queue.idle();
+  expect(legStates()).toEqual([['rep-b', 'member']]);
+  expect(basesOf()).toHaveLength(1);
 });
 
 test('a member that does not answer at once is waited for', async () => {
