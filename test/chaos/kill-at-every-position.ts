@@ -9,6 +9,8 @@ export interface KillPlan {
   /** What is done while the process dies. */
   readonly work: (chaos: ChaosCluster, volume: string) => Promise<void>;
   readonly takes: (point: string) => boolean;
+  /** Who dies when a process is there; default the process itself, else one that is started again, e.g. `nats`. */
+  readonly victim?: string;
   /** Positions that this many runs must find at least, or the recording is broken. */
   readonly atLeast: number;
   /** One run takes only each so many positions, from a drawn one on; with `lariat test --soak` it takes all. */
@@ -31,7 +33,7 @@ export async function untilDead(pid: number): Promise<void> {
 
 /**
  * Does the work once to learn which positions it passes, and then once for each of them, with SIGKILL to the
- * process that reaches it. Each time every operation must end finished or undone, and nothing may be left.
+ * process that reaches it, or to another at that moment. Each time every operation must end finished or undone, and nothing may be left.
  */
 export function killAtEveryPosition(plan: KillPlan): void {
   let chaos: ChaosCluster;
@@ -93,7 +95,8 @@ async function surviveKill(
   point: string,
 ): Promise<void> {
   await chaos.whole();
-  const pid = await chaos.arm(process, { point, action: 'kill' });
+  const victim = plan.victim === undefined ? {} : { victim: chaos.pidOf(plan.victim) };
+  const pid = await chaos.arm(process, { point, action: 'kill', ...victim });
   await plan.work(chaos, volume);
   await untilDead(pid);
   if (isAlive(pid)) throw new Error(`the work did not reach ${point}`);
