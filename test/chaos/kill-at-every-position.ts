@@ -6,6 +6,8 @@ export interface KillPlan {
   readonly nodes: number;
   /** Processes whose positions are taken, e.g. `volume-svc`, `node-agent-n1`. */
   readonly processes: readonly string[];
+  /** Kinds of the sagas that it goes through: each must be among the positions taken. */
+  readonly sagas: readonly string[];
   /** What is done while the process dies. */
   readonly work: (chaos: ChaosCluster, volume: string) => Promise<void>;
   readonly takes: (point: string) => boolean;
@@ -55,6 +57,10 @@ export function killAtEveryPosition(plan: KillPlan): void {
           if (plan.takes(point)) positions.push({ process, point });
       }
       expect(positions.length).toBeGreaterThanOrEqual(plan.atLeast);
+      const missed = plan.sagas.filter(
+        (saga) => !positions.some(({ point }) => point.startsWith(`saga/${saga}/`)),
+      );
+      expect(missed).toEqual([]);
       const taken = share(positions, plan.oneIn ?? 1);
       const failures: string[] = [];
       for (const [index, { process, point }] of taken.entries()) {

@@ -13,7 +13,7 @@ const KILL_EVERY_MS = 500;
 
 const sha256 = (data: Buffer): string => createHash('sha256').update(data).digest('hex');
 
-async function withDevice<T>(
+export async function withDevice<T>(
   chaos: ChaosCluster,
   volume: string,
   use: (device: NbdClient) => Promise<T>,
@@ -55,7 +55,7 @@ function attached<T>(
 }
 
 /** Writes random bytes in the first cluster and in the middle of the volume; answers what a reader must find. */
-async function scribble(device: NbdClient, bytes = SIZE_BYTES): Promise<string> {
+export async function scribble(device: NbdClient, bytes = SIZE_BYTES): Promise<string> {
   const pieces = [0, SIZE_BYTES / 2 + 4096].map((offset) => ({
     offset,
     data: randomBytes(PIECE_BYTES),
