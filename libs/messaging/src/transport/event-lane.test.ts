@@ -8,6 +8,7 @@ import type { NatsConnection } from '@nats-io/nats-core';
 import { trace } from '@opentelemetry/api';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { connectNats } from '../connection.js';
+import { readDeadLetters } from '../dead-letter.js';
 import { ensureStreams } from '../streams.js';
 import { EventLane } from './event-lane.js';
 
@@ -118,6 +119,13 @@ describe.skipIf(binary === undefined)('events on a real nats-server', () => {
     await until('the good event', () => handled.length > 0);
     letters.stop();
     expect(letters.reasons).toEqual(['REQUEST_MALFORMED', 'REQUEST_MALFORMED']);
+    const { deadLetters: listed, kept } = await readDeadLetters(connection, 100);
+    expect(kept).toBe(2);
+    expect(listed).toMatchObject([
+      { sequence: 1, stream: STREAMS.events.name, bodyBegin: '{', bodyBytes: 1 },
+      { sequence: 2, reason: { kind: 'invalid' }, bodyBegin: '{"id":1}' },
+    ]);
+    expect((await readDeadLetters(connection, 1)).deadLetters).toMatchObject([{ sequence: 2 }]);
     expect(handled).toEqual(['volume.c.1']);
   });
 
