@@ -1,5 +1,11 @@
 import { join } from 'node:path';
-import { type LariatEvent, STREAMS, deadLetterSubject, eventSubject } from '@lariat/contracts';
+import {
+  type LariatEvent,
+  STREAMS,
+  deadLetterSubject,
+  eventSubject,
+  lariatError,
+} from '@lariat/contracts';
 import { delay } from '@lariat/kernel';
 import { createLog } from '@lariat/telemetry';
 import { type TestNats, findNatsBinary, startNats } from '@lariat/testing';
@@ -127,6 +133,22 @@ describe.skipIf(binary === undefined)('events on a real nats-server', () => {
     ]);
     expect((await readDeadLetters(connection, 1)).deadLetters).toMatchObject([{ sequence: 2 }]);
     expect(handled).toEqual(['volume.c.1']);
+  });
+
+  it('puts an event that its handler refuses into the dead letters with the reason, and goes on', async () => {
+    const { kept } = await readDeadLetters(connection, 100);
+    handle = (event) =>
+      event.id === 'volume.e.1'
+        ? Promise.reject(lariatError('REQUEST_INVALID', 'No such thing.'))
+        : Promise.resolve();
+    await tell('e', 1);
+    await tell('e', 2);
+    await until('the good event', () => handled.includes('volume.e.2'));
+    expect(handled).toEqual(['volume.e.1', 'volume.e.2']);
+    const { deadLetters: listed } = await readDeadLetters(connection, 100);
+    expect(listed.slice(kept)).toMatchObject([
+      { reason: { code: 'REQUEST_INVALID', message: 'No such thing.' }, deliveryCount: 1 },
+    ]);
   });
 
   it('gives the next start what a stop has interrupted', async () => {
