@@ -99,7 +99,7 @@ export const KILL_PLANS = {
     takes: (point) => /^(saga|agent)\//.test(point),
     // Those of the services, and those of the engine node's agent.
     atLeast: 86,
-    oneIn: 8,
+    oneIn: 10,
   },
   natsInChanges: {
     ...{ nodes: 4, victim: 'nats' },
@@ -110,6 +110,16 @@ export const KILL_PLANS = {
       [...CHANGE_SAGAS, 'replica.rebuild'].some((saga) => point.startsWith(`saga/${saga}/`)) ||
       /agent\/(rebuild|engine|frontend)\./.test(point),
     atLeast: 60,
-    oneIn: 10,
+    oneIn: 12,
+  },
+  natsFrozen: {
+    ...{ nodes: 3, victim: 'nats', work: liveThroughInUse },
+    // Longer than an instance, and than a node, may be silent before it is taken for dead.
+    frozenMs: 10_000,
+    processes: [...SERVICES, 'node-agent-n1'],
+    sagas: LIFE_SAGAS,
+    takes: (point) => /^(saga|agent)\//.test(point),
+    atLeast: 86,
+    oneIn: 30,
   },
 } as const satisfies Readonly<Record<string, KillPlan>>;

@@ -9,3 +9,7 @@ describe('NATS killed, and back on its store, at journal positions of the life o
 describe('NATS killed, and back on its store, at journal positions of what changes a volume in use', () => {
   killAtEveryPosition(KILL_PLANS.natsInChanges);
 });
+
+describe('NATS silent for ten seconds at journal positions of the life of a volume in use', () => {
+  killAtEveryPosition(KILL_PLANS.natsFrozen);
+});

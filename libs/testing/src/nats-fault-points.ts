@@ -5,11 +5,11 @@ import type { NatsConnection } from '@nats-io/nats-core';
 export interface Fault {
   readonly point: string;
   /**
-   * `kill`: SIGKILL to this process, or to `victim`, and then it goes on. `throw`: an error from there. `stop`: never
-   * goes on.
+   * `kill`: SIGKILL to this process, or to `victim`, and then it goes on. `freeze`: SIGSTOP to `victim`, and it goes on.
+   * `throw`: an error from there. `stop`: never goes on.
    */
-  readonly action: 'kill' | 'throw' | 'stop';
-  /** Pid of the process that `kill` is for; default this one. */
+  readonly action: 'kill' | 'freeze' | 'throw' | 'stop';
+  /** Pid of another process, which the fault is for; default this one. */
   readonly victim?: number;
   /** Reached this often before it acts; default 0. */
   readonly skip?: number;
@@ -58,6 +58,9 @@ export function natsFaultPoints(connection: NatsConnection, processName: string)
           if (entry.fault.victim !== undefined) return undefined;
           // The signal is on its way: nothing after the point may happen.
           return new Promise(() => undefined);
+        case 'freeze':
+          process.kill(entry.fault.victim ?? process.pid, 'SIGSTOP');
+          return undefined;
         case 'stop':
           return new Promise(() => undefined);
         case 'throw':
