@@ -64,7 +64,14 @@ export class ChaosCluster {
     return (await this.ask(process, 'reached', {})) as readonly string[];
   }
 
-  /** Arms a fault; answers the pid of the process that will meet it. */
+  /** The process that runs under the name now. */
+  pidOf(name: string): number {
+    const pid = this.cluster.processes().find((process) => process.name === name)?.pid;
+    if (pid === undefined || pid === null) throw new Error(`no process '${name}' runs`);
+    return pid;
+  }
+
+  /** Arms a fault; answers the pid of the process that will die of it. */
   async arm(process: string, fault: Fault): Promise<number> {
     const { pid } = (await this.ask(process, 'arm', fault)) as { pid: number };
     return pid;

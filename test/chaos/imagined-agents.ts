@@ -93,6 +93,11 @@ export class ImaginedAgents {
   /** Called before a command is carried out, with its place in `sent`. */
   onSend: (index: number) => void = () => undefined;
   refusals: Readonly<Partial<Record<CommandName, ErrorCode>>> = {};
+  /** Commands under way, and since when. */
+  readonly unanswered = new Map<
+    CommandEnvelope,
+    { readonly node: string; readonly sinceMs: number }
+  >();
   private readonly silences = new Map<string, Silence>();
 
   /** `silenceAt`: the node that gets this command (counted from 0) is silent from then on. */
@@ -139,6 +144,15 @@ export class ImaginedAgents {
       const fromMs = this.nowMs();
       this.silence(node, { fromMs, toMs: fromMs + this.silenceAt.forMs });
     }
+    this.unanswered.set(envelope, { node, sinceMs: this.nowMs() });
+    try {
+      return await this.answer(node, envelope);
+    } finally {
+      this.unanswered.delete(envelope);
+    }
+  }
+
+  private async answer(node: string, envelope: CommandEnvelope): Promise<unknown> {
     await delay(ANSWER_MS);
     // The stream keeps a command for a node that comes back in time.
     while (this.isSilent(node) && this.nowMs() < envelope.deadlineAtMs)

@@ -1,6 +1,7 @@
 import {
   type NodeRecord,
   type OperationState,
+  type OperationView,
   type Placement,
   type VolumeChange,
   type VolumeRecord,
@@ -127,6 +128,13 @@ export class ImaginedWorld {
     return found.value;
   }
 
+  /** As `operation.get` shows those that have not ended. */
+  underWay(): readonly OperationView[] {
+    return Array.from(this.journal.values(), ({ value }) => toOperationView(value)).filter(
+      ({ state }) => !isEnded(state),
+    );
+  }
+
   hasEnded(id: string): OperationState | undefined {
     const { state } = this.operation(id);
     return isEnded(state) ? state : undefined;
@@ -225,6 +233,7 @@ export class ImaginedWorld {
       }),
       'internal.placement.grow': () => ({}),
       'internal.placement.release': () => ({}),
+      'internal.placement.restore': () => ({ restored: 0 }),
       'replica.rebuild': ({ volume, replica }: { volume: string; replica?: string }) =>
         this.begin('replica.rebuild', { volume, replica: replica ?? null }),
       'replica.remove': ({ volume, replica }: { volume: string; replica: string }) =>
@@ -272,7 +281,13 @@ export class ImaginedWorld {
         this.volumes.delete(id);
         return Promise.resolve();
       },
+      list: () => this.records(),
+      read: (id: string) => {
+        const value = this.volumes.get(id);
+        return Promise.resolve(value && { value, revision: 1 });
+      },
       names: {
+        volumeOf: (name: string) => Promise.resolve(this.names.get(name)),
         reserve: (name: string, volume: string) => {
           const holder = this.names.get(name) ?? volume;
           this.names.set(name, holder);

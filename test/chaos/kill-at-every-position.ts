@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { delay } from '@lariat/kernel';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ChaosCluster } from './chaos-cluster.js';
@@ -6,9 +7,15 @@ export interface KillPlan {
   readonly nodes: number;
   /** Processes whose positions are taken, e.g. `volume-svc`, `node-agent-n1`. */
   readonly processes: readonly string[];
+  /** Kinds of the sagas that it goes through: each must be among the positions taken. */
+  readonly sagas: readonly string[];
   /** What is done while the process dies. */
   readonly work: (chaos: ChaosCluster, volume: string) => Promise<void>;
   readonly takes: (point: string) => boolean;
+  /** Who dies when a process is there; default the process itself, else one that is started again, e.g. `nats`. */
+  readonly victim?: string;
+  /** The victim is not killed: it is frozen, and goes on after this time. */
+  readonly frozenMs?: number;
   /** Positions that this many runs must find at least, or the recording is broken. */
   readonly atLeast: number;
   /** One run takes only each so many positions, from a drawn one on; with `lariat test --soak` it takes all. */
@@ -31,7 +38,7 @@ export async function untilDead(pid: number): Promise<void> {
 
 /**
  * Does the work once to learn which positions it passes, and then once for each of them, with SIGKILL to the
- * process that reaches it. Each time every operation must end finished or undone, and nothing may be left.
+ * process that reaches it, or to another at that moment. Each time every operation must end finished or undone, and nothing may be left.
  */
 export function killAtEveryPosition(plan: KillPlan): void {
   let chaos: ChaosCluster;
@@ -53,6 +60,10 @@ export function killAtEveryPosition(plan: KillPlan): void {
           if (plan.takes(point)) positions.push({ process, point });
       }
       expect(positions.length).toBeGreaterThanOrEqual(plan.atLeast);
+      const missed = plan.sagas.filter(
+        (saga) => !positions.some(({ point }) => point.startsWith(`saga/${saga}/`)),
+      );
+      expect(missed).toEqual([]);
       const taken = share(positions, plan.oneIn ?? 1);
       const failures: string[] = [];
       for (const [index, { process, point }] of taken.entries()) {
@@ -85,6 +96,24 @@ function share<T>(positions: readonly T[], oneIn: number): readonly T[] {
   return positions.filter((_, index) => index % oneIn === first);
 }
 
+/** Whether the process was frozen before the work had ended. */
+async function thawAfter(frozenMs: number, pid: number, work: Promise<void>): Promise<boolean> {
+  let isOver = false;
+  const over = (): void => {
+    isOver = true;
+  };
+  work.then(over, over);
+  while (!isOver && !isFrozen(pid)) await delay(20);
+  if (!isFrozen(pid)) return false;
+  await delay(frozenMs);
+  process.kill(pid, 'SIGCONT');
+  return true;
+}
+
+/** The state is behind the name, which stands in brackets and may hold anything. */
+const isFrozen = (pid: number): boolean =>
+  readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.startsWith('T') === true;
+
 async function surviveKill(
   chaos: ChaosCluster,
   plan: KillPlan,
@@ -93,10 +122,16 @@ async function surviveKill(
   point: string,
 ): Promise<void> {
   await chaos.whole();
-  const pid = await chaos.arm(process, { point, action: 'kill' });
-  await plan.work(chaos, volume);
-  await untilDead(pid);
-  if (isAlive(pid)) throw new Error(`the work did not reach ${point}`);
+  const victim = plan.victim === undefined ? {} : { victim: chaos.pidOf(plan.victim) };
+  const { frozenMs } = plan;
+  const action = frozenMs === undefined ? 'kill' : 'freeze';
+  const pid = await chaos.arm(process, { point, action, ...victim });
+  const work = plan.work(chaos, volume);
+  const wasReached = await (frozenMs === undefined
+    ? work.then(() => untilDead(pid)).then(() => !isAlive(pid))
+    : thawAfter(frozenMs, pid, work));
+  await work;
+  if (!wasReached) throw new Error(`the work did not reach ${point}`);
   const leftovers = await chaos.leftovers();
   if (leftovers.length > 0) throw new Error(`left over: ${leftovers.join('; ')}`);
 }

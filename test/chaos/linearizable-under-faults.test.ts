@@ -1,12 +1,11 @@
-import { NbdClient } from '@lariat/cli';
 import { MIB, delay, newUuid } from '@lariat/kernel';
-import { RegisterHistory, findViolations } from '@lariat/testing';
+import { RegisterHistory } from '@lariat/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Random } from '../fuzz/support/random.js';
 import { ChaosCluster } from './chaos-cluster.js';
 import { Nemesis } from './nemesis.js';
-import { BLOCK_BYTES, decodeRegister } from './register-blocks.js';
-import { RegisterClient, type RegisterWorld } from './register-client.js';
+import { BLOCK_BYTES } from './register-blocks.js';
+import { RegisterClient, type RegisterWorld, readAll, violationsOf } from './register-client.js';
 
 const SIZE_BYTES = 16 * MIB;
 /** Neighbours in one cluster, on both sides of a cluster's edge, and far apart. */
@@ -93,24 +92,3 @@ describe('blocks that are written and read by several hosts while parts of the c
     300_000,
   );
 });
-
-/** Reads that begin after all writes that were acknowledged. */
-async function readAll(world: RegisterWorld, client: string): Promise<void> {
-  const { history, offsets } = world;
-  const attached = await world.find();
-  const device = await NbdClient.connect(attached?.endpoint ?? '');
-  for (const [register, offset] of offsets.entries())
-    await history.read(client, register, async () =>
-      decodeRegister(await device.read(offset, BLOCK_BYTES)),
-    );
-  await device.close();
-}
-
-const violationsOf = (history: RegisterHistory): readonly string[] =>
-  Array.from(findViolations(history.operations()), ([register, { ordered, obstacle, around }]) => {
-    const calls = history.operations().get(register) ?? [];
-    const near = calls
-      .filter(({ beganAt }) => Math.abs(beganAt - obstacle.beganAt) < 400)
-      .concat(calls.filter(({ value, kind }) => kind === 'write' && value === obstacle.value));
-    return `register ${register}: ${ordered.length} of ${calls.length} calls fit, then not ${JSON.stringify(obstacle)}; at the same time ${JSON.stringify(around)}; near it ${JSON.stringify(near)}`;
-  });

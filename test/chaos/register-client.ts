@@ -1,6 +1,6 @@
 import { NbdClient } from '@lariat/cli';
 import { delay, withDeadline } from '@lariat/kernel';
-import type { RegisterHistory } from '@lariat/testing';
+import { type RegisterHistory, findViolations } from '@lariat/testing';
 import type { Random } from '../fuzz/support/random.js';
 import { BLOCK_BYTES, decodeRegister, encodeRegister } from './register-blocks.js';
 
@@ -22,6 +22,8 @@ export interface RegisterWorld {
    */
   takenEpoch(): number;
   written(): void;
+  /** Where no call may fail: what one has met. */
+  failed?(error: unknown): void;
 }
 
 /** Above what an engine may hold a write for while a lost leg is not on record (20 s). */
@@ -51,8 +53,9 @@ export class RegisterClient {
         const device = this.device ?? (await this.connect());
         await withDeadline('a call', CALL_TIMEOUT_MS, this.call(device));
         await delay(this.random.below(12));
-      } catch {
+      } catch (error) {
         // The engine has died, moved, or does not answer: the call's outcome is in the history.
+        if (!this.stopped) this.world.failed?.(error);
         this.disconnect();
         await delay(RECONNECT_MS);
       }
@@ -102,3 +105,25 @@ export class RegisterClient {
     if (device !== undefined) void device.close();
   }
 }
+
+/** Reads that begin after all writes that were acknowledged. */
+export async function readAll(world: RegisterWorld, client: string): Promise<void> {
+  const { history, offsets } = world;
+  const attached = await world.find();
+  const device = await NbdClient.connect(attached?.endpoint ?? '');
+  for (const [register, offset] of offsets.entries())
+    await history.read(client, register, async () =>
+      decodeRegister(await device.read(offset, BLOCK_BYTES)),
+    );
+  await device.close();
+}
+
+/** What no order of the calls explains, register by register. */
+export const violationsOf = (history: RegisterHistory): readonly string[] =>
+  Array.from(findViolations(history.operations()), ([register, { ordered, obstacle, around }]) => {
+    const calls = history.operations().get(register) ?? [];
+    const near = calls
+      .filter(({ beganAt }) => Math.abs(beganAt - obstacle.beganAt) < 400)
+      .concat(calls.filter(({ value, kind }) => kind === 'write' && value === obstacle.value));
+    return `register ${register}: ${ordered.length} of ${calls.length} calls fit, then not ${JSON.stringify(obstacle)}; at the same time ${JSON.stringify(around)}; near it ${JSON.stringify(near)}`;
+  });

@@ -1,4 +1,4 @@
-import type { VolumeRecord } from '@lariat/contracts';
+import type { OperationView, VolumeRecord } from '@lariat/contracts';
 import type { Json } from '@lariat/kernel';
 import { RETRY_BRIEFLY } from '@lariat/saga';
 import { vi } from 'vitest';
@@ -174,6 +174,11 @@ export const CASES: Readonly<Record<string, Case>> = {
     volume: () => null,
     input: { node: 'n1', disk: 'd2', removed: null },
   },
+  recover: {
+    kind: 'cluster.recover',
+    volume: () => imaginedVolume(),
+    input: { acceptDataLoss: [] },
+  },
 };
 
 /** After the last node that is silent was declared down, an operation ends within this, forward or back. */
@@ -199,6 +204,8 @@ export async function live(
   agents: ImaginedAgents,
   /** Cancels it, if it can be by then, when this command (counted from 0) is sent. */
   cancelAt?: number,
+  /** Sees every operation that runs, again and again. */
+  watch: (operation: OperationView) => void = () => undefined,
 ): Promise<Outcome> {
   agents.refusals = refusals;
   const world = new ImaginedWorld(volume(), agents);
@@ -210,8 +217,10 @@ export async function live(
   id = await world.start(kind, input);
   const begunMs = Date.now();
   const late = (): number => Date.now() - Math.max(begunMs, agents.settledAtMs());
-  while (world.hasEnded(id) === undefined && late() < begins * END_MS)
+  while (world.hasEnded(id) === undefined && late() < begins * END_MS) {
     await vi.advanceTimersByTimeAsync(100);
+    for (const operation of world.underWay()) watch(operation);
+  }
   const { state, stepName, lastError } = world.operation(id);
   const afterMs = late();
   const stopped = world.stop();

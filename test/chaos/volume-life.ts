@@ -3,6 +3,7 @@ import { NbdClient } from '@lariat/cli';
 import type { ReplicaChecksums } from '@lariat/contracts';
 import { MIB, delay, newUuid } from '@lariat/kernel';
 import { type ChaosCluster, eventually } from './chaos-cluster.js';
+import { USED_BYTES, whileUsed } from './volume-users.js';
 
 const SIZE_BYTES = 16 * MIB;
 const GROWN_BYTES = 20 * MIB;
@@ -12,7 +13,7 @@ const KILL_EVERY_MS = 500;
 
 const sha256 = (data: Buffer): string => createHash('sha256').update(data).digest('hex');
 
-async function withDevice<T>(
+export async function withDevice<T>(
   chaos: ChaosCluster,
   volume: string,
   use: (device: NbdClient) => Promise<T>,
@@ -30,15 +31,38 @@ async function withDevice<T>(
   }
 }
 
+/** How a life is lived. */
+interface Way {
+  /** Its replicas may leave the in-sync set; the data must be whole all the same. */
+  readonly mayDegrade?: boolean;
+  /** Its end is in use by others from each attach to the detach, and is not part of what is compared here. */
+  readonly isUsed?: boolean;
+}
+
+const comparedBytes = ({ isUsed = false }: Way): number =>
+  isUsed ? SIZE_BYTES - USED_BYTES : SIZE_BYTES;
+
+/** The work on an attached volume, with others beside it if it is lived so. */
+function attached<T>(
+  chaos: ChaosCluster,
+  volume: string,
+  way: Way,
+  turn: number,
+  work: () => Promise<T>,
+): Promise<T> {
+  if (way.isUsed !== true) return work();
+  return whileUsed(chaos, volume, { fromBytes: comparedBytes(way), turn }, work);
+}
+
 /** Writes random bytes in the first cluster and in the middle of the volume; answers what a reader must find. */
-async function scribble(device: NbdClient): Promise<string> {
+export async function scribble(device: NbdClient, bytes = SIZE_BYTES): Promise<string> {
   const pieces = [0, SIZE_BYTES / 2 + 4096].map((offset) => ({
     offset,
     data: randomBytes(PIECE_BYTES),
   }));
   for (const { offset, data } of pieces) await device.write(offset, data);
   await device.flush();
-  return sha256(await device.read(0, SIZE_BYTES));
+  return sha256(await device.read(0, bytes));
 }
 
 /** Every operation on a volume, each seen through, with the data checked on the way. */
@@ -46,19 +70,30 @@ export async function liveThrough(chaos: ChaosCluster, volume: string): Promise<
   await live(chaos, volume);
 }
 
-/** The same where a target dies: its replica may leave the in-sync set, and the data must be whole all the same. */
+/** The same where a target dies. */
 export async function liveThroughTargetLoss(chaos: ChaosCluster, volume: string): Promise<void> {
-  await live(chaos, volume, true);
+  await live(chaos, volume, { mayDegrade: true });
 }
 
-async function live(chaos: ChaosCluster, volume: string, mayDegrade = false): Promise<void> {
+/** The same while others use the volume and must notice nothing. */
+export async function liveThroughInUse(chaos: ChaosCluster, volume: string): Promise<void> {
+  await live(chaos, volume, { isUsed: true });
+}
+
+async function live(chaos: ChaosCluster, volume: string, way: Way = {}): Promise<void> {
+  const bytes = comparedBytes(way);
+  const write = (): Promise<string> =>
+    withDevice(chaos, volume, (device) => scribble(device, bytes));
   await chaos.perform('volume.create', { name: volume, sizeBytes: SIZE_BYTES, replicas: 3 });
   await chaos.perform('volume.attach', { volume, node: 'n1', frontend: 'nbd' });
-  const first = await withDevice(chaos, volume, scribble);
-  await chaos.perform('snapshot.create', { volume, snapshot: 'first' });
-  const second = await withDevice(chaos, volume, scribble);
-  await chaos.perform('snapshot.create', { volume, snapshot: 'second' });
-  await withDevice(chaos, volume, scribble);
+  const [first, second] = await attached(chaos, volume, way, 0, async () => {
+    const written = await write();
+    await chaos.perform('snapshot.create', { volume, snapshot: 'first' });
+    const again = await write();
+    await chaos.perform('snapshot.create', { volume, snapshot: 'second' });
+    await write();
+    return [written, again];
+  });
   await chaos.perform('volume.detach', { volume });
   await chaos.perform('snapshot.revert', { volume, snapshot: 'second' });
   await chaos.perform('snapshot.delete', { volume, snapshot: 'first' });
@@ -67,19 +102,21 @@ async function live(chaos: ChaosCluster, volume: string, mayDegrade = false): Pr
   if (!sums.identical)
     throw new Error(`the replicas of ${volume} differ: ${JSON.stringify(sums.replicas)}`);
   await chaos.perform('volume.attach', { volume, node: 'n2', frontend: 'nbd' });
-  const found = await withDevice(chaos, volume, async (device) => {
-    const grown = await device.read(SIZE_BYTES, GROWN_BYTES - SIZE_BYTES);
-    if (grown.some((byte) => byte !== 0)) throw new Error(`what ${volume} grew by is not zero`);
-    return sha256(await device.read(0, SIZE_BYTES));
+  await attached(chaos, volume, way, 1, async () => {
+    const found = await withDevice(chaos, volume, async (device) => {
+      const grown = await device.read(SIZE_BYTES, GROWN_BYTES - SIZE_BYTES);
+      if (grown.some((byte) => byte !== 0)) throw new Error(`what ${volume} grew by is not zero`);
+      return sha256(await device.read(0, bytes));
+    });
+    if (found !== second)
+      throw new Error(
+        `${volume} is not what it was at its second snapshot (first ${first}, found ${found})`,
+      );
+    await chaos.perform('volume.expand', { volume, sizeBytes: GROWN_IN_USE_BYTES });
+    const shown = await withDevice(chaos, volume, (device) => Promise.resolve(device.sizeBytes));
+    if (shown !== GROWN_IN_USE_BYTES) throw new Error(`${volume} shows ${shown} bytes in use`);
+    if (way.mayDegrade !== true) await expectHealthy(chaos, volume);
   });
-  if (found !== second)
-    throw new Error(
-      `${volume} is not what it was at its second snapshot (first ${first}, found ${found})`,
-    );
-  await chaos.perform('volume.expand', { volume, sizeBytes: GROWN_IN_USE_BYTES });
-  const shown = await withDevice(chaos, volume, (device) => Promise.resolve(device.sizeBytes));
-  if (shown !== GROWN_IN_USE_BYTES) throw new Error(`${volume} shows ${shown} bytes in use`);
-  if (!mayDegrade) await expectHealthy(chaos, volume);
   await chaos.perform('volume.detach', { volume });
   await chaos.perform('volume.delete', { volume });
 }
@@ -201,17 +238,37 @@ export async function cloneThrough(chaos: ChaosCluster, volume: string): Promise
   await chaos.perform('volume.delete', { volume: clone });
 }
 
-/** All that changes a volume while it is used: its limits, its size, how many replicas it has, and where. */
+/** All that changes a volume while it is attached: its limits, its size, how many replicas it has, and where. */
 export async function changeThrough(chaos: ChaosCluster, volume: string): Promise<void> {
+  await change(chaos, volume);
+}
+
+/** The same while others use the volume and must notice nothing. */
+export async function changeThroughInUse(chaos: ChaosCluster, volume: string): Promise<void> {
+  await change(chaos, volume, { isUsed: true });
+}
+
+async function change(chaos: ChaosCluster, volume: string, way: Way = {}): Promise<void> {
+  const bytes = comparedBytes(way);
   await chaos.perform('volume.create', { name: volume, sizeBytes: SIZE_BYTES, replicas: 1 });
   await chaos.perform('volume.attach', { volume, node: 'n1', frontend: 'nbd' });
+  await attached(chaos, volume, way, 0, () => changeAttached(chaos, volume, bytes));
+  await chaos.perform('volume.detach', { volume });
+  const sums = await compareReplicas(chaos, { volume });
+  if (!sums.identical) throw new Error(`the replicas of ${volume} differ`);
+  await chaos.perform('volume.delete', { volume });
+}
+
+async function changeAttached(chaos: ChaosCluster, volume: string, bytes: number): Promise<void> {
   await withDevice(chaos, volume, scribble);
   await chaos.perform('snapshot.create', { volume, snapshot: 'kept' });
-  const before = await withDevice(chaos, volume, scribble);
+  const before = await withDevice(chaos, volume, (device) => scribble(device, bytes));
   await chaos.perform('volume.update', { volume, qos: { rwMbps: 500 } });
   await chaos.perform('volume.expand', { volume, sizeBytes: GROWN_BYTES });
   await chaos.perform('volume.update', { volume, replicas: 3 });
-  const { replicas } = await chaos.client.request('replica.list', { volume });
+  const { replicas } = await chaos.retrying('the replicas to be shown', () =>
+    chaos.client.request('replica.list', { volume }),
+  );
   const moved = replicas.find(({ node }) => node !== 'n1');
   if (moved === undefined) throw new Error('no replica is away from the engine');
   await chaos.perform('replica.move', { volume, replica: moved.id });
@@ -220,16 +277,12 @@ export async function changeThrough(chaos: ChaosCluster, volume: string): Promis
   await chaos.perform('volume.update', { volume, replicas: 2 });
   const after = await withDevice(chaos, volume, async (device) => {
     if (device.sizeBytes !== GROWN_BYTES) throw new Error(`${volume} shows ${device.sizeBytes}`);
-    return sha256(await device.read(0, SIZE_BYTES));
+    return sha256(await device.read(0, bytes));
   });
   if (after !== before) throw new Error(`${volume} changed while it was changed`);
-  const view = await chaos.client.request('volume.get', { volume });
+  const view = await chaos.retrying('the volume to be shown', () =>
+    chaos.client.request('volume.get', { volume }),
+  );
   if (view.replicas.length !== 2 || view.qos.rwMbps !== 500)
     throw new Error(`${volume} is not what it was changed to: ${JSON.stringify(view)}`);
-  await chaos.perform('volume.detach', { volume });
-  const sums = await chaos.retrying('the replicas to be compared', () =>
-    chaos.client.request('replica.checksum', { volume }, { timeoutMs: 30_000 }),
-  );
-  if (!sums.identical) throw new Error(`the replicas of ${volume} differ`);
-  await chaos.perform('volume.delete', { volume });
 }

@@ -18,6 +18,7 @@ const RECORD_OF: Readonly<Record<string, string>> = {
   'internal.placement.reserve': 'record allocation',
   'internal.placement.grow': 'record allocation',
   'internal.placement.release': 'record allocation',
+  'internal.placement.restore': 'record allocation',
 };
 
 /** What the operations that these begin work on. */
@@ -87,6 +88,9 @@ describe('who waits for whom', () => {
     // All kinds of waits were met, or their having no circle says little.
     const known = sagas.map(({ from, to }) => `${from} -> ${to}`).toSorted();
     expect(known).toEqual([
+      'operation on cluster -> an agent',
+      'operation on cluster -> record allocation',
+      'operation on cluster -> record node',
       'operation on disk -> an agent',
       'operation on disk -> record node',
       'operation on snapshot-verify -> an agent',

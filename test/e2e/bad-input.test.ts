@@ -1,6 +1,7 @@
+import { STREAMS, commandSubject } from '@lariat/contracts';
 import { GIB, MIB, toLariatError } from '@lariat/kernel';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type E2eCluster, startE2e } from './e2e-cluster.js';
+import { type E2eCluster, startE2e, until } from './e2e-cluster.js';
 
 describe('bad input', () => {
   let e2e: E2eCluster;
@@ -91,5 +92,22 @@ describe('bad input', () => {
     expect(
       await codeOf('replica.remove', { volume: 'there', replica: replicas[0]?.id ?? '' }),
     ).toBe('LAST_REPLICA');
+  });
+
+  it('on a stream is kept with its reason, and an operator can list it', async () => {
+    const { connection, client } = e2e;
+    connection.publish(commandSubject('n1', 'replica.create'), 'no envelope');
+    const { deadLetters } = await until('the dead letters', 15_000, async () => {
+      const listed = await client.request('dead-letter.list', {});
+      return listed.kept >= 1 ? listed : undefined;
+    });
+    expect(deadLetters).toContainEqual(
+      expect.objectContaining({
+        stream: STREAMS.commands.name,
+        subject: commandSubject('n1', 'replica.create'),
+        bodyBegin: 'no envelope',
+        reason: expect.objectContaining({ code: 'REQUEST_MALFORMED', kind: 'invalid' }),
+      }),
+    );
   });
 });

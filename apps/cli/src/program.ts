@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { TracedFailure } from './client/session.js';
 import { addClusterCommands } from './commands/cluster.js';
 import { addCompletionCommand } from './commands/completion.js';
+import { addDeadLetterCommands } from './commands/dead-letter.js';
 import { addDemoCommand } from './commands/demo.js';
 import { addEventCommand } from './commands/event.js';
 import { addDiskCommands, addNodeCommands } from './commands/node.js';
@@ -74,6 +75,7 @@ export function createProgram(runtime: Runtime): Command {
   addOperationCommands(program, runtime);
   addEventCommand(program, runtime);
   addTraceCommand(program, runtime);
+  addDeadLetterCommands(program, runtime);
 
   program.commandsGroup('More:');
   addCompletionCommand(program, runtime);

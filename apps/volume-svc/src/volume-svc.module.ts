@@ -5,6 +5,7 @@ import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common';
 import { RecordCopies } from './adapters/record-copies.js';
 import { VolumeStore } from './adapters/volume-store.js';
 import { VOLUME_SERVICE, type VolumeService } from './app-tokens.js';
+import { DeadLetterController } from './controllers/dead-letter.controller.js';
 import { InternalController } from './controllers/internal.controller.js';
 import { OperationController } from './controllers/operation.controller.js';
 import { RecoveryController } from './controllers/recovery.controller.js';
@@ -68,6 +69,7 @@ export class VolumeSvcModule {
         OperationController,
         InternalController,
         RecoveryController,
+        DeadLetterController,
       ],
       providers: [
         { provide: VOLUME_SERVICE, useValue: service },

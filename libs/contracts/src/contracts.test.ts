@@ -11,6 +11,7 @@ import {
   volumeNqn,
 } from './nqn.js';
 import { REQUEST_DTOS, type RequestName } from './requests.js';
+import { STREAMS, eventSubject, requestSubject } from './subjects.js';
 import { VOLUME_MACHINE, type VolumeRecord, robustnessOf } from './volume.js';
 
 const MIB = 1024 ** 2;
@@ -131,6 +132,19 @@ describe('requests', () => {
   it.each(bad)('%s refuses %j with %s', (name, body, code) =>
     expect(codeOf(name, body)).toBe(code),
   );
+
+  it('are in no stream, which would answer them itself', () => {
+    const captures = (filter: string, subject: string): boolean =>
+      new RegExp(
+        `^${filter.replaceAll('.', '\\.').replaceAll('*', '[^.]+').replace('>', '.+')}$`,
+      ).test(subject);
+    const filters = Object.values(STREAMS).flatMap(({ subjects }) => [...subjects]);
+    expect(filters.some((filter) => captures(filter, eventSubject('volume', 'x', 'y')))).toBe(true);
+    const captured = Object.keys(REQUEST_DTOS).filter((name) =>
+      filters.some((filter) => captures(filter, requestSubject(name))),
+    );
+    expect(captured).toEqual([]);
+  });
 
   it('names the field that is wrong', () => {
     expect(() => parseDto(REQUEST_DTOS['volume.create'], { name: 'v1', sizeBytes: -1 })).toThrow(

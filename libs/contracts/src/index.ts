@@ -2,6 +2,8 @@
 import 'reflect-metadata';
 
 export * from './commands.js';
+export * from './dead-letter.js';
+export * from './dto/dead-letter.dto.js';
 export * from './dto/fields.js';
 export * from './dto/image.dto.js';
 export * from './dto/internal.dto.js';

@@ -9,6 +9,7 @@ import {
   UpdateDiskRequest,
   UpdateNodeRequest,
 } from './dto/node.dto.js';
+import { ListDeadLettersRequest } from './dto/dead-letter.dto.js';
 import { ImageReference, ListImagesRequest } from './dto/image.dto.js';
 import {
   ChangeVolumeRecordRequest,
@@ -45,6 +46,7 @@ import {
   VerifySnapshotRequest,
   VolumeReference,
 } from './dto/volume.dto.js';
+import type { DeadLetterView } from './dead-letter.js';
 import type { ImageView } from './image.js';
 import type { DiskView, NodeRecord, NodeView } from './node.js';
 import type { OperationView } from './operation.js';
@@ -153,6 +155,10 @@ export interface RequestMap {
     reply: { operations: readonly OperationView[] };
   };
   'operation.wait': { request: WaitOperationRequest; reply: OperationView };
+  'dead-letter.list': {
+    request: ListDeadLettersRequest;
+    reply: { deadLetters: readonly DeadLetterView[]; kept: number };
+  };
   'cluster.recover': { request: RecoverRequest; reply: RecoveryReport };
   'internal.node.register': { request: NodeRegistration; reply: NodeRecord };
   'internal.volume.report-engine': {
@@ -218,6 +224,7 @@ export const REQUEST_DTOS = {
   'operation.cancel': OperationReference,
   'operation.list': ListOperationsRequest,
   'operation.wait': WaitOperationRequest,
+  'dead-letter.list': ListDeadLettersRequest,
   'cluster.recover': RecoverRequest,
   'internal.node.register': NodeRegistration,
   'internal.volume.report-engine': EngineReportRequest,

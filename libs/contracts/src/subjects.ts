@@ -21,6 +21,9 @@ export const instanceSubject = (instance: string): string =>
   `${SUBJECT_PREFIX}.instance.${instance}`;
 export const SPANS_SUBJECT = `${SUBJECT_PREFIX}.spans`;
 
+export const deadLetterSubject = (stream: string): string =>
+  `${SUBJECT_PREFIX}.dead-letter.${stream}`;
+
 export const STREAMS = {
   events: {
     name: 'LARIAT_EVENTS',
@@ -33,16 +36,14 @@ export const STREAMS = {
   },
   deadLetters: {
     name: 'LARIAT_DEAD_LETTERS',
-    subjects: [`${SUBJECT_PREFIX}.dead-letter.>`],
+    // One by one: `lariat.v1.dead-letter.list` is a request.
+    subjects: [deadLetterSubject('LARIAT_EVENTS'), deadLetterSubject('LARIAT_COMMANDS')],
   },
   spans: {
     name: 'LARIAT_SPANS',
     subjects: [SPANS_SUBJECT],
   },
 } as const;
-
-export const deadLetterSubject = (stream: string): string =>
-  `${SUBJECT_PREFIX}.dead-letter.${stream}`;
 
 /** KV buckets: one a kind of record; each has one plugin that writes it. */
 export const BUCKETS = {

@@ -1,12 +1,15 @@
 import {
   HEADERS,
+  REQUEST_DTOS,
   type RequestMap,
   type RequestName,
   lariatError,
   requestSubject,
 } from '@lariat/contracts';
+import { delay, newUuid } from '@lariat/kernel';
 import { traceparentOf } from '@lariat/telemetry';
 import {
+  type Msg,
   type MsgHdrs,
   NoRespondersError,
   type NatsConnection,
@@ -15,12 +18,13 @@ import {
 } from '@nats-io/nats-core';
 import { type Context, context } from '@opentelemetry/api';
 import { encodeJson } from './json.js';
+import { Reconnects } from './reconnects.js';
 import { decodeReply } from './reply.js';
 
 export interface RequestOptions {
   /** Default 30 s: more than any operation that is waited for should take. */
   readonly timeoutMs?: number;
-  /** Idempotency key: the same key gives the same answer. */
+  /** Idempotency key: the same key gives the same answer. Default a new one. */
   readonly requestId?: string;
   /** Where the trace goes on; default the active context. */
   readonly context?: Context;
@@ -33,14 +37,19 @@ export interface LariatClientOptions {
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000;
+/** After a restart of NATS a service may be back a little later than who asks it. */
+const SERVICES_BACK_MS = 3_000;
+const ASK_AGAIN_MS = 200;
 
 /** The API as typed calls; every failure is a LariatError. */
 export class LariatClient {
   readonly connection: NatsConnection;
   private readonly actor: string;
+  private readonly reconnects: Reconnects;
 
   constructor(options: LariatClientOptions) {
     this.connection = options.connection;
+    this.reconnects = new Reconnects(options.connection);
     this.actor = options.actor;
   }
 
@@ -52,17 +61,59 @@ export class LariatClient {
     return (await this.requestRaw(name, body, options)) as RequestMap[Name]['reply'];
   }
 
-  /** A request whose name or answer is not in the table, e.g. one of a user's own plugin. */
+  /**
+   * A request whose name or answer is not in the table, e.g. one of a user's own plugin. It is sent once; one of the
+   * table is sent again under its request id when NATS comes back, since its answer may be lost.
+   */
   async requestRaw(name: string, body: unknown, options: RequestOptions = {}): Promise<unknown> {
     const timeout = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     try {
-      const message = await this.connection.request(requestSubject(name), encodeJson(body), {
-        timeout,
-        headers: this.headersFor(options),
-      });
+      const message = await this.ask(name, encodeJson(body), this.headersFor(options), timeout);
       return decodeReply(message.data);
     } catch (error) {
       throw translateRequestError(error, name, timeout);
+    }
+  }
+
+  private async ask(
+    name: string,
+    body: Uint8Array,
+    head: MsgHdrs,
+    timeoutMs: number,
+  ): Promise<Msg> {
+    const deadline = performance.now() + timeoutMs;
+    let servicesBackBy = 0;
+    for (;;) {
+      const timeout = Math.max(1, deadline - performance.now());
+      const answer = this.connection.request(requestSubject(name), body, {
+        timeout,
+        headers: head,
+      });
+      if (!(name in REQUEST_DTOS)) return answer;
+      try {
+        const answered = await this.unlessReconnected(answer);
+        if (answered !== undefined) return answered;
+        servicesBackBy = performance.now() + SERVICES_BACK_MS;
+      } catch (error) {
+        if (!isUnheard(error) || performance.now() > Math.min(servicesBackBy, deadline))
+          throw error;
+        await delay(ASK_AGAIN_MS);
+      }
+    }
+  }
+
+  /** Undefined as soon as the connection was lost and is back. */
+  private async unlessReconnected(answer: Promise<Msg>): Promise<Msg | undefined> {
+    let stopListening: () => void = () => undefined;
+    const reconnected = new Promise<undefined>((resolve) => {
+      stopListening = this.reconnects.listen(() => resolve(undefined));
+    });
+    // One that nobody waits for any more times out unheard.
+    answer.catch(() => undefined);
+    try {
+      return await Promise.race([answer, reconnected]);
+    } finally {
+      stopListening();
     }
   }
 
@@ -71,14 +122,19 @@ export class LariatClient {
     head.set(HEADERS.actor, this.actor);
     const traceparent = traceparentOf(options.context ?? context.active());
     if (traceparent !== undefined) head.set(HEADERS.traceparent, traceparent);
-    if (options.requestId !== undefined) head.set(HEADERS.requestId, options.requestId);
+    head.set(HEADERS.requestId, options.requestId ?? newUuid());
     return head;
   }
 }
 
+const rootOf = (error: unknown): unknown =>
+  error instanceof Error && error.cause instanceof Error ? error.cause : error;
+
+const isUnheard = (error: unknown): boolean =>
+  error instanceof NoRespondersError || rootOf(error) instanceof NoRespondersError;
+
 function translateRequestError(error: unknown, name: string, timeoutMs: number): unknown {
-  const root = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  if (error instanceof NoRespondersError || root instanceof NoRespondersError) {
+  if (isUnheard(error)) {
     return lariatError(
       'SERVICE_UNAVAILABLE',
       `No service answers '${name}'. See 'lariat status'; it may be starting: try again.`,
@@ -86,7 +142,7 @@ function translateRequestError(error: unknown, name: string, timeoutMs: number):
       error,
     );
   }
-  if (error instanceof TimeoutError || root instanceof TimeoutError) {
+  if (error instanceof TimeoutError || rootOf(error) instanceof TimeoutError) {
     return lariatError(
       'DEADLINE_EXCEEDED',
       `'${name}' was not answered within ${timeoutMs} ms; it may still happen. Look at 'lariat operation list'.`,

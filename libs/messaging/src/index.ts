@@ -2,6 +2,7 @@ export * from './client.js';
 export * from './commands/command-client.js';
 export * from './compare-and-set.js';
 export * from './connection.js';
+export { readDeadLetters } from './dead-letter.js';
 export * from './event-relay.js';
 export * from './events.js';
 export * from './json.js';

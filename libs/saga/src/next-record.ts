@@ -16,6 +16,8 @@ export type SagaEvent =
   | { readonly type: 'undo-failed'; readonly error: ErrorRecord }
   | { readonly type: 'taken-over'; readonly holder: string }
   | { readonly type: 'progressed'; readonly progress: NonNullable<SagaRecord['progress']> }
+  /** Null: no node keeps the step waiting any more. */
+  | { readonly type: 'waits'; readonly node: string | null }
   | { readonly type: 'checkpointed'; readonly memory: Memory };
 
 /** What the transition needs to know of the definition. */
@@ -40,6 +42,7 @@ function atStep(
     failures: 0,
     stepSinceMs: nowMs,
     nextTryAtMs: null,
+    waitingOn: null,
     lastError: null,
     progress: null,
   };
@@ -56,6 +59,7 @@ function ended(
     state,
     stepName: null,
     waitingFor: null,
+    waitingOn: null,
     nextTryAtMs: null,
     endedAtMs: nowMs,
   };
@@ -84,10 +88,11 @@ export function nextRecord(
         ...record,
         failures: record.failures + 1,
         lastError: event.error,
+        waitingOn: null,
         nextTryAtMs: event.retryAtMs,
       };
     case 'run-begun':
-      return { ...record, attempt: record.attempt + 1, nextTryAtMs: null };
+      return { ...record, attempt: record.attempt + 1, waitingOn: null, nextTryAtMs: null };
     case 'step-failed':
       return {
         ...atStep(record, shape, record.stepIndex, nowMs),
@@ -111,10 +116,13 @@ export function nextRecord(
         holder: event.holder,
         fence: record.fence + 1,
         attempt: record.attempt + 1,
+        waitingOn: null,
         nextTryAtMs: null,
       };
     case 'progressed':
       return { ...record, progress: event.progress };
+    case 'waits':
+      return { ...record, waitingOn: event.node };
     case 'checkpointed':
       return { ...record, memory: { ...record.memory, ...event.memory } };
   }

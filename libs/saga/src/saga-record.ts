@@ -25,6 +25,8 @@ export interface SagaRecord {
   readonly stepSinceMs: number;
   readonly nextTryAtMs: number | null;
   readonly waitingFor: string | null;
+  /** The node that a run of the step has waited for, for more than a moment. */
+  readonly waitingOn?: string | null;
   readonly progress: {
     readonly done: number;
     readonly total: number;
@@ -61,7 +63,7 @@ export function toOperationView(record: SagaRecord): OperationView {
     attempt: record.attempt,
     cancellable: isCancellable(record),
     waitingFor: record.waitingFor,
-    node: null,
+    node: record.waitingOn ?? null,
     since: iso(record.stepSinceMs),
     progress: record.progress,
     lastError: record.lastError,

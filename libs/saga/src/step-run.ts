@@ -1,9 +1,11 @@
+import type { CommandEnvelope, CommandMap, CommandName } from '@lariat/contracts';
 import type { Clock, Json } from '@lariat/kernel';
 import type { CommandClient, LariatClient, Versioned } from '@lariat/messaging';
 import type { Log } from '@lariat/telemetry';
 import type { SagaStep, StepContext } from './definition.js';
 import type { SagaEvent } from './next-record.js';
 import type { Memory, SagaRecord } from './saga-record.js';
+import { FenceLost } from './saga-store.js';
 
 /** The runner handles inputs and memories as JSON; each definition gives them their types. */
 export type UntypedStep = SagaStep<Json, Memory>;
@@ -22,11 +24,16 @@ export interface StepRunParts {
 }
 
 const PROGRESS_WRITE_MS = 1_000;
+/** A node that answers sooner is not worth a write. */
+const WAIT_TOLD_AFTER_MS = 1_000;
 
 /** One run of a step, forward or back: what the step has at hand, and the revisions that it writes on the way. */
 export class StepRun {
   private progressAtMs = 0;
   private writing: Promise<void> = Promise.resolve();
+  private isOver = false;
+  /** Nodes that have been asked for longer than that and have not answered, by command. */
+  private readonly slow = new Map<string, string>();
 
   constructor(
     private readonly parts: StepRunParts,
@@ -39,15 +46,16 @@ export class StepRun {
     return this.latest.value;
   }
 
-  /** The last revision, when all that the step has begun to write is written. */
+  /** The last revision, when all that the step has begun to write is written. What goes on unheard writes no more. */
   async settled(): Promise<Versioned<SagaRecord>> {
+    this.isOver = true;
     await this.writing;
     return this.latest;
   }
 
   context(): StepContext<Json, Memory> {
     const { value } = this.latest;
-    const { clock, commands, client, log, cancellation } = this.parts;
+    const { clock, client, log, cancellation } = this.parts;
     const { name, timeoutMs } = this.step;
     const deadlineAtMs = clock.nowMs() + timeoutMs;
     const direction = value.state === 'undoing' ? 'undo-' : '';
@@ -62,7 +70,7 @@ export class StepRun {
       cancellation,
       undoneFor: value.state === 'undoing' ? value.error : null,
       command: (node, command, input, options) =>
-        commands.send(node, {
+        this.whileWaiting(node, {
           id: `${value.id}/${direction}${name}.${value.fence}.${value.attempt}/${command}/${options.key}`,
           command,
           operation: value.id,
@@ -76,6 +84,32 @@ export class StepRun {
     };
   }
 
+  /** Has operation.get name the node that keeps the step waiting (invariant 12). */
+  private async whileWaiting<Name extends CommandName>(
+    node: string,
+    envelope: CommandEnvelope<Name>,
+  ): Promise<CommandMap[Name]['output']> {
+    const timer = setTimeout(() => {
+      this.slow.set(envelope.id, node);
+      this.tellWait();
+    }, WAIT_TOLD_AFTER_MS);
+    try {
+      return await this.parts.commands.send(node, envelope);
+    } finally {
+      clearTimeout(timer);
+      if (this.slow.delete(envelope.id)) this.tellWait();
+    }
+  }
+
+  /** The one asked last: a step that has given a node up may go on to others. */
+  private tellWait(): void {
+    if (this.isOver) return;
+    const node = [...this.slow.values()].at(-1) ?? null;
+    this.append({ type: 'waits', node }).catch((error: unknown) =>
+      this.parts.log.info('wait not written', { operation: this.record.id, error }),
+    );
+  }
+
   private tellProgress(progress: NonNullable<SagaRecord['progress']>): void {
     const nowMs = this.parts.clock.monotonicMs();
     if (nowMs - this.progressAtMs < PROGRESS_WRITE_MS) return;
@@ -87,6 +121,7 @@ export class StepRun {
 
   /** Writes beside the running step, one after the other. */
   private append(event: SagaEvent): Promise<void> {
+    if (this.isOver) return Promise.reject(new FenceLost(`a run of ${this.step.name} is over`));
     const write = this.writing.then(async () => {
       this.latest = await this.parts.append(this.latest, event);
     });

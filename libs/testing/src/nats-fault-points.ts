@@ -4,8 +4,13 @@ import type { NatsConnection } from '@nats-io/nats-core';
 /** What an armed point does when it is reached. */
 export interface Fault {
   readonly point: string;
-  /** `kill`: SIGKILL to this process. `throw`: an error from there. `stop`: never goes on. */
-  readonly action: 'kill' | 'throw' | 'stop';
+  /**
+   * `kill`: SIGKILL to this process, or to `victim`, and then it goes on. `freeze`: SIGSTOP to `victim`, and it goes on.
+   * `throw`: an error from there. `stop`: never goes on.
+   */
+  readonly action: 'kill' | 'freeze' | 'throw' | 'stop';
+  /** Pid of another process, which the fault is for; default this one. */
+  readonly victim?: number;
   /** Reached this often before it acts; default 0. */
   readonly skip?: number;
 }
@@ -29,7 +34,7 @@ export function natsFaultPoints(connection: NatsConnection, processName: string)
   answer('arm', (body) => {
     const fault = JSON.parse(body) as Fault;
     armed.set(fault.point, { fault, left: fault.skip ?? 0 });
-    return { armed: fault.point, pid: process.pid };
+    return { armed: fault.point, pid: fault.victim ?? process.pid };
   });
   answer('clear', () => {
     armed.clear();
@@ -49,9 +54,13 @@ export function natsFaultPoints(connection: NatsConnection, processName: string)
       armed.delete(name);
       switch (entry.fault.action) {
         case 'kill':
-          process.kill(process.pid, 'SIGKILL');
+          process.kill(entry.fault.victim ?? process.pid, 'SIGKILL');
+          if (entry.fault.victim !== undefined) return undefined;
           // The signal is on its way: nothing after the point may happen.
           return new Promise(() => undefined);
+        case 'freeze':
+          process.kill(entry.fault.victim ?? process.pid, 'SIGSTOP');
+          return undefined;
         case 'stop':
           return new Promise(() => undefined);
         case 'throw':

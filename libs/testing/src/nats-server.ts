@@ -28,8 +28,15 @@ export async function startNats(binary: string): Promise<TestNats> {
   const folder = mkdtempSync(join(tmpdir(), 'lariat-nats-'));
   const portsFile = (): string | undefined =>
     readdirSync(folder).find((name) => name.endsWith('.ports'));
+  const readUrl = (): string | undefined => {
+    const name = portsFile();
+    // The file is there before its content is.
+    const content = name === undefined ? '' : readFileSync(join(folder, name), 'utf8');
+    if (!content.trimEnd().endsWith('}')) return undefined;
+    return (JSON.parse(content) as { readonly nats: readonly string[] }).nats[0];
+  };
   let child: ChildProcess;
-  const launch = async (port: string): Promise<void> => {
+  const launch = async (port: string): Promise<string> => {
     const args = [
       '-js',
       '-sd',
@@ -43,7 +50,9 @@ export async function startNats(binary: string): Promise<TestNats> {
     ];
     child = spawn(binary, args, { stdio: 'ignore' });
     const deadline = performance.now() + START_DEADLINE_MS;
-    while (portsFile() === undefined) {
+    for (;;) {
+      const url = readUrl();
+      if (url !== undefined) return url;
       if (performance.now() > deadline) throw new Error(`${binary} did not start`);
       await delay(20);
     }
@@ -55,11 +64,7 @@ export async function startNats(binary: string): Promise<TestNats> {
     const ports = portsFile();
     if (ports !== undefined) rmSync(join(folder, ports));
   };
-  await launch('-1');
-  const { nats } = JSON.parse(readFileSync(join(folder, portsFile() ?? ''), 'utf8')) as {
-    nats: string[];
-  };
-  const url = nats[0] ?? '';
+  const url = await launch('-1');
   return {
     url,
     restart: async () => {

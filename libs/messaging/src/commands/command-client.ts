@@ -13,6 +13,7 @@ import { type JetStreamClient, jetstream } from '@nats-io/jetstream';
 import { type Msg, type NatsConnection, headers } from '@nats-io/nats-core';
 import { SpanKind, type Tracer, context } from '@opentelemetry/api';
 import { encodeJson } from '../json.js';
+import { Reconnects } from '../reconnects.js';
 import { decodeReply } from '../reply.js';
 
 interface Waiting {
@@ -22,11 +23,13 @@ interface Waiting {
 
 /**
  * Sends commands to agents through JetStream and waits for their answers. The stream keeps a command until the
- * agent has carried it out, also over the agent's restart; the answer comes back over core NATS.
+ * agent has carried it out, also over the agent's restart; the answer comes back over core NATS. What NATS may have lost
+ * of either when it died is made up for by sending the command again: the agent carries it out once.
  */
 export class CommandClient {
   private readonly waiting = new Map<string, Waiting>();
   private readonly js: JetStreamClient;
+  private readonly reconnects: Reconnects;
   private counter = 0;
 
   constructor(
@@ -35,6 +38,7 @@ export class CommandClient {
     private readonly tracer: Tracer,
   ) {
     this.js = jetstream(connection);
+    this.reconnects = new Reconnects(connection);
     connection.subscribe(replySubject(instance, '*'), {
       callback: (error, message) => {
         if (error === null) this.settle(message);
@@ -81,6 +85,7 @@ export class CommandClient {
     if (traceparent !== undefined) head.set(HEADERS.traceparent, traceparent);
     const timeoutMs = Math.max(1, envelope.deadlineAtMs - Date.now());
     let timer: NodeJS.Timeout | undefined;
+    let stopListening: () => void = () => undefined;
     try {
       return await new Promise<unknown>((resolve, reject) => {
         this.waiting.set(token, { resolve, reject });
@@ -93,24 +98,34 @@ export class CommandClient {
             ),
           );
         }, timeoutMs);
-        this.js
-          .publish(subject, encodeJson(envelope), {
-            headers: head,
-            expect: { streamName: STREAMS.commands.name },
-          })
-          .catch((cause: unknown) => {
-            reject(
-              lariatError(
-                'NATS_UNAVAILABLE',
-                `The command could not be stored: ${String(cause)}.`,
-                { node },
-                cause,
-              ),
-            );
-          });
+        let sent = 0;
+        const publish = (): void => {
+          sent += 1;
+          const turn = sent;
+          this.js
+            .publish(subject, encodeJson(envelope), {
+              headers: head,
+              expect: { streamName: STREAMS.commands.name },
+            })
+            .catch((cause: unknown) => {
+              // It was sent again since: that one's fate counts.
+              if (turn !== sent) return;
+              reject(
+                lariatError(
+                  'NATS_UNAVAILABLE',
+                  `The command could not be stored: ${String(cause)}.`,
+                  { node },
+                  cause,
+                ),
+              );
+            });
+        };
+        stopListening = this.reconnects.listen(publish);
+        publish();
       });
     } finally {
       clearTimeout(timer);
+      stopListening();
       this.waiting.delete(token);
     }
   }

@@ -1,5 +1,11 @@
 import { join } from 'node:path';
-import { type LariatEvent, STREAMS, deadLetterSubject, eventSubject } from '@lariat/contracts';
+import {
+  type LariatEvent,
+  STREAMS,
+  deadLetterSubject,
+  eventSubject,
+  lariatError,
+} from '@lariat/contracts';
 import { delay } from '@lariat/kernel';
 import { createLog } from '@lariat/telemetry';
 import { type TestNats, findNatsBinary, startNats } from '@lariat/testing';
@@ -8,6 +14,7 @@ import type { NatsConnection } from '@nats-io/nats-core';
 import { trace } from '@opentelemetry/api';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { connectNats } from '../connection.js';
+import { readDeadLetters } from '../dead-letter.js';
 import { ensureStreams } from '../streams.js';
 import { EventLane } from './event-lane.js';
 
@@ -118,7 +125,30 @@ describe.skipIf(binary === undefined)('events on a real nats-server', () => {
     await until('the good event', () => handled.length > 0);
     letters.stop();
     expect(letters.reasons).toEqual(['REQUEST_MALFORMED', 'REQUEST_MALFORMED']);
+    const { deadLetters: listed, kept } = await readDeadLetters(connection, 100);
+    expect(kept).toBe(2);
+    expect(listed).toMatchObject([
+      { sequence: 1, stream: STREAMS.events.name, bodyBegin: '{', bodyBytes: 1 },
+      { sequence: 2, reason: { kind: 'invalid' }, bodyBegin: '{"id":1}' },
+    ]);
+    expect((await readDeadLetters(connection, 1)).deadLetters).toMatchObject([{ sequence: 2 }]);
     expect(handled).toEqual(['volume.c.1']);
+  });
+
+  it('puts an event that its handler refuses into the dead letters with the reason, and goes on', async () => {
+    const { kept } = await readDeadLetters(connection, 100);
+    handle = (event) =>
+      event.id === 'volume.e.1'
+        ? Promise.reject(lariatError('REQUEST_INVALID', 'No such thing.'))
+        : Promise.resolve();
+    await tell('e', 1);
+    await tell('e', 2);
+    await until('the good event', () => handled.includes('volume.e.2'));
+    expect(handled).toEqual(['volume.e.1', 'volume.e.2']);
+    const { deadLetters: listed } = await readDeadLetters(connection, 100);
+    expect(listed.slice(kept)).toMatchObject([
+      { reason: { code: 'REQUEST_INVALID', message: 'No such thing.' }, deliveryCount: 1 },
+    ]);
   });
 
   it('gives the next start what a stop has interrupted', async () => {

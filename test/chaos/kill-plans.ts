@@ -1,0 +1,125 @@
+import type { KillPlan } from './kill-at-every-position.js';
+import { administerThrough } from './administration.js';
+import {
+  changeThrough,
+  changeThroughInUse,
+  cloneThrough,
+  liveThrough,
+  liveThroughInUse,
+  rebuildThrough,
+  returnThrough,
+} from './volume-life.js';
+
+const LIFE_SAGAS = [
+  ...['volume.create', 'volume.attach', 'volume.detach', 'volume.expand', 'volume.delete'],
+  ...['snapshot.create', 'snapshot.revert', 'snapshot.delete', 'replica.checksum'],
+];
+const CHANGE_SAGAS = [
+  ...['volume.scale', 'volume.update', 'volume.expand'],
+  ...['replica.move', 'replica.remove', 'snapshot.verify'],
+];
+const NODES = ['node-agent-n1', 'node-agent-n2', 'node-agent-n3'];
+const SERVICES = ['volume-svc', 'replica-svc'];
+
+/** What is killed at journal positions, and where: sagas-covered.test.ts sees to it that no saga is missing. */
+export const KILL_PLANS = {
+  services: {
+    nodes: 3,
+    processes: SERVICES,
+    sagas: LIFE_SAGAS,
+    work: liveThrough,
+    takes: (point) => point.startsWith('saga/'),
+    // 8 sagas of 3 to 5 steps, before and after each.
+    atLeast: 50,
+  },
+  agents: {
+    nodes: 3,
+    processes: ['node-agent-n1'],
+    sagas: [],
+    work: liveThrough,
+    takes: (point) => point.startsWith('agent/'),
+    // About 14 commands, three positions each.
+    atLeast: 36,
+  },
+  changes: {
+    nodes: 4,
+    processes: SERVICES,
+    sagas: CHANGE_SAGAS,
+    work: changeThrough,
+    takes: (point) => CHANGE_SAGAS.some((saga) => point.startsWith(`saga/${saga}/`)),
+    atLeast: 50,
+    oneIn: 3,
+  },
+  clone: {
+    nodes: 3,
+    processes: ['volume-svc', ...NODES],
+    sagas: ['volume.clone'],
+    work: cloneThrough,
+    takes: (point) => /volume\.clone\/|agent\/replica\.(clone|adopt-scratch)/.test(point),
+    atLeast: 18,
+    oneIn: 3,
+  },
+  return: {
+    nodes: 3,
+    processes: ['replica-svc', ...NODES],
+    sagas: ['replica.rebuild'],
+    work: returnThrough,
+    // Those that a rebuild elsewhere has too are taken there.
+    takes: (point) =>
+      /replica\.rebuild\/(reuse|match|copy|settle)|agent\/rebuild\.(retire|discard|prune|digest|read|copy-clusters|freeze|finish)/.test(
+        point,
+      ),
+    atLeast: 20,
+    oneIn: 3,
+  },
+  rebuild: {
+    nodes: 4,
+    processes: ['replica-svc', ...NODES, 'node-agent-n4'],
+    sagas: ['replica.rebuild'],
+    work: rebuildThrough,
+    takes: (point) =>
+      /replica\.re(build|move)\/|agent\/(rebuild\.|engine\.(add|remove)-leg)/.test(point),
+    atLeast: 30,
+  },
+  administration: {
+    nodes: 3,
+    processes: [...SERVICES, 'node-agent-n1'],
+    sagas: ['disk.add', 'disk.remove', 'cluster.recover'],
+    work: administerThrough,
+    takes: (point) => /saga\/(disk|cluster)\.|agent\/disk\./.test(point),
+    // Five steps, before and after each, and two commands.
+    atLeast: 16,
+    oneIn: 2,
+  },
+  natsInLife: {
+    ...{ nodes: 3, victim: 'nats' },
+    processes: [...SERVICES, 'node-agent-n1'],
+    sagas: LIFE_SAGAS,
+    work: liveThroughInUse,
+    takes: (point) => /^(saga|agent)\//.test(point),
+    // Those of the services, and those of the engine node's agent.
+    atLeast: 86,
+    oneIn: 10,
+  },
+  natsInChanges: {
+    ...{ nodes: 4, victim: 'nats' },
+    processes: [...SERVICES, 'node-agent-n1'],
+    sagas: [...CHANGE_SAGAS, 'replica.rebuild'],
+    work: changeThroughInUse,
+    takes: (point) =>
+      [...CHANGE_SAGAS, 'replica.rebuild'].some((saga) => point.startsWith(`saga/${saga}/`)) ||
+      /agent\/(rebuild|engine|frontend)\./.test(point),
+    atLeast: 60,
+    oneIn: 12,
+  },
+  natsFrozen: {
+    ...{ nodes: 3, victim: 'nats', work: liveThroughInUse },
+    // Longer than an instance, and than a node, may be silent before it is taken for dead.
+    frozenMs: 10_000,
+    processes: [...SERVICES, 'node-agent-n1'],
+    sagas: LIFE_SAGAS,
+    takes: (point) => /^(saga|agent)\//.test(point),
+    atLeast: 86,
+    oneIn: 30,
+  },
+} as const satisfies Readonly<Record<string, KillPlan>>;
