@@ -1,5 +1,5 @@
 import { BUCKETS } from '@lariat/contracts';
-import { DELETED_KEEP_MS, Lease, MarkBucket, relayEvents } from '@lariat/messaging';
+import { DELETED_KEEP_MS, InventoryWatch, Lease, MarkBucket, relayEvents } from '@lariat/messaging';
 import { type PluginContext, startSagas } from '@lariat/plugin';
 import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common';
 import { Allocator } from './adapters/allocator.js';
@@ -28,7 +28,7 @@ class Shutdown implements OnApplicationShutdown {
 
 export class ReplicaSvcModule {
   static async register(context: PluginContext): Promise<DynamicModule> {
-    const { connection, client, commands, clock, log, instance } = context;
+    const { connection, client, commands, clock, log, instance, reconciled: counts } = context;
     const policy = rebuildPolicyFrom(process.env);
     const nodes = await NodeStore.open(connection, clock);
     const volumes = await VolumeView.open(connection, client, clock);
@@ -39,9 +39,10 @@ export class ReplicaSvcModule {
     const running = function* (): Iterable<RunningRebuild> {
       for (const { value } of sagas.store.running()) yield value;
     };
-    const watch = new NodeWatch(connection, nodes, clock, log);
+    const watch = new NodeWatch(connection, nodes, clock, log, counts);
     const deleted = await MarkBucket.open(connection, BUCKETS.deleted, DELETED_KEEP_MS);
-    const sweep = new StraySweep(connection, commands, volumes, deleted, clock, log);
+    const sweep = new StraySweep(commands, volumes, deleted, clock, log, counts);
+    const inventories = new InventoryWatch(connection, (told) => sweep.consider(told), log);
     const lease = await Lease.start({
       connection,
       name: 'replica-svc',
@@ -51,9 +52,9 @@ export class ReplicaSvcModule {
         await Promise.all([
           relayEvents({ connection, bucket: BUCKETS.nodes, log }, signal),
           watch.judge(signal),
-          sweep.sweep(signal),
-          rebuildDegraded({ volumes, nodes, running, client, clock, log, policy }, signal),
-          endLeases({ allocator, volumes, clock, log }, signal),
+          inventories.whileHeld(signal),
+          rebuildDegraded({ volumes, nodes, running, client, clock, log, policy, counts }, signal),
+          endLeases({ allocator, volumes, counts, log }, signal),
         ]);
       },
     });
@@ -62,7 +63,7 @@ export class ReplicaSvcModule {
     const stop = async (): Promise<void> => {
       await sagas.runner.stop();
       watch.stop();
-      sweep.stop();
+      inventories.stop();
       await lease.stop();
     };
     return {

@@ -4,6 +4,7 @@ export * from './compare-and-set.js';
 export * from './connection.js';
 export * from './event-relay.js';
 export * from './events.js';
+export * from './inventory-watch.js';
 export * from './json.js';
 export * from './lease.js';
 export * from './mark-bucket.js';

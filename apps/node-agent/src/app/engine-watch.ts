@@ -1,5 +1,5 @@
 import { frontendHostNqn, nodeHostNqn } from '@lariat/contracts';
-import { toLariatError, type Clock, type KeyedQueue } from '@lariat/kernel';
+import { toLariatError, type Clock, type KeyedQueue, type ReconcileCounts } from '@lariat/kernel';
 import { type EngineSight, type Patience, holdsLeg, judgeEngine } from '../domain/engine-health.js';
 import type { OwnedRaid } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
@@ -22,6 +22,7 @@ export interface EngineWatchParts {
   readonly frontends: Pick<Frontends, 'hasServedSince'>;
   readonly queue: KeyedQueue;
   readonly clock: Clock;
+  readonly counts: ReconcileCounts;
   readonly log: LogPort;
 }
 
@@ -70,6 +71,7 @@ export class EngineWatch {
     if (records.length === 0) return;
     const lookedAtMs = clock.monotonicMs();
     const sights = await this.sights(records);
+    this.parts.counts.looked('engines', records.length);
     for (const record of records) {
       const sight = sights.get(record.name);
       if (sight === undefined) continue;
@@ -158,6 +160,7 @@ export class EngineWatch {
       return path?.state !== 'enabled';
     });
     if (confirmed.length === 0) return;
+    this.parts.counts.repaired('engines');
     const reasons = new Map(confirmed.map(({ replica, reason }) => [replica, reason]));
     await engines.updateLegs(record.name, (legs) =>
       legs.map((leg) => {
@@ -195,6 +198,7 @@ export class EngineWatch {
     const { reachable, unreachable } = hasLostWrites ? chooseOne(record, reached) : reached;
     await this.goOnWithout(record, unreachable);
     const current = engines.recordOf(record.name) ?? record;
+    this.parts.counts.repaired('engines');
     await engines.assemble(current, reachable);
     const known = journal.ownedBy(record.name).find((thing) => thing.kind === 'subsystem');
     const hosts =

@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { lariatError, replicaNqn, volumeNqn, type EngineLeg } from '@lariat/contracts';
-import { systemClock } from '@lariat/kernel';
+import { ReconcileCounts, systemClock } from '@lariat/kernel';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connectionLost } from '../testing/fake-target.js';
 import {
@@ -205,7 +205,7 @@ function watcher(
   const frontends = { hasServedSince };
   const reachability = { isRefused: () => Promise.resolve(false) };
   const parts = { ...common, journal, target, controllers, reachability, losses, frontends };
-  return new EngineWatch({ ...parts, clock: systemClock });
+  return new EngineWatch({ ...parts, clock: systemClock, counts: new ReconcileCounts() });
 }
 
 const legStates = () =>

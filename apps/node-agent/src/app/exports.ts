@@ -64,10 +64,30 @@ export class Exports {
     for (const host of hosts) if (!admitted.has(host)) await nvmf.addHost(record.name, host);
     if (allowAnyHost && seen?.allowAnyHost !== true) await nvmf.allowAnyHost(record.name, true);
     const { traddr, trsvcid } = this.listen;
-    const listens = seen?.listenAddresses.some(
+    if (seen === undefined || !this.listens(seen))
+      await nvmf.addListener(record.name, { traddr, trsvcid });
+  }
+
+  /** Whether the target has what the record says: `apply` would change nothing. */
+  isAsRecorded(record: OwnedSubsystem, all: readonly NvmfSubsystemInfo[]): boolean {
+    const seen = all.find(({ nqn }) => nqn === record.name);
+    const [namespace] = seen?.namespaces ?? [];
+    if (seen === undefined || namespace === undefined) return false;
+    const { hosts, allowAnyHost } = record.params;
+    return (
+      (record.uuid === null || (namespace.uuid ?? record.uuid) === record.uuid) &&
+      seen.allowAnyHost === allowAnyHost &&
+      seen.hosts.length === hosts.length &&
+      hosts.every((host) => seen.hosts.includes(host)) &&
+      this.listens(seen)
+    );
+  }
+
+  private listens({ listenAddresses }: NvmfSubsystemInfo): boolean {
+    const { traddr, trsvcid } = this.listen;
+    return listenAddresses.some(
       (address) => address.traddr === traddr && address.trsvcid === trsvcid,
     );
-    if (listens !== true) await nvmf.addListener(record.name, { traddr, trsvcid });
   }
 
   /** Takes the subsystem away, with all its connections; does nothing when no record names it. */

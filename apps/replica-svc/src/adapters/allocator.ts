@@ -136,6 +136,11 @@ export class Allocator {
     return settleLeases(this.records, this.index.list(), holderOf, this.clock.nowMs(), ACTOR);
   }
 
+  /** How many promises stand, under a lease or not. */
+  promises(): number {
+    return sumOf(this.index.list().map(({ replicas }) => Object.keys(replicas).length));
+  }
+
   replicasOn(disk: string): readonly string[] {
     return Object.keys(this.index.recordOf(disk)?.replicas ?? {});
   }
