@@ -15,6 +15,7 @@ const KINDS: readonly ReconcileKind[] = [
   'leases',
   'limits',
   'nodes',
+  'promises',
   'rebuilds',
   'record-copies',
   'replicas',
@@ -46,7 +47,12 @@ export function repairsSince(before: Reconciled, now: Reconciled): Record<string
 }
 
 /** What comes once in 10 s, for each node or disk; the rest comes every 3 s or more often. */
-const SLOW: ReadonlySet<ReconcileKind> = new Set(['leases', 'record-copies', 'replicas', 'strays']);
+const SLOW: ReadonlySet<ReconcileKind> = new Set([
+  'promises',
+  'record-copies',
+  'replicas',
+  'strays',
+]);
 
 /** Waits until each reconciler has looked at everything three times more; how much that is `objects` says. */
 export function lookedAgain(
@@ -58,7 +64,8 @@ export function lookedAgain(
     const [then, now] = [await before, await reconciledOf(e2e)];
     const isEnough = (kind: ReconcileKind): boolean =>
       now[kind].looks - then[kind].looks >= 3 * (SLOW.has(kind) ? objects.slow : objects.fast);
-    return KINDS.every((kind) => isEnough(kind)) ? now : undefined;
+    // At rest no lease is left to look at.
+    return KINDS.every((kind) => kind === 'leases' || isEnough(kind)) ? now : undefined;
   });
 }
 

@@ -12,6 +12,7 @@ import { ReplicaController } from './controllers/replica.controller.js';
 import { rebuildPolicyFrom } from './domain/due-rebuild.js';
 import type { RunningRebuild } from './domain/rebuild-load.js';
 import { endLeases } from './reconcilers/end-leases.js';
+import { keepPromises } from './reconcilers/keep-promises.js';
 import { NodeWatch } from './reconcilers/watch-nodes.js';
 import { rebuildDegraded } from './reconcilers/rebuild-degraded.js';
 import { StraySweep } from './reconcilers/sweep-strays.js';
@@ -54,6 +55,7 @@ export class ReplicaSvcModule {
           watch.judge(signal),
           inventories.whileHeld(signal),
           rebuildDegraded({ volumes, nodes, running, client, clock, log, policy, counts }, signal),
+          keepPromises({ allocator, volumes, nodes, clock, counts, log }, signal),
           endLeases({ allocator, volumes, counts, log }, signal),
         ]);
       },

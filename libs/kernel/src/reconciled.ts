@@ -9,6 +9,7 @@ export type ReconcileKind =
   | 'limits'
   | 'nodes'
   | 'record-copies'
+  | 'promises'
   | 'rebuilds'
   | 'replicas'
   | 'strays';

@@ -17,7 +17,8 @@ export async function endLeases(
 ): Promise<void> {
   while (!signal.aborted) {
     try {
-      deps.counts.looked('leases', deps.allocator.promises());
+      for (const { leases = {} } of deps.allocator.list())
+        deps.counts.looked('leases', Object.keys(leases).length);
       const ended = await deps.allocator.settleLeases((volume) => deps.volumes.fresh(volume));
       deps.counts.repaired('leases', ended.length);
       if (ended.length > 0) deps.log.warn('promised capacity given back', { replicas: [...ended] });
