@@ -1,4 +1,4 @@
-import { BUCKETS } from '@lariat/contracts';
+import { BUCKETS, type Inventory } from '@lariat/contracts';
 import { DELETED_KEEP_MS, InventoryWatch, Lease, MarkBucket, relayEvents } from '@lariat/messaging';
 import { type PluginContext, startSagas } from '@lariat/plugin';
 import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common';
@@ -43,7 +43,17 @@ export class ReplicaSvcModule {
     const watch = new NodeWatch(connection, nodes, clock, log, counts);
     const deleted = await MarkBucket.open(connection, BUCKETS.deleted, DELETED_KEEP_MS);
     const sweep = new StraySweep(commands, volumes, deleted, clock, log, counts);
-    const inventories = new InventoryWatch(connection, (told) => sweep.consider(told), log);
+    const told = new Map<string, Inventory>();
+    const inventories = new InventoryWatch(
+      connection,
+      (inventory) => {
+        told.set(inventory.node, inventory);
+        return sweep.consider(inventory);
+      },
+      log,
+    );
+    const isAbsent = (node: string, replica: string): boolean =>
+      told.get(node)?.replicas.every((held) => held.replica !== replica) === true;
     const lease = await Lease.start({
       connection,
       name: 'replica-svc',
@@ -55,7 +65,7 @@ export class ReplicaSvcModule {
           watch.judge(signal),
           inventories.whileHeld(signal),
           rebuildDegraded({ volumes, nodes, running, client, clock, log, policy, counts }, signal),
-          keepPromises({ allocator, volumes, nodes, clock, counts, log }, signal),
+          keepPromises({ allocator, volumes, nodes, isAbsent, clock, counts, log }, signal),
           endLeases({ allocator, volumes, counts, log }, signal),
         ]);
       },

@@ -74,6 +74,22 @@ test('an export that a command has taken away meanwhile does not come back', asy
   expect(node.target.subsystems.size).toBe(0);
 });
 
+test('an export that a command of another lane is taking away does not come back', async () => {
+  let rounds = 0;
+  let round: Promise<unknown> | undefined;
+  node.target.after = (method) => {
+    // Gone from the target, and still on record: the command has not ended.
+    if (method !== 'nvmf_delete_subsystem') return;
+    rounds += 1;
+    round = watch.look();
+  };
+  await node.queue.run('volume/vol-1', () => node.exports.remove(nqn));
+  await round;
+  await node.queue.idle();
+  expect(rounds).toBe(1);
+  expect(node.target.subsystems.size).toBe(0);
+});
+
 test('a head that is gone from its disk is told, until its replica is', async () => {
   const head = node.journal.ownedOfKind('lvol')[0];
   node.target.subsystems.clear();

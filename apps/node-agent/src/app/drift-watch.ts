@@ -1,5 +1,5 @@
-import { toLariatError, type KeyedQueue, type ReconcileCounts } from '@lariat/kernel';
-import type { BdevInfo, NvmfSubsystemInfo } from '@lariat/spdk';
+import type { KeyedQueue, ReconcileCounts } from '@lariat/kernel';
+import type { BdevInfo } from '@lariat/spdk';
 import type { OwnedLvol, OwnedRaid, OwnedSubsystem } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { LogPort } from '../ports/log.port.js';
@@ -7,6 +7,7 @@ import type { TargetPort } from '../ports/target.port.js';
 import { type Engines, limitsOf } from './engines.js';
 import type { Exports } from './exports.js';
 import type { Lvols } from './lvols.js';
+import { RepairLanes } from './repair-lanes.js';
 
 export interface DriftWatchParts {
   readonly journal: JournalPort;
@@ -25,14 +26,14 @@ export interface DriftWatchParts {
  * nothing.
  */
 export class DriftWatch {
-  private readonly busy = new Set<string>();
+  private readonly lanes: RepairLanes;
   /** By replica: why its head is known to be gone. */
   private readonly gone = new Map<string, string>();
-  /** What could not be put right is said once. */
-  private readonly said = new Map<string, string>();
   private looking = false;
 
-  constructor(private readonly parts: DriftWatchParts) {}
+  constructor(private readonly parts: DriftWatchParts) {
+    this.lanes = new RepairLanes(parts.queue, parts.log);
+  }
 
   /** Why the replica's head is known to be gone from its disk; undefined when nothing says so. */
   absent(replica: string): string | undefined {
@@ -71,29 +72,26 @@ export class DriftWatch {
   }
 
   private putBackExport(seen: OwnedSubsystem): void {
-    const { journal, exports, engines, target, counts, log } = this.parts;
+    const { exports, engines, counts, log } = this.parts;
     const isVolume = seen.params.role === 'volume';
     const lane = isVolume ? `volume/${seen.owner}` : `replica/${seen.owner}`;
-    this.inLane(lane, `export ${seen.name}`, async () => {
-      const record = journal.owned('subsystem', seen.name);
-      if (record === undefined) return;
-      const all: readonly NvmfSubsystemInfo[] = await target.spdk().nvmf.getSubsystems();
-      if (exports.isAsRecorded(record, all)) return;
+    this.lanes.run(lane, `export ${seen.name}`, async () => {
       if (isVolume) {
-        const engine = engines.recordOf(record.owner);
+        const engine = engines.recordOf(seen.owner);
         // One that does not run is exported when it is put back, once what it has lost is on record.
         if (engine === undefined || (await engines.see(engine))?.state !== 'online') return;
-        await engines.assemble(engine, []);
+        await engines.guard(engine);
       }
-      counts.repaired('exports');
-      await exports.apply(record);
-      log.warn('export put back: it was not as recorded', { nqn: record.name });
+      await exports.putBack(seen.name, () => {
+        counts.repaired('exports');
+        log.warn('export put back: it was not as recorded', { nqn: seen.name });
+      });
     });
   }
 
   private putBackLimit(seen: OwnedRaid): void {
     const { engines, target, counts, log } = this.parts;
-    this.inLane(`volume/${seen.owner}`, `limits of ${seen.name}`, async () => {
+    this.lanes.run(`volume/${seen.owner}`, `limits of ${seen.name}`, async () => {
       const record = engines.recordOf(seen.name);
       if (record === undefined) return;
       const bdevs = await target.spdk().bdev.getBdevs();
@@ -108,7 +106,7 @@ export class DriftWatch {
   private lookForHead(seen: OwnedLvol): void {
     const { journal, lvols, counts, log } = this.parts;
     if (this.gone.has(seen.owner)) return;
-    this.inLane(`replica/${seen.owner}`, `head ${seen.name}`, async () => {
+    this.lanes.run(`replica/${seen.owner}`, `head ${seen.name}`, async () => {
       const record = journal.owned('lvol', seen.name);
       if (record === undefined || !isSettledHead(record) || (await lvols.isPresent(record))) return;
       counts.repaired('heads');
@@ -120,22 +118,6 @@ export class DriftWatch {
   private forgetAllBut(heads: readonly OwnedLvol[]): void {
     const known = new Set(heads.map(({ owner }) => owner));
     for (const replica of this.gone.keys()) if (!known.has(replica)) this.gone.delete(replica);
-  }
-
-  /** In the lane of the commands on the object, one task at a time for each. */
-  private inLane(lane: string, what: string, task: () => Promise<void>): void {
-    if (this.busy.has(what)) return;
-    this.busy.add(what);
-    void this.parts.queue
-      .run(lane, task)
-      .then(() => this.said.delete(what))
-      .catch((reason: unknown) => {
-        const { message } = toLariatError(reason);
-        if (this.said.get(what) !== message)
-          this.parts.log.warn('could not be put right', { what, error: message });
-        this.said.set(what, message);
-      })
-      .finally(() => this.busy.delete(what));
   }
 }
 

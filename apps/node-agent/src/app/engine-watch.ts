@@ -10,6 +10,7 @@ import type { Controllers } from './controllers.js';
 import type { Engines, LegLoss, Reached } from './engines.js';
 import type { Frontends } from './frontends.js';
 import type { LossReporter } from './loss-reporter.js';
+import { RepairLanes } from './repair-lanes.js';
 
 export interface EngineWatchParts {
   readonly node: string;
@@ -43,10 +44,12 @@ export class EngineWatch {
   private readonly downSinceMs = new Map<string, number>();
   /** When each engine was last seen running. */
   private readonly ranAtMs = new Map<string, number>();
-  private readonly busy = new Set<string>();
+  private readonly lanes: RepairLanes;
   private polling = false;
 
-  constructor(private readonly parts: EngineWatchParts) {}
+  constructor(private readonly parts: EngineWatchParts) {
+    this.lanes = new RepairLanes(parts.queue, parts.log);
+  }
 
   /** One poll; the caller's timer decides how often. */
   async poll(): Promise<void> {
@@ -129,19 +132,8 @@ export class EngineWatch {
   }
 
   /** In the volume's lane, one task at a time: engine commands and this never meet. */
-  private inLane(record: OwnedRaid, task: () => Promise<void>): void {
-    const { queue, log } = this.parts;
-    if (this.busy.has(record.name)) return;
-    this.busy.add(record.name);
-    void queue
-      .run(`volume/${record.name}`, task)
-      .catch((reason: unknown) => {
-        log.warn('engine could not be looked after', {
-          volume: record.name,
-          error: toLariatError(reason).message,
-        });
-      })
-      .finally(() => this.busy.delete(record.name));
+  private inLane({ name }: OwnedRaid, task: () => Promise<void>): void {
+    this.lanes.run(`volume/${name}`, `engine ${name}`, task);
   }
 
   /** Looks again before it believes: a command may have changed the engine since the poll. */

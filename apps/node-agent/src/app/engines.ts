@@ -111,6 +111,11 @@ export class Engines {
   /** The raid over `legs`, unless it runs already. */
   async assemble(record: OwnedRaid, legs: readonly OwnedLeg[]): Promise<void> {
     await this.assembleRaid(record, legs);
+    await this.guard(record);
+  }
+
+  /** What a raid that runs must have before a host is let in; again, it changes nothing. */
+  async guard(record: OwnedRaid): Promise<void> {
     // Before any host is let in: no write may be acknowledged that a leg has missed unrecorded (invariant 4).
     const holds = this.target.supports(HOLD) && this.target.supports(GROW);
     if (holds) await this.target.spdk().raid.holdLosses(record.name, HOLD_TIMEOUT_MS);

@@ -37,7 +37,7 @@ it('asks nothing for a volume that an operation works on, or on a disk that no n
 
 it('finds what is promised to nobody, unless a lease will end it', () => {
   const left = promised({ r1: 8, gone: 8 });
-  expect(compare(left).unwanted).toEqual([{ disk: 'd1', replica: 'gone' }]);
+  expect(compare(left).unwanted).toEqual([{ node: 'n1', disk: 'd1', replica: 'gone' }]);
   // Also of a volume that something works on: its record lists what it has.
   expect(compare(left, volume({ operation: 'op' })).unwanted).toHaveLength(1);
   const leases = { gone: { volume: 'v', token: 't', expiresAtMs: 0 } };

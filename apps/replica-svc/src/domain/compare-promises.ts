@@ -5,7 +5,11 @@ export interface PromiseDrift {
   /** Replicas of volumes at rest to whom their disk promises nothing, or too little. */
   readonly missing: readonly PromisedReplica[];
   /** Promises for good of which no volume knows. */
-  readonly unwanted: readonly { readonly disk: string; readonly replica: string }[];
+  readonly unwanted: readonly {
+    readonly node: string;
+    readonly disk: string;
+    readonly replica: string;
+  }[];
 }
 
 /** What is promised on disks compared with what the volumes have there. Promises under a lease end by themselves. Pure. */
@@ -25,10 +29,10 @@ export function comparePromises(
       return hasDisk(disk) && isMissing(byDisk.get(disk) ?? { disk, node, replicas: {} }, promised);
     });
   const held = new Set(volumes.flatMap(({ replicas }) => replicas.map(({ id }) => id)));
-  const unwanted = allocations.flatMap(({ disk, replicas, leases = {} }) =>
+  const unwanted = allocations.flatMap(({ node, disk, replicas, leases = {} }) =>
     Object.keys(replicas)
       .filter((replica) => !held.has(replica) && leases[replica] === undefined)
-      .map((replica) => ({ disk, replica })),
+      .map((replica) => ({ node, disk, replica })),
   );
   return { missing, unwanted };
 }

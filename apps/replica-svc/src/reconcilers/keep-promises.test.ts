@@ -10,6 +10,7 @@ describe('promises that do not fit what the volumes have', () => {
   let nowMs: number;
   let promised: AllocationRecord['replicas'];
   let done: string[];
+  let absent: boolean;
   let counts: ReconcileCounts;
   let since: Map<string, number>;
   const record: VolumeRecord = attachedVolume({
@@ -21,6 +22,7 @@ describe('promises that do not fit what the volumes have', () => {
     nowMs = 0;
     promised = { r1: SIZE_BYTES };
     done = [];
+    absent = true;
     counts = new ReconcileCounts();
     since = new Map();
   });
@@ -44,6 +46,7 @@ describe('promises that do not fit what the volumes have', () => {
           },
           volumes: { list: () => [record] },
           nodes: { list: () => [readyNode('n1', { disks: [diskNamed('d1')] })] },
+          isAbsent: () => absent,
           clock: { monotonicMs: () => nowMs },
           counts,
           log: { warn: () => undefined } as never,
@@ -66,6 +69,13 @@ describe('promises that do not fit what the volumes have', () => {
     await pass(10);
     expect(done).toEqual(['restored r1', 'dropped nobody on d1']);
     expect(counts.view().promises?.repairs).toBe(2);
+  });
+
+  it('stay when the node has what they are for, or has not said', async () => {
+    promised = { r1: SIZE_BYTES, nobody: SIZE_BYTES };
+    absent = false;
+    await pass(100);
+    expect(done).toEqual([]);
   });
 
   it('are waited for anew after a round in which all was well', async () => {

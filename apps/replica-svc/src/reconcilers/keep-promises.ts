@@ -16,6 +16,8 @@ export interface KeepPromisesDeps {
   readonly allocator: Pick<Allocator, 'list' | 'restore' | 'drop'>;
   readonly volumes: Pick<VolumeView, 'list'>;
   readonly nodes: Pick<NodeStore, 'list'>;
+  /** Whether the node has said what it has, and the replica is not among that. */
+  readonly isAbsent: (node: string, replica: string) => boolean;
   readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly counts: ReconcileCounts;
   readonly log: Log;
@@ -34,7 +36,7 @@ export async function keepPromises(deps: KeepPromisesDeps, signal: AbortSignal):
 
 /** One round. `since`, when each difference was first seen, is carried from round to round. */
 export async function comparePromisesOnce(
-  { allocator, volumes, nodes, clock, counts, log }: KeepPromisesDeps,
+  { allocator, volumes, nodes, isAbsent, clock, counts, log }: KeepPromisesDeps,
   since: Map<string, number>,
 ): Promise<void> {
   const nowMs = clock.monotonicMs();
@@ -51,7 +53,10 @@ export async function comparePromisesOnce(
     return nowMs - firstMs >= STANDS_FOR_MS;
   };
   const missing = drift.missing.filter(({ disk, replica }) => stands('missing', disk, replica));
-  const unwanted = drift.unwanted.filter(({ disk, replica }) => stands('unwanted', disk, replica));
+  const unwanted = drift.unwanted.filter(
+    // A store that has lost volumes does not know of what their nodes still have: that takes its space.
+    ({ node, disk, replica }) => isAbsent(node, replica) && stands('unwanted', disk, replica),
+  );
   for (const key of since.keys()) if (!seen.has(key)) since.delete(key);
   if (missing.length > 0) {
     counts.repaired('promises', missing.length);
