@@ -282,10 +282,6 @@ export class ImaginedWorld {
         return Promise.resolve();
       },
       list: () => this.records(),
-      read: (id: string) => {
-        const value = this.volumes.get(id);
-        return Promise.resolve(value && { value, revision: 1 });
-      },
       names: {
         volumeOf: (name: string) => Promise.resolve(this.names.get(name)),
         reserve: (name: string, volume: string) => {

@@ -30,6 +30,8 @@ import { AGENT_VERSION } from './version.js';
 const WATCH_MS = 500;
 /** Writes wait for a leg that died until this has seen it: a part of the stall that users see. */
 const ENGINE_WATCH_MS = 200;
+/** All of the target is listed each time. */
+const DRIFT_WATCH_MS = 3_000;
 const RESTORE_RETRY_MS = 1_000;
 const PRUNE_MS = 3_600_000;
 const JOURNAL_KEEP_MS = 24 * 3_600_000;
@@ -108,6 +110,7 @@ export class Agent {
         journal,
         controlPlane,
         log,
+        absent: (replica) => parts.drift.absent(replica),
         targetReady: () => parts.keeper.ready,
         registration: () => ({
           name: config.node,
@@ -130,6 +133,7 @@ export class Agent {
         tracer: telemetry.tracer,
         log,
         executor: parts.executor,
+        reconciled: parts.counts,
       });
       agent.presence.start();
       return agent;
@@ -218,7 +222,7 @@ export class Agent {
   }
 
   private watchOver(): void {
-    const { keeper, watch, frontends, restore, queue, digests } = this.parts;
+    const { keeper, watch, drift, frontends, restore, queue, digests } = this.parts;
     const every = (ms: number, task: () => Promise<unknown> | undefined): void => {
       this.timers.push(
         setInterval(() => {
@@ -229,6 +233,7 @@ export class Agent {
       );
     };
     every(ENGINE_WATCH_MS, () => (keeper.ready ? watch.poll() : undefined));
+    every(DRIFT_WATCH_MS, () => (keeper.ready ? drift.look() : undefined));
     every(WATCH_MS, () =>
       Promise.all(
         frontends

@@ -1,4 +1,4 @@
-import { KeyedQueue, systemClock, type FaultPoints } from '@lariat/kernel';
+import { KeyedQueue, ReconcileCounts, systemClock, type FaultPoints } from '@lariat/kernel';
 import { tracedCalls } from '@lariat/spdk';
 import type { Tracer } from '@opentelemetry/api';
 import { fileURLToPath } from 'node:url';
@@ -15,6 +15,7 @@ import { Controllers } from './app/controllers.js';
 import { diskCommands } from './app/disk.commands.js';
 import { Disks } from './app/disks.js';
 import { engineCommands } from './app/engine.commands.js';
+import { DriftWatch } from './app/drift-watch.js';
 import { EngineWatch } from './app/engine-watch.js';
 import { Engines } from './app/engines.js';
 import { Exports } from './app/exports.js';
@@ -58,6 +59,8 @@ export interface NodeParts {
   readonly keeper: TargetKeeper;
   readonly restore: Restore;
   readonly watch: EngineWatch;
+  readonly drift: DriftWatch;
+  readonly counts: ReconcileCounts;
   readonly losses: LossReporter;
   readonly disks: Disks;
   readonly frontends: Frontends;
@@ -74,6 +77,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   const { node } = config;
   const clock = systemClock;
   const queue = new KeyedQueue();
+  const counts = new ReconcileCounts();
   const processes = new LinuxProcesses();
   const launch = targetLaunch({ ...config, kind: config.target });
   const observer = tracedCalls(options.tracer);
@@ -98,6 +102,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     processes,
     sockets: new UnixSockets(),
     clock,
+    counts,
     log,
     dataDir: config.dataDir,
     nbdCommand: [process.execPath, fileURLToPath(new URL('./nbd/main.bundle.js', import.meta.url))],
@@ -116,6 +121,17 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     frontends,
     queue,
     clock,
+    counts,
+    log,
+  });
+  const drift = new DriftWatch({
+    journal,
+    target,
+    exports,
+    engines,
+    lvols,
+    queue,
+    counts,
     log,
   });
   const restore = new Restore({
@@ -157,5 +173,18 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
       ...recordCommands(journal, new Survey(node, journal, target)),
     },
   });
-  return { queue, session, keeper, restore, watch, losses, disks, frontends, digests, executor };
+  return {
+    queue,
+    session,
+    keeper,
+    restore,
+    watch,
+    drift,
+    counts,
+    losses,
+    disks,
+    frontends,
+    digests,
+    executor,
+  };
 }

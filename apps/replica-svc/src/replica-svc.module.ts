@@ -1,5 +1,5 @@
-import { BUCKETS } from '@lariat/contracts';
-import { DELETED_KEEP_MS, Lease, MarkBucket, relayEvents } from '@lariat/messaging';
+import { BUCKETS, type Inventory } from '@lariat/contracts';
+import { DELETED_KEEP_MS, InventoryWatch, Lease, MarkBucket, relayEvents } from '@lariat/messaging';
 import { type PluginContext, startSagas } from '@lariat/plugin';
 import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common';
 import { Allocator } from './adapters/allocator.js';
@@ -12,6 +12,7 @@ import { ReplicaController } from './controllers/replica.controller.js';
 import { rebuildPolicyFrom } from './domain/due-rebuild.js';
 import type { RunningRebuild } from './domain/rebuild-load.js';
 import { endLeases } from './reconcilers/end-leases.js';
+import { keepPromises } from './reconcilers/keep-promises.js';
 import { NodeWatch } from './reconcilers/watch-nodes.js';
 import { rebuildDegraded } from './reconcilers/rebuild-degraded.js';
 import { removeSurplus } from './reconcilers/remove-surplus.js';
@@ -29,7 +30,7 @@ class Shutdown implements OnApplicationShutdown {
 
 export class ReplicaSvcModule {
   static async register(context: PluginContext): Promise<DynamicModule> {
-    const { connection, client, commands, clock, log, instance } = context;
+    const { connection, client, commands, clock, log, instance, reconciled: counts } = context;
     const policy = rebuildPolicyFrom(process.env);
     const nodes = await NodeStore.open(connection, clock);
     const volumes = await VolumeView.open(connection, client, clock);
@@ -40,9 +41,20 @@ export class ReplicaSvcModule {
     const running = function* (): Iterable<RunningRebuild & { readonly subject: string }> {
       for (const { value } of sagas.store.running()) yield value;
     };
-    const watch = new NodeWatch(connection, nodes, clock, log);
+    const watch = new NodeWatch(connection, nodes, clock, log, counts);
     const deleted = await MarkBucket.open(connection, BUCKETS.deleted, DELETED_KEEP_MS);
-    const sweep = new StraySweep(connection, commands, volumes, deleted, clock, log);
+    const sweep = new StraySweep(commands, volumes, deleted, clock, log, counts);
+    const told = new Map<string, Inventory>();
+    const inventories = new InventoryWatch(
+      connection,
+      (inventory) => {
+        told.set(inventory.node, inventory);
+        return sweep.consider(inventory);
+      },
+      log,
+    );
+    const isAbsent = (node: string, replica: string): boolean =>
+      told.get(node)?.replicas.every((held) => held.replica !== replica) === true;
     const lease = await Lease.start({
       connection,
       name: 'replica-svc',
@@ -52,13 +64,14 @@ export class ReplicaSvcModule {
         await Promise.all([
           relayEvents({ connection, bucket: BUCKETS.nodes, log }, signal),
           watch.judge(signal),
-          sweep.sweep(signal),
-          rebuildDegraded({ volumes, nodes, running, client, clock, log, policy }, signal),
+          inventories.whileHeld(signal),
+          rebuildDegraded({ volumes, nodes, running, client, clock, log, policy, counts }, signal),
           // Like a rebuild, it is begun on request alone where that is wanted.
           policy.byItself
-            ? removeSurplus({ volumes, nodes, running, client, clock, log }, signal)
+            ? removeSurplus({ volumes, nodes, running, client, clock, log, counts }, signal)
             : Promise.resolve(),
-          endLeases({ allocator, volumes, clock, log }, signal),
+          keepPromises({ allocator, volumes, nodes, isAbsent, clock, counts, log }, signal),
+          endLeases({ allocator, volumes, counts, log }, signal),
         ]);
       },
     });
@@ -67,7 +80,7 @@ export class ReplicaSvcModule {
     const stop = async (): Promise<void> => {
       await sagas.runner.stop();
       watch.stop();
-      sweep.stop();
+      inventories.stop();
       await lease.stop();
     };
     return {

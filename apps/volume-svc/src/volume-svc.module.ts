@@ -1,5 +1,5 @@
 import { BUCKETS } from '@lariat/contracts';
-import { Lease, relayEvents } from '@lariat/messaging';
+import { InventoryWatch, Lease, relayEvents } from '@lariat/messaging';
 import { type PluginContext, type Sagas, startSagas } from '@lariat/plugin';
 import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common';
 import { RecordCopies } from './adapters/record-copies.js';
@@ -11,6 +11,7 @@ import { OperationController } from './controllers/operation.controller.js';
 import { RecoveryController } from './controllers/recovery.controller.js';
 import { SnapshotController } from './controllers/snapshot.controller.js';
 import { VolumeController } from './controllers/volume.controller.js';
+import { AbsentReplicas } from './reconcilers/fault-absent.js';
 import { CopyKeeper } from './reconcilers/keep-copies.js';
 import { sweepCloneSnapshots } from './reconcilers/sweep-clone-snapshots.js';
 import { volumeSagas } from './sagas/volume-sagas.js';
@@ -20,24 +21,33 @@ class Shutdown implements OnApplicationShutdown {
   constructor(
     private readonly sagas: Sagas,
     private readonly lease: Lease,
-    private readonly keeper: CopyKeeper,
+    private readonly inventories: InventoryWatch,
   ) {}
 
   async onApplicationShutdown(): Promise<void> {
     await this.sagas.runner.stop();
-    this.keeper.stop();
+    this.inventories.stop();
     await this.lease.stop();
   }
 }
 
 export class VolumeSvcModule {
   static async register(context: PluginContext): Promise<DynamicModule> {
-    const { connection, client, commands, clock, log, instance } = context;
+    const { connection, client, commands, clock, log, instance, reconciled: counts } = context;
     const copies = new RecordCopies(commands, clock, log);
     const volumes = await VolumeStore.open(connection, clock, copies);
     const deps = { volumes, clock };
     const sagas = await startSagas(context, volumeSagas(deps));
-    const keeper = new CopyKeeper(connection, volumes, copies, log);
+    const keeper = new CopyKeeper(volumes, copies, log, counts);
+    const faults = new AbsentReplicas(volumes, clock, log, counts);
+    const inventories = new InventoryWatch(
+      connection,
+      async (told) => {
+        await keeper.consider(told);
+        await faults.consider(told);
+      },
+      log,
+    );
     const lease = await Lease.start({
       connection,
       name: 'volume-svc',
@@ -47,8 +57,8 @@ export class VolumeSvcModule {
         const relayed = [BUCKETS.volumes, BUCKETS.operations];
         await Promise.all([
           ...relayed.map((bucket) => relayEvents({ connection, bucket, log }, signal)),
-          keeper.keep(signal),
-          sweepCloneSnapshots({ list: () => volumes.list(), client, clock, log }, signal),
+          inventories.whileHeld(signal),
+          sweepCloneSnapshots({ list: () => volumes.list(), client, clock, log, counts }, signal),
         ]);
       },
     });
@@ -73,7 +83,7 @@ export class VolumeSvcModule {
       ],
       providers: [
         { provide: VOLUME_SERVICE, useValue: service },
-        { provide: Shutdown, useValue: new Shutdown(sagas, lease, keeper) },
+        { provide: Shutdown, useValue: new Shutdown(sagas, lease, inventories) },
       ],
     };
   }

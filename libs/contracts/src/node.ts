@@ -167,6 +167,8 @@ export interface Inventory {
     readonly volume: string;
     /** Of the copy of the volume's record that is kept beside it; missing or null: there is none. */
     readonly record?: RecordPosition | null;
+    /** Why its head is known to be gone from its disk; missing: nothing says so. */
+    readonly absent?: string;
   }[];
   readonly engines: readonly EngineReport[];
 }

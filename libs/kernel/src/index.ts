@@ -5,5 +5,6 @@ export * from './fault-point.js';
 export * from './ids.js';
 export * from './keyed-queue.js';
 export * from './media-content.js';
+export * from './reconciled.js';
 export * from './state-table.js';
 export * from './units.js';

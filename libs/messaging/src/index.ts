@@ -5,6 +5,7 @@ export * from './connection.js';
 export { readDeadLetters } from './dead-letter.js';
 export * from './event-relay.js';
 export * from './events.js';
+export * from './inventory-watch.js';
 export * from './json.js';
 export * from './lease.js';
 export * from './mark-bucket.js';

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { BUCKETS, type LariatEvent, lariatError, requestSubject } from '@lariat/contracts';
-import { delay } from '@lariat/kernel';
+import { ReconcileCounts, delay } from '@lariat/kernel';
 import { createLog } from '@lariat/telemetry';
 import { type TestNats, findNatsBinary, startNats } from '@lariat/testing';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
@@ -76,12 +76,14 @@ describe.skipIf(binary === undefined)('messaging on a real nats-server', () => {
     let client: LariatClient;
 
     beforeAll(async () => {
-      const discovery = new ServiceDiscovery(connection, {
-        name: 'svc',
-        instance: 'i1',
-        version: '1.2.3',
-        description: 'd',
-      });
+      const counts = new ReconcileCounts();
+      counts.looked('strays', 3);
+      counts.repaired('strays');
+      const discovery = new ServiceDiscovery(
+        connection,
+        { name: 'svc', instance: 'i1', version: '1.2.3', description: 'd' },
+        counts,
+      );
       const lane = new RequestLane({ connection, service: 'svc', discovery, tracer, log });
       for (const [name, handler] of Object.entries(handlers)) lane.serve(name, handler);
       discovery.listen();
@@ -137,7 +139,9 @@ describe.skipIf(binary === undefined)('messaging on a real nats-server', () => {
       expect(info.endpoints.map(({ subject }) => subject)).toContain('lariat.v1.volume.get');
       const stats = (await other.request('$SRV.STATS.svc', '')).json<{
         endpoints: { num_requests: number; num_errors: number }[];
+        reconciled: object;
       }>();
+      expect(stats.reconciled).toEqual({ strays: { looks: 3, repairs: 1 } });
       expect(stats.endpoints[0]?.num_requests).toBeGreaterThan(0);
       expect(stats.endpoints[1]?.num_errors).toBeGreaterThan(0);
     });

@@ -1,3 +1,4 @@
+import type { ReconcileCounts } from '@lariat/kernel';
 import type { Msg, NatsConnection, Subscription } from '@nats-io/nats-core';
 import { encodeJson } from './json.js';
 
@@ -71,6 +72,7 @@ export class ServiceDiscovery {
   constructor(
     private readonly connection: NatsConnection,
     private readonly identity: ServiceIdentity,
+    private readonly reconciled: Pick<ReconcileCounts, 'view'>,
   ) {}
 
   addEndpoint(name: string, subject: string, queue: string): EndpointStats {
@@ -91,6 +93,8 @@ export class ServiceDiscovery {
         type: 'io.nats.micro.v1.stats_response',
         started: this.started,
         endpoints: this.endpoints.map((endpoint) => endpoint.stats()),
+        // Beside what ADR-32 names; its readers pass over fields that they do not know.
+        reconciled: this.reconciled.view(),
       }),
     };
     const { name, instance, version } = this.identity;

@@ -1,4 +1,4 @@
-import type { Clock, FaultPoints } from '@lariat/kernel';
+import type { Clock, FaultPoints, ReconcileCounts } from '@lariat/kernel';
 import type { CommandClient, LariatClient } from '@lariat/messaging';
 import type { Log, Telemetry } from '@lariat/telemetry';
 import type { DynamicModule, Type } from '@nestjs/common';
@@ -16,6 +16,8 @@ export interface PluginContext {
   readonly clock: Clock;
   readonly log: Log;
   readonly faults: FaultPoints;
+  /** Where its reconcilers say what they did; `$SRV.STATS` shows it. */
+  readonly reconciled: ReconcileCounts;
 }
 
 export const PLUGIN_CONTEXT = Symbol('PLUGIN_CONTEXT');

@@ -1,5 +1,11 @@
 import 'reflect-metadata';
-import { type FaultPoints, newInstanceId, noFaultPoints, systemClock } from '@lariat/kernel';
+import {
+  type FaultPoints,
+  ReconcileCounts,
+  newInstanceId,
+  noFaultPoints,
+  systemClock,
+} from '@lariat/kernel';
 import {
   CommandClient,
   CommandLane,
@@ -70,15 +76,20 @@ export async function runPlugin(
     clock: systemClock,
     log,
     faults: options.faults?.(connection, processName) ?? noFaultPoints,
+    reconciled: new ReconcileCounts(),
   };
   const lane = { connection, service: plugin.name, tracer, log };
   const description = plugin.description ?? '';
-  const discovery = new ServiceDiscovery(connection, {
-    name: plugin.name,
-    instance,
-    version: plugin.version,
-    description,
-  });
+  const discovery = new ServiceDiscovery(
+    connection,
+    {
+      name: plugin.name,
+      instance,
+      version: plugin.version,
+      description,
+    },
+    context.reconciled,
+  );
   const transport = new LariatTransport({
     requests: new RequestLane({ ...lane, discovery }),
     commands:

@@ -1,5 +1,5 @@
 import { ReplicaMode, frontendHostNqn, nodeHostNqn } from '@lariat/contracts';
-import { toLariatError, type Clock, type KeyedQueue } from '@lariat/kernel';
+import { toLariatError, type Clock, type KeyedQueue, type ReconcileCounts } from '@lariat/kernel';
 import { type EngineSight, type Patience, holdsLeg, judgeEngine } from '../domain/engine-health.js';
 import type { OwnedRaid } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
@@ -10,6 +10,7 @@ import type { Controllers } from './controllers.js';
 import type { Engines, LegLoss, Reached } from './engines.js';
 import type { Frontends } from './frontends.js';
 import type { LossReporter } from './loss-reporter.js';
+import { RepairLanes } from './repair-lanes.js';
 
 export interface EngineWatchParts {
   readonly node: string;
@@ -22,6 +23,7 @@ export interface EngineWatchParts {
   readonly frontends: Pick<Frontends, 'hasServedSince'>;
   readonly queue: KeyedQueue;
   readonly clock: Clock;
+  readonly counts: ReconcileCounts;
   readonly log: LogPort;
 }
 
@@ -42,10 +44,12 @@ export class EngineWatch {
   private readonly downSinceMs = new Map<string, number>();
   /** When each engine was last seen running. */
   private readonly ranAtMs = new Map<string, number>();
-  private readonly busy = new Set<string>();
+  private readonly lanes: RepairLanes;
   private polling = false;
 
-  constructor(private readonly parts: EngineWatchParts) {}
+  constructor(private readonly parts: EngineWatchParts) {
+    this.lanes = new RepairLanes(parts.queue, parts.log);
+  }
 
   /** One poll; the caller's timer decides how often. */
   async poll(): Promise<void> {
@@ -70,6 +74,7 @@ export class EngineWatch {
     if (records.length === 0) return;
     const lookedAtMs = clock.monotonicMs();
     const sights = await this.sights(records);
+    this.parts.counts.looked('engines', records.length);
     for (const record of records) {
       const sight = sights.get(record.name);
       if (sight === undefined) continue;
@@ -127,19 +132,8 @@ export class EngineWatch {
   }
 
   /** In the volume's lane, one task at a time: engine commands and this never meet. */
-  private inLane(record: OwnedRaid, task: () => Promise<void>): void {
-    const { queue, log } = this.parts;
-    if (this.busy.has(record.name)) return;
-    this.busy.add(record.name);
-    void queue
-      .run(`volume/${record.name}`, task)
-      .catch((reason: unknown) => {
-        log.warn('engine could not be looked after', {
-          volume: record.name,
-          error: toLariatError(reason).message,
-        });
-      })
-      .finally(() => this.busy.delete(record.name));
+  private inLane({ name }: OwnedRaid, task: () => Promise<void>): void {
+    this.lanes.run(`volume/${name}`, `engine ${name}`, task);
   }
 
   /** Looks again before it believes: a command may have changed the engine since the poll. */
@@ -158,6 +152,7 @@ export class EngineWatch {
       return path?.state !== 'enabled';
     });
     if (confirmed.length === 0) return;
+    this.parts.counts.repaired('engines');
     const reasons = new Map(confirmed.map(({ replica, reason }) => [replica, reason]));
     await engines.updateLegs(record.name, (legs) =>
       legs.map((leg) => {
@@ -197,6 +192,7 @@ export class EngineWatch {
       : reached;
     await this.goOnWithout(record, unreachable);
     const current = engines.recordOf(record.name) ?? record;
+    this.parts.counts.repaired('engines');
     await engines.assemble(current, reachable);
     const known = journal.ownedBy(record.name).find((thing) => thing.kind === 'subsystem');
     const hosts =

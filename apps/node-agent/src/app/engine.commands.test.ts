@@ -6,7 +6,7 @@ import {
   type EngineLeg,
   type VolumeRecord,
 } from '@lariat/contracts';
-import { systemClock } from '@lariat/kernel';
+import { ReconcileCounts, systemClock } from '@lariat/kernel';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connectionLost } from '../testing/fake-target.js';
 import {
@@ -211,7 +211,7 @@ function watcher(
   const frontends = { hasServedSince };
   const reachability = { isRefused: () => Promise.resolve(false) };
   const parts = { ...common, journal, target, controllers, reachability, losses, frontends };
-  return new EngineWatch({ ...parts, clock: systemClock });
+  return new EngineWatch({ ...parts, clock: systemClock, counts: new ReconcileCounts() });
 }
 
 const legStates = () =>

@@ -1,6 +1,12 @@
-import { engineHostNqn, lariatError, volumeNqn, type NvmfEndpoint } from '@lariat/contracts';
+import {
+  NO_QOS,
+  engineHostNqn,
+  lariatError,
+  volumeNqn,
+  type NvmfEndpoint,
+} from '@lariat/contracts';
 import { toLariatError, withDeadline } from '@lariat/kernel';
-import type { RaidInfo } from '@lariat/spdk';
+import type { QosLimits, RaidInfo } from '@lariat/spdk';
 import { holdsLeg } from '../domain/engine-health.js';
 import { legControllerName } from '../domain/names.js';
 import type { OwnedLeg, OwnedRaid } from '../domain/ownership.js';
@@ -9,6 +15,16 @@ import type { TargetPort } from '../ports/target.port.js';
 import type { Controllers } from './controllers.js';
 import type { Exports } from './exports.js';
 import { isAbsent, isOutage } from './target-errors.js';
+
+/** As bdev_set_qos_limit takes them: 0 takes a limit away. */
+export function limitsOf({ params: { qos = NO_QOS } }: OwnedRaid): Required<QosLimits> {
+  return {
+    readWriteIosPerSecond: qos.rwIops ?? 0,
+    readWriteMbytesPerSecond: qos.rwMbps ?? 0,
+    readMbytesPerSecond: qos.readMbps ?? 0,
+    writeMbytesPerSecond: qos.writeMbps ?? 0,
+  };
+}
 
 export interface LegLoss {
   readonly replica: string;
@@ -95,6 +111,11 @@ export class Engines {
   /** The raid over `legs`, unless it runs already. */
   async assemble(record: OwnedRaid, legs: readonly OwnedLeg[]): Promise<void> {
     await this.assembleRaid(record, legs);
+    await this.guard(record);
+  }
+
+  /** What a raid that runs must have before a host is let in; again, it changes nothing. */
+  async guard(record: OwnedRaid): Promise<void> {
     // Before any host is let in: no write may be acknowledged that a leg has missed unrecorded (invariant 4).
     const holds = this.target.supports(HOLD) && this.target.supports(GROW);
     if (holds) await this.target.spdk().raid.holdLosses(record.name, HOLD_TIMEOUT_MS);
@@ -102,15 +123,9 @@ export class Engines {
   }
 
   /** Brings the raid's limits in line with the record. */
-  async limit({ name, params: { qos } }: OwnedRaid): Promise<void> {
-    if (qos === undefined) return;
-    // 0 takes a limit away (bdev_set_qos_limit).
-    await this.target.spdk().bdev.setQosLimit(name, {
-      readWriteIosPerSecond: qos.rwIops ?? 0,
-      readWriteMbytesPerSecond: qos.rwMbps ?? 0,
-      readMbytesPerSecond: qos.readMbps ?? 0,
-      writeMbytesPerSecond: qos.writeMbps ?? 0,
-    });
+  async limit(record: OwnedRaid): Promise<void> {
+    if (record.params.qos === undefined) return;
+    await this.target.spdk().bdev.setQosLimit(record.name, limitsOf(record));
   }
 
   private async assembleRaid(record: OwnedRaid, legs: readonly OwnedLeg[]): Promise<void> {

@@ -1,4 +1,5 @@
 import { lariatError, type NvmfEndpoint } from '@lariat/contracts';
+import { KeyedQueue } from '@lariat/kernel';
 import type { NvmfSubsystemInfo } from '@lariat/spdk';
 import type { OwnedSubsystem } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
@@ -6,8 +7,13 @@ import type { ListenPort, TargetPort } from '../ports/target.port.js';
 
 export type ExportPlan = Omit<OwnedSubsystem, 'kind' | 'uuid'> & { readonly uuid: string };
 
-/** NVMe/TCP subsystems of this node, each with one namespace, and their ownership records. */
+/**
+ * NVMe/TCP subsystems of this node, each with one namespace, and their ownership records. One change at a time of each: the
+ * commands on one export may have different lanes, and what one takes away must not be put back by the other.
+ */
 export class Exports {
+  private readonly lanes = new KeyedQueue();
+
   constructor(
     private readonly journal: JournalPort,
     private readonly target: TargetPort,
@@ -19,22 +25,46 @@ export class Exports {
   }
 
   /** Makes the subsystem what the plan says, from whatever it is now; admits exactly the plan's hosts. */
-  async ensure(plan: ExportPlan): Promise<NvmfEndpoint> {
+  ensure(plan: ExportPlan): Promise<NvmfEndpoint> {
+    return this.lanes.run(plan.name, () => this.make(plan));
+  }
+
+  /** Brings the target in line with a record; hosts come off before others come on. */
+  apply(record: OwnedSubsystem): Promise<void> {
+    return this.lanes.run(record.name, () => this.bringInLine(record));
+  }
+
+  /** Takes the subsystem away, with all its connections; does nothing when no record names it. */
+  remove(nqn: string): Promise<void> {
+    return this.lanes.run(nqn, () => this.takeAway(nqn));
+  }
+
+  /** Brings the target in line with what is on record then; `onDrift` is called before, where there is a difference. */
+  putBack(nqn: string, onDrift: () => void): Promise<void> {
+    return this.lanes.run(nqn, async () => {
+      const record = this.journal.owned('subsystem', nqn);
+      if (record === undefined) return;
+      if (this.isAsRecorded(record, await this.target.spdk().nvmf.getSubsystems())) return;
+      onDrift();
+      await this.bringInLine(record);
+    });
+  }
+
+  private async make(plan: ExportPlan): Promise<NvmfEndpoint> {
     const known = this.journal.owned('subsystem', plan.name);
     if (known !== undefined && known.owner !== plan.owner) throw notOwned(plan.name, known.owner);
     if (known === undefined && (await this.see(plan.name)) !== undefined) {
       throw notOwned(plan.name, 'no one on record');
     }
     // A reverted head has another uuid: the old namespace goes first.
-    if (known !== undefined && known.uuid !== plan.uuid) await this.remove(plan.name);
+    if (known !== undefined && known.uuid !== plan.uuid) await this.takeAway(plan.name);
     const record: OwnedSubsystem = { ...plan, kind: 'subsystem' };
     await this.journal.putOwned(record);
-    await this.apply(record);
+    await this.bringInLine(record);
     return this.endpointOf(plan.name, plan.uuid);
   }
 
-  /** Brings the target in line with a record; hosts come off before others come on. */
-  async apply(record: OwnedSubsystem): Promise<void> {
+  private async bringInLine(record: OwnedSubsystem): Promise<void> {
     const { nvmf } = this.target.spdk();
     const { bdevName, hosts, allowAnyHost } = record.params;
     const uuid = record.uuid ?? undefined;
@@ -64,14 +94,33 @@ export class Exports {
     for (const host of hosts) if (!admitted.has(host)) await nvmf.addHost(record.name, host);
     if (allowAnyHost && seen?.allowAnyHost !== true) await nvmf.allowAnyHost(record.name, true);
     const { traddr, trsvcid } = this.listen;
-    const listens = seen?.listenAddresses.some(
-      (address) => address.traddr === traddr && address.trsvcid === trsvcid,
-    );
-    if (listens !== true) await nvmf.addListener(record.name, { traddr, trsvcid });
+    if (seen === undefined || !this.listens(seen))
+      await nvmf.addListener(record.name, { traddr, trsvcid });
   }
 
-  /** Takes the subsystem away, with all its connections; does nothing when no record names it. */
-  async remove(nqn: string): Promise<void> {
+  /** Whether the target has what the record says: `apply` would change nothing. */
+  isAsRecorded(record: OwnedSubsystem, all: readonly NvmfSubsystemInfo[]): boolean {
+    const seen = all.find(({ nqn }) => nqn === record.name);
+    const [namespace] = seen?.namespaces ?? [];
+    if (seen === undefined || namespace === undefined) return false;
+    const { hosts, allowAnyHost } = record.params;
+    return (
+      (record.uuid === null || (namespace.uuid ?? record.uuid) === record.uuid) &&
+      seen.allowAnyHost === allowAnyHost &&
+      seen.hosts.length === hosts.length &&
+      hosts.every((host) => seen.hosts.includes(host)) &&
+      this.listens(seen)
+    );
+  }
+
+  private listens({ listenAddresses }: NvmfSubsystemInfo): boolean {
+    const { traddr, trsvcid } = this.listen;
+    return listenAddresses.some(
+      (address) => address.traddr === traddr && address.trsvcid === trsvcid,
+    );
+  }
+
+  private async takeAway(nqn: string): Promise<void> {
     const record = this.journal.owned('subsystem', nqn);
     if (record === undefined) return;
     const seen = await this.see(nqn);

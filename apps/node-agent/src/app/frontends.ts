@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { frontendHostNqn, lariatError, type NvmfEndpoint } from '@lariat/contracts';
-import { backoffMs, delay, toLariatError, type Clock } from '@lariat/kernel';
+import { backoffMs, delay, toLariatError, type Clock, type ReconcileCounts } from '@lariat/kernel';
 import type { OwnedFrontend } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { LogPort } from '../ports/log.port.js';
@@ -12,6 +12,7 @@ export interface FrontendParts {
   readonly processes: ProcessesPort;
   readonly sockets: SocketsPort;
   readonly clock: Clock;
+  readonly counts: ReconcileCounts;
   readonly log: LogPort;
   readonly dataDir: string;
   /** Command and leading arguments of an NBD server process. */
@@ -133,10 +134,11 @@ export class Frontends {
 
   /** Servers that are on record and do not run; the caller restarts each in its volume's lane. */
   dead(): readonly string[] {
-    const { journal, processes, clock } = this.parts;
+    const { journal, processes, clock, counts } = this.parts;
     const now = clock.monotonicMs();
-    return journal
-      .ownedOfKind('frontend')
+    const all = journal.ownedOfKind('frontend');
+    counts.looked('frontends', all.length);
+    return all
       .filter(({ name, params }) => {
         if (params.socketPath === null || this.watching.has(name)) return false;
         if (params.process !== null && processes.isAlive(params.process)) return false;
@@ -150,6 +152,7 @@ export class Frontends {
     const record = journal.owned('frontend', volume);
     if (record === undefined || record.params.socketPath === null) return;
     this.watching.add(volume);
+    this.parts.counts.repaired('frontends');
     const attempt = (this.restarts.get(volume)?.attempt ?? 0) + 1;
     this.restarts.set(volume, {
       attempt,

@@ -38,6 +38,7 @@ test('what is on record of the node is kept, and told with the registrations tha
     log: silentLog,
     registration: () => ({ name: 'n1' }) as NodeRegistration,
     targetReady: () => true,
+    absent: () => undefined,
   });
   presence.start();
   const deadline = performance.now() + 10_000;

@@ -19,6 +19,8 @@ export interface PresenceParts {
   readonly log: LogPort;
   readonly registration: () => NodeRegistration;
   readonly targetReady: () => boolean;
+  /** Why the replica's head is known to be gone from its disk. */
+  readonly absent: (replica: string) => string | undefined;
 }
 
 const REFRESH_MS = 10_000;
@@ -55,11 +57,11 @@ export class Presence {
   }
 
   inventory(): Inventory {
-    const { node, agentInstance, journal } = this.parts;
+    const { node, agentInstance, journal, absent } = this.parts;
     return {
       node,
       agentInstance,
-      replicas: replicasOf(journal),
+      replicas: replicasOf(journal, absent),
       engines: journal.ownedOfKind('raid').map((raid) => {
         const { volume, epoch, operational, lost } = reportOf(node, raid);
         return { volume, epoch, operational, lost };
@@ -139,13 +141,18 @@ export class Presence {
 /** Each replica that has an lvol here: one without a head, as a rebuild that was cut off leaves it, takes space too. */
 export function replicasOf(
   journal: Pick<JournalPort, 'ownedOfKind' | 'recordPosition'>,
+  absentOf: PresenceParts['absent'],
 ): Inventory['replicas'] {
   const volumes = new Map(
     journal.ownedOfKind('lvol').map(({ owner, volume }) => [owner, volume ?? '']),
   );
-  return Array.from(volumes, ([replica, volume]) => ({
-    replica,
-    volume,
-    record: journal.recordPosition(volume) ?? null,
-  }));
+  return Array.from(volumes, ([replica, volume]) => {
+    const absent = absentOf(replica);
+    return {
+      replica,
+      volume,
+      record: journal.recordPosition(volume) ?? null,
+      ...(absent === undefined ? {} : { absent }),
+    };
+  });
 }

@@ -92,7 +92,7 @@ describe('a lost replica that is back', () => {
     ]);
     expect(names()).toEqual(['rep-1.s1', 'rep-1.stale-head']);
     // Without a head it is still told of, or nobody would sweep it when its volume is gone.
-    expect(replicasOf(node.journal)).toEqual([{ replica, volume, record: null }]);
+    expect(replicasOf(node.journal, () => undefined)).toEqual([{ replica, volume, record: null }]);
   });
 
   test('answers the same when it is asked again, wherever it was cut off', async () => {

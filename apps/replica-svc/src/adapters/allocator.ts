@@ -136,6 +136,23 @@ export class Allocator {
     return settleLeases(this.records, this.index.list(), holderOf, this.clock.nowMs(), ACTOR);
   }
 
+  /** What is promised on each disk, as the cache last heard of it. */
+  list(): readonly AllocationRecord[] {
+    return this.index.list();
+  }
+
+  /** Ends a promise that stands for good; one that a request has put under a lease since is another one. */
+  async drop(disk: string, replica: string): Promise<void> {
+    await this.records.change(
+      disk,
+      (record) => {
+        const next = withoutPromises(record, [replica], (lease) => lease === undefined);
+        return next === record ? undefined : { value: next, events: [] };
+      },
+      ACTOR,
+    );
+  }
+
   replicasOn(disk: string): readonly string[] {
     return Object.keys(this.index.recordOf(disk)?.replicas ?? {});
   }

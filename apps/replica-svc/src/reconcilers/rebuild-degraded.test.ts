@@ -1,5 +1,6 @@
 import type { NodeRecord, VolumeRecord } from '@lariat/contracts';
 import { DEFAULT_REBUILD_CONTROL, lariatError } from '@lariat/contracts';
+import { ReconcileCounts } from '@lariat/kernel';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { RunningRebuild } from '../domain/rebuild-load.js';
 import { attachedVolume, diskNamed, readyNode, replicaOn } from '../domain/volume.test-support.js';
@@ -60,6 +61,7 @@ describe('rebuilds that begin by themselves', () => {
       },
       clock: { nowMs: () => nowMs },
       log: { info: () => undefined },
+      counts: new ReconcileCounts(),
       policy: { graceMs: 60_000, maxPerNode, limitMibPerSecond: 0, byItself: true },
     } as unknown as RebuildDegradedDeps;
     await rebuildDue(deps, notBeforeMs);

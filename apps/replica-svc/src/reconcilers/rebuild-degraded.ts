@@ -1,4 +1,4 @@
-import { type Clock, delay, toLariatError } from '@lariat/kernel';
+import { type Clock, type ReconcileCounts, delay, toLariatError } from '@lariat/kernel';
 import type { LariatClient } from '@lariat/messaging';
 import type { Log } from '@lariat/telemetry';
 import type { NodeStore } from '../adapters/node-store.js';
@@ -21,6 +21,7 @@ export interface RebuildDegradedDeps {
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly log: Log;
   readonly policy: RebuildPolicy;
+  readonly counts: ReconcileCounts;
 }
 
 /** Asks for the rebuild of each degraded volume whose time has come, within the limit of each node. */
@@ -55,6 +56,7 @@ export async function rebuildDue(
   for (const operation of deps.running())
     if (!paused.has(operation.id)) load.add(busyNodesOf(operation));
   for (const record of deps.volumes.list()) {
+    deps.counts.looked('rebuilds');
     if ((notBeforeMs.get(record.id) ?? 0) > nowMs) continue;
     const due = dueRebuild(record, deps.policy, nowMs, isBack);
     if (due === undefined) continue;
@@ -66,6 +68,7 @@ export async function rebuildDue(
       // Looked at again in the next round: this is no failure.
       if (!load.hasRoomOn(busy)) continue;
       notBeforeMs.set(record.id, nowMs + RETRY_AFTER_MS);
+      deps.counts.repaired('rebuilds');
       await deps.client.request('replica.rebuild', {
         volume: record.id,
         ...replica,

@@ -1,6 +1,7 @@
 import type { NodeRecord, VolumeRecord } from '@lariat/contracts';
 import { lariatError } from '@lariat/contracts';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { ReconcileCounts } from '@lariat/kernel';
 import { surplusReplica } from '../domain/surplus.js';
 import { attachedVolume, readyNode, replicaOn } from '../domain/volume.test-support.js';
 import { type RemoveSurplusDeps, removeDue } from './remove-surplus.js';
@@ -69,6 +70,7 @@ describe('a volume that has had too many for a while', () => {
         },
       },
       clock: { monotonicMs: () => nowMs },
+      counts: new ReconcileCounts(),
       log: { info: () => undefined },
     } as unknown as RemoveSurplusDeps;
     await removeDue(deps, sinceMs);

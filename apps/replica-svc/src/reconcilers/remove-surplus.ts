@@ -1,4 +1,4 @@
-import { type Clock, delay, toLariatError } from '@lariat/kernel';
+import { type Clock, type ReconcileCounts, delay, toLariatError } from '@lariat/kernel';
 import type { LariatClient } from '@lariat/messaging';
 import type { Log } from '@lariat/telemetry';
 import type { NodeStore } from '../adapters/node-store.js';
@@ -16,6 +16,7 @@ export interface RemoveSurplusDeps {
   readonly running: () => Iterable<{ readonly subject: string }>;
   readonly client: Pick<LariatClient, 'request'>;
   readonly clock: Pick<Clock, 'monotonicMs'>;
+  readonly counts: ReconcileCounts;
   readonly log: Log;
 }
 
@@ -30,15 +31,16 @@ export async function removeSurplus(deps: RemoveSurplusDeps, signal: AbortSignal
 
 /** One round. `sinceMs`, by volume, is carried from round to round. */
 export async function removeDue(
-  { volumes, nodes: store, running, client, clock, log }: RemoveSurplusDeps,
+  { volumes, nodes: store, running, client, clock, counts, log }: RemoveSurplusDeps,
   sinceMs: Map<string, number>,
 ): Promise<void> {
   const nowMs = clock.monotonicMs();
   const nodes = store.list();
   // A change of the number takes away what is too many by itself.
   const busy = new Set(Array.from(running(), ({ subject }) => subject));
-  const seen = volumes
-    .list()
+  const listed = volumes.list();
+  counts.looked('surplus', listed.length);
+  const seen = listed
     .filter((record) => surplusReplica(record, nodes) !== undefined)
     .filter(({ id }) => !busy.has(`volume-replicas/${id}`));
   const ids = new Set(seen.map(({ id }) => id));
@@ -54,6 +56,7 @@ export async function removeDue(
       const surplus = record === undefined ? undefined : surplusReplica(record, nodes);
       if (surplus === undefined) continue;
       const wanted = { volume: id, replica: surplus.id };
+      counts.repaired('surplus');
       await client.request('replica.remove', { ...wanted, wait: false });
       log.info('removal of a surplus replica begun', wanted);
     } catch (error) {

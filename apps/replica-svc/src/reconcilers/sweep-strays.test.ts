@@ -4,6 +4,7 @@ import {
   type VolumeRecord,
   lariatError,
 } from '@lariat/contracts';
+import { ReconcileCounts } from '@lariat/kernel';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { attachedVolume, replicaOn } from '../domain/volume.test-support.js';
 import { StraySweep } from './sweep-strays.js';
@@ -26,21 +27,16 @@ describe('the sweep, after a move that could not delete the old replica', () => 
   /** As the cache last heard of it; the same when it is missing. */
   let cached: VolumeRecord | undefined;
   let refuses: boolean;
+  let counts: ReconcileCounts;
   let tell: (inventory: Pick<Inventory, 'replicas'>) => Promise<void>;
 
   beforeEach(() => {
     nowMs = 0;
+    counts = new ReconcileCounts();
     sent = [];
     record = moved();
     cached = undefined;
     refuses = false;
-    const listeners: ((error: null, message: { json: () => Inventory }) => void)[] = [];
-    const connection = {
-      subscribe: (_subject: string, { callback }: { callback: (typeof listeners)[number] }) => {
-        listeners.push(callback);
-        return { unsubscribe: () => undefined };
-      },
-    };
     const commands = {
       send: (_node: string, envelope: CommandEnvelope<'replica.delete'>) => {
         sent.push(envelope);
@@ -55,19 +51,16 @@ describe('the sweep, after a move that could not delete the old replica', () => 
     };
     const log = { info: () => undefined, warn: () => undefined };
     const sweep = new StraySweep(
-      connection as never,
       commands as never,
       volumes as never,
       { has: () => Promise.resolve(false) },
       { nowMs: () => nowMs, monotonicMs: () => nowMs },
       log as never,
+      counts,
     );
-    void sweep.sweep(new AbortController().signal);
     tell = async ({ replicas }) => {
       const inventory = { node: 'n1', agentInstance: 'i', engines: [], replicas };
-      for (const listener of listeners) listener(null, { json: () => inventory });
-      // What it does then takes no time but turns of the event loop.
-      await new Promise((resolve) => setImmediate(resolve));
+      await sweep.consider(inventory);
     };
   });
 
@@ -82,7 +75,9 @@ describe('the sweep, after a move that could not delete the old replica', () => 
   it('takes it, by the record that does not list it, once that has stood for a while', async () => {
     await pass(5);
     expect(sent).toEqual([]);
+    expect(counts.view()).toEqual({ strays: { looks: 5, repairs: 0 } });
     await pass(1);
+    expect(counts.view()).toEqual({ strays: { looks: 6, repairs: 1 } });
     expect(sent).toMatchObject([
       {
         command: 'replica.delete',

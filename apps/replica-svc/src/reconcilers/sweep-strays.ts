@@ -2,15 +2,13 @@ import {
   type CommandMap,
   type CommandName,
   type Inventory,
-  SUBJECT_PREFIX,
   type VolumeRecord,
   comparePositions,
   positionOf,
 } from '@lariat/contracts';
-import { type Clock, deriveOperationId } from '@lariat/kernel';
+import { type Clock, KeyedQueue, type ReconcileCounts, deriveOperationId } from '@lariat/kernel';
 import type { CommandClient, MarkBucket } from '@lariat/messaging';
 import type { Log } from '@lariat/telemetry';
-import type { NatsConnection, Subscription } from '@nats-io/nats-core';
 import type { VolumeView } from '../adapters/volume-view.js';
 
 /** How long a thing must have had no owner before it goes: longer than any step that makes one takes. */
@@ -78,58 +76,40 @@ export function findStrays(
 
 /** Finishes, when a node is back, the deletions that could not wait for it. */
 export class StraySweep {
-  private readonly subscription: Subscription;
   private readonly firstSeenMs = new Map<string, number>();
   private readonly sweeping = new Set<string>();
   /** What was said already. */
   private readonly unknown = new Set<string>();
-  private active = false;
+  /** What a volume has too much goes in order, frontend before engine; one that hangs holds up no other. */
+  private readonly queue = new KeyedQueue();
 
   constructor(
-    connection: NatsConnection,
     private readonly commands: CommandClient,
     private readonly volumes: VolumeView,
     private readonly deleted: Pick<MarkBucket, 'has'>,
     private readonly clock: Clock,
     private readonly log: Log,
-  ) {
-    this.subscription = connection.subscribe(`${SUBJECT_PREFIX}.inventory.*`, {
-      callback: (error, message) => {
-        if (error === null && this.active) void this.consider(message.json<Inventory>());
-      },
-    });
-  }
+    private readonly counts: ReconcileCounts,
+  ) {}
 
-  /** Sweeps until the signal aborts. */
-  sweep(signal: AbortSignal): Promise<void> {
-    this.active = true;
-    return new Promise((resolve) => {
-      signal.addEventListener('abort', () => {
-        this.active = false;
-        resolve();
-      });
-    });
-  }
-
-  stop(): void {
-    this.subscription.unsubscribe();
-  }
-
-  private async consider(inventory: Inventory): Promise<void> {
-    try {
-      // Most of a node's inventory is wanted, and the cache says so; only what looks stray is asked for anew, since
-      // what is deleted on old news is deleted wrongly.
-      const suspected = findStrays(
-        inventory,
-        (volume) => this.volumes.cached(volume),
-        () => true,
-      );
-      const strays = suspected.length === 0 ? [] : await this.confirm(inventory, suspected);
-      this.forgetOthers(inventory.node, strays);
-      for (const stray of strays) await this.sweepOne(inventory.node, stray);
-    } catch (error) {
-      this.log.warn('inventory not considered', { node: inventory.node, error });
-    }
+  /** Looks at one inventory of a node. */
+  async consider(inventory: Inventory): Promise<void> {
+    const { node, engines, replicas } = inventory;
+    this.counts.looked('strays', engines.length + replicas.length);
+    // Most of a node's inventory is wanted, and the cache says so; only what looks stray is asked for anew, since
+    // what is deleted on old news is deleted wrongly.
+    const suspected = findStrays(
+      inventory,
+      (volume) => this.volumes.cached(volume),
+      () => true,
+    );
+    const strays = suspected.length === 0 ? [] : await this.confirm(inventory, suspected);
+    this.forgetOthers(node, strays);
+    await Promise.all(
+      strays.map((stray) =>
+        this.queue.run(`${node}/${stray.volume}`, () => this.sweepOne(node, stray)),
+      ),
+    );
   }
 
   private async confirm(
@@ -183,6 +163,7 @@ export class StraySweep {
     this.firstSeenMs.set(key, since);
     if (nowMs - since < STRAY_FOR_MS || this.sweeping.has(key)) return;
     this.sweeping.add(key);
+    this.counts.repaired('strays');
     try {
       const wallMs = this.clock.nowMs();
       await this.commands.send(node, {

@@ -1,5 +1,5 @@
 import { type Heartbeat, heartbeatSubject } from '@lariat/contracts';
-import { type Clock, delay } from '@lariat/kernel';
+import { type Clock, type ReconcileCounts, delay } from '@lariat/kernel';
 import type { Log } from '@lariat/telemetry';
 import type { NatsConnection, Subscription } from '@nats-io/nats-core';
 import type { NodeStore } from '../adapters/node-store.js';
@@ -22,6 +22,7 @@ export class NodeWatch {
     private readonly nodes: NodeStore,
     private readonly clock: Clock,
     private readonly log: Log,
+    private readonly counts: ReconcileCounts,
   ) {
     this.subscription = connection.subscribe(heartbeatSubject('*'), {
       callback: (error, message) => {
@@ -39,11 +40,14 @@ export class NodeWatch {
   async judge(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const nowMs = this.clock.monotonicMs();
-      for (const { name } of this.nodes.list()) {
+      for (const { name, state } of this.nodes.list()) {
+        this.counts.looked('nodes');
         // A watcher that has just started has heard nothing yet: silence counts from here.
         const heard = this.heard.get(name) ?? { atMs: nowMs, targetReady: true };
         this.heard.set(name, heard);
         const verdict = judgeNode({ silentMs: nowMs - heard.atMs, targetReady: heard.targetReady });
+        if (verdict.state === state) continue;
+        this.counts.repaired('nodes');
         await this.nodes
           .judge(name, verdict)
           .catch((error: unknown) => this.log.warn('node not judged', { node: name, error }));

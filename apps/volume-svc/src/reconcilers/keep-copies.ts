@@ -1,13 +1,12 @@
 import {
   type Inventory,
   type RecordPosition,
-  SUBJECT_PREFIX,
   type VolumeRecord,
   comparePositions,
   positionOf,
 } from '@lariat/contracts';
+import type { ReconcileCounts } from '@lariat/kernel';
 import type { Log } from '@lariat/telemetry';
-import type { NatsConnection, Subscription } from '@nats-io/nats-core';
 import type { RecordCopies } from '../adapters/record-copies.js';
 import type { VolumeStore } from '../adapters/volume-store.js';
 import { staleReason } from '../domain/record-copies.js';
@@ -43,52 +42,30 @@ export function findStrayCopies(
 
 /** Sends the nodes the records that they have missed, and finds out when it is the store that is behind. */
 export class CopyKeeper {
-  private readonly subscription: Subscription;
-  private active = false;
-
   constructor(
-    connection: NatsConnection,
     private readonly volumes: VolumeStore,
     private readonly copies: RecordCopies,
     private readonly log: Log,
-  ) {
-    this.subscription = connection.subscribe(`${SUBJECT_PREFIX}.inventory.*`, {
-      callback: (error, message) => {
-        if (error === null && this.active) void this.consider(message.json<Inventory>());
-      },
-    });
-  }
+    private readonly counts: ReconcileCounts,
+  ) {}
 
-  /** Keeps the copies up to date until the signal aborts. */
-  keep(signal: AbortSignal): Promise<void> {
-    this.active = true;
-    return new Promise((resolve) => {
-      signal.addEventListener('abort', () => {
-        this.active = false;
-        resolve();
-      });
-    });
-  }
-
-  stop(): void {
-    this.subscription.unsubscribe();
-  }
-
-  private async consider(inventory: Inventory): Promise<void> {
+  /** Looks at one inventory of a node. */
+  async consider(inventory: Inventory): Promise<void> {
     const { node } = inventory;
-    try {
-      for (const { volume, held, is } of findStrayCopies(inventory, (id) =>
-        this.volumes.cached(id),
-      )) {
-        const record = this.volumes.cached(volume);
-        if (is === 'behind' && record !== undefined) this.copies.sendTo(node, record);
-        if (is === 'behind' || held === null || (await this.volumes.hasReached(volume, held)))
-          continue;
-        await this.volumes.doubt(volume, staleReason(node));
-        this.log.error('the store is older than what a node keeps', { node, volume });
+    this.counts.looked('record-copies', inventory.replicas.length);
+    for (const { volume, held, is } of findStrayCopies(inventory, (id) =>
+      this.volumes.cached(id),
+    )) {
+      const record = this.volumes.cached(volume);
+      if (is === 'behind' && record !== undefined) {
+        this.counts.repaired('record-copies');
+        this.copies.sendTo(node, record);
       }
-    } catch (error) {
-      this.log.warn('copies not compared', { node, error });
+      if (is === 'behind' || held === null || (await this.volumes.hasReached(volume, held)))
+        continue;
+      this.counts.repaired('record-copies');
+      await this.volumes.doubt(volume, staleReason(node));
+      this.log.error('the store is older than what a node keeps', { node, volume });
     }
   }
 }

@@ -1,5 +1,5 @@
 import type { VolumeRecord } from '@lariat/contracts';
-import { type Clock, delay, toLariatError } from '@lariat/kernel';
+import { type Clock, type ReconcileCounts, delay, toLariatError } from '@lariat/kernel';
 import type { LariatClient } from '@lariat/messaging';
 import type { Log } from '@lariat/telemetry';
 import { childrenOf } from '../domain/preconditions.js';
@@ -26,6 +26,7 @@ export async function sweepCloneSnapshots(
     readonly client: LariatClient;
     readonly clock: Clock;
     readonly log: Log;
+    readonly counts: ReconcileCounts;
   },
   signal: AbortSignal,
 ): Promise<void> {
@@ -33,9 +34,11 @@ export async function sweepCloneSnapshots(
   while (!signal.aborted) {
     const nowMs = deps.clock.nowMs();
     for (const record of deps.list()) {
+      deps.counts.looked('clone-snapshots');
       const [snapshot] = clonelessSnapshots(record);
       if (snapshot === undefined || (notBeforeMs.get(snapshot) ?? 0) > nowMs) continue;
       notBeforeMs.set(snapshot, nowMs + RETRY_AFTER_MS);
+      deps.counts.repaired('clone-snapshots');
       try {
         await deps.client.request('snapshot.delete', { volume: record.id, snapshot, wait: false });
       } catch (error) {

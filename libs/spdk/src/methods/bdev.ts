@@ -50,9 +50,18 @@ export interface BdevInfo {
   readonly sizeBytes: number;
   /** True while a module (raid, lvol store, nvmf namespace) holds it. */
   readonly claimed: boolean;
+  /** Limits a second as bdev_set_qos_limit has set them; 0 is none. */
+  readonly limits?: Required<QosLimits>;
   /** Set for a logical volume. */
   readonly lvol?: LvolDetails;
 }
+
+const parseLimits: Parse<Required<QosLimits>> = record((fields) => ({
+  readWriteIosPerSecond: fields.optional('rw_ios_per_sec', count) ?? 0,
+  readWriteMbytesPerSecond: fields.optional('rw_mbytes_per_sec', count) ?? 0,
+  readMbytesPerSecond: fields.optional('r_mbytes_per_sec', count) ?? 0,
+  writeMbytesPerSecond: fields.optional('w_mbytes_per_sec', count) ?? 0,
+}));
 
 export const parseBdevInfo: Parse<BdevInfo> = record((fields) => {
   const blockSizeBytes = fields.required('block_size', count);
@@ -70,6 +79,7 @@ export const parseBdevInfo: Parse<BdevInfo> = record((fields) => {
     numBlocks,
     sizeBytes: blockSizeBytes * numBlocks,
     claimed: fields.required('claimed', flag),
+    ...ifDefined('limits', fields.optional('assigned_rate_limits', parseLimits)),
     ...ifDefined('lvol', driver ?? undefined),
   };
 });

@@ -40,6 +40,12 @@ describe('results', () => {
       numBlocks: 65536,
       sizeBytes: 256 * 1024 * 1024,
       claimed: false,
+      limits: {
+        readWriteIosPerSecond: 0,
+        readWriteMbytesPerSecond: 0,
+        readMbytesPerSecond: 0,
+        writeMbytesPerSecond: 0,
+      },
       lvol: {
         lvstoreUuid: '8f1d1c35-6f0e-4cc3-8d2d-bb1d6a6a5a3f',
         baseBdev: 'aio0',

@@ -6,6 +6,7 @@ import {
   RethrowFilter,
   ServiceDiscovery,
 } from '@lariat/messaging';
+import type { ReconcileCounts } from '@lariat/kernel';
 import type { Log } from '@lariat/telemetry';
 import { NestFactory } from '@nestjs/core';
 import type { NatsConnection } from '@nats-io/nats-core';
@@ -21,6 +22,7 @@ export interface CommandServiceOptions {
   readonly tracer: Tracer;
   readonly log: Log;
   readonly executor: CommandExecutor;
+  readonly reconciled: ReconcileCounts;
 }
 
 const SERVICE = 'lariat-node-agent';
@@ -30,12 +32,16 @@ export async function startCommandService(
   options: CommandServiceOptions,
 ): Promise<{ close(): Promise<void> }> {
   const { connection, node, tracer, log } = options;
-  const discovery = new ServiceDiscovery(connection, {
-    name: SERVICE,
-    instance: options.agentInstance,
-    version: options.version,
-    description: `Lariat agent of node ${node}`,
-  });
+  const discovery = new ServiceDiscovery(
+    connection,
+    {
+      name: SERVICE,
+      instance: options.agentInstance,
+      version: options.version,
+      description: `Lariat agent of node ${node}`,
+    },
+    options.reconciled,
+  );
   const strategy = new LariatTransport({
     requests: new RequestLane({ connection, service: SERVICE, discovery, tracer, log }),
     commands: new CommandLane({ connection, node, tracer, log }),
