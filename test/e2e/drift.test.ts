@@ -199,6 +199,22 @@ describe('what somebody has changed by hand', () => {
     await lvol.delete(uuid);
   }, 120_000);
 
+  it('a volume that is held by an operation of which nothing is on record is let go', async () => {
+    const { volume, data } = await attached('claimed');
+    const kv = await new Kvm(e2e.connection).open(BUCKETS.volumes);
+    const entry = await kv.get(volume.id);
+    if (entry === null) throw new Error('the volume is on record');
+    const stored = entry.json<{ value: object }>();
+    const value = { ...stored.value, operation: 'op-nobody000000' };
+    await kv.update(volume.id, JSON.stringify({ ...stored, events: [], value }), entry.revision);
+    const refused = e2e.client.request('volume.detach', { volume: volume.id });
+    await expect(refused).rejects.toMatchObject({ code: 'OPERATION_IN_PROGRESS' });
+    await until('the volume to be let go', 60_000, async () =>
+      (await view('claimed')).operation === null ? true : undefined,
+    );
+    expect(await isSound('claimed', data)).toBe(true);
+  }, 120_000);
+
   it('a promise that is lost is made again, and one to nobody ends', async () => {
     const { volume, data } = await attached('promised');
     const { id, disk } = replicaOn(volume, ({ node }) => node === 'n2');

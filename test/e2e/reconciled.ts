@@ -7,6 +7,7 @@ import { type E2eCluster, until } from './e2e-cluster.js';
 export type Reconciled = Readonly<Record<ReconcileKind, ReconcileCount>>;
 
 const KINDS: readonly ReconcileKind[] = [
+  'claims',
   'clone-snapshots',
   'engines',
   'exports',
@@ -46,7 +47,7 @@ export function repairsSince(before: Reconciled, now: Reconciled): Record<string
   return Object.fromEntries(rises.filter(([, rise]) => rise !== 0));
 }
 
-/** What comes once in 10 s, for each node or disk; the rest comes every 3 s or more often. */
+/** What comes once in 10 s, for each replica; the rest is fewer, or comes every 3 s or more often. */
 const SLOW: ReadonlySet<ReconcileKind> = new Set([
   'promises',
   'record-copies',

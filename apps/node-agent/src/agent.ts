@@ -110,7 +110,7 @@ export class Agent {
         journal,
         controlPlane,
         log,
-        absent: (replica) => parts.drift.absent(replica),
+        absent: (uuid) => parts.drift.absent(uuid),
         targetReady: () => parts.keeper.ready,
         registration: () => ({
           name: config.node,

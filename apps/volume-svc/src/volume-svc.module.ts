@@ -13,6 +13,7 @@ import { SnapshotController } from './controllers/snapshot.controller.js';
 import { VolumeController } from './controllers/volume.controller.js';
 import { AbsentReplicas } from './reconcilers/fault-absent.js';
 import { CopyKeeper } from './reconcilers/keep-copies.js';
+import { releaseClaims } from './reconcilers/release-claims.js';
 import { sweepCloneSnapshots } from './reconcilers/sweep-clone-snapshots.js';
 import { volumeSagas } from './sagas/volume-sagas.js';
 
@@ -58,6 +59,7 @@ export class VolumeSvcModule {
         await Promise.all([
           ...relayed.map((bucket) => relayEvents({ connection, bucket, log }, signal)),
           inventories.whileHeld(signal),
+          releaseClaims({ volumes, operations: sagas.store, clock, counts, log }, signal),
           sweepCloneSnapshots({ list: () => volumes.list(), client, clock, log, counts }, signal),
         ]);
       },

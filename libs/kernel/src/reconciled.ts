@@ -1,5 +1,6 @@
 /** What is compared with what should be: one reconciler a kind (docs/adr/0017). */
 export type ReconcileKind =
+  | 'claims'
   | 'clone-snapshots'
   | 'engines'
   | 'exports'

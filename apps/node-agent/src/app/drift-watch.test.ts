@@ -3,6 +3,7 @@ import { ReconcileCounts } from '@lariat/kernel';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { context, fixture, silentLog, tempDir, type Fixture } from '../testing/fixture.js';
 import { DriftWatch } from './drift-watch.js';
+import { replicasOf } from './presence.js';
 
 const MIB = 1024 * 1024;
 let dir: ReturnType<typeof tempDir>;
@@ -96,11 +97,28 @@ test('a head that is gone from its disk is told, until its replica is', async ()
   await node.journal.dropOwned('subsystem', nqn);
   node.target.lvols.delete(head?.uuid ?? '');
   for (let look = 0; look < 2; look += 1) expect(await round()).toEqual([]);
-  expect(watch.absent('rep-1')).toContain('not on its disk');
+  expect(told()).toEqual([expect.stringContaining('not on its disk')]);
   expect(counts.view()).toMatchObject({ heads: { repairs: 1 } });
   await node.handlers['replica.delete']({ replica: 'rep-1', volume: 'vol-1' }, context);
+  expect(told()).toEqual([]);
+});
+
+test('a head that is back, or another one in its place, is told no more', async () => {
+  const head = node.journal.ownedOfKind('lvol')[0];
+  const lvol = node.target.lvols.get(head?.uuid ?? '');
+  if (head === undefined || lvol === undefined) throw new Error('the replica has a head');
+  const lose = async (): Promise<void> => {
+    node.target.lvols.delete(lvol.uuid);
+    await round();
+    expect(told()).toHaveLength(1);
+  };
+  await lose();
+  node.target.lvols.set(lvol.uuid, lvol);
   await round();
-  expect(watch.absent('rep-1')).toBeUndefined();
+  expect(told()).toEqual([undefined]);
+  await lose();
+  await node.journal.putOwned({ ...head, uuid: 'another' });
+  expect(told()).toEqual([undefined]);
 });
 
 test('a disk that is not loaded, or a target that does not answer, says nothing of a head', async () => {
@@ -108,13 +126,17 @@ test('a disk that is not loaded, or a target that does not answer, says nothing 
   node.target.lvols.delete(head?.uuid ?? '');
   node.target.stores.clear();
   await round();
-  expect(watch.absent('rep-1')).toBeUndefined();
+  expect(told()).toEqual([undefined]);
   node.target.before = () => {
     throw new Error('no answer');
   };
   await expect(watch.look()).rejects.toThrow('no answer');
-  expect(watch.absent('rep-1')).toBeUndefined();
+  expect(told()).toEqual([undefined]);
 });
+
+/** Of each replica, what the inventory says of its head. */
+const told = () =>
+  replicasOf(node.journal, (uuid) => watch.absent(uuid)).map(({ absent }) => absent);
 
 function exported() {
   const subsystem = node.target.subsystems.get(nqn);

@@ -27,7 +27,7 @@ export interface DriftWatchParts {
  */
 export class DriftWatch {
   private readonly lanes: RepairLanes;
-  /** By replica: why its head is known to be gone. */
+  /** By the uuid of a head, since its replica may get another one: why it is known to be gone. */
   private readonly gone = new Map<string, string>();
   private looking = false;
 
@@ -35,9 +35,9 @@ export class DriftWatch {
     this.lanes = new RepairLanes(parts.queue, parts.log);
   }
 
-  /** Why the replica's head is known to be gone from its disk; undefined when nothing says so. */
-  absent(replica: string): string | undefined {
-    return this.gone.get(replica);
+  /** Why the head of this uuid is known to be gone from its disk; undefined when nothing says so. */
+  absent(uuid: string): string | undefined {
+    return this.gone.get(uuid);
   }
 
   /** One round: two questions to the target, and commands to it only where its answers differ from the records. */
@@ -63,7 +63,7 @@ export class DriftWatch {
       for (const record of raids) if (isLimitedOtherwise(record, byName)) this.putBackLimit(record);
       counts.looked('heads', heads.length);
       const uuids = new Set(bdevs.map(({ uuid }) => uuid));
-      this.forgetAllBut(heads);
+      this.forgetAllBut(heads.filter(({ uuid }) => uuid !== null && !uuids.has(uuid)));
       for (const head of heads)
         if (head.uuid !== null && !uuids.has(head.uuid)) this.lookForHead(head);
     } finally {
@@ -105,19 +105,21 @@ export class DriftWatch {
   /** Looks again, by name and in the store's own list, before it believes: a bdev may be missing for other reasons. */
   private lookForHead(seen: OwnedLvol): void {
     const { journal, lvols, counts, log } = this.parts;
-    if (this.gone.has(seen.owner)) return;
+    if (seen.uuid === null || this.gone.has(seen.uuid)) return;
     this.lanes.run(`replica/${seen.owner}`, `head ${seen.name}`, async () => {
       const record = journal.owned('lvol', seen.name);
-      if (record === undefined || !isSettledHead(record) || (await lvols.isPresent(record))) return;
+      if (record?.uuid !== seen.uuid || !isSettledHead(record)) return;
+      if (record.uuid === null || (await lvols.isPresent(record))) return;
       counts.repaired('heads');
-      this.gone.set(record.owner, `its head ${record.name} is not on its disk`);
+      this.gone.set(record.uuid, `its head ${record.name} is not on its disk`);
       log.error('the head of a replica is gone', { replica: record.owner, lvol: record.name });
     });
   }
 
+  /** One that has come back, with its disk, is not gone; one that is no head any more concerns nobody. */
   private forgetAllBut(heads: readonly OwnedLvol[]): void {
-    const known = new Set(heads.map(({ owner }) => owner));
-    for (const replica of this.gone.keys()) if (!known.has(replica)) this.gone.delete(replica);
+    const known = new Set(heads.map(({ uuid }) => uuid));
+    for (const uuid of this.gone.keys()) if (!known.has(uuid)) this.gone.delete(uuid);
   }
 }
 

@@ -19,8 +19,8 @@ export interface PresenceParts {
   readonly log: LogPort;
   readonly registration: () => NodeRegistration;
   readonly targetReady: () => boolean;
-  /** Why the replica's head is known to be gone from its disk. */
-  readonly absent: (replica: string) => string | undefined;
+  /** Why the head of this uuid is known to be gone from its disk. */
+  readonly absent: (uuid: string) => string | undefined;
 }
 
 const REFRESH_MS = 10_000;
@@ -143,11 +143,16 @@ export function replicasOf(
   journal: Pick<JournalPort, 'ownedOfKind' | 'recordPosition'>,
   absentOf: PresenceParts['absent'],
 ): Inventory['replicas'] {
-  const volumes = new Map(
-    journal.ownedOfKind('lvol').map(({ owner, volume }) => [owner, volume ?? '']),
+  const lvols = journal.ownedOfKind('lvol');
+  const volumes = new Map(lvols.map(({ owner, volume }) => [owner, volume ?? '']));
+  const reasons = new Map(
+    lvols.flatMap(({ owner, uuid }) => {
+      const reason = uuid === null ? undefined : absentOf(uuid);
+      return reason === undefined ? [] : [[owner, reason] as const];
+    }),
   );
   return Array.from(volumes, ([replica, volume]) => {
-    const absent = absentOf(replica);
+    const absent = reasons.get(replica);
     return {
       replica,
       volume,
