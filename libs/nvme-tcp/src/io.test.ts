@@ -33,6 +33,15 @@ describe('a namespace', () => {
     expect(namespace.blockSizeBytes).toBe(4096);
   });
 
+  it('has the size of this moment when its host looks, also before the event of a change', async () => {
+    const device = new MemoryBlockDevice({ sizeBytes: 1 << 20 });
+    const { address } = await startTarget(cleanup, { device });
+    const controller = await connectHost(cleanup, address);
+    device.resize(2 << 20);
+    await Promise.all([controller.refreshNamespaces(), controller.refreshNamespaces()]);
+    expect(onlyNamespace(controller).sizeBytes).toBe(2 << 20);
+  });
+
   const BLOCKS = 600;
   const operation = fc.record({
     kind: fc.constantFrom('read', 'write', 'zeroes', 'unmap', 'flush'),

@@ -38,6 +38,7 @@ function deviceOf(uuid: string): ConnectedDevice {
     },
     unmap: () => Promise.resolve(),
     flush: () => Promise.resolve(),
+    refresh: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };
 }

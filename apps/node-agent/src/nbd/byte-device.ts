@@ -5,7 +5,10 @@ import { RangeLock } from './range-lock.js';
 type Backend = Pick<
   BlockDevice,
   'blockSizeBytes' | 'sizeBytes' | 'read' | 'write' | 'writeZeroes' | 'unmap' | 'flush'
->;
+> & {
+  /** Of a device whose size may change. */
+  refresh?(): Promise<void>;
+};
 
 const ZERO_EDGE = Buffer.alloc(MIB);
 
@@ -21,6 +24,10 @@ export class ByteDevice {
 
   get sizeBytes(): number {
     return this.device.sizeBytes;
+  }
+
+  async refresh(): Promise<void> {
+    await this.device.refresh?.();
   }
 
   get blockSizeBytes(): number {

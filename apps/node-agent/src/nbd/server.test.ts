@@ -14,6 +14,10 @@ import { NbdServer } from './server.js';
 const run = promisify(execFile);
 const MIB = 1024 * 1024;
 const SIZE = 16 * MIB;
+/** NBD_OPT_EXPORT_NAME with no name: the one export that there is. */
+const EXPORT_NAME = Buffer.alloc(16);
+EXPORT_NAME.write('IHAVEOPT', 'latin1');
+EXPORT_NAME.writeUInt32BE(1, 8);
 
 const has = (program: string): boolean =>
   (process.env['PATH'] ?? '').split(delimiter).some((dir) => existsSync(join(dir, program)));
@@ -126,9 +130,6 @@ test('a client that leaves before a word is no failure', async () => {
 });
 
 test('nothing is left of a client that says more after its goodbye, and goes', async () => {
-  const exportName = Buffer.alloc(16);
-  exportName.write('IHAVEOPT', 'latin1');
-  exportName.writeUInt32BE(1, 8);
   const request = (type: number): Buffer => {
     const head = Buffer.alloc(28);
     head.writeUInt32BE(0x25609513, 0);
@@ -146,11 +147,34 @@ test('nothing is left of a client that says more after its goodbye, and goes', a
     new Promise((resolve) => socket.write(Buffer.concat(messages), () => resolve()));
   // More than may be under way: the server stops to listen before it has come to the goodbye.
   const reads = Array.from({ length: 200 }, () => request(0));
-  await send(Buffer.from([0, 0, 0, 3]), exportName, ...reads, request(2));
+  await send(Buffer.from([0, 0, 0, 3]), EXPORT_NAME, ...reads, request(2));
   await expect.poll(() => server.clients).toBe(1);
   await send(Buffer.alloc(1000, 0xff));
   for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
   answer();
   await new Promise((resolve) => socket.once('close', resolve));
   await expect.poll(() => server.clients, { timeout: 5_000 }).toBe(0);
+});
+
+test('a client that comes after the device has grown sees the new size, whether or not the event has come', async () => {
+  const grown = Object.assign(new MemoryBlockDevice({ sizeBytes: MIB }), {
+    refresh: () => Promise.resolve(grown.resize(2 * MIB)),
+  });
+  const other = new NbdServer({
+    exportName: 'vol-2',
+    device: new ByteDevice(grown),
+    discard: true,
+    onError: (reason) => errors.push(reason),
+  });
+  const path = join(dir.path, 'grown.sock');
+  await other.listen(path);
+  const socket = createConnection(path);
+  socket.write(Buffer.concat([Buffer.from([0, 0, 0, 3]), EXPORT_NAME]));
+  const seen: Buffer[] = [];
+  socket.on('data', (chunk: Buffer) => seen.push(chunk));
+  // The greeting has 18 bytes; then come the size and the flags.
+  await expect.poll(() => Buffer.concat(seen).length).toBe(18 + 10);
+  expect(Buffer.concat(seen).readBigUInt64BE(18)).toBe(BigInt(2 * MIB));
+  socket.destroy();
+  await other.close();
 });

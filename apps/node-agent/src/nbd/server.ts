@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { MIB } from '@lariat/kernel';
 import { ByteBudget } from './byte-budget.js';
 import type { ByteDevice } from './byte-device.js';
@@ -24,12 +24,23 @@ export class NbdServer {
   private readonly server: Server;
 
   constructor(private readonly options: NbdServerOptions) {
-    this.server = createServer((socket) => {
-      const { device, onError } = this.options;
-      const connection = new NbdConnection(socket, this.info(), device, this.budget, onError);
-      this.connections.add(connection);
-      void connection.ended.then(() => this.connections.delete(connection));
-    });
+    this.server = createServer((socket) => void this.welcome(socket));
+  }
+
+  /** A client that comes after an expand has ended sees the new size. */
+  private async welcome(socket: Socket): Promise<void> {
+    const { device, onError } = this.options;
+    const leave = (): void => {
+      socket.destroy();
+    };
+    socket.on('error', leave);
+    await device.refresh();
+    if (!this.server.listening) leave();
+    if (socket.destroyed) return;
+    const connection = new NbdConnection(socket, this.info(), device, this.budget, onError);
+    this.connections.add(connection);
+    socket.off('error', leave);
+    void connection.ended.then(() => this.connections.delete(connection));
   }
 
   /** Clients that are there, and those that have left requests behind. */
@@ -54,7 +65,6 @@ export class NbdServer {
     await closed;
   }
 
-  /** As it is now: the size may have grown since the last client came. */
   private info(): ExportInfo {
     const { exportName, device, discard } = this.options;
     return {

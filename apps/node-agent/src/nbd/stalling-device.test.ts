@@ -11,6 +11,9 @@ class Flaky extends MemoryBlockDevice implements ConnectedDevice {
     if (this.failure !== undefined) throw new BlockIoError(this.failure, 'injected');
     return super.read(offsetBytes, lengthBytes);
   }
+  refresh(): Promise<void> {
+    return this.failure === undefined ? Promise.resolve() : new Promise(() => undefined);
+  }
   close(): Promise<void> {
     this.closed = true;
     return Promise.resolve();
@@ -59,4 +62,17 @@ test("errors of the medium are the client's to know", async () => {
 test('the first connect has a deadline', async () => {
   const never = () => Promise.reject<ConnectedDevice>(new Error('nothing there'));
   await expect(StallingDevice.open(never, 50, () => undefined)).rejects.toThrow('nothing there');
+});
+
+test('who looks at the size does not wait for an engine that is away', async () => {
+  const only = flaky();
+  const device = await StallingDevice.open(
+    () => Promise.resolve(only),
+    1_000,
+    () => undefined,
+  );
+  await device.refresh();
+  only.failure = BlockIoFailure.gone;
+  await device.refresh();
+  expect(device.sizeBytes).toBe(8192);
 });

@@ -1,8 +1,9 @@
-import { delay } from '@lariat/kernel';
+import { delay, withDeadline } from '@lariat/kernel';
 import { BlockIoError, BlockIoFailure, type BlockDevice } from '@lariat/nvme-tcp';
 import type { ConnectedDevice } from '../ports/block-connector.port.js';
 
 const RETRY_MS = 50;
+const REFRESH_DEADLINE_MS = 500;
 /** What passes when the engine comes back; the rest is the caller's to know. */
 const PASSING: ReadonlySet<BlockIoFailure> = new Set([BlockIoFailure.gone, BlockIoFailure.aborted]);
 
@@ -67,6 +68,12 @@ export class StallingDevice implements BlockDevice {
 
   flush(): Promise<void> {
     return this.persist((device) => device.flush());
+  }
+
+  /** While the engine is away the size is as it was last seen. */
+  async refresh(): Promise<void> {
+    const refreshed = this.device.refresh();
+    await withDeadline('a look at the size', REFRESH_DEADLINE_MS, refreshed).catch(() => undefined);
   }
 
   close(): Promise<void> {

@@ -2,6 +2,8 @@ import type { NvmfEndpoint } from '@lariat/contracts';
 import type { BlockDevice } from '@lariat/nvme-tcp';
 
 export interface ConnectedDevice extends BlockDevice {
+  /** Looks at the size anew: the event of a change that was made just now may still be on its way. */
+  refresh(): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -59,7 +59,7 @@ export class NvmeTcpController implements NamespaceController {
   private current: HostControllerState = 'connected';
   private lossTimer: NodeJS.Timeout | undefined;
   private fastIoFailTimer: NodeJS.Timeout | undefined;
-  private refreshing = false;
+  private refreshing: Promise<void> | undefined;
   private refreshAgain = false;
   private closing: Promise<void> | undefined;
 
@@ -252,8 +252,16 @@ export class NvmeTcpController implements NamespaceController {
     }
     if (notice !== AsyncNotice.namespaceAttributeChanged && notice !== AsyncNotice.anaChanged)
       return;
+    void this.refreshNamespaces();
+  }
+
+  /** Identifies the namespaces anew: the event of a change that was made just now may still be on its way. */
+  refreshNamespaces(): Promise<void> {
     this.refreshAgain = true;
-    if (!this.refreshing) void this.refresh();
+    this.refreshing ??= this.refresh().finally(() => {
+      this.refreshing = undefined;
+    });
+    return this.refreshing;
   }
 
   /** Reads one page after another until none is left; each read lets the next event come. */
@@ -278,7 +286,6 @@ export class NvmeTcpController implements NamespaceController {
 
   /** Reads the logs, which lets the next events come, and then the namespaces, until no event came meanwhile. */
   private async refresh(): Promise<void> {
-    this.refreshing = true;
     const { association } = this;
     try {
       while (
@@ -296,8 +303,6 @@ export class NvmeTcpController implements NamespaceController {
     } catch (error) {
       // Either the link broke, and the reconnect identifies all anew, or the controller does not answer as it must.
       association.drop(error instanceof Error ? error : new Error(String(error)));
-    } finally {
-      this.refreshing = false;
     }
   }
 }

@@ -39,6 +39,7 @@ export const nvmeBlockConnector: BlockConnectorPort = {
       writeZeroes: (offsetBytes, lengthBytes) => namespace.writeZeroes(offsetBytes, lengthBytes),
       unmap: (offsetBytes, lengthBytes) => namespace.unmap(offsetBytes, lengthBytes),
       flush: () => namespace.flush(),
+      refresh: () => controller.refreshNamespaces(),
       close: () => controller.close(),
     };
   },
