@@ -30,6 +30,8 @@ import { AGENT_VERSION } from './version.js';
 const WATCH_MS = 500;
 /** Writes wait for a leg that died until this has seen it: a part of the stall that users see. */
 const ENGINE_WATCH_MS = 200;
+/** How many replicas stand on an image's copy bears on what may be evicted, which nobody decides in less. */
+const IMAGE_WATCH_MS = 1_000;
 const RESTORE_RETRY_MS = 1_000;
 const PRUNE_MS = 3_600_000;
 const JOURNAL_KEEP_MS = 24 * 3_600_000;
@@ -109,6 +111,7 @@ export class Agent {
         controlPlane,
         log,
         targetReady: () => parts.keeper.ready,
+        images: () => parts.imageReports.list(),
         registration: () => ({
           name: config.node,
           zone: config.zone,
@@ -218,7 +221,7 @@ export class Agent {
   }
 
   private watchOver(): void {
-    const { keeper, watch, frontends, restore, queue, digests } = this.parts;
+    const { keeper, watch, frontends, restore, queue, digests, imageReports } = this.parts;
     const every = (ms: number, task: () => Promise<unknown> | undefined): void => {
       this.timers.push(
         setInterval(() => {
@@ -242,6 +245,7 @@ export class Agent {
     every(PRUNE_MS, () => this.stores.journal.prune(Date.now() - JOURNAL_KEEP_MS));
     void this.stores.journal.prune(Date.now() - JOURNAL_KEEP_MS);
     every(PRUNE_MS, () => digests.sweep());
+    every(IMAGE_WATCH_MS, () => (keeper.ready ? imageReports.refresh() : undefined));
   }
 }
 

@@ -20,6 +20,9 @@ import { Engines } from './app/engines.js';
 import { Exports } from './app/exports.js';
 import { frontendCommands } from './app/frontend.commands.js';
 import { Frontends } from './app/frontends.js';
+import { ImageCopies } from './app/image-copies.js';
+import { ImageReports } from './app/image-reports.js';
+import { imageCommands } from './app/image.commands.js';
 import { LossReporter } from './app/loss-reporter.js';
 import { LvolReader } from './app/lvol-reader.js';
 import { Lvols } from './app/lvols.js';
@@ -62,6 +65,7 @@ export interface NodeParts {
   readonly disks: Disks;
   readonly frontends: Frontends;
   readonly digests: SnapshotDigests;
+  readonly imageReports: ImageReports;
   readonly executor: CommandExecutor;
 }
 
@@ -93,6 +97,8 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     reader,
     store: options.digestStore,
   });
+  const images = new ImageCopies({ journal, target, lvols, exports, queue });
+  const imageReports = new ImageReports({ journal, lvols, images });
   const frontends = new Frontends({
     journal,
     processes,
@@ -119,6 +125,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     log,
   });
   const restore = new Restore({
+    node,
     journal,
     target,
     listen,
@@ -148,14 +155,18 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
       controlPlane.progress(operation, { commandId, done, total, unit }),
     handlers: {
       ...diskCommands(disks),
-      ...replicaCommands({ journal, target, lvols, exports, controllers, checksums }),
+      ...replicaCommands({ journal, target, lvols, exports, controllers, checksums, images }),
       ...snapshotCommands({ journal, target, lvols }),
       ...engineCommands({ node, journal, target, lvols, exports, engines, clock }),
-      ...rebuildCommands({ node, journal, target, lvols, exports, controllers }),
+      ...rebuildCommands({ node, journal, target, lvols, exports, controllers, images }),
       ...resyncCommands({ journal, target, lvols, exports, controllers, reader, digests }),
+      ...imageCommands({ node, journal, target, lvols, exports, reader, digests, images }),
       ...frontendCommands(journal, exports, frontends),
       ...recordCommands(journal, new Survey(node, journal, target)),
     },
   });
-  return { queue, session, keeper, restore, watch, losses, disks, frontends, digests, executor };
+  return {
+    ...{ queue, session, keeper, restore, watch, losses, disks, frontends },
+    ...{ digests, imageReports, executor },
+  };
 }

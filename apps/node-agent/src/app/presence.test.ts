@@ -37,6 +37,7 @@ test('what is on record of the node is kept, and told with the registrations tha
     },
     log: silentLog,
     registration: () => ({ name: 'n1' }) as NodeRegistration,
+    images: () => [],
     targetReady: () => true,
   });
   presence.start();

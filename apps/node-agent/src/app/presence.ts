@@ -1,11 +1,13 @@
 import type {
   Heartbeat,
+  ImageCopyReport,
   Inventory,
   KeptNode,
   NodeRecord,
   NodeRegistration,
 } from '@lariat/contracts';
 import { isRetryable, toLariatError } from '@lariat/kernel';
+import { isOfImage } from '../domain/ownership.js';
 import type { ControlPlanePort } from '../ports/control-plane.port.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { LogPort } from '../ports/log.port.js';
@@ -18,6 +20,7 @@ export interface PresenceParts {
   readonly controlPlane: ControlPlanePort;
   readonly log: LogPort;
   readonly registration: () => NodeRegistration;
+  readonly images: () => readonly ImageCopyReport[];
   readonly targetReady: () => boolean;
 }
 
@@ -64,6 +67,7 @@ export class Presence {
         const { volume, epoch, operational, lost } = reportOf(node, raid);
         return { volume, epoch, operational, lost };
       }),
+      images: this.parts.images(),
     };
   }
 
@@ -136,12 +140,18 @@ export class Presence {
   }
 }
 
-/** Each replica that has an lvol here: one without a head, as a rebuild that was cut off leaves it, takes space too. */
+/**
+ * Each replica that has an lvol here: one without a head, as a rebuild that was cut off leaves it, takes space too. An
+ * image's copy is no replica: what no volume wants of replicas is deleted.
+ */
 export function replicasOf(
   journal: Pick<JournalPort, 'ownedOfKind' | 'recordPosition'>,
 ): Inventory['replicas'] {
   const volumes = new Map(
-    journal.ownedOfKind('lvol').map(({ owner, volume }) => [owner, volume ?? '']),
+    journal
+      .ownedOfKind('lvol')
+      .filter((lvol) => !isOfImage(lvol))
+      .map(({ owner, volume }) => [owner, volume ?? '']),
   );
   return Array.from(volumes, ([replica, volume]) => ({
     replica,

@@ -11,6 +11,9 @@ import { Controllers } from '../app/controllers.js';
 import { engineCommands } from '../app/engine.commands.js';
 import { Engines } from '../app/engines.js';
 import { Exports } from '../app/exports.js';
+import { ImageCopies } from '../app/image-copies.js';
+import { ImageReports } from '../app/image-reports.js';
+import { imageCommands } from '../app/image.commands.js';
 import { LvolReader } from '../app/lvol-reader.js';
 import { Lvols } from '../app/lvols.js';
 import { recordCommands } from '../app/record.commands.js';
@@ -84,6 +87,9 @@ export async function fixture(path: string, over: Partial<BlockConnectorPort> = 
   const checksums = new Checksums(journal, reader);
   const digestStore = new LmdbDigests(join(path, 'digests'));
   const digests = new SnapshotDigests({ journal, target, lvols, reader, store: digestStore });
+  const queue = new KeyedQueue();
+  const images = new ImageCopies({ journal, target, lvols, exports, queue });
+  const imageReports = new ImageReports({ journal, lvols, images });
   const clock = systemClock;
   const node = 'n1';
   await journal.putOwned({
@@ -105,11 +111,12 @@ export async function fixture(path: string, over: Partial<BlockConnectorPort> = 
     },
   });
   const handlers = {
-    ...replicaCommands({ journal, target, lvols, exports, controllers, checksums }),
+    ...replicaCommands({ journal, target, lvols, exports, controllers, checksums, images }),
     ...snapshotCommands({ journal, target, lvols }),
     ...engineCommands({ node, journal, target, lvols, exports, engines, clock }),
-    ...rebuildCommands({ node, journal, target, lvols, exports, controllers }),
+    ...rebuildCommands({ node, journal, target, lvols, exports, controllers, images }),
     ...recordCommands(journal, new Survey(node, journal, target)),
+    ...imageCommands({ node, journal, target, lvols, exports, reader, digests, images }),
     ...resyncCommands({ journal, target, lvols, exports, controllers, reader, digests }),
   };
   return {
@@ -121,8 +128,9 @@ export async function fixture(path: string, over: Partial<BlockConnectorPort> = 
     engines,
     digests,
     digestStore,
+    imageReports,
     handlers,
-    queue: new KeyedQueue(),
+    queue,
   };
 }
 
