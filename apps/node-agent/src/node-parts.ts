@@ -98,7 +98,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     store: options.digestStore,
   });
   const images = new ImageCopies({ journal, target, lvols, exports, queue });
-  const imageReports = new ImageReports({ journal, lvols, images });
+  const imageReports = new ImageReports({ journal, lvols });
   const frontends = new Frontends({
     journal,
     processes,

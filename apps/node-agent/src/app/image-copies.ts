@@ -106,12 +106,6 @@ export class ImageCopies {
     });
   }
 
-  /** Names of the lvols that stand on the sealed copy: not the draft that a seal has just frozen. */
-  async clonesOf(copy: ImageCopyReference, uuid: string): Promise<readonly string[]> {
-    const clones = await this.parts.lvols.clonesOf(uuid);
-    return clones.filter((clone) => clone !== imageDraftLvolName(copy.image));
-  }
-
   /** Exports the draft to one host, and to nobody else. */
   openDraft(copy: ImageCopyReference, draft: MadeLvol, hostNqn: string): Promise<NvmfEndpoint> {
     const nqn = imageDraftNqn(draft.uuid);
@@ -146,6 +140,10 @@ export class ImageCopies {
     });
   }
 }
+
+/** Of an image's clones those that use it: not the draft that a seal has just frozen. */
+export const usersAmong = (image: string, clones: readonly string[]): readonly string[] =>
+  clones.filter((clone) => clone !== imageDraftLvolName(image));
 
 function exportPlan(
   { image, disk }: ImageCopyReference,

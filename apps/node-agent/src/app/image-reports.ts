@@ -1,7 +1,7 @@
 import type { ImageCopyReport } from '@lariat/contracts';
 import type { OwnedLvol } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
-import type { ImageCopies } from './image-copies.js';
+import { usersAmong } from './image-copies.js';
 import type { Lvols } from './lvols.js';
 import { isAbsent } from './target-errors.js';
 
@@ -12,7 +12,6 @@ const UNKNOWN: Seen = { presence: 'unknown', allocatedClusters: null, clones: nu
 export interface ImageReportsParts {
   readonly journal: JournalPort;
   readonly lvols: Lvols;
-  readonly images: ImageCopies;
 }
 
 /** What the inventory says of the copies of images: by the ownership records, with what was last seen of each. */
@@ -52,13 +51,12 @@ export class ImageReports {
   }
 
   private async look(record: OwnedLvol, uuid: string): Promise<Seen> {
-    const { lvols, images } = this.parts;
-    const { image = '', disk } = record.params;
+    const { lvols } = this.parts;
     try {
       const { lvol } = await lvols.info({ ...record, uuid });
-      const clones = await images.clonesOf({ image, disk }, uuid);
-      const allocatedClusters = lvol?.allocatedClusters ?? null;
-      return { presence: 'present', allocatedClusters, clones: clones.length };
+      if (lvol === undefined) return UNKNOWN;
+      const clones = usersAmong(record.params.image ?? '', lvol.clones).length;
+      return { presence: 'present', allocatedClusters: lvol.allocatedClusters, clones };
     } catch (reason) {
       if (!isAbsent(reason)) return UNKNOWN;
     }

@@ -18,7 +18,7 @@ import type { TargetPort } from '../ports/target.port.js';
 import type { CommandHandlers, HandlersOf } from './command-handlers.js';
 import { copyClusters } from './copy-clusters.js';
 import type { Exports } from './exports.js';
-import type { ImageCopies } from './image-copies.js';
+import { type ImageCopies, usersAmong } from './image-copies.js';
 import type { LvolReader } from './lvol-reader.js';
 import type { Lvols, MadeLvol } from './lvols.js';
 import { requireDisk } from './replica.commands.js';
@@ -213,7 +213,7 @@ export function imageCommands(parts: ImageCommandParts): HandlersOf<'image'> {
   };
 
   async function requireUnused(copy: ImageCopyReference, uuid: string): Promise<void> {
-    const clones = await images.clonesOf(copy, uuid);
+    const clones = usersAmong(copy.image, await lvols.clonesOf(uuid));
     if (clones.length === 0) return;
     const owners = clones.map((clone) => ({
       clone,

@@ -89,7 +89,7 @@ export async function fixture(path: string, over: Partial<BlockConnectorPort> = 
   const digests = new SnapshotDigests({ journal, target, lvols, reader, store: digestStore });
   const queue = new KeyedQueue();
   const images = new ImageCopies({ journal, target, lvols, exports, queue });
-  const imageReports = new ImageReports({ journal, lvols, images });
+  const imageReports = new ImageReports({ journal, lvols });
   const clock = systemClock;
   const node = 'n1';
   await journal.putOwned({
