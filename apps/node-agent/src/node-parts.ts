@@ -22,6 +22,8 @@ import { frontendCommands } from './app/frontend.commands.js';
 import { Frontends } from './app/frontends.js';
 import { ImageCopies } from './app/image-copies.js';
 import { ImageReports } from './app/image-reports.js';
+import { imageContentCommands } from './app/image-content.commands.js';
+import { ImageIo } from './app/image-io.js';
 import { imageCommands } from './app/image.commands.js';
 import { LossReporter } from './app/loss-reporter.js';
 import { LvolReader } from './app/lvol-reader.js';
@@ -98,6 +100,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     store: options.digestStore,
   });
   const images = new ImageCopies({ journal, target, lvols, exports, queue });
+  const io = new ImageIo(node, images, reader);
   const imageReports = new ImageReports({ journal, lvols });
   const frontends = new Frontends({
     journal,
@@ -160,7 +163,8 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
       ...engineCommands({ node, journal, target, lvols, exports, engines, clock }),
       ...rebuildCommands({ node, journal, target, lvols, exports, controllers, images }),
       ...resyncCommands({ journal, target, lvols, exports, controllers, reader, digests }),
-      ...imageCommands({ node, journal, target, lvols, exports, reader, digests, images }),
+      ...imageCommands({ journal, target, lvols, exports, digests, images, io }),
+      ...imageContentCommands({ exports, digests, images, io }),
       ...frontendCommands(journal, exports, frontends),
       ...recordCommands(journal, new Survey(node, journal, target)),
     },

@@ -55,6 +55,7 @@ export const ERROR_KIND_BY_CODE = {
   IMAGE_COPY_NOT_SEALED: 'precondition',
   IMAGE_COPY_IN_USE: 'precondition',
   IMAGE_NOT_BENEATH: 'precondition',
+  IMAGE_SOURCE_LOST: 'precondition',
   LAST_REPLICA: 'precondition',
   DATA_LOSS_NOT_ACCEPTED: 'precondition',
   OPERATION_NOT_CANCELLABLE: 'precondition',

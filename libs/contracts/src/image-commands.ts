@@ -48,7 +48,8 @@ export interface ImageCommandMap {
   /**
    * Brings a page of the draft to the content that the digests say, from a sealed copy that this copy's
    * `imageFetchHostNqn` may read. Clusters of zeros are neither read nor written; each other one is checked against its
-   * digest before it is written, and one that differs is refused (IMAGE_COPY_CORRUPT). Reports on the progress subject.
+   * digest before it is written, and one that differs is refused (IMAGE_COPY_CORRUPT). A source that does not answer is
+   * told at once (IMAGE_SOURCE_LOST): another may. Reports on the progress subject.
    */
   'image.fetch-copy': {
     input: ImageCopyReference & {
@@ -60,8 +61,8 @@ export interface ImageCommandMap {
   };
   /**
    * One digest over the whole content of the sealed copy (`rootDigestOf`). `reread`: read from the disk now, whatever
-   * was read before; `mibPerSecond` then bounds how fast, so that a check takes little from those who work. Without it
-   * an earlier reading counts. Reports on the progress subject.
+   * was read before, and no faster than `mibPerSecond` (0, or missing: no limit), so that a check takes little from those
+   * who work. Otherwise an earlier reading counts. Reports on the progress subject.
    */
   'image.digest-copy': {
     input: ImageCopyReference & { reread: boolean; mibPerSecond?: number };

@@ -12,6 +12,7 @@ import {
   rootDigestOf,
 } from '@lariat/contracts';
 import { CLUSTER_SIZE_BYTES, MIB, delay } from '@lariat/kernel';
+import { BlockIoError } from '@lariat/nvme-tcp';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { queueKey } from '../domain/command-rules.js';
 import { imagePatchNqn } from '../domain/names.js';
@@ -32,6 +33,9 @@ const content = new Map<string, Buffer>();
 let opened: { readonly nqn: string; readonly hostNqn: string }[] = [];
 let flushes: string[] = [];
 let reads: { readonly uuid: string; readonly offsetBytes: number }[] = [];
+/** The I/O of this device fails. */
+let failing: { readonly uuid: string; readonly error: Error } | undefined;
+let unreachable: string | undefined;
 /** Awaited by each read. */
 let whileReading: () => Promise<void> | void = () => undefined;
 
@@ -44,10 +48,12 @@ function deviceOf(uuid: string): ConnectedDevice {
     sizeBytes: data.length,
     read: async (offsetBytes, lengthBytes) => {
       reads.push({ uuid, offsetBytes });
+      if (failing?.uuid === uuid) throw failing.error;
       await whileReading();
       return Buffer.from(data.subarray(offsetBytes, offsetBytes + lengthBytes));
     },
     write: (offsetBytes, written) => {
+      if (failing?.uuid === uuid) return Promise.reject(failing.error);
       written.copy(data, offsetBytes);
       return Promise.resolve();
     },
@@ -65,10 +71,12 @@ beforeEach(async () => {
   dir = tempDir();
   content.clear();
   [opened, flushes, reads] = [[], [], []];
+  [failing, unreachable] = [undefined, undefined];
   whileReading = () => undefined;
   node = await fixture(dir.path, {
     connect: ({ endpoint, hostNqn }) => {
       opened.push({ nqn: endpoint.nqn, hostNqn });
+      if (endpoint.nqn === unreachable) return Promise.reject(new Error('connection refused'));
       const subsystem = node.target.subsystems.get(endpoint.nqn);
       if (subsystem === undefined && endpoint !== SOURCE)
         throw new Error('there is no such subsystem');
@@ -521,6 +529,31 @@ describe('fetching a copy', () => {
     await expect(fetch(page(data), 1)).rejects.toMatchObject({ code: 'REQUEST_INVALID' });
     await seal();
     await expect(fetch(page(data))).rejects.toMatchObject({ code: 'IMAGE_COPY_NOT_FOUND' });
+  });
+
+  test('says which side failed: another source may do, its own target comes back', async () => {
+    const data = randomBytes(SIZE_BYTES);
+    content.set(SOURCE.uuid, data);
+    const { lvolUuid } = await create({ hostNqn: null });
+    const cases = [
+      [SOURCE.uuid, 'gone', 'IMAGE_SOURCE_LOST'],
+      [SOURCE.uuid, 'media', 'IMAGE_COPY_CORRUPT'],
+      [lvolUuid, 'gone', 'TARGET_UNAVAILABLE'],
+      [lvolUuid, 'no-space', 'DISK_FULL'],
+    ] as const;
+    for (const [uuid, failure, code] of cases) {
+      failing = { uuid, error: new BlockIoError(failure, 'injected') };
+      await expect(fetch(page(data))).rejects.toMatchObject({ code });
+      expect(exported()).toEqual([]);
+    }
+    failing = undefined;
+    unreachable = SOURCE.nqn;
+    await expect(fetch(page(data))).rejects.toMatchObject({ code: 'IMAGE_SOURCE_LOST' });
+    unreachable = undefined;
+    expect(await fetch(page(data))).toEqual({ copiedClusters: 4 });
+    const { lvolUuid: sealed } = await seal();
+    failing = { uuid: sealed, error: new BlockIoError('media', 'injected') };
+    await expect(digest(true)).rejects.toMatchObject({ code: 'IMAGE_COPY_CORRUPT' });
   });
 
   test('ends with the draft', async () => {

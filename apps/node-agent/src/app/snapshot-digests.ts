@@ -21,11 +21,13 @@ export interface DigestTask {
 /** Which reading counts: any there ever was, one in this life of the target, or none but a new one. */
 export type Reading = 'any' | 'this-life' | 'new';
 
+type ReadableDevice = Pick<ConnectedDevice, 'sizeBytes' | 'read'>;
+
 export interface ReadTask {
   /** One whose content never changes. */
   readonly lvol: MadeLvol;
   readonly reading: Reading;
-  readonly whileOpen: <T>(use: (device: ConnectedDevice) => Promise<T>) => Promise<T>;
+  readonly whileOpen: <T>(use: (device: ReadableDevice) => Promise<T>) => Promise<T>;
   readonly progress?: CommandContext['progress'];
   /** Missing: as fast as it goes. */
   readonly mibPerSecond?: number;

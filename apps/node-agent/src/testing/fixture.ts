@@ -13,6 +13,8 @@ import { Engines } from '../app/engines.js';
 import { Exports } from '../app/exports.js';
 import { ImageCopies } from '../app/image-copies.js';
 import { ImageReports } from '../app/image-reports.js';
+import { imageContentCommands } from '../app/image-content.commands.js';
+import { ImageIo } from '../app/image-io.js';
 import { imageCommands } from '../app/image.commands.js';
 import { LvolReader } from '../app/lvol-reader.js';
 import { Lvols } from '../app/lvols.js';
@@ -89,6 +91,7 @@ export async function fixture(path: string, over: Partial<BlockConnectorPort> = 
   const digests = new SnapshotDigests({ journal, target, lvols, reader, store: digestStore });
   const queue = new KeyedQueue();
   const images = new ImageCopies({ journal, target, lvols, exports, queue });
+  const io = new ImageIo('n1', images, reader);
   const imageReports = new ImageReports({ journal, lvols });
   const clock = systemClock;
   const node = 'n1';
@@ -116,7 +119,8 @@ export async function fixture(path: string, over: Partial<BlockConnectorPort> = 
     ...engineCommands({ node, journal, target, lvols, exports, engines, clock }),
     ...rebuildCommands({ node, journal, target, lvols, exports, controllers, images }),
     ...recordCommands(journal, new Survey(node, journal, target)),
-    ...imageCommands({ node, journal, target, lvols, exports, reader, digests, images }),
+    ...imageCommands({ journal, target, lvols, exports, digests, images, io }),
+    ...imageContentCommands({ exports, digests, images, io }),
     ...resyncCommands({ journal, target, lvols, exports, controllers, reader, digests }),
   };
   return {
