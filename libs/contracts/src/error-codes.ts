@@ -55,7 +55,6 @@ export const ERROR_KIND_BY_CODE = {
   IMAGE_COPY_NOT_SEALED: 'precondition',
   IMAGE_COPY_IN_USE: 'precondition',
   IMAGE_NOT_BENEATH: 'precondition',
-  IMAGE_SOURCE_LOST: 'precondition',
   LAST_REPLICA: 'precondition',
   DATA_LOSS_NOT_ACCEPTED: 'precondition',
   OPERATION_NOT_CANCELLABLE: 'precondition',
@@ -70,6 +69,7 @@ export const ERROR_KIND_BY_CODE = {
   TARGET_UNAVAILABLE: 'unavailable',
   TARGET_REFUSED: 'internal',
   LEG_UNREACHABLE: 'unavailable',
+  IMAGE_SOURCE_LOST: 'unavailable',
   // The system.
   NATS_UNAVAILABLE: 'unavailable',
   SERVICE_UNAVAILABLE: 'unavailable',

@@ -49,7 +49,8 @@ export interface ImageCommandMap {
    * Brings a page of the draft to the content that the digests say, from a sealed copy that this copy's
    * `imageFetchHostNqn` may read. Clusters of zeros are neither read nor written; each other one is checked against its
    * digest before it is written, and one that differs is refused (IMAGE_COPY_CORRUPT). A source that does not answer is
-   * told at once (IMAGE_SOURCE_LOST): another may. Reports on the progress subject.
+   * told as such (IMAGE_SOURCE_LOST): another copy may. What was fetched is fetched again by a repetition. Reports on
+   * the progress subject.
    */
   'image.fetch-copy': {
     input: ImageCopyReference & {

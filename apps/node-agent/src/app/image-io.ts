@@ -25,7 +25,7 @@ const OWN: Readonly<Record<BlockIoFailure, ErrorCode>> = {
   [BlockIoFailure.outOfRange]: 'TARGET_REFUSED',
 };
 
-/** On another node's: final, so that the caller learns at once that it should turn to another copy. */
+/** On another node's: the caller may turn to another copy, or to the same when it is back. */
 const SOURCE: Readonly<Record<BlockIoFailure, ErrorCode>> = {
   ...OWN,
   [BlockIoFailure.gone]: 'IMAGE_SOURCE_LOST',

@@ -235,6 +235,31 @@ describe('sealing', () => {
   });
 });
 
+describe('a seal that was cut off', () => {
+  test('can be followed by a deletion, which leaves nothing', async () => {
+    for (let cut = 1; cut <= 8; cut += 1) {
+      await create();
+      cutAfterChange(cut);
+      await expect(seal()).rejects.toMatchObject({ code: 'SPDK_CONNECTION_LOST' });
+      heal();
+      await remove();
+      expect([names(), exported(), left()]).toEqual([[], [], []]);
+    }
+  });
+
+  test('is no ground for a replica, and no longer a draft to anybody else', async () => {
+    await create();
+    // Up to the snapshot, of which the record does not know yet.
+    cutAfterChange(7);
+    await expect(seal()).rejects.toMatchObject({ code: 'SPDK_CONNECTION_LOST' });
+    heal();
+    await expect(replica()).rejects.toMatchObject({ code: 'IMAGE_COPY_NOT_SEALED' });
+    await expect(create()).rejects.toMatchObject({ code: 'IMAGE_COPY_EXISTS' });
+    await seal();
+    await replica();
+  });
+});
+
 describe('a replica with an image', () => {
   test('starts as a clone of the sealed copy on its disk, as large as its volume', async () => {
     await create();
