@@ -84,6 +84,17 @@ const ANSWERS: {
   'rebuild.digest-snapshot': () => ({ sha256: 'same', sizeBytes: MIB }),
   'rebuild.read-digests': () => ({ digests: '' }),
   'rebuild.copy-clusters': () => ({ copiedClusters: 0, zeroedClusters: 0 }),
+  'image.create-copy': ({ sizeBytes, hostNqn }) => ({
+    ...{ ...made(), sizeBytes },
+    endpoint: hostNqn === null ? null : endpoint('draft'),
+  }),
+  'image.seal-copy': () => ({ ...made(), sizeBytes: MIB, allocatedBytes: MIB }),
+  'image.export-copy': ({ image }) => endpoint(image),
+  'image.unexport-copy': nothing,
+  'image.fetch-copy': () => ({ copiedClusters: 1 }),
+  'image.digest-copy': () => ({ sha256: 'same', sizeBytes: MIB }),
+  'image.read-digests': () => ({ digests: '' }),
+  'image.delete-copy': nothing,
 };
 
 /** Agents that answer every command at once, but for nodes that are silent. */

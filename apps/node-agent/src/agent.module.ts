@@ -3,6 +3,7 @@ import { COMMAND_EXECUTOR, type CommandExecutor } from './app/command-executor.j
 import { DiskController } from './controllers/disk.controller.js';
 import { EngineController } from './controllers/engine.controller.js';
 import { FrontendController } from './controllers/frontend.controller.js';
+import { ImageController } from './controllers/image.controller.js';
 import { RebuildController } from './controllers/rebuild.controller.js';
 import { RecordController } from './controllers/record.controller.js';
 import { ReplicaController } from './controllers/replica.controller.js';
@@ -22,6 +23,7 @@ export class AgentModule {
         FrontendController,
         RebuildController,
         RecordController,
+        ImageController,
       ],
       providers: [{ provide: COMMAND_EXECUTOR, useValue: executor }],
     };

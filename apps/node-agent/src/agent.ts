@@ -32,6 +32,8 @@ const WATCH_MS = 500;
 const ENGINE_WATCH_MS = 200;
 /** All of the target is listed each time. */
 const DRIFT_WATCH_MS = 3_000;
+/** How many replicas stand on an image's copy bears on what may be evicted, which nobody decides in less. */
+const IMAGE_WATCH_MS = 1_000;
 const RESTORE_RETRY_MS = 1_000;
 const PRUNE_MS = 3_600_000;
 const JOURNAL_KEEP_MS = 24 * 3_600_000;
@@ -112,6 +114,7 @@ export class Agent {
         log,
         absent: (uuid) => parts.drift.absent(uuid),
         targetReady: () => parts.keeper.ready,
+        images: () => parts.imageReports.list(),
         registration: () => ({
           name: config.node,
           zone: config.zone,
@@ -222,7 +225,7 @@ export class Agent {
   }
 
   private watchOver(): void {
-    const { keeper, watch, drift, frontends, restore, queue, digests } = this.parts;
+    const { keeper, watch, drift, frontends, restore, queue, digests, imageReports } = this.parts;
     const every = (ms: number, task: () => Promise<unknown> | undefined): void => {
       this.timers.push(
         setInterval(() => {
@@ -247,6 +250,7 @@ export class Agent {
     every(PRUNE_MS, () => this.stores.journal.prune(Date.now() - JOURNAL_KEEP_MS));
     void this.stores.journal.prune(Date.now() - JOURNAL_KEEP_MS);
     every(PRUNE_MS, () => digests.sweep());
+    every(IMAGE_WATCH_MS, () => (keeper.ready ? imageReports.refresh() : undefined));
   }
 }
 

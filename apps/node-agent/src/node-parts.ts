@@ -21,6 +21,11 @@ import { Engines } from './app/engines.js';
 import { Exports } from './app/exports.js';
 import { frontendCommands } from './app/frontend.commands.js';
 import { Frontends } from './app/frontends.js';
+import { ImageCopies } from './app/image-copies.js';
+import { ImageReports } from './app/image-reports.js';
+import { imageContentCommands } from './app/image-content.commands.js';
+import { ImageIo } from './app/image-io.js';
+import { imageCommands } from './app/image.commands.js';
 import { LossReporter } from './app/loss-reporter.js';
 import { LvolReader } from './app/lvol-reader.js';
 import { Lvols } from './app/lvols.js';
@@ -65,6 +70,7 @@ export interface NodeParts {
   readonly disks: Disks;
   readonly frontends: Frontends;
   readonly digests: SnapshotDigests;
+  readonly imageReports: ImageReports;
   readonly executor: CommandExecutor;
 }
 
@@ -97,6 +103,9 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     reader,
     store: options.digestStore,
   });
+  const images = new ImageCopies({ journal, target, lvols, exports, queue });
+  const io = new ImageIo(node, images, reader);
+  const imageReports = new ImageReports({ journal, lvols });
   const frontends = new Frontends({
     journal,
     processes,
@@ -135,6 +144,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     log,
   });
   const restore = new Restore({
+    node,
     journal,
     target,
     listen,
@@ -164,27 +174,19 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
       controlPlane.progress(operation, { commandId, done, total, unit }),
     handlers: {
       ...diskCommands(disks),
-      ...replicaCommands({ journal, target, lvols, exports, controllers, checksums }),
+      ...replicaCommands({ journal, target, lvols, exports, controllers, checksums, images }),
       ...snapshotCommands({ journal, target, lvols }),
       ...engineCommands({ node, journal, target, lvols, exports, engines, clock }),
-      ...rebuildCommands({ node, journal, target, lvols, exports, controllers }),
+      ...rebuildCommands({ node, journal, target, lvols, exports, controllers, images }),
       ...resyncCommands({ journal, target, lvols, exports, controllers, reader, digests }),
+      ...imageCommands({ journal, target, lvols, exports, digests, images, io }),
+      ...imageContentCommands({ exports, digests, images, io }),
       ...frontendCommands(journal, exports, frontends),
       ...recordCommands(journal, new Survey(node, journal, target)),
     },
   });
   return {
-    queue,
-    session,
-    keeper,
-    restore,
-    watch,
-    drift,
-    counts,
-    losses,
-    disks,
-    frontends,
-    digests,
-    executor,
+    ...{ queue, session, keeper, restore, watch, drift, counts, losses, disks, frontends },
+    ...{ digests, imageReports, executor },
   };
 }

@@ -1,4 +1,6 @@
 import type { ErrorRecord } from '@lariat/kernel';
+import type { DigestPage } from './cluster-digests.js';
+import type { ImageCommandMap } from './image-commands.js';
 import type { DiskRecord } from './node.js';
 import type { SurveyedVolume } from './node-survey.js';
 import type { VolumeQos } from './qos.js';
@@ -48,14 +50,8 @@ export interface HeldSnapshot {
   readonly sizeBytes: number;
 }
 
-/** SHA-256 of each cluster, 32 bytes each, deflated (runs of equal clusters are short), in base64. */
-export type DigestPage = string;
-
-/** 128 KiB of digests: below NATS' 1 MiB a message, whatever they are. */
-export const MAX_DIGESTS_PER_PAGE = 4_096;
-
 /** Input and output of each command. Sizes are bytes; times are milliseconds. */
-export interface CommandMap {
+export interface CommandMap extends ImageCommandMap {
   /**
    * Makes the file when `sizeBytes` is given and it is absent; refuses foreign content unless `erase` says that it may be
    * lost; makes or adopts the lvol store.
@@ -74,8 +70,19 @@ export interface CommandMap {
   /** Refused while the disk holds anything that is owned. */
   'disk.remove': { input: { disk: string }; output: Nothing };
 
+  /**
+   * Makes an empty head; with `image`, a clone of that image's sealed copy on the same disk, grown to `sizeBytes`: what
+   * lies past the image reads as zeros. Refused when the copy is not there (IMAGE_COPY_NOT_FOUND), is still being
+   * written (IMAGE_COPY_NOT_SEALED), or is larger than `sizeBytes` (SIZE_TOO_SMALL).
+   */
   'replica.create': {
-    input: { replica: string; volume: string; disk: string; sizeBytes: number };
+    input: {
+      replica: string;
+      volume: string;
+      disk: string;
+      sizeBytes: number;
+      image?: string | null;
+    };
     output: { lvolUuid: string };
   };
   /**
@@ -224,7 +231,8 @@ export interface CommandMap {
   /**
    * Destination: a thin lvol for one snapshot's clusters, a clone of the local copy of `parent` (null: empty),
    * exported to the source's node unless that is the same one. One scratch a snapshot, so that a tree of snapshots
-   * is copied as a tree.
+   * is copied as a tree. With `image`, and `parent` null, it is a clone of the sealed copy of that image on the same
+   * disk: refused as replica.create is, for that copy is fetched first.
    */
   'rebuild.create-scratch': {
     input: {
@@ -233,6 +241,7 @@ export interface CommandMap {
       disk: string;
       sizeBytes: number;
       parent: string | null;
+      image?: string | null;
       hostNqn: string;
       /** The most that may be written to it; 0: no limit. Missing: it stays as it is. */
       mibPerSecond?: number;
@@ -242,7 +251,8 @@ export interface CommandMap {
   /**
    * Source: copies the clusters of `snapshot` and of all that lies between it and `parent`, the volume's snapshot
    * beneath (null: all that lies beneath), into the scratch lvol: what it was cloned from, and what an undo could not
-   * take back on this node. Reports on the progress subject.
+   * take back on this node. With `image`, and `parent` null, down to the copy of that image, which the scratch stands
+   * on too; refused with IMAGE_NOT_BENEATH where the source does not: copy then without. Reports on the progress subject.
    */
   'rebuild.copy-snapshot': {
     input: {
@@ -250,6 +260,7 @@ export interface CommandMap {
       volume: string;
       snapshot: string;
       parent: string | null;
+      image?: string | null;
       scratch: NvmfEndpoint;
     };
     output: { copiedClusters: number };

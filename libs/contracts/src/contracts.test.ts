@@ -1,10 +1,21 @@
-import { newReplicaId, newSnapshotId, newVolumeId, toLariatError } from '@lariat/kernel';
+import {
+  newDiskId,
+  newImageId,
+  newReplicaId,
+  newSnapshotId,
+  newUuid,
+  newVolumeId,
+  toLariatError,
+} from '@lariat/kernel';
 import { describe, expect, it } from 'vitest';
 import { parseDto } from './dto/validation.js';
 import { ERROR_KIND_BY_CODE, hasCode, lariatError } from './error-codes.js';
 import {
   engineHostNqn,
   frontendHostNqn,
+  imageCopyNqn,
+  imageDraftNqn,
+  imageFetchHostNqn,
   replicaNqn,
   scratchNqn,
   snapshotNqn,
@@ -173,6 +184,9 @@ describe('names on the wire', () => {
       scratchNqn(replica),
       engineHostNqn(volume, Number.MAX_SAFE_INTEGER),
       frontendHostNqn(volume, Number.MAX_SAFE_INTEGER),
+      imageDraftNqn(newUuid()),
+      imageCopyNqn(newUuid()),
+      imageFetchHostNqn(newImageId(), newDiskId()),
     ];
     expect(nqns.every((nqn) => nqn.length <= 223)).toBe(true);
     expect(`${replica}.${snapshot}`.length).toBeLessThanOrEqual(63);

@@ -22,6 +22,7 @@ export const ERROR_KIND_BY_CODE = {
   NODE_NOT_FOUND: 'not_found',
   DISK_NOT_FOUND: 'not_found',
   IMAGE_NOT_FOUND: 'not_found',
+  IMAGE_COPY_NOT_FOUND: 'not_found',
   OPERATION_NOT_FOUND: 'not_found',
   ORPHAN_NOT_FOUND: 'not_found',
   TRACE_NOT_FOUND: 'not_found',
@@ -50,6 +51,10 @@ export const ERROR_KIND_BY_CODE = {
   SNAPSHOT_IN_USE: 'precondition',
   SNAPSHOT_LIMIT: 'precondition',
   CLONE_IN_PROGRESS: 'precondition',
+  IMAGE_COPY_EXISTS: 'precondition',
+  IMAGE_COPY_NOT_SEALED: 'precondition',
+  IMAGE_COPY_IN_USE: 'precondition',
+  IMAGE_NOT_BENEATH: 'precondition',
   LAST_REPLICA: 'precondition',
   DATA_LOSS_NOT_ACCEPTED: 'precondition',
   OPERATION_NOT_CANCELLABLE: 'precondition',
@@ -64,12 +69,14 @@ export const ERROR_KIND_BY_CODE = {
   TARGET_UNAVAILABLE: 'unavailable',
   TARGET_REFUSED: 'internal',
   LEG_UNREACHABLE: 'unavailable',
+  IMAGE_SOURCE_LOST: 'unavailable',
   // The system.
   NATS_UNAVAILABLE: 'unavailable',
   SERVICE_UNAVAILABLE: 'unavailable',
   SERVICE_SHUTTING_DOWN: 'unavailable',
   DEADLINE_EXCEEDED: 'timeout',
   RECORD_CORRUPT: 'internal',
+  IMAGE_COPY_CORRUPT: 'internal',
   INTERNAL: 'internal',
 } as const satisfies Readonly<Record<string, ErrorKind>>;
 

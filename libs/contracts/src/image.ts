@@ -23,3 +23,23 @@ export interface ImageView {
     readonly state: ImageState;
   }[];
 }
+
+/** writing: a draft. sealed: never changes any more; replicas may stand on it. */
+export const ImageCopyState = Object.freeze({ writing: 'writing', sealed: 'sealed' } as const);
+export type ImageCopyState = (typeof ImageCopyState)[keyof typeof ImageCopyState];
+
+/** What a node has of an image on one of its disks. */
+export interface ImageCopyReport {
+  readonly image: string;
+  readonly disk: string;
+  readonly state: ImageCopyState;
+  /** Of the lvol; null while it is being made. */
+  readonly uuid: string | null;
+  readonly sizeBytes: number;
+  /** Absent: made once, and not on its disk any more. Unknown: its disk or its target does not answer. */
+  readonly presence: 'present' | 'absent' | 'unknown';
+  /** Clusters that it takes; null while unknown. */
+  readonly allocatedClusters: number | null;
+  /** Lvols that stand on it directly; null while unknown. It is in use while there are any. */
+  readonly clones: number | null;
+}

@@ -1,6 +1,7 @@
 // Before any DTO class: their decorators keep what they say in it.
 import 'reflect-metadata';
 
+export * from './cluster-digests.js';
 export * from './commands.js';
 export * from './dead-letter.js';
 export * from './dto/dead-letter.dto.js';
@@ -16,6 +17,7 @@ export * from './dto/qos.dto.js';
 export * from './dto/volume.dto.js';
 export * from './error-codes.js';
 export * from './events.js';
+export * from './image-commands.js';
 export * from './image.js';
 export * from './node-survey.js';
 export * from './node.js';

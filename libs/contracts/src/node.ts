@@ -1,3 +1,4 @@
+import type { ImageCopyReport } from './image.js';
 import type { RecordPosition } from './record-position.js';
 
 export const NodeState = Object.freeze({
@@ -171,6 +172,8 @@ export interface Inventory {
     readonly absent?: string;
   }[];
   readonly engines: readonly EngineReport[];
+  /** Missing: from an agent that knows of no images. */
+  readonly images?: readonly ImageCopyReport[];
 }
 
 /** The state of one engine: which of its legs take writes. */

@@ -27,3 +27,16 @@ export const nodeHostNqn = (node: string): string => `${PREFIX}:node:${node}`;
 /** The host name of the frontend that serves an attached volume on its node. */
 export const frontendHostNqn = (volume: string, epoch: number): string =>
   `${PREFIX}:frontend:${volume}:${epoch}`;
+
+/**
+ * Subsystem through which a draft of an image's copy is written. By its lvol, so that the writer of a draft that was
+ * given up never finds its way to the next one.
+ */
+export const imageDraftNqn = (lvolUuid: string): string => `${PREFIX}:image-draft:${lvolUuid}`;
+
+/** Read-only subsystem of an image's sealed copy. */
+export const imageCopyNqn = (lvolUuid: string): string => `${PREFIX}:image-copy:${lvolUuid}`;
+
+/** The host name under which an agent reads another copy to make the one on this disk: one may end while others read on. */
+export const imageFetchHostNqn = (image: string, disk: string): string =>
+  `${PREFIX}:image-fetch:${image}:${disk}`;

@@ -35,7 +35,7 @@ export class Checksums {
       );
     }
     const nqn = checksumNqn(replica, snapshot);
-    return this.reader.whileOpen({ ...task, nqn }, async (device) => {
+    return this.reader.whileOpen({ ...task, owner: replica, nqn }, async (device) => {
       const sha256 = await hashAll(device, (done) =>
         task.progress(done, device.sizeBytes, 'bytes'),
       );

@@ -1,11 +1,5 @@
-import { lariatError } from '@lariat/contracts';
+import { type ClusterDigests, clusterDigestOf, digestAt, isZeroDigest } from '@lariat/contracts';
 import { CLUSTER_SIZE_BYTES } from '@lariat/kernel';
-import {
-  type ClusterDigests,
-  digestAt,
-  digestOf,
-  isZeroDigest,
-} from '../domain/cluster-digests.js';
 import type { ConnectedDevice } from '../ports/block-connector.port.js';
 import type { CommandContext } from './command-handlers.js';
 
@@ -13,11 +7,13 @@ export interface CopyClustersTask {
   readonly from: Pick<ConnectedDevice, 'sizeBytes' | 'read'>;
   readonly to: Pick<ConnectedDevice, 'write' | 'writeZeroes' | 'flush'>;
   /** What `to` has already. */
-  readonly have: ClusterDigests;
+  readonly have: Pick<ClusterDigests, 'digests'>;
   /** What `from` has, from `firstCluster` on. */
   readonly wanted: readonly Buffer[];
   readonly firstCluster: number;
   readonly progress: CommandContext['progress'];
+  /** What to say of a cluster that `from` does not have as it is wanted. */
+  readonly mismatch: (cluster: number) => Error;
 }
 
 /** Clusters on their way at a time: hides the latency of both paths. */
@@ -27,7 +23,7 @@ const IN_FLIGHT = 4;
 export async function copyClusters(
   task: CopyClustersTask,
 ): Promise<{ copiedClusters: number; zeroedClusters: number }> {
-  const { from, to, have, wanted, firstCluster, progress } = task;
+  const { from, to, have, wanted, firstCluster, progress, mismatch } = task;
   const differing = wanted.flatMap((digest, index) => {
     const cluster = firstCluster + index;
     return digest.equals(digestAt(have, cluster)) ? [] : [{ cluster, digest }];
@@ -43,7 +39,7 @@ export async function copyClusters(
         zeroedClusters += 1;
       } else {
         const data = await from.read(offsetBytes, CLUSTER_SIZE_BYTES);
-        if (!digestOf(data).equals(digest)) throw sourceChanged(cluster);
+        if (!clusterDigestOf(data).equals(digest)) throw mismatch(cluster);
         await to.write(offsetBytes, data);
         copiedClusters += 1;
       }
@@ -54,13 +50,4 @@ export async function copyClusters(
   // What is told to be copied is going to be counted on.
   await to.flush();
   return { copiedClusters, zeroedClusters };
-}
-
-/** The source's snapshot does not read as when it was digested: its disk or the way has corrupted it. */
-function sourceChanged(cluster: number): Error {
-  return lariatError(
-    'TARGET_REFUSED',
-    `cluster ${cluster} of the source does not have the digest that its node gave; check that node's disk and rebuild from another replica`,
-    { cluster },
-  );
 }

@@ -105,7 +105,7 @@ export class Disks {
     if (first !== undefined) {
       throw lariatError(
         'DISK_IN_USE',
-        `disk ${disk} holds ${users.length} lvol(s), ${first.name} among them; move or delete their replicas first`,
+        `disk ${disk} holds ${users.length} lvol(s), ${first.name} among them; move or delete their replicas and image copies first`,
       );
     }
     const store = await this.storeOn(record);

@@ -1,5 +1,5 @@
 import { type NvmfEndpoint, nodeHostNqn } from '@lariat/contracts';
-import { MIB } from '@lariat/kernel';
+import { MIB, delay } from '@lariat/kernel';
 import type { BlockConnectorPort, ConnectedDevice } from '../ports/block-connector.port.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { Exports } from './exports.js';
@@ -7,8 +7,8 @@ import type { MadeLvol } from './lvols.js';
 
 export interface LvolReading {
   readonly lvol: MadeLvol;
-  readonly replica: string;
-  readonly volume: string;
+  readonly owner: string;
+  readonly volume: string | null;
   readonly operation: string;
   /** Name of the short-lived export. */
   readonly nqn: string;
@@ -37,12 +37,12 @@ export class LvolReader {
   ): Promise<T> {
     const shared = await this.admitToShared(reading.shared);
     if (shared !== undefined) return this.whileConnected(shared, use);
-    const { lvol, replica, volume, operation, nqn } = reading;
+    const { lvol, owner, volume, operation, nqn } = reading;
     const hosts = [nodeHostNqn(this.node)];
     const endpoint = await this.exports.ensure({
       name: nqn,
       uuid: lvol.uuid,
-      owner: replica,
+      owner,
       volume,
       operation,
       epoch: null,
@@ -55,14 +55,15 @@ export class LvolReader {
     }
   }
 
-  /** A subsystem of any node that admits this one. */
+  /** A subsystem of any node that admits this one, or the host that it goes there as. */
   async whileConnected<T>(
     endpoint: NvmfEndpoint,
     use: (device: ConnectedDevice) => Promise<T>,
+    hostNqn: string = nodeHostNqn(this.node),
   ): Promise<T> {
     const device = await this.connector.connect({
       endpoint,
-      hostNqn: nodeHostNqn(this.node),
+      hostNqn,
       ctrlrLossTimeoutMs: PATH_LOSS_TIMEOUT_MS,
     });
     try {
@@ -86,11 +87,16 @@ export class LvolReader {
   }
 }
 
-/** Visits a device's content in order, MiB by MiB, while the next ones are being read. */
+/**
+ * Visits a device's content in order, MiB by MiB, while the next ones are being read; on average no faster than
+ * `mibPerSecond`.
+ */
 export async function readInOrder(
   device: Pick<ConnectedDevice, 'sizeBytes' | 'read'>,
   visit: (chunk: Buffer, doneBytes: number) => void,
+  mibPerSecond = Infinity,
 ): Promise<void> {
+  const begunAtMs = performance.now();
   const ahead: Promise<Buffer>[] = [];
   let nextBytes = 0;
   let doneBytes = 0;
@@ -107,6 +113,9 @@ export async function readInOrder(
   top();
   for (let next = ahead.shift(); next !== undefined; next = ahead.shift()) {
     const chunk = await next;
+    const dueAtMs = begunAtMs + (doneBytes / (mibPerSecond * MIB)) * 1_000;
+    const aheadMs = dueAtMs - performance.now();
+    if (aheadMs > 0) await delay(aheadMs);
     top();
     doneBytes += chunk.length;
     visit(chunk, doneBytes);

@@ -1,4 +1,4 @@
-import { lariatError } from '@lariat/contracts';
+import { type ErrorCode, lariatError } from '@lariat/contracts';
 import { type BdevInfo, sizeInMib } from '@lariat/spdk';
 import { lvolAlias } from '../domain/names.js';
 import type { OwnedLvol } from '../domain/ownership.js';
@@ -60,12 +60,31 @@ export class Lvols {
     return made;
   }
 
-  /** The lvol by its record, confirmed on the target by uuid. */
-  async require(alias: string, what: string): Promise<MadeLvol> {
+  /** An lvol without content: all of it reads as zeros. */
+  makeEmpty(plan: LvolPlan): Promise<MadeLvol> {
+    const { disk, lvolName, sizeBytes } = plan.params;
+    return this.make(plan, () =>
+      this.target.spdk().lvol.create({
+        store: { lvsName: disk },
+        lvolName,
+        sizeMib: sizeInMib(sizeBytes),
+        thinProvision: true,
+        // Old bytes of the disk must never show through a new cluster (invariant 10).
+        clearMethod: 'write_zeroes',
+      }),
+    );
+  }
+
+  /** The lvol by its record, confirmed on the target by uuid; `missing` is the code of what is not there. */
+  async require(
+    alias: string,
+    what: string,
+    missing: ErrorCode = 'REPLICA_NOT_FOUND',
+  ): Promise<MadeLvol> {
     const record = this.journal.owned('lvol', alias);
-    if (record === undefined || record.uuid === null) throw absent(what);
+    if (record === undefined || record.uuid === null) throw absent(what, missing);
     const seen = await this.see(alias, record.params.disk);
-    if (seen === undefined) throw absent(what);
+    if (seen === undefined) throw absent(what, missing);
     if (seen.uuid !== record.uuid) throw notOwned(alias, seen.uuid);
     return { ...record, uuid: record.uuid };
   }
@@ -224,19 +243,32 @@ export class Lvols {
    * Uuids of the snapshot and of all that lies between it and `parent`, its volume's snapshot beneath (null: all that
    * lies beneath), the lowest first: what a copy of it needs and no other copy brings. By the volume's record, not by
    * what is there: a snapshot that was given up while this node was away is still beneath, and holds what was written
-   * before it.
+   * before it. With `image`, where there is no such snapshot, down to the copy of that image.
    */
-  async layersOf(snapshot: MadeLvol, parent: string | null): Promise<readonly string[]> {
+  async layersOf(
+    snapshot: MadeLvol,
+    parent: string | null,
+    image: string | null = null,
+  ): Promise<readonly string[]> {
     const layers = [snapshot.uuid];
+    const endsAtImage = parent === null && image !== null;
     for (let info = await this.info(snapshot); info.lvol?.baseSnapshot !== undefined;) {
       const alias = lvolAlias(snapshot.params.disk, info.lvol.baseSnapshot);
       const below = this.journal.owned('lvol', alias);
       const isParent = below?.params.role === 'snapshot' && below.params.snapshot === parent;
-      if (isParent && below.owner === snapshot.owner) break;
+      if (isParent && below.owner === snapshot.owner) return layers;
+      if (endsAtImage && below?.params.role === 'image' && below.params.image === image)
+        return layers;
       info = await this.target.spdk().bdev.getBdev(alias);
       layers.unshift(info.uuid);
     }
-    return layers;
+    if (!endsAtImage) return layers;
+    // Copied onto the image, a chain that holds all of its clusters itself would lack the zeros that it does not hold.
+    throw lariatError(
+      'IMAGE_NOT_BENEATH',
+      `snapshot ${snapshot.params.snapshot} of replica ${snapshot.owner} does not stand on image ${image} here; copy it whole, without the image`,
+      { image },
+    );
   }
 
   private async ofReplica(
@@ -279,6 +311,6 @@ function notOwned(alias: string, other: string): Error {
   );
 }
 
-function absent(what: string): Error {
-  return lariatError('REPLICA_NOT_FOUND', `${what} is not on this node`);
+function absent(what: string, code: ErrorCode = 'REPLICA_NOT_FOUND'): Error {
+  return lariatError(code, `${what} is not on this node`);
 }

@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import type { NodeRecord, NodeRegistration } from '@lariat/contracts';
+import type { ImageCopyReport, NodeRecord, NodeRegistration } from '@lariat/contracts';
 import { delay } from '@lariat/kernel';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { fixture, silentLog, tempDir, type Fixture } from '../testing/fixture.js';
@@ -21,6 +21,7 @@ test('what is on record of the node is kept, and told with the registrations tha
   const settings = { tags: ['fast'], zone: null, disks: {} };
   const record = { name: 'n1', schedulable: false, settings } as unknown as NodeRecord;
   const heard: NodeRegistration[] = [];
+  const copy = { image: 'img-1', disk: 'disk-1' } as ImageCopyReport;
   const presence = new Presence({
     node: 'n1',
     agentInstance: 'i',
@@ -37,6 +38,7 @@ test('what is on record of the node is kept, and told with the registrations tha
     },
     log: silentLog,
     registration: () => ({ name: 'n1' }) as NodeRegistration,
+    images: () => [copy],
     targetReady: () => true,
     absent: () => undefined,
   });
@@ -44,6 +46,7 @@ test('what is on record of the node is kept, and told with the registrations tha
   const deadline = performance.now() + 10_000;
   while (heard.length < 2 && performance.now() < deadline) await delay(10);
   presence.stop();
+  expect(presence.inventory().images).toEqual([copy]);
   expect(heard[0]?.kept).toBeUndefined();
   expect(heard[1]?.kept).toEqual({ schedulable: false, settings });
 });

@@ -1,11 +1,13 @@
 import type {
   Heartbeat,
+  ImageCopyReport,
   Inventory,
   KeptNode,
   NodeRecord,
   NodeRegistration,
 } from '@lariat/contracts';
 import { isRetryable, toLariatError } from '@lariat/kernel';
+import { isOfImage } from '../domain/ownership.js';
 import type { ControlPlanePort } from '../ports/control-plane.port.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { LogPort } from '../ports/log.port.js';
@@ -18,6 +20,7 @@ export interface PresenceParts {
   readonly controlPlane: ControlPlanePort;
   readonly log: LogPort;
   readonly registration: () => NodeRegistration;
+  readonly images: () => readonly ImageCopyReport[];
   readonly targetReady: () => boolean;
   /** Why the head of this uuid is known to be gone from its disk. */
   readonly absent: (uuid: string) => string | undefined;
@@ -66,6 +69,7 @@ export class Presence {
         const { volume, epoch, operational, lost } = reportOf(node, raid);
         return { volume, epoch, operational, lost };
       }),
+      images: this.parts.images(),
     };
   }
 
@@ -138,12 +142,15 @@ export class Presence {
   }
 }
 
-/** Each replica that has an lvol here: one without a head, as a rebuild that was cut off leaves it, takes space too. */
+/**
+ * Each replica that has an lvol here: one without a head, as a rebuild that was cut off leaves it, takes space too. An
+ * image's copy is no replica: what no volume wants of replicas is deleted.
+ */
 export function replicasOf(
   journal: Pick<JournalPort, 'ownedOfKind' | 'recordPosition'>,
   absentOf: PresenceParts['absent'],
 ): Inventory['replicas'] {
-  const lvols = journal.ownedOfKind('lvol');
+  const lvols = journal.ownedOfKind('lvol').filter((lvol) => !isOfImage(lvol));
   const volumes = new Map(lvols.map(({ owner, volume }) => [owner, volume ?? '']));
   const reasons = new Map(
     lvols.flatMap(({ owner, uuid }) => {

@@ -1,6 +1,6 @@
 import { STALE_HEAD, lariatError, nodeHostNqn, scratchNqn, snapshotNqn } from '@lariat/contracts';
 import { delay, roundUpToCluster } from '@lariat/kernel';
-import { sizeInMib, SpdkError } from '@lariat/spdk';
+import { SpdkError } from '@lariat/spdk';
 import {
   copyControllerName,
   headLvolName,
@@ -15,7 +15,8 @@ import type { TargetPort } from '../ports/target.port.js';
 import type { CommandContext, CommandHandlers, HandlersOf } from './command-handlers.js';
 import type { Controllers } from './controllers.js';
 import type { Exports } from './exports.js';
-import { type Lvols, type MadeLvol, planLvol } from './lvols.js';
+import type { ImageCopies } from './image-copies.js';
+import { type LvolPlan, type Lvols, type MadeLvol, planLvol } from './lvols.js';
 import { requireDisk } from './replica.commands.js';
 import type { ResyncCommandName } from './resync.commands.js';
 import { removeScratch } from './scratch.js';
@@ -28,6 +29,7 @@ export interface RebuildCommandParts {
   readonly lvols: Lvols;
   readonly exports: Exports;
   readonly controllers: Controllers;
+  readonly images: ImageCopies;
 }
 
 /** In place of an operation id while the target has not told it yet. */
@@ -41,7 +43,7 @@ const COPY_FIRST_POLL_MS = 10;
 export function rebuildCommands(
   parts: RebuildCommandParts,
 ): Omit<HandlersOf<'rebuild'>, ResyncCommandName> {
-  const { node, journal, target, lvols, exports, controllers } = parts;
+  const { node, journal, target, lvols, exports, controllers, images } = parts;
 
   const exportSnapshot: CommandHandlers['rebuild.export-snapshot'] = async (input, context) => {
     const { replica, volume, snapshot, hostNqn } = input;
@@ -103,28 +105,14 @@ export function rebuildCommands(
   };
 
   const createScratch: CommandHandlers['rebuild.create-scratch'] = async (input, context) => {
-    const { replica, volume, disk, hostNqn } = input;
+    const { replica, volume, disk, parent, hostNqn } = input;
     requireDisk(journal, disk);
     const sizeBytes = roundUpToCluster(input.sizeBytes);
-    const lvolName = scratchLvolName(replica);
-    const base = input.parent === null ? undefined : await lvols.snapshot(replica, input.parent);
-    await dropScratchElsewhere(replica, base);
-    const made = await lvols.make(
-      planLvol(
-        { replica, volume, operation: context.operation },
-        { disk, lvolName, role: 'scratch', sizeBytes },
-      ),
-      () =>
-        base === undefined
-          ? target.spdk().lvol.create({
-              store: { lvsName: disk },
-              lvolName,
-              sizeMib: sizeInMib(sizeBytes),
-              thinProvision: true,
-              clearMethod: 'write_zeroes',
-            })
-          : target.spdk().lvol.clone(base.uuid, lvolName),
+    const plan = planLvol(
+      { replica, volume, operation: context.operation },
+      { disk, lvolName: scratchLvolName(replica), role: 'scratch', sizeBytes },
     );
+    const made = await makeScratch(plan, replica, parent, input.image ?? null);
     // A snapshot may be larger than the one beneath it: the volume was expanded between them.
     const scratch = await lvols.grow(made, sizeBytes);
     if (input.mibPerSecond !== undefined) {
@@ -147,6 +135,26 @@ export function rebuildCommands(
     });
   };
 
+  async function makeScratch(
+    plan: LvolPlan,
+    replica: string,
+    parent: string | null,
+    image: string | null,
+  ): Promise<MadeLvol> {
+    const { disk, lvolName } = plan.params;
+    if (parent !== null) {
+      const base = await lvols.snapshot(replica, parent);
+      await dropScratchElsewhere(replica, base);
+      return lvols.make(plan, () => target.spdk().lvol.clone(base.uuid, lvolName));
+    }
+    if (image === null) {
+      await dropScratchElsewhere(replica, undefined);
+      return lvols.makeEmpty(plan);
+    }
+    await dropScratchElsewhere(replica, await images.sealed({ image, disk }));
+    return images.clone({ image, disk }, plan);
+  }
+
   /**
    * A freeze that died midway leaves a scratch that stands on what it froze, which is the next one's parent only in a
    * chain: in a tree of snapshots the next copy would show its sibling's clusters.
@@ -163,8 +171,8 @@ export function rebuildCommands(
   }
 
   const copySnapshot: CommandHandlers['rebuild.copy-snapshot'] = async (input, context) => {
-    const { replica, volume, snapshot, parent, scratch } = input;
-    const layers = await lvols.layersOf(await lvols.snapshot(replica, snapshot), parent);
+    const { replica, volume, snapshot, parent, image, scratch } = input;
+    const layers = await lvols.layersOf(await lvols.snapshot(replica, snapshot), parent, image);
     const scratchHere = journal
       .ownedOfKind('lvol')
       .some(({ uuid, params }) => uuid === scratch.uuid && params.role === 'scratch');

@@ -16,6 +16,7 @@ import type { Checksums } from './checksums.js';
 import type { CommandHandlers, HandlersOf } from './command-handlers.js';
 import type { Controllers } from './controllers.js';
 import type { Exports } from './exports.js';
+import type { ImageCopies } from './image-copies.js';
 import { type Lvols, type MadeLvol, planLvol } from './lvols.js';
 
 export interface ReplicaCommandParts {
@@ -25,6 +26,7 @@ export interface ReplicaCommandParts {
   readonly exports: Exports;
   readonly controllers: Controllers;
   readonly checksums: Checksums;
+  readonly images: ImageCopies;
 }
 
 /** The volume whose engine on this node has the replica as its local leg. */
@@ -69,7 +71,7 @@ export async function dropUnneededRecord(journal: JournalPort, volume: string): 
 
 /** Commands on a replica's head and on the replica as a whole. */
 export function replicaCommands(parts: ReplicaCommandParts): HandlersOf<'replica'> {
-  const { journal, target, lvols, exports, controllers, checksums } = parts;
+  const { journal, target, lvols, exports, controllers, checksums, images } = parts;
 
   function requireUnused(replica: string): void {
     const user = engineUsing(journal, replica);
@@ -86,24 +88,16 @@ export function replicaCommands(parts: ReplicaCommandParts): HandlersOf<'replica
   }
 
   const create: CommandHandlers['replica.create'] = async (input, context) => {
-    const { replica, volume, disk } = input;
+    const { replica, volume, disk, image = null } = input;
     requireDisk(journal, disk);
     const sizeBytes = roundUpToCluster(input.sizeBytes);
     const lvolName = headLvolName(replica);
-    const made = await lvols.make(
-      planLvol(
-        { replica, volume, operation: context.operation },
-        { disk, lvolName, role: 'head', sizeBytes },
-      ),
-      () =>
-        target.spdk().lvol.create({
-          store: { lvsName: disk },
-          lvolName,
-          sizeMib: sizeInMib(sizeBytes),
-          thinProvision: true,
-          clearMethod: 'write_zeroes',
-        }),
+    const plan = planLvol(
+      { replica, volume, operation: context.operation },
+      { disk, lvolName, role: 'head', sizeBytes },
     );
+    const made =
+      image === null ? await lvols.makeEmpty(plan) : await images.clone({ image, disk }, plan);
     return { lvolUuid: made.uuid };
   };
 

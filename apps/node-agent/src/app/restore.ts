@@ -1,3 +1,4 @@
+import { nodeHostNqn } from '@lariat/contracts';
 import { CLUSTER_SIZE_BYTES, toLariatError, type KeyedQueue } from '@lariat/kernel';
 import type { OwnedController, OwnedDisk, OwnedSubsystem } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
@@ -6,8 +7,10 @@ import type { ListenPort, TargetPort } from '../ports/target.port.js';
 import type { Controllers } from './controllers.js';
 import type { Disks } from './disks.js';
 import type { Exports } from './exports.js';
+import { imageCopyLane } from './image-copies.js';
 
 export interface RestoreParts {
+  readonly node: string;
   readonly journal: JournalPort;
   readonly target: TargetPort;
   readonly listen: ListenPort;
@@ -42,7 +45,10 @@ export class Restore {
     const { journal } = this.parts;
     // Side by side: a node that does not answer must not hold up the others.
     await Promise.all(journal.ownedOfKind('controller').map((record) => this.connect(record)));
-    for (const record of journal.ownedOfKind('subsystem')) await this.export(record);
+    for (const record of journal.ownedOfKind('subsystem')) {
+      if (record.params.role === 'image') await this.endOwnReading(record);
+      else await this.export(record);
+    }
   }
 
   /** Each thing in the lane of the commands on it, by its record as it is then. */
@@ -55,8 +61,13 @@ export class Restore {
         if (disk !== undefined) await this.loadDisk(disk);
       });
     }
-    const inLane = (owner: string, task: () => Promise<void>): Promise<void> =>
-      queue.run(`replica/${owner}`, task);
+    const inLane = (
+      { owner, params }: OwnedSubsystem,
+      task: () => Promise<void>,
+    ): Promise<void> => {
+      const isOfImage = params.role === 'image' || params.role === 'image-draft';
+      return queue.run(isOfImage ? imageCopyLane(owner) : `replica/${owner}`, task);
+    };
     await Promise.all([
       ...journal.ownedOfKind('controller').map(({ name, owner, params }) => {
         const lane = params.role === 'leg' ? `volume/${owner}` : `replica/${owner}`;
@@ -65,9 +76,9 @@ export class Restore {
           if (record !== undefined) await this.connect(record);
         });
       }),
-      ...journal.ownedOfKind('subsystem').map(({ name, owner }) =>
-        inLane(owner, async () => {
-          const record = journal.owned('subsystem', name);
+      ...journal.ownedOfKind('subsystem').map((subsystem) =>
+        inLane(subsystem, async () => {
+          const record = journal.owned('subsystem', subsystem.name);
           // A checksum that runs now is not one that a restart cut off.
           if (record !== undefined && record.params.role !== 'checksum') await this.export(record);
         }),
@@ -104,6 +115,20 @@ export class Restore {
     // A checksum that the restart cut off begins anew; its export serves no one.
     if (role === 'checksum') await this.attempt(what, () => exports.remove(record.name));
     else await this.attempt(what, () => exports.apply(record));
+  }
+
+  /** Others go on reading an image's copy; what this node itself read was cut off, and begins anew. */
+  private async endOwnReading(record: OwnedSubsystem): Promise<void> {
+    const { node, journal, exports } = this.parts;
+    const hosts = record.params.hosts.filter((host) => host !== nodeHostNqn(node));
+    const what = `export ${record.name}`;
+    if (hosts.length === 0) {
+      await this.attempt(what, () => exports.remove(record.name));
+      return;
+    }
+    const rest = { ...record, params: { ...record.params, hosts } };
+    await journal.putOwned(rest);
+    await this.attempt(what, () => exports.apply(rest));
   }
 
   private async listenOnPort(): Promise<void> {

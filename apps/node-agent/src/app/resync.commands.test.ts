@@ -1,11 +1,19 @@
 import 'reflect-metadata';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { STALE_HEAD, nodeHostNqn, replicaNqn, scratchNqn, snapshotNqn } from '@lariat/contracts';
+import {
+  STALE_HEAD,
+  clusterDigestOf,
+  decodeDigestPage,
+  nodeHostNqn,
+  replicaNqn,
+  scratchNqn,
+  snapshotNqn,
+} from '@lariat/contracts';
 import { CLUSTER_SIZE_BYTES, MIB } from '@lariat/kernel';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { LmdbDigests } from '../adapters/lmdb/lmdb-digests.js';
-import { decodePage, digestOf } from '../domain/cluster-digests.js';
+
 import type { ConnectedDevice } from '../ports/block-connector.port.js';
 import { replicasOf } from './presence.js';
 import { context, fixture, tempDir, type Fixture } from '../testing/fixture.js';
@@ -348,8 +356,8 @@ describe('copying by digests', () => {
     const wanted = randomBytes(SIZE_BYTES);
     const { copy, scratch } = await prepared(Buffer.alloc(SIZE_BYTES), wanted);
     const page = await pageOf(wanted, 1, 2);
-    const digests = decodePage(page, 2);
-    expect(digests[0]).toEqual(digestOf(wanted.subarray(MIB, 2 * MIB)));
+    const digests = decodeDigestPage(page, 2);
+    expect(digests[0]).toEqual(clusterDigestOf(wanted.subarray(MIB, 2 * MIB)));
     expect(await copy(page, 1)).toEqual({ copiedClusters: 2, zeroedClusters: 0 });
     const copied = content.get(scratch.uuid) ?? Buffer.alloc(0);
     expect(copied.subarray(MIB, 3 * MIB).equals(wanted.subarray(MIB, 3 * MIB))).toBe(true);
@@ -375,7 +383,7 @@ describe('copying by digests', () => {
   });
 
   test('refuses a page that is none', () => {
-    expect(() => decodePage('nonsense', 4)).toThrow('cannot be read');
+    expect(() => decodeDigestPage('nonsense', 4)).toThrow('cannot be read');
   });
 });
 

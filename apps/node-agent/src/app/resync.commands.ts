@@ -2,11 +2,13 @@ import {
   type HeldSnapshot,
   MAX_DIGESTS_PER_PAGE,
   STALE_HEAD,
+  decodeDigestPage,
+  encodeDigestPage,
   lariatError,
   replicaNqn,
+  rootDigestOf,
   scratchNqn,
 } from '@lariat/contracts';
-import { encodePage, decodePage, rootOf } from '../domain/cluster-digests.js';
 import { patchNqn, snapshotLvolName, sourceControllerName } from '../domain/names.js';
 import type { OwnedLvol } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
@@ -151,7 +153,7 @@ export function resyncCommands(
   const digestSnapshot: CommandHandlers['rebuild.digest-snapshot'] = async (input, context) => {
     const { operation } = context;
     const read = await digests.of({ ...input, operation });
-    return { sha256: rootOf(read), sizeBytes: read.sizeBytes };
+    return { sha256: rootDigestOf(read), sizeBytes: read.sizeBytes };
   };
 
   const readDigests: CommandHandlers['rebuild.read-digests'] = async (input, context) => {
@@ -159,7 +161,7 @@ export function resyncCommands(
     const { operation } = context;
     const read = await digests.of({ ...snapshot, operation, verified: false });
     return {
-      digests: encodePage(read, firstCluster, Math.min(clusters, MAX_DIGESTS_PER_PAGE)),
+      digests: encodeDigestPage(read, firstCluster, Math.min(clusters, MAX_DIGESTS_PER_PAGE)),
     };
   };
 
@@ -170,13 +172,16 @@ export function resyncCommands(
     // Through an export that only this command makes, one at a time: the host of a page that was given up must not
     // find its way back to the scratch lvol of a later rebuild.
     await exports.remove(scratchNqn(replica));
-    const scratch = { lvol, replica, volume, operation, nqn: patchNqn(replica) };
-    const wanted = decodePage(input.digests, MAX_DIGESTS_PER_PAGE);
+    const scratch = { lvol, owner: replica, volume, operation, nqn: patchNqn(replica) };
+    const wanted = decodeDigestPage(input.digests);
     const task = { replica, volume, snapshot: base, operation, verified: true };
     const have = await digests.of(task);
     return reader.whileConnected(source, (from) =>
       reader.whileOpen(scratch, (to) =>
-        copyClusters({ from, to, have, wanted, firstCluster, progress: context.progress }),
+        copyClusters({
+          ...{ from, to, have, wanted, firstCluster, mismatch: sourceChanged },
+          progress: context.progress,
+        }),
       ),
     );
   };
@@ -189,4 +194,13 @@ export function resyncCommands(
     'rebuild.read-digests': readDigests,
     'rebuild.copy-clusters': copy,
   };
+}
+
+/** The source's snapshot does not read as when it was digested: its disk or the way has corrupted it. */
+function sourceChanged(cluster: number): Error {
+  return lariatError(
+    'TARGET_REFUSED',
+    `cluster ${cluster} of the source does not have the digest that its node gave; check that node's disk and rebuild from another replica`,
+    { cluster },
+  );
 }

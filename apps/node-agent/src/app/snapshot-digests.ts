@@ -1,12 +1,13 @@
-import { snapshotNqn } from '@lariat/contracts';
+import { type ClusterDigests, DIGEST_BYTES, clusterDigestOf, snapshotNqn } from '@lariat/contracts';
 import { CLUSTER_SIZE_BYTES } from '@lariat/kernel';
-import { type ClusterDigests, DIGEST_BYTES, digestOf } from '../domain/cluster-digests.js';
 import { checksumNqn } from '../domain/names.js';
+import type { ConnectedDevice } from '../ports/block-connector.port.js';
 import type { DigestStorePort } from '../ports/digest-store.port.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { TargetPort } from '../ports/target.port.js';
+import type { CommandContext } from './command-handlers.js';
 import { type LvolReader, readInOrder } from './lvol-reader.js';
-import type { Lvols } from './lvols.js';
+import type { Lvols, MadeLvol } from './lvols.js';
 
 export interface DigestTask {
   readonly replica: string;
@@ -15,6 +16,21 @@ export interface DigestTask {
   readonly operation: string;
   /** True: only a reading in this life of the target counts. */
   readonly verified: boolean;
+}
+
+/** Which reading counts: any there ever was, one in this life of the target, or none but a new one. */
+export type Reading = 'any' | 'this-life' | 'new';
+
+type ReadableDevice = Pick<ConnectedDevice, 'sizeBytes' | 'read'>;
+
+export interface ReadTask {
+  /** One whose content never changes. */
+  readonly lvol: MadeLvol;
+  readonly reading: Reading;
+  readonly whileOpen: <T>(use: (device: ReadableDevice) => Promise<T>) => Promise<T>;
+  readonly progress?: CommandContext['progress'];
+  /** Missing: as fast as it goes. */
+  readonly mibPerSecond?: number;
 }
 
 export interface SnapshotDigestsParts {
@@ -30,23 +46,35 @@ export class SnapshotDigests {
   constructor(private readonly parts: SnapshotDigestsParts) {}
 
   async of(task: DigestTask): Promise<ClusterDigests> {
-    const { target, lvols, reader, store } = this.parts;
-    const { replica, snapshot } = task;
+    const { lvols, reader } = this.parts;
+    const { replica, snapshot, verified } = task;
     const lvol = await lvols.snapshot(replica, snapshot);
-    const known = store.get(lvol.uuid);
-    const targetInstance = target.instance;
-    if (known !== undefined && (!task.verified || known.targetInstance === targetInstance))
-      return known;
     const nqn = checksumNqn(replica, snapshot);
     const shared = snapshotNqn(replica, snapshot);
-    const read = await reader.whileOpen({ ...task, lvol, nqn, shared }, async (device) => {
+    return this.ofLvol({
+      lvol,
+      reading: verified ? 'this-life' : 'any',
+      whileOpen: (use) => reader.whileOpen({ ...task, owner: replica, lvol, nqn, shared }, use),
+    });
+  }
+
+  async ofLvol(task: ReadTask): Promise<ClusterDigests> {
+    const { target, store } = this.parts;
+    const { lvol, reading, whileOpen, progress, mibPerSecond } = task;
+    const known = reading === 'new' ? undefined : store.get(lvol.uuid);
+    const targetInstance = target.instance;
+    if (known !== undefined && (reading === 'any' || known.targetInstance === targetInstance))
+      return known;
+    const read = await whileOpen(async (device) => {
       const clusters = Math.ceil(device.sizeBytes / CLUSTER_SIZE_BYTES);
       const digests = Buffer.alloc(clusters * DIGEST_BYTES);
       let cluster = 0;
-      await readInOrder(device, (chunk) => {
-        digestOf(chunk).copy(digests, cluster * DIGEST_BYTES);
+      const visit = (chunk: Buffer, doneBytes: number): void => {
+        clusterDigestOf(chunk).copy(digests, cluster * DIGEST_BYTES);
         cluster += 1;
-      });
+        progress?.(doneBytes, device.sizeBytes, 'bytes');
+      };
+      await readInOrder(device, visit, mibPerSecond);
       return { sizeBytes: device.sizeBytes, digests };
     });
     await store.put(lvol.uuid, { ...read, targetInstance });

@@ -10,6 +10,16 @@ const READS_SNAPSHOT: ReadonlySet<string> = new Set([
   'rebuild.read-digests',
 ]);
 
+/** Writing a copy is one lane; what must not wait for it has its own. */
+const IMAGE_LANES: Readonly<Record<string, string>> = {
+  'image.digest-copy': 'image-read',
+  'image.read-digests': 'image-read',
+  'image.export-copy': 'image-export',
+  'image.unexport-copy': 'image-export',
+  // Ends a fetch that is under way, by taking away what it writes to.
+  'image.delete-copy': 'image-delete',
+};
+
 function textField(input: unknown, name: string): string {
   const value = (input as Fields)[name];
   return typeof value === 'string' ? value : '';
@@ -24,6 +34,10 @@ export function queueKey(command: CommandName, input: unknown): string {
   if (noun === 'engine' || noun === 'frontend') return `volume/${textField(input, 'volume')}`;
   if (noun === 'disk') return `disk/${textField(input, 'disk')}`;
   if (noun === 'record') return `record/${textField(input, 'volume')}`;
+  if (noun === 'image') {
+    const copy = `${textField(input, 'image')}/${textField(input, 'disk')}`;
+    return `${IMAGE_LANES[command] ?? 'image'}/${copy}`;
+  }
   const replica = textField(input, 'replica');
   if (command === 'rebuild.copy-snapshot') return `copy/${replica}`;
   const snapshot = textField(input, 'snapshot');

@@ -17,6 +17,8 @@ export const headLvolName = (replica: string): string => bounded(replica);
 export const snapshotLvolName = (replica: string, snapshot: string): string =>
   bounded(`${replica}.${snapshot}`);
 export const scratchLvolName = (replica: string): string => bounded(`${replica}.scratch`);
+export const imageLvolName = (image: string): string => bounded(image);
+export const imageDraftLvolName = (image: string): string => bounded(`${image}.draft`);
 /** An lvol's alias; the lvol store is named after the disk. */
 export const lvolAlias = (disk: string, lvolName: string): string => `${disk}/${lvolName}`;
 
@@ -36,3 +38,7 @@ export const checksumNqn = (replica: string, snapshot: string | null): string =>
 
 /** A short-lived export of a scratch lvol that this node itself writes to. */
 export const patchNqn = (replica: string): string => `nqn.2026-11.io.lariat:patch:${replica}`;
+
+/** A short-lived export of an image's draft that this node itself writes to. */
+export const imagePatchNqn = (lvolUuid: string): string =>
+  `nqn.2026-11.io.lariat:image-patch:${lvolUuid}`;

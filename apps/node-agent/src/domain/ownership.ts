@@ -9,7 +9,7 @@ interface OwnedCommon {
   readonly name: string;
   /** Null while it is being made and the target has not yet told its uuid. */
   readonly uuid: string | null;
-  /** Replica, volume or disk id. */
+  /** Replica, volume or disk id, or an image's copy: `imageCopyOwner`. */
   readonly owner: string;
   readonly volume: string | null;
   /** The operation that made it. */
@@ -34,8 +34,11 @@ export interface OwnedDisk extends OwnedCommon {
   };
 }
 
-/** base: was a snapshot of a replica that is gone, and stays beneath the clones that share it. */
-export type LvolRole = 'head' | 'snapshot' | 'scratch' | 'base';
+/**
+ * base: was a snapshot of a replica that is gone, and stays beneath the clones that share it. image-draft, image: a copy
+ * of an image while it is written, and once it is sealed.
+ */
+export type LvolRole = 'head' | 'snapshot' | 'scratch' | 'base' | 'image-draft' | 'image';
 
 export interface OwnedLvol extends OwnedCommon {
   readonly kind: 'lvol';
@@ -51,10 +54,19 @@ export interface OwnedLvol extends OwnedCommon {
     readonly revertTo: string | null;
     /** The last growth: who asked for it, and the size before. Only that operation may take it back. */
     readonly grown?: { readonly operation: string; readonly fromBytes: number };
+    /** The image that it is a copy of; missing: it is a replica's. */
+    readonly image?: string;
   };
 }
 
-export type ExportRole = 'replica' | 'snapshot' | 'scratch' | 'volume' | 'checksum';
+export type ExportRole =
+  | 'replica'
+  | 'snapshot'
+  | 'scratch'
+  | 'volume'
+  | 'checksum'
+  | 'image-draft'
+  | 'image';
 
 /** Its uuid is its namespace's. */
 export interface OwnedSubsystem extends OwnedCommon {
@@ -146,3 +158,13 @@ export const OWNED_KINDS: readonly OwnedKind[] = [
   'raid',
   'frontend',
 ];
+
+/**
+ * The owner of an image's copy on a disk. No id has a slash, so no deletion set of a replica or a volume, which is
+ * enumerated by owner, can ever name what belongs to an image (S0).
+ */
+export const imageCopyOwner = (image: string, disk: string): string => `image/${image}/${disk}`;
+
+/** Whether it is an image's copy, and no replica's. */
+export const isOfImage = ({ params }: OwnedLvol): boolean =>
+  params.role === 'image' || params.role === 'image-draft';

@@ -55,6 +55,8 @@ export class FakeTarget implements RpcCaller, TargetPort {
   readonly subsystems = new Map<string, FakeSubsystem>();
   readonly raids = new Map<string, FakeRaid>();
   readonly controllers = new Map<string, FakeController>();
+  /** Names of the lvols whose clusters were copied elsewhere. */
+  readonly copied: string[] = [];
   /** Of bdev_set_qos_limit, by bdev. */
   readonly limits = new Map<string, Params>();
   /** Namespace uuid that each NQN brings; one that is not here cannot be reached. */
@@ -141,6 +143,30 @@ export class FakeTarget implements RpcCaller, TargetPort {
       this.lvol(p['name']).sizeMib = Number(p['size_in_mib']);
       return true;
     },
+    bdev_lvol_set_parent: (p) => {
+      const lvol = this.lvol(p['lvol_name']);
+      const parent = this.lvol(p['parent_name']);
+      if (lvol.parent === parent.uuid) throw new Refusal(EEXIST, 'File exists');
+      lvol.parent = parent.uuid;
+      return true;
+    },
+    /** The namespace that a controller brings is no lvol of the store: the clone has no parent in it. */
+    bdev_lvol_clone_bdev: (p) => {
+      const clone = this.addLvol(String(p['lvs_name']), String(p['clone_name']), null);
+      clone.sizeMib = this.remoteSizeMib;
+      return clone.uuid;
+    },
+    bdev_lvol_start_shallow_copy: (p) => {
+      const source = this.lvol(p['src_lvol_name']);
+      if (!source.isSnapshot) throw new Refusal(EPERM, 'is not read-only');
+      this.copied.push(source.name);
+      return { operation_id: this.copied.length };
+    },
+    bdev_lvol_check_shallow_copy: () => ({
+      state: 'complete',
+      copied_clusters: 1,
+      total_clusters: 1,
+    }),
     bdev_lvol_get_lvols: (p) => {
       const store = textOf(p['lvs_name']);
       if (store !== undefined && !this.stores.has(store))
@@ -197,6 +223,7 @@ export class FakeTarget implements RpcCaller, TargetPort {
                 },
               ],
       })),
+    nvmf_get_transports: () => [{ trtype: 'TCP' }],
     nvmf_create_subsystem: (p) => {
       const nqn = String(p['nqn']);
       if (this.subsystems.has(nqn)) throw new Refusal(-32602, 'Invalid parameters');

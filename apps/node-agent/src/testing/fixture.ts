@@ -11,6 +11,11 @@ import { Controllers } from '../app/controllers.js';
 import { engineCommands } from '../app/engine.commands.js';
 import { Engines } from '../app/engines.js';
 import { Exports } from '../app/exports.js';
+import { ImageCopies } from '../app/image-copies.js';
+import { ImageReports } from '../app/image-reports.js';
+import { imageContentCommands } from '../app/image-content.commands.js';
+import { ImageIo } from '../app/image-io.js';
+import { imageCommands } from '../app/image.commands.js';
 import { LvolReader } from '../app/lvol-reader.js';
 import { Lvols } from '../app/lvols.js';
 import { recordCommands } from '../app/record.commands.js';
@@ -84,6 +89,10 @@ export async function fixture(path: string, over: Partial<BlockConnectorPort> = 
   const checksums = new Checksums(journal, reader);
   const digestStore = new LmdbDigests(join(path, 'digests'));
   const digests = new SnapshotDigests({ journal, target, lvols, reader, store: digestStore });
+  const queue = new KeyedQueue();
+  const images = new ImageCopies({ journal, target, lvols, exports, queue });
+  const io = new ImageIo('n1', images, reader);
+  const imageReports = new ImageReports({ journal, lvols });
   const clock = systemClock;
   const node = 'n1';
   await journal.putOwned({
@@ -105,11 +114,13 @@ export async function fixture(path: string, over: Partial<BlockConnectorPort> = 
     },
   });
   const handlers = {
-    ...replicaCommands({ journal, target, lvols, exports, controllers, checksums }),
+    ...replicaCommands({ journal, target, lvols, exports, controllers, checksums, images }),
     ...snapshotCommands({ journal, target, lvols }),
     ...engineCommands({ node, journal, target, lvols, exports, engines, clock }),
-    ...rebuildCommands({ node, journal, target, lvols, exports, controllers }),
+    ...rebuildCommands({ node, journal, target, lvols, exports, controllers, images }),
     ...recordCommands(journal, new Survey(node, journal, target)),
+    ...imageCommands({ journal, target, lvols, exports, digests, images, io }),
+    ...imageContentCommands({ exports, digests, images, io }),
     ...resyncCommands({ journal, target, lvols, exports, controllers, reader, digests }),
   };
   return {
@@ -121,8 +132,9 @@ export async function fixture(path: string, over: Partial<BlockConnectorPort> = 
     engines,
     digests,
     digestStore,
+    imageReports,
     handlers,
-    queue: new KeyedQueue(),
+    queue,
   };
 }
 

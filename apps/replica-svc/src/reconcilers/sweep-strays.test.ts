@@ -28,7 +28,7 @@ describe('the sweep, after a move that could not delete the old replica', () => 
   let cached: VolumeRecord | undefined;
   let refuses: boolean;
   let counts: ReconcileCounts;
-  let tell: (inventory: Pick<Inventory, 'replicas'>) => Promise<void>;
+  let tell: (inventory: Pick<Inventory, 'replicas' | 'images'>) => Promise<void>;
 
   beforeEach(() => {
     nowMs = 0;
@@ -58,8 +58,8 @@ describe('the sweep, after a move that could not delete the old replica', () => 
       log as never,
       counts,
     );
-    tell = async ({ replicas }) => {
-      const inventory = { node: 'n1', agentInstance: 'i', engines: [], replicas };
+    tell = async (told) => {
+      const inventory = { node: 'n1', agentInstance: 'i', engines: [], ...told };
       await sweep.consider(inventory);
     };
   });
@@ -108,6 +108,18 @@ describe('the sweep, after a move that could not delete the old replica', () => 
     const { length } = sent;
     await pass(20, []);
     expect(sent).toHaveLength(length);
+  });
+
+  it("takes no copy of an image, of which no volume's record speaks", async () => {
+    const copy = {
+      ...{ image: 'img-1', disk: 'disk-1', uuid: 'u', sizeBytes: 1, state: 'sealed' as const },
+      ...{ presence: 'present' as const, allocatedClusters: 1, clones: 0 },
+    };
+    for (let second = 0; second < 20; second += 1) {
+      nowMs += 1_000;
+      await tell({ replicas: [], images: [copy] });
+    }
+    expect(sent).toEqual([]);
   });
 
   it('leaves it while the record lists it, is in doubt, or is older than what the node keeps', async () => {

@@ -1,7 +1,13 @@
 import { createHash } from 'node:crypto';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
-import { lariatError } from '@lariat/contracts';
 import { CLUSTER_SIZE_BYTES } from '@lariat/kernel';
+import { lariatError } from './error-codes.js';
+
+/** SHA-256 of each cluster, 32 bytes each, deflated (runs of equal clusters are short), in base64. */
+export type DigestPage = string;
+
+/** 128 KiB of digests: below NATS' 1 MiB a message, whatever they are. */
+export const MAX_DIGESTS_PER_PAGE = 4_096;
 
 export const DIGEST_BYTES = 32;
 
@@ -18,11 +24,12 @@ function sha256(data: Buffer): Buffer {
   return createHash('sha256').update(data).digest();
 }
 
-/** Most of a thin volume is zeros: to compare is several times faster than to hash. */
-export function digestOf(cluster: Buffer): Buffer {
+/** The digest of a whole cluster. Most of a thin volume is zeros: to compare is several times faster than to hash. */
+export function clusterDigestOf(cluster: Buffer): Buffer {
   return cluster.equals(ZEROS) ? ZERO_DIGEST : sha256(cluster);
 }
 
+/** Whether it is the digest of a cluster of zeros. */
 export const isZeroDigest = (digest: Buffer): boolean => digest.equals(ZERO_DIGEST);
 
 /** The digest of one cluster. What lies past an lvol's end reads as zeros in a larger clone of it. */
@@ -31,19 +38,27 @@ export function digestAt({ digests }: Pick<ClusterDigests, 'digests'>, cluster: 
   return from < digests.length ? digests.subarray(from, from + DIGEST_BYTES) : ZERO_DIGEST;
 }
 
-/** One digest over the whole: equal when size and all clusters are. */
-export function rootOf({ sizeBytes, digests }: ClusterDigests): string {
+/** One digest over the whole, in hex: equal when size and all clusters are. */
+export function rootDigestOf({ sizeBytes, digests }: ClusterDigests): string {
   return createHash('sha256').update(`${sizeBytes}:`).update(digests).digest('hex');
 }
 
-export function encodePage(of: ClusterDigests, firstCluster: number, clusters: number): string {
+/** The digests of some clusters as they go into a message; fewer where the content ends before. */
+export function encodeDigestPage(
+  { digests }: Pick<ClusterDigests, 'digests'>,
+  firstCluster: number,
+  clusters: number,
+): DigestPage {
   const from = firstCluster * DIGEST_BYTES;
-  const page = of.digests.subarray(from, from + clusters * DIGEST_BYTES);
+  const page = digests.subarray(from, from + clusters * DIGEST_BYTES);
   return deflateRawSync(page, { level: 1 }).toString('base64');
 }
 
 /** The digests of a page; `maxClusters` bounds what a malformed one can unfold to. */
-export function decodePage(page: string, maxClusters: number): readonly Buffer[] {
+export function decodeDigestPage(
+  page: DigestPage,
+  maxClusters: number = MAX_DIGESTS_PER_PAGE,
+): readonly Buffer[] {
   let bytes: Buffer;
   try {
     bytes = inflateRawSync(Buffer.from(page, 'base64'), {
