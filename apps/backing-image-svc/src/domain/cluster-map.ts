@@ -20,6 +20,10 @@ export class ClusterMap {
     return new ClusterMap(Math.ceil(sizeBytes / CLUSTER_SIZE_BYTES));
   }
 
+  get dataBytes(): number {
+    return this.dataClusters * CLUSTER_SIZE_BYTES;
+  }
+
   isData(cluster: number): boolean {
     return ((this.bits[cluster >> 3] ?? 0) & (1 << (cluster & 7))) !== 0;
   }

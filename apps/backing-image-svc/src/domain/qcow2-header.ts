@@ -7,6 +7,7 @@ export const QCOW2_MAGIC = Buffer.from([0x51, 0x46, 0x49, 0xfb]);
 /** Where the fields stand: qemu docs/interop/qcow2.txt. All are big endian. */
 const V2_HEADER_BYTES = 72;
 const V3_HEADER_BYTES = 104;
+const SECTOR_BYTES = 512n;
 const MIN_CLUSTER_BITS = 9;
 const MAX_CLUSTER_BITS = 21;
 const L1_ENTRY_BYTES = 8;
@@ -29,6 +30,7 @@ export const QcowEncryption = Object.freeze({ none: 0, aes: 1, luks: 2 } as cons
 export interface Qcow2Header {
   readonly version: 2 | 3;
   readonly clusterBits: number;
+  /** A multiple of 512: qemu rounds up what is not. */
   readonly virtualSizeBytes: bigint;
   /** Null: none. Empty: there is one, and its name lies outside the bytes that were given. */
   readonly backingFile: string | null;
@@ -67,7 +69,8 @@ export function parseQcow2Header(head: Buffer): Qcow2Header {
   return {
     version,
     clusterBits,
-    virtualSizeBytes: head.readBigUInt64BE(24),
+    virtualSizeBytes:
+      ((head.readBigUInt64BE(24) + SECTOR_BYTES - 1n) / SECTOR_BYTES) * SECTOR_BYTES,
     backingFile: backingFileOf(head),
     encryptionMethod: head.readUInt32BE(32),
     incompatibleFeatures: version === 3 ? head.readBigUInt64BE(72) : 0n,
@@ -119,6 +122,10 @@ export function refuseUnfit(header: Qcow2Header, maxSizeBytes: number): void {
     throw lariatError('IMAGE_EMPTY', 'the image has a virtual size of 0 bytes');
   if (virtualSizeBytes > BigInt(maxSizeBytes)) throw tooLarge(virtualSizeBytes, maxSizeBytes);
 }
+
+/** It was not closed, and its reference counts may be behind; what it holds is as good as ever. */
+export const isDirty = ({ incompatibleFeatures }: Qcow2Header): boolean =>
+  (incompatibleFeatures & Incompatible.dirty) !== 0n;
 
 export function tooLarge(sizeBytes: bigint | number, maxSizeBytes: number): Error {
   return lariatError(
