@@ -43,8 +43,8 @@ export function imageNameOf(url: URL): string {
   const safe = name
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
-    .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, '')
-    .slice(0, 63);
+    .slice(0, 63)
+    .replace(/^-|-$/g, '');
   return safe === '' ? 'image' : safe;
 }
 
