@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -108,6 +109,25 @@ describe('a program in the sandbox', () => {
     stop.abort();
     expect(await process.done).toMatchObject({ code: null, killedBy: 'SIGKILL', isLate: false });
     await until(() => atWork().length === 0);
+  });
+
+  it('ends with the process that started it, however that ends', async () => {
+    const path = pretending(Tool.xz, 'exec sleep 600');
+    if (process.getuid?.() === 0) await scratch.handOver(parent);
+    const dist = new URL('../../../dist/adapters/child/', import.meta.url);
+    const script = `
+      import { Sandbox } from '${new URL('sandbox.js', dist).href}';
+      import { ToolProcess } from '${new URL('tool-process.js', dist).href}';
+      await ToolProcess.start(await Sandbox.detect('${path}'), {
+        tool: 'xz', args: [], folder: '${scratch.path}', deadlineMs: null,
+        limits: { cpuSeconds: 10, fileBytes: 0, memoryBytes: ${512 * MIB} },
+        signal: new AbortController().signal,
+      });`;
+    const service = spawn(process.execPath, ['--input-type=module', '-e', script]);
+    await until(() => atWork().length > 0);
+    service.kill('SIGKILL');
+    await until(() => atWork().length === 0);
+    expect(service.killed).toBe(true);
   });
 
   it('that ends before it has read everything harms nobody', async () => {

@@ -70,8 +70,10 @@ export class HashLanes implements Hashing {
   private isOddDigest = false;
 
   constructor(pool: SlotPool) {
-    this.sha256 = new Lane({ algorithm: 'sha256', memory: pool.memory });
-    this.sha512 = new Lane({ algorithm: 'sha512', memory: pool.memory });
+    const { memory } = pool;
+    const slotBytes = CLUSTER_SIZE_BYTES;
+    this.sha256 = new Lane({ algorithm: 'sha256', memory, slotBytes });
+    this.sha512 = new Lane({ algorithm: 'sha512', memory, slotBytes });
   }
 
   open(): RunningSums {

@@ -5,6 +5,7 @@ export interface HashWorkerData {
   readonly algorithm: ChecksumAlgorithm;
   /** The slots of a SlotPool. */
   readonly memory: SharedArrayBuffer;
+  readonly slotBytes: number;
 }
 
 interface Request {

@@ -1,11 +1,11 @@
 import { createHash, type Hash } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
-import { CLUSTER_SIZE_BYTES } from '@lariat/kernel';
 import type { HashAnswer, HashRequest, HashWorkerData } from './hash-messages.js';
 
 // Runs in a thread of its own: update() holds its thread for milliseconds, which the service's has not.
-const { algorithm, memory } = workerData as HashWorkerData;
-const ZEROS = Buffer.alloc(CLUSTER_SIZE_BYTES);
+// It imports nothing else of ours: each import has two of these threads, and waits for them to start.
+const { algorithm, memory, slotBytes } = workerData as HashWorkerData;
+const ZEROS = Buffer.alloc(slotBytes);
 const streams = new Map<number, Hash>();
 
 function streamOf(id: number): Hash {
@@ -22,7 +22,7 @@ function updateZeros(hash: Hash, lengthBytes: number): void {
 }
 
 function slotOf(index: number): Buffer {
-  return Buffer.from(memory, index * CLUSTER_SIZE_BYTES, CLUSTER_SIZE_BYTES);
+  return Buffer.from(memory, index * slotBytes, slotBytes);
 }
 
 const clusterDigest = (slot: Buffer): Buffer => createHash('sha256').update(slot).digest();

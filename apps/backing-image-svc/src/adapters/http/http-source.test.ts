@@ -1,10 +1,17 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer as createHttpsServer } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { toLariatError } from '@lariat/kernel';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { parseAllowList } from '../../domain/address-guard.js';
+import { formatChecksum } from '../../domain/checksum.js';
+import { hasTool, run } from '../../testing/images.js';
 import { type Answering, imageServer, serve } from '../../testing/image-server.js';
 import { readAll } from '../../testing/read-all.js';
+import { expectedChecksum } from './expected-checksum.js';
 import { DEFAULT_HTTP_SETTINGS, type HttpSettings } from './http-settings.js';
 import { HttpSource } from './http-source.js';
 
@@ -293,6 +300,71 @@ describe('the guard of addresses', () => {
     expect(await codeOf(fetched(url, { allowedAddresses }))).toBe('IMAGE_SOURCE_BLOCKED');
     expect(server.requests).toHaveLength(0);
     expect(await fetched(url)).toBe(sha256(CONTENT));
+  });
+});
+
+describe.skipIf(!hasTool('openssl'))(
+  'a server with TLS, where openssl is installed to make its certificate,',
+  () => {
+    let folder: string;
+    let url: URL;
+    let certificate: string;
+    beforeAll(async () => {
+      folder = mkdtempSync(join(tmpdir(), 'lariat-tls-'));
+      const names = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
+      const files = ['-keyout', 'key.pem', '-out', 'cert.pem', '-days', '2'];
+      run(folder, 'openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', ...files, ...names);
+      certificate = readFileSync(join(folder, 'cert.pem'), 'utf8');
+      const key = readFileSync(join(folder, 'key.pem'));
+      const server = createHttpsServer({ key, cert: certificate }, (request, response) => {
+        if (request.url === '/down')
+          response.writeHead(302, { location: 'http://localhost/' }).end();
+        else serve(CONTENT, request, response);
+      });
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      url = new URL(`https://localhost:${(server.address() as AddressInfo).port}/a.img`);
+      return async () => {
+        server.closeAllConnections();
+        await new Promise((resolve) => server.close(resolve));
+        rmSync(folder, { recursive: true });
+      };
+    });
+
+    it('is refused at once while nobody vouches for it', async () => {
+      expect(await codeOf(fetched(url))).toBe('IMAGE_SOURCE_REFUSED');
+    });
+
+    it('is trusted when its certificate is, for its own name alone', async () => {
+      expect(await fetched(url, { extraCa: certificate })).toBe(sha256(CONTENT));
+      const other = new URL(url);
+      other.hostname = '127.0.0.1';
+      expect(await codeOf(fetched(other, { extraCa: certificate }))).toBe('IMAGE_SOURCE_REFUSED');
+    });
+
+    it('does not lead to one without', async () => {
+      const down = new URL('/down', url);
+      expect(await codeOf(fetched(down, { extraCa: certificate }))).toBe('IMAGE_REDIRECT_REFUSED');
+    });
+  },
+);
+
+describe('the checksum that a user asks for', () => {
+  const sum = `sha256:${sha256(CONTENT)}`;
+  const of = (text: string, settings = SETTINGS): Promise<string> =>
+    expectedChecksum(text, 'debian.img', settings, NEVER).then(formatChecksum);
+
+  it('is a sum, or stands in a file at a url', async () => {
+    const list = Buffer.from(`${sha256(CONTENT)}  debian.img\n${'0'.repeat(64)}  other.img\n`);
+    const server = await serving((request, response) => serve(list, request, response));
+    expect(await of(sum)).toBe(sum);
+    expect(await of(server.url.href)).toBe(sum);
+    expect(await codeOf(of('ftp://x/SHA256SUMS'))).toBe('IMAGE_CHECKSUM_INVALID');
+  });
+
+  it('is not looked for in a file of megabytes', async () => {
+    const huge = Buffer.alloc(5 * 1024 * 1024, 'x');
+    const server = await serving((request, response) => serve(huge, request, response));
+    expect(await codeOf(of(server.url.href))).toBe('IMAGE_TOO_LARGE');
   });
 });
 

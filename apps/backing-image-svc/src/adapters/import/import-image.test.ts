@@ -6,12 +6,16 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { MIB, toLariatError } from '@lariat/kernel';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { parseAllowList } from '../../domain/address-guard.js';
 import { parseChecksum } from '../../domain/checksum.js';
 import { DIGEST_BYTES } from '../../domain/cluster-digest.js';
 import { DEFAULT_HOLE_POLICY } from '../../domain/hole-policy.js';
 import type { ImportProgress } from '../../domain/progress.js';
 import { hasTool, padded, rootDigestOf, run, sparseContent, sumsOf } from '../../testing/images.js';
+import { imageServer, serve } from '../../testing/image-server.js';
 import { MemorySink } from '../../testing/memory-sink.js';
+import { DEFAULT_HTTP_SETTINGS, type HttpSettings } from '../http/http-settings.js';
+import { HttpSource } from '../http/http-source.js';
 import { Sandbox } from '../child/sandbox.js';
 import { FileSource } from '../file/file-source.js';
 import { readDigests } from '../scratch/digest-file.js';
@@ -462,6 +466,57 @@ describe('a checksum', () => {
       expect(begun.sink.content).toHaveLength(0);
     },
   );
+});
+
+describe('an image from a server', () => {
+  const SETTINGS: HttpSettings = {
+    ...DEFAULT_HTTP_SETTINGS,
+    allowedAddresses: parseAllowList(['127.0.0.1']),
+    proxy: { httpProxy: '', httpsProxy: '', noProxy: '' },
+    maxBytes: 1024 * MIB,
+    backoff: { initialMs: 1, maxMs: 2, factor: 2 },
+  };
+
+  it.each([
+    ['that tells its size and is cut off', { etag: '"a"', cutAfterBytes: 9 * MIB + 7 }],
+    ['that does not tell its size', { chunked: true }],
+  ])('%s is imported', async (_what, served) => {
+    const server = await imageServer((request, response) =>
+      serve(CONTENT, request, response, served),
+    );
+    const sink = new MemorySink();
+    const result = await importImage({
+      source: new HttpSource(server.url, SETTINGS),
+      options: optionsOf({ checksum: parseChecksum(`sha512:${sumsOf(CONTENT).sha512}`) }),
+      openSink: sink.open,
+      signal: new AbortController().signal,
+      onProgress: () => undefined,
+    });
+    await server.close();
+    expect(sink.content.equals(padded(CONTENT))).toBe(true);
+    expect(result.file.sums).toEqual(sumsOf(CONTENT));
+    expect(result.device.rootDigest).toBe(rootDigestOf(padded(CONTENT)));
+    expectNothingLeft();
+  });
+
+  it('that falls silent is given up when the import is cancelled', async () => {
+    const server = await imageServer((_request, response) => {
+      response.writeHead(200, { 'content-length': '99999999' }).write(CONTENT.subarray(0, MIB));
+    });
+    const stop = new AbortController();
+    const sink = new MemorySink();
+    const ended = importImage({
+      source: new HttpSource(server.url, SETTINGS),
+      options: optionsOf(),
+      openSink: sink.open,
+      signal: stop.signal,
+      onProgress: () => setTimeout(() => stop.abort(), 20),
+    });
+    await expect(ended).rejects.toMatchObject({ code: 'OPERATION_CANCELLED' });
+    await server.close();
+    expect(sink.isFinished).toBe(false);
+    expectNothingLeft();
+  });
 });
 
 describe('what is no image', () => {

@@ -54,7 +54,8 @@ describe('a sink over NVMe/TCP', () => {
   it('fails when the target is gone for too long', async () => {
     const sink = await connect();
     await target.close();
-    await expect(sink.writeCluster(0, Buffer.alloc(CLUSTER, 1))).rejects.toThrow();
+    const write = sink.writeCluster(0, Buffer.alloc(CLUSTER, 1));
+    await expect(write).rejects.toHaveProperty('failure', 'gone');
     await sink.close();
   });
 
