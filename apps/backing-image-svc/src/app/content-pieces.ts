@@ -2,6 +2,7 @@ import { CLUSTER_SIZE_BYTES } from '@lariat/kernel';
 import { throwIfCancelled } from '../domain/cancelled.js';
 import type { ClusterMap } from '../domain/cluster-map.js';
 import type { Slot, SlotPool } from '../domain/slot-pool.js';
+import type { Extent } from '../domain/qemu-map.js';
 import type { ByteReader } from '../ports/byte-reader.port.js';
 
 /** Content in order, a cluster or a hole at a time. Only the last piece may end within a cluster. */
@@ -75,3 +76,39 @@ export async function* sparsePieces(
     }
   }
 }
+
+/** What stands at the places that the extents name; they are in order, and end at `sizeBytes`. */
+export async function* extentPieces(
+  extents: AsyncIterable<Extent>,
+  from: RandomReader,
+  sizeBytes: number,
+  pool: SlotPool,
+  signal: AbortSignal,
+): AsyncGenerator<Piece, void, undefined> {
+  /** The cluster that is being put together; null: the position is at the start of one. */
+  let slot: Slot | null = null;
+  for await (const { start, length, data, offset } of extents) {
+    const end = start + length;
+    for (let at = start; at < end;) {
+      throwIfCancelled(signal);
+      const within = at % CLUSTER_SIZE_BYTES;
+      if (slot === null && !data) {
+        const whole = end === sizeBytes ? end - at : wholeClusters(end - at);
+        if (whole > 0) yield { kind: 'hole', lengthBytes: whole };
+        at += whole;
+        if (at === end) break;
+      }
+      slot ??= await pool.take(signal);
+      const count = Math.min(end - at, CLUSTER_SIZE_BYTES - within);
+      const part = slot.bytes.subarray(within, within + count);
+      const got = data && offset !== null ? await from.readAt(part, offset + at - start) : 0;
+      part.fill(0, got);
+      at += count;
+      if (within + count < CLUSTER_SIZE_BYTES && at < sizeBytes) continue;
+      yield { kind: 'data', slot, lengthBytes: within + count };
+      slot = null;
+    }
+  }
+}
+
+const wholeClusters = (bytes: number): number => bytes - (bytes % CLUSTER_SIZE_BYTES);

@@ -41,10 +41,15 @@ export function parseExtentLine(line: string): Extent | null {
   return { start, length, data: data && zero !== true, offset: isCount(offset) ? offset : null };
 }
 
+/** Below this on average, so many reads would be needed that one conversion costs less. */
+const LEAST_EXTENT_BYTES = 32 * 1024;
+
 /** Adds up extents, which must be in order and within the image, and hold no more than the file has. */
 export class ExtentTally {
   private endBytes = 0;
   private storedBytes = 0;
+  private dataExtents = 0;
+  private isPacked = false;
 
   constructor(
     private readonly fileBytes: number,
@@ -55,7 +60,12 @@ export class ExtentTally {
     if (start !== this.endBytes || length === 0) throw corrupt('extents that are not in order');
     this.endBytes = start + length;
     if (this.endBytes > this.virtualSizeBytes) throw corrupt('extents past its end');
-    if (!data || offset === null) return;
+    if (!data) return;
+    this.dataExtents += 1;
+    if (offset === null) {
+      this.isPacked = true;
+      return;
+    }
     if (offset >= this.fileBytes) {
       throw lariatError(
         'IMAGE_TRUNCATED',
@@ -66,6 +76,11 @@ export class ExtentTally {
     // Clusters that many entries share: a small file with endless content.
     if (this.storedBytes > this.fileBytes)
       throw corrupt('clusters that stand in more than one place');
+  }
+
+  /** Whether all data stands in the file as it is, in pieces that are worth a read each. */
+  get isReadable(): boolean {
+    return !this.isPacked && this.storedBytes >= this.dataExtents * LEAST_EXTENT_BYTES;
   }
 
   finish(): void {

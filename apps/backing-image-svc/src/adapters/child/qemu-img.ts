@@ -2,8 +2,7 @@ import { createInterface } from 'node:readline';
 import { lariatError } from '@lariat/contracts';
 import { GIB, MIB } from '@lariat/kernel';
 import { cancelled } from '../../domain/cancelled.js';
-import type { ClusterMap } from '../../domain/cluster-map.js';
-import { ExtentTally, parseExtentLine } from '../../domain/qemu-map.js';
+import { type Extent, type ExtentTally, parseExtentLine } from '../../domain/qemu-map.js';
 import { DEFAULT_MEMORY_BYTES, type Sandbox, Tool } from './sandbox.js';
 import { type ToolEnd, ToolProcess } from './tool-process.js';
 
@@ -32,6 +31,7 @@ function start(
   task: QemuImgTask,
   args: readonly string[],
   limits: { readonly seconds: number; readonly fileBytes: number },
+  deadlineMs: number | null = limits.seconds * 1000,
 ): Promise<ToolProcess> {
   return ToolProcess.start(task.sandbox, {
     tool: Tool.qemuImg,
@@ -42,7 +42,7 @@ function start(
       fileBytes: limits.fileBytes,
       memoryBytes: DEFAULT_MEMORY_BYTES,
     },
-    deadlineMs: limits.seconds * 1000,
+    deadlineMs,
     signal: task.signal,
   });
 }
@@ -62,27 +62,34 @@ export async function checkImage(task: QemuImgTask): Promise<void> {
   throw failure(task, 'is damaged', end);
 }
 
-/** Marks the clusters that may hold data; refuses an image that claims more data than its file can hold. */
-export async function mapImage(task: QemuImgTask, map: ClusterMap): Promise<void> {
+/**
+ * The extents of an image, in order; refuses one that claims more data than its file can hold. `deadlineMs` is null for
+ * a consumer that takes its time with each.
+ */
+export async function* listExtents(
+  task: QemuImgTask,
+  tally: ExtentTally,
+  deadlineMs: number | null = metadataSeconds(task) * 1000,
+): AsyncGenerator<Extent, void, undefined> {
   const args = ['map', '--output=json', '-f', 'qcow2', task.imageName];
-  const process = await start(task, args, { seconds: metadataSeconds(task), fileBytes: 0 });
+  const limits = { seconds: metadataSeconds(task), fileBytes: 0 };
+  const process = await start(task, args, limits, deadlineMs);
   process.stdin.end();
-  const tally = new ExtentTally(task.fileBytes, task.virtualSizeBytes);
   try {
     for await (const line of createInterface({ input: process.stdout })) {
       const extent = parseExtentLine(line);
       if (extent === null) continue;
       tally.add(extent);
-      if (extent.data) map.markBytes(extent.start, extent.length);
+      yield extent;
     }
-  } catch (reason) {
+    const end = await process.done;
+    if (end.code !== 0) throw failure(task, 'cannot be read', end);
+    tally.finish();
+  } finally {
+    // Also for who stops half-way.
     process.kill();
     await process.done;
-    throw reason;
   }
-  const end = await process.done;
-  if (end.code !== 0) throw failure(task, 'cannot be read', end);
-  tally.finish();
 }
 
 /** Writes the image's content to a sparse file of its virtual size; `onFraction` is told from 0 to 1. */

@@ -1,14 +1,15 @@
 import { lariatError } from '@lariat/contracts';
 import { formatBytes, MIB, roundUpToCluster } from '@lariat/kernel';
 import { passContent } from '../../app/content-pass.js';
-import { streamPieces } from '../../app/content-pieces.js';
+import { extentPieces, type Piece, sparsePieces, streamPieces } from '../../app/content-pieces.js';
 import { verifyChecksum } from '../../domain/checksum.js';
 import { ClusterMap } from '../../domain/cluster-map.js';
 import { sumsCoverHoles } from '../../domain/hole-policy.js';
 import { ImageFormat } from '../../domain/image-format.js';
 import { ImportPhase } from '../../domain/progress.js';
+import { ExtentTally } from '../../domain/qemu-map.js';
 import { isDirty, parseQcow2Header, refuseUnfit, tooLarge } from '../../domain/qcow2-header.js';
-import { checkImage, convertImage, mapImage, type QemuImgTask } from '../child/qemu-img.js';
+import { checkImage, convertImage, listExtents, type QemuImgTask } from '../child/qemu-img.js';
 import { findTool, Tool } from '../child/sandbox.js';
 import { SparseFile } from '../scratch/sparse-file.js';
 import type { FileFacts, ImportContext, ImportStream } from './import-context.js';
@@ -32,7 +33,7 @@ export async function importQcow2(
   refuseUnfit(header, options.maxSizeBytes);
   // Before the download, which can be long.
   await findTool(Tool.qemuImg, options.sandbox.path);
-  const { fileBytes, file } = await keepFile(stream, context);
+  const { spool, fileBytes, file } = await keepFile(stream, context);
   if (options.checksum !== null) verifyChecksum(options.checksum, file.sums);
 
   const sizeBytes = Number(header.virtualSizeBytes);
@@ -48,14 +49,17 @@ export async function importQcow2(
   // A dirty image's reference counts are out of date by design; its tables are not.
   if (!isDirty(header)) await checkImage(task);
   const map = ClusterMap.ofSize(sizeBytes);
-  await mapImage(task, map);
-  await convert(task, map.dataBytes, context);
+  const tally = new ExtentTally(fileBytes, sizeBytes);
+  for await (const { start, length, data } of listExtents(task, tally))
+    if (data) map.markBytes(start, length);
+  const pieces = tally.isReadable
+    ? inPlace(spool, task, context)
+    : await converted(task, map, context);
 
   progress.begin(ImportPhase.writing, map.dataBytes);
   const hasSums = sumsCoverHoles(options.holes, sizeBytes, map.dataBytes);
   const sums = hasSums ? hashing.open() : null;
-  const from = resources.add(await SparseFile.open(scratch.file(RAW_NAME)));
-  const { dataClusters } = await writeOut({ from, map, sizeBytes, sums, digests }, context);
+  const { dataClusters } = await writeOut({ pieces, sizeBytes, sums, digests }, context);
   const finished = sums === null ? null : await sums.finish();
   const deviceBytes = roundUpToCluster(sizeBytes);
   return {
@@ -76,7 +80,7 @@ export async function importQcow2(
 async function keepFile(
   stream: ImportStream,
   context: ImportContext,
-): Promise<{ fileBytes: number; file: FileFacts }> {
+): Promise<{ spool: SparseFile; fileBytes: number; file: FileFacts }> {
   const { options, pool, hashing, scratch, progress, resources } = context;
   const maxBytes =
     options.maxSizeBytes + options.maxSizeBytes * METADATA_SHARE + METADATA_BASE_BYTES;
@@ -99,14 +103,27 @@ async function keepFile(
     sizeBytes,
     sums: (await stream.sums.finish()).sums,
   };
-  return { fileBytes: sizeBytes, file };
+  return { spool, fileBytes: sizeBytes, file };
 }
 
-async function convert(
+type Pieces = (signal: AbortSignal) => AsyncIterable<Piece>;
+
+/** The data stands in the image as it is: it is read there, and no second copy of it made. */
+function inPlace(spool: SparseFile, task: QemuImgTask, { pool }: ImportContext): Pieces {
+  const { fileBytes, virtualSizeBytes } = task;
+  return (signal) => {
+    const extents = listExtents(task, new ExtentTally(fileBytes, virtualSizeBytes), null);
+    return extentPieces(extents, spool, virtualSizeBytes, pool, signal);
+  };
+}
+
+/** The data is compressed, or in very small pieces: qemu-img makes a sparse file of it. */
+async function converted(
   task: QemuImgTask,
-  dataBytes: number,
-  { scratch, progress }: ImportContext,
-): Promise<void> {
+  map: ClusterMap,
+  { scratch, progress, resources, pool }: ImportContext,
+): Promise<Pieces> {
+  const { dataBytes } = map;
   const freeBytes = await scratch.freeBytes();
   if (dataBytes > freeBytes) {
     throw lariatError(
@@ -117,6 +134,6 @@ async function convert(
   }
   progress.begin(ImportPhase.converting, dataBytes);
   await convertImage(task, RAW_NAME, dataBytes, (fraction) => progress.at(fraction * dataBytes));
-  // Its blocks are needed for nothing any more, and the disk may have few.
-  await scratch.drop(IMAGE_NAME);
+  const from = resources.add(await SparseFile.open(scratch.file(RAW_NAME)));
+  return (signal) => sparsePieces(from, map, task.virtualSizeBytes, pool, signal);
 }

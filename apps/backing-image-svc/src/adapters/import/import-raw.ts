@@ -1,7 +1,7 @@
 import { lariatError } from '@lariat/contracts';
 import { roundUpToCluster } from '@lariat/kernel';
 import { passContent, type PassedContent } from '../../app/content-pass.js';
-import { streamPieces } from '../../app/content-pieces.js';
+import { type Piece, sparsePieces, streamPieces } from '../../app/content-pieces.js';
 import { verifyChecksum } from '../../domain/checksum.js';
 import { ImageFormat } from '../../domain/image-format.js';
 import { ImportPhase } from '../../domain/progress.js';
@@ -50,10 +50,9 @@ async function throughScratch(stream: ImportStream, context: ImportContext): Pro
   const result = await finish(stream, passed, context);
   const dataBytes = spool.map.dataBytes;
   context.progress.begin(ImportPhase.writing, dataBytes);
-  await writeOut(
-    { from: spool, map: spool.map, sizeBytes: passed.sizeBytes, sums: null, digests: null },
-    context,
-  );
+  const pieces = (signal: AbortSignal): AsyncIterable<Piece> =>
+    sparsePieces(spool, spool.map, passed.sizeBytes, context.pool, signal);
+  await writeOut({ pieces, sizeBytes: passed.sizeBytes, sums: null, digests: null }, context);
   return result;
 }
 

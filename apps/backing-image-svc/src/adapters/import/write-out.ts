@@ -1,22 +1,20 @@
 import { roundUpToCluster } from '@lariat/kernel';
 import { passContent, type PassedContent } from '../../app/content-pass.js';
-import { type RandomReader, sparsePieces } from '../../app/content-pieces.js';
-import type { ClusterMap } from '../../domain/cluster-map.js';
+import type { Piece } from '../../app/content-pieces.js';
 import type { DigestLog } from '../../ports/digest-log.port.js';
 import type { RunningSums } from '../../ports/hashing.port.js';
 import type { ImportContext } from './import-context.js';
 
 export interface WriteOutTask {
-  readonly from: RandomReader;
-  readonly map: ClusterMap;
+  readonly pieces: (signal: AbortSignal) => AsyncIterable<Piece>;
   readonly sizeBytes: number;
   readonly sums: RunningSums | null;
   readonly digests: DigestLog | null;
 }
 
-/** Writes content of a known size from a scratch file to the sink, and makes it safe there. */
+/** Writes content of a known size from the scratch folder to the sink, and makes it safe there. */
 export async function writeOut(task: WriteOutTask, context: ImportContext): Promise<PassedContent> {
-  const { from, map, sizeBytes, sums, digests } = task;
+  const { pieces, sizeBytes, sums, digests } = task;
   const { openSink, pool, hashing, resources, progress } = context;
   const sink = resources.add(await openSink(roundUpToCluster(sizeBytes)));
   let writtenBytes = 0;
@@ -28,8 +26,7 @@ export async function writeOut(task: WriteOutTask, context: ImportContext): Prom
     },
   };
   const passed = await passContent({
-    pieces: (signal) => sparsePieces(from, map, sizeBytes, pool, signal),
-    ...{ pool, hashing, sums, digests },
+    ...{ pieces, pool, hashing, sums, digests },
     sink: counting,
     signal: resources.signal,
     onBytes: () => undefined,

@@ -43,11 +43,6 @@ export class ScratchFolder {
     if (process.getuid?.() === 0) await chown(path, UNPRIVILEGED_ID, UNPRIVILEGED_ID);
   }
 
-  /** A file that is open elsewhere stays readable there. */
-  async drop(name: string): Promise<void> {
-    await rm(this.file(name), { force: true });
-  }
-
   async freeBytes(): Promise<number> {
     const { bavail, bsize } = await statfs(this.path);
     return bavail * bsize;
