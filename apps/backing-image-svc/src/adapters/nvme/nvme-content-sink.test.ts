@@ -1,0 +1,85 @@
+import { randomBytes } from 'node:crypto';
+import type { NvmfEndpoint } from '@lariat/contracts';
+import { CLUSTER_SIZE_BYTES as CLUSTER } from '@lariat/kernel';
+import { MemoryBlockDevice, NvmeTcpTarget } from '@lariat/nvme-tcp';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { SlotPool } from '../../domain/slot-pool.js';
+import { NvmeContentSink } from './nvme-content-sink.js';
+
+const HOST = 'nqn.2024-01.io.lariat:host';
+const NQN = 'nqn.2024-01.io.lariat:image';
+
+let target: NvmeTcpTarget;
+let device: MemoryBlockDevice;
+let endpoint: NvmfEndpoint;
+beforeEach(async () => {
+  target = new NvmeTcpTarget();
+  device = new MemoryBlockDevice({ sizeBytes: 16 * CLUSTER });
+  const subsystem = target.addSubsystem({ nqn: NQN });
+  subsystem.addHost(HOST);
+  subsystem.addNamespace({ device });
+  const { traddr, trsvcid } = await subsystem.addListener({ traddr: '127.0.0.1', trsvcid: '0' });
+  endpoint = { nqn: NQN, traddr, trsvcid, uuid: device.uuid };
+});
+afterEach(() => target.close());
+
+const connect = (to = endpoint, sizeBytes = 16 * CLUSTER): Promise<NvmeContentSink> =>
+  NvmeContentSink.connect({ endpoint: to, hostNqn: HOST, ctrlrLossTimeoutMs: 1000 }, sizeBytes);
+
+describe('a sink over NVMe/TCP', () => {
+  it('writes clusters to their places out of shared memory, many at once', async () => {
+    const pool = new SlotPool(16);
+    const sink = await connect();
+    const content = randomBytes(16 * CLUSTER);
+    const writes = Array.from({ length: 16 }, async (_, cluster) => {
+      const slot = await pool.take(new AbortController().signal);
+      content.copy(slot.bytes, 0, cluster * CLUSTER, (cluster + 1) * CLUSTER);
+      await sink.writeCluster(cluster, slot.bytes);
+      slot.bytes.fill(0xff);
+    });
+    await Promise.all(writes);
+    await sink.finish();
+    await sink.close();
+    expect((await device.read(0, 16 * CLUSTER)).equals(content)).toBe(true);
+  });
+
+  it('refuses another namespace, and one that is too small', async () => {
+    const other = { ...endpoint, uuid: '00000000-0000-4000-8000-000000000000' };
+    await expect(connect(other)).rejects.toMatchObject({ code: 'LEG_UNREACHABLE' });
+    await expect(connect(endpoint, 17 * CLUSTER)).rejects.toMatchObject({
+      code: 'LEG_UNREACHABLE',
+    });
+  });
+
+  it('fails when the target is gone for too long', async () => {
+    const sink = await connect();
+    await target.close();
+    const write = sink.writeCluster(0, Buffer.alloc(CLUSTER, 1));
+    await expect(write).rejects.toHaveProperty('failure', 'gone');
+    await sink.close();
+  });
+
+  it('has few writes on their way, and goes on after one that fails', async () => {
+    let underWay = 0;
+    let most = 0;
+    const sink = new NvmeContentSink(
+      {
+        write: async (offsetBytes) => {
+          underWay += 1;
+          most = Math.max(most, underWay);
+          await new Promise((resolve) => setImmediate(resolve));
+          underWay -= 1;
+          if (offsetBytes === 0) throw new Error('a bad block');
+        },
+        flush: () => Promise.resolve(),
+      },
+      () => Promise.resolve(),
+    );
+    const bytes = Buffer.alloc(CLUSTER);
+    const writes = Array.from({ length: 30 }, (_, cluster) => sink.writeCluster(cluster, bytes));
+    const outcomes = await Promise.allSettled(writes);
+    expect(outcomes.filter(({ status }) => status === 'rejected')).toHaveLength(1);
+    expect(most).toBeGreaterThan(1);
+    expect(most).toBeLessThanOrEqual(8);
+  });
+});
