@@ -289,7 +289,6 @@ describe.skipIf(!HAS_QEMU)('qcow2, where qemu-img is installed,', () => {
     run(folder, 'qemu-img', 'create', '-q', '-f', 'qcow2', 'a.qcow2', '8T');
     run(folder, 'qemu-io', '-c', 'write -P 7 5T 1M', '-c', 'write -P 8 8191G 512', 'a.qcow2');
     const written = new Map<number, Buffer>();
-    const from = performance.now();
     const result = await importImage({
       source: new FileSource(image('a.qcow2'), { maxBytes: MIB * MIB, folders: null }),
       options: optionsOf({ maxSizeBytes: 16 * MIB * MIB }),
@@ -305,7 +304,6 @@ describe.skipIf(!HAS_QEMU)('qcow2, where qemu-img is installed,', () => {
       signal: new AbortController().signal,
       onProgress: () => undefined,
     });
-    expect(performance.now() - from).toBeLessThan(15_000);
     expect([...written.keys()]).toEqual([5 * MIB, 8191 * 1024]);
     expect(written.get(5 * MIB)?.equals(Buffer.alloc(MIB, 7))).toBe(true);
     expect(result.content).toEqual({ sizeBytes: 8 * MIB * MIB, sums: null });
