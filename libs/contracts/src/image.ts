@@ -1,3 +1,5 @@
+import { CLUSTER_SIZE_BYTES, type ErrorRecord } from '@lariat/kernel';
+
 export const ImageState = Object.freeze({
   pending: 'pending',
   downloading: 'downloading',
@@ -9,18 +11,123 @@ export const ImageState = Object.freeze({
 } as const);
 export type ImageState = (typeof ImageState)[keyof typeof ImageState];
 
-/** An image as callers see it. */
-export interface ImageView {
+/**
+ * A copy on record. fetching: its draft is being written. ready: sealed, and its digests are the image's. corrupt: sealed,
+ * and they are not. deleting: nobody may begin to use it.
+ */
+export const ImageCopyPhase = Object.freeze({
+  fetching: 'fetching',
+  ready: 'ready',
+  corrupt: 'corrupt',
+  deleting: 'deleting',
+} as const);
+export type ImageCopyPhase = (typeof ImageCopyPhase)[keyof typeof ImageCopyPhase];
+
+export type ImageFormatName = 'raw' | 'qcow2';
+
+export interface ImageSums {
+  readonly sha256: string;
+  readonly sha512: string;
+}
+
+export interface ImageChecksums {
+  /** Of the file as it was given. */
+  readonly file: ImageSums;
+  /** Of the whole logical content; null where that is mostly holes, of which no sum is taken: see rootSha256. */
+  readonly content: ImageSums | null;
+  /** `rootDigestOf` a device with the content: what every copy is compared with. */
+  readonly rootSha256: string;
+}
+
+/** Where an image is taken from; `node` of a file is null for the machine of the image service. */
+export type ImageSourceRecord =
+  | { readonly url: string }
+  | { readonly file: { readonly node: string | null; readonly path: string } };
+
+export interface ImageCopyRecord {
+  readonly node: string;
+  /** The disk's id: there is one copy a disk. */
+  readonly disk: string;
+  readonly state: ImageCopyPhase;
+  /** Of the sealed copy; null before. */
+  readonly lvolUuid: string | null;
+  readonly readyAt: string | null;
+  /** When it was last read whole and found right. */
+  readonly checkedAt: string | null;
+  /** When a volume last asked for it: it is not taken away right before it is used. */
+  readonly wantedAt: string | null;
+}
+
+/** An image on record; backing-image-svc alone writes it. */
+export interface ImageRecord {
   readonly id: string;
   readonly name: string;
   readonly state: ImageState;
+  /** What a device with the content has: whole clusters. 0 until it is known, as the next two. */
   readonly sizeBytes: number;
-  /** `sha256:…`, `sha512:…` of the whole logical content. */
+  readonly contentBytes: number;
+  /** Clusters that are not zeros throughout: what a copy takes. */
+  readonly dataClusters: number;
+  /** As found; before, as asked for. */
+  readonly format: ImageFormatName | null;
+  /** As asked for, without what may be a secret. */
+  readonly source: ImageSourceRecord;
+  /** Null until it is ready. */
+  readonly checksums: ImageChecksums | null;
+  readonly copies: readonly ImageCopyRecord[];
+  readonly minimumCopies: number;
+  /** The operation that makes or deletes it. */
+  readonly operation: string | null;
+  /** Why it failed; the evidence is in the details. */
+  readonly failure: ErrorRecord | null;
+  readonly createdAt: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** An image as callers see it. */
+export interface ImageView extends Omit<ImageRecord, 'copies' | 'checksums' | 'dataClusters'> {
+  /** `sha256:…`, `sha512:…` of the whole logical content; none before it is ready, or where no sum was taken. */
   readonly checksums: readonly string[];
+  /** The same of the file as it was given. */
+  readonly fileChecksums: readonly string[];
+  readonly rootSha256: string | null;
+  /** What one copy takes on a disk. */
+  readonly allocatedBytes: number;
+  readonly copies: readonly Omit<ImageCopyRecord, 'wantedAt'>[];
+}
+
+const sumsOf = (sums: ImageSums | null | undefined): readonly string[] =>
+  sums == null ? [] : [`sha256:${sums.sha256}`, `sha512:${sums.sha512}`];
+
+export function toImageView(record: ImageRecord): ImageView {
+  const { checksums, copies, dataClusters, ...rest } = record;
+  return {
+    ...rest,
+    checksums: sumsOf(checksums?.content),
+    fileChecksums: sumsOf(checksums?.file),
+    rootSha256: checksums?.rootSha256 ?? null,
+    allocatedBytes: dataClusters * CLUSTER_SIZE_BYTES,
+    copies: copies.map(({ wantedAt: _, ...copy }) => copy),
+  };
+}
+
+/**
+ * identical: every copy that was read is the image. repaired: those that were not were replaced. differs: some are not, and
+ * could not be replaced: a volume stands on them, or no good copy is left.
+ */
+export type ImageVerdict = 'identical' | 'repaired' | 'differs';
+
+export interface ImageVerification {
+  readonly image: string;
+  readonly verdict: ImageVerdict;
+  readonly rootSha256: string;
+  /** `found` null: its node did not answer, with the reason. */
   readonly copies: readonly {
     readonly node: string;
     readonly disk: string;
-    readonly state: ImageState;
+    readonly found: string | null;
+    readonly isRight: boolean | null;
+    readonly reason: string | null;
   }[];
 }
 

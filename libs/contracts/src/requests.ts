@@ -10,10 +10,19 @@ import {
   UpdateNodeRequest,
 } from './dto/node.dto.js';
 import { ListDeadLettersRequest } from './dto/dead-letter.dto.js';
-import { ImageReference, ListImagesRequest } from './dto/image.dto.js';
+import {
+  CreateImageRequest,
+  DeleteImageRequest,
+  ImageReference,
+  ListImagesRequest,
+  VerifyImageRequest,
+} from './dto/image.dto.js';
 import {
   ChangeVolumeRecordRequest,
   EngineReportRequest,
+  EnsureImageCopiesRequest,
+  ImageRecordRequest,
+  ImageUsersRequest,
   NodeRegistration,
   ReleaseRequest,
   ReserveGrowthRequest,
@@ -47,7 +56,7 @@ import {
   VolumeReference,
 } from './dto/volume.dto.js';
 import type { DeadLetterView } from './dead-letter.js';
-import type { ImageView } from './image.js';
+import type { ImageRecord, ImageVerification, ImageView } from './image.js';
 import type { DiskView, NodeRecord, NodeView } from './node.js';
 import type { OperationView } from './operation.js';
 import type { RecoveryReport } from './recovery.js';
@@ -147,6 +156,9 @@ export interface RequestMap {
   'replica.checksum': { request: ReplicaChecksumRequest; reply: ReplicaChecksums };
   'image.list': { request: ListImagesRequest; reply: { images: readonly ImageView[] } };
   'image.get': { request: ImageReference; reply: ImageView };
+  'image.create': { request: CreateImageRequest; reply: ImageView };
+  'image.verify': { request: VerifyImageRequest; reply: ImageVerification };
+  'image.delete': { request: DeleteImageRequest; reply: ImageView | DryRun };
   'operation.get': { request: OperationReference; reply: OperationView };
   /** Asks for it: what `operation.wait` answers says whether it was undone. */
   'operation.cancel': { request: OperationReference; reply: OperationView };
@@ -177,6 +189,20 @@ export interface RequestMap {
     reply: Readonly<Record<string, never>>;
   };
   'internal.placement.release': { request: ReleaseRequest; reply: Readonly<Record<string, never>> };
+  /** Volumes whose record names the image, also those that are being made. */
+  'internal.volume.users-of-image': {
+    request: ImageUsersRequest;
+    reply: { volumes: readonly { readonly id: string; readonly name: string }[] };
+  };
+  'internal.image.record': { request: ImageRecordRequest; reply: ImageRecord };
+  /**
+   * Answers when each of the disks has a ready copy, which is fetched from another where there is none. It is kept for
+   * 60 s at least, so that a clone of it can be made.
+   */
+  'internal.image.ensure-copies': {
+    request: EnsureImageCopiesRequest;
+    reply: { readonly ready: true };
+  };
   /** Answers how many of them were not promised. */
   'internal.placement.restore': {
     request: RestoreAllocationsRequest;
@@ -220,6 +246,9 @@ export const REQUEST_DTOS = {
   'replica.checksum': ReplicaChecksumRequest,
   'image.list': ListImagesRequest,
   'image.get': ImageReference,
+  'image.create': CreateImageRequest,
+  'image.verify': VerifyImageRequest,
+  'image.delete': DeleteImageRequest,
   'operation.get': OperationReference,
   'operation.cancel': OperationReference,
   'operation.list': ListOperationsRequest,
@@ -231,6 +260,9 @@ export const REQUEST_DTOS = {
   'internal.volume.record': VolumeRecordRequest,
   'internal.volume.change': ChangeVolumeRecordRequest,
   'internal.volume.scale': ScaleVolumeRequest,
+  'internal.volume.users-of-image': ImageUsersRequest,
+  'internal.image.record': ImageRecordRequest,
+  'internal.image.ensure-copies': EnsureImageCopiesRequest,
   'internal.placement.reserve': ReserveRequest,
   'internal.placement.grow': ReserveGrowthRequest,
   'internal.placement.release': ReleaseRequest,

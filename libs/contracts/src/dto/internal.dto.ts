@@ -230,3 +230,43 @@ export class VolumeRecordRequest {
   @IsBoolean()
   fresh!: boolean;
 }
+
+export class ImageRecordRequest {
+  @IsReference('image')
+  image!: string;
+
+  /** True: read from JetStream, not from the cache. */
+  @IsOptional()
+  @IsBoolean()
+  fresh?: boolean;
+}
+
+export class DiskReference {
+  @IsReference('node')
+  node!: string;
+
+  @IsReference('disk')
+  disk!: string;
+}
+
+export class EnsureImageCopiesRequest {
+  /** Its id. */
+  @IsReference('image')
+  image!: string;
+
+  @IsArray()
+  @ArrayMaxSize(16)
+  @ValidateNested({ each: true })
+  @Type(() => DiskReference)
+  disks!: DiskReference[];
+
+  /** Id of the volume that is to stand on them. */
+  @IsReference('volume')
+  volume!: string;
+}
+
+export class ImageUsersRequest {
+  /** Its id. */
+  @IsReference('image')
+  image!: string;
+}
