@@ -51,6 +51,8 @@ export const ERROR_KIND_BY_CODE = {
   SNAPSHOT_IN_USE: 'precondition',
   SNAPSHOT_LIMIT: 'precondition',
   CLONE_IN_PROGRESS: 'precondition',
+  IMAGE_NOT_READY: 'precondition',
+  IMAGE_COPY_FAILED: 'precondition',
   IMAGE_COPY_EXISTS: 'precondition',
   IMAGE_COPY_NOT_SEALED: 'precondition',
   IMAGE_COPY_IN_USE: 'precondition',

@@ -1,3 +1,5 @@
+import type { ErrorRecord, Json } from '@lariat/kernel';
+
 export const ImageState = Object.freeze({
   pending: 'pending',
   downloading: 'downloading',
@@ -22,6 +24,59 @@ export interface ImageView {
     readonly disk: string;
     readonly state: ImageState;
   }[];
+}
+
+export const ImageCopyRecordState = Object.freeze({
+  fetching: 'fetching',
+  ready: 'ready',
+  corrupt: 'corrupt',
+  deleting: 'deleting',
+} as const);
+export type ImageCopyRecordState = (typeof ImageCopyRecordState)[keyof typeof ImageCopyRecordState];
+
+/** A copy that is there, is being made, or is on its way out. */
+export interface ImageCopyRecord {
+  readonly node: string;
+  /** The disk's id. */
+  readonly disk: string;
+  readonly state: ImageCopyRecordState;
+  /** Null until it is sealed. */
+  readonly lvolUuid: string | null;
+  readonly readyAt: string | null;
+  readonly checkedAt: string | null;
+}
+
+/** Hexadecimal. */
+export interface ImageDigests {
+  readonly sha256: string;
+  readonly sha512: string;
+}
+
+/** The whole of an image, one KV entry, written by backing-image-svc alone. */
+export interface ImageRecord {
+  readonly id: string;
+  readonly name: string;
+  readonly state: ImageState;
+  /** Of the logical content, rounded up to whole clusters; 0 until it is known. */
+  readonly sizeBytes: number;
+  /** The same, exact. */
+  readonly contentBytes: number;
+  readonly format: string | null;
+  /** As asked, without secrets. */
+  readonly source: Json;
+  readonly checksums: {
+    readonly file: ImageDigests | null;
+    readonly content: ImageDigests | null;
+    /** Over the digests of all clusters (`rootDigestOf`): what copies are compared by. */
+    readonly rootSha256: string | null;
+  };
+  readonly copies: readonly ImageCopyRecord[];
+  readonly minimumCopies: number;
+  /** The operation that holds the image; null when none does. */
+  readonly operation: string | null;
+  readonly failure: Pick<ErrorRecord, 'code' | 'message' | 'details'> | null;
+  readonly createdAt: string;
+  readonly labels: Readonly<Record<string, string>>;
 }
 
 /** writing: a draft. sealed: never changes any more; replicas may stand on it. */

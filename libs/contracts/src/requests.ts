@@ -14,7 +14,12 @@ import { ImageReference, ListImagesRequest } from './dto/image.dto.js';
 import {
   ChangeVolumeRecordRequest,
   EngineReportRequest,
+  EnsureImageCopiesRequest,
+  ImageRecordRequest,
+  ImageUsersRequest,
   NodeRegistration,
+  PromiseImageCopyRequest,
+  ReleaseImageCopyRequest,
   ReleaseRequest,
   ReserveGrowthRequest,
   ReserveRequest,
@@ -47,7 +52,7 @@ import {
   VolumeReference,
 } from './dto/volume.dto.js';
 import type { DeadLetterView } from './dead-letter.js';
-import type { ImageView } from './image.js';
+import type { ImageRecord, ImageView } from './image.js';
 import type { DiskView, NodeRecord, NodeView } from './node.js';
 import type { OperationView } from './operation.js';
 import type { RecoveryReport } from './recovery.js';
@@ -168,6 +173,22 @@ export interface RequestMap {
   'internal.volume.record': { request: VolumeRecordRequest; reply: VolumeRecord };
   'internal.volume.change': { request: ChangeVolumeRecordRequest; reply: VolumeRecord };
   'internal.volume.scale': { request: ScaleVolumeRequest; reply: VolumeView };
+  /** Volumes whose record names the image, also those that are being made or deleted; read from JetStream. */
+  'internal.volume.users-of-image': {
+    request: ImageUsersRequest;
+    reply: { volumes: readonly { readonly id: string; readonly name: string }[] };
+  };
+  /** IMAGE_NOT_FOUND when there is none. */
+  'internal.image.record': { request: ImageRecordRequest; reply: ImageRecord };
+  /**
+   * Answered when each of the disks has a ready copy, fetched from another node where it had none; asking again joins what
+   * runs. IMAGE_NOT_FOUND, IMAGE_NOT_READY, IMAGE_COPY_FAILED, NO_CAPACITY. Such a copy stays for 60 s at least, so that a
+   * replica can be made of it.
+   */
+  'internal.image.ensure-copies': {
+    request: EnsureImageCopiesRequest;
+    reply: { readonly ready: true };
+  };
   'internal.placement.reserve': {
     request: ReserveRequest;
     reply: { placements: readonly Placement[] };
@@ -177,6 +198,16 @@ export interface RequestMap {
     reply: Readonly<Record<string, never>>;
   };
   'internal.placement.release': { request: ReleaseRequest; reply: Readonly<Record<string, never>> };
+  /** Room for a copy of an image, before it is made; again changes nothing. NO_CAPACITY, DISK_NOT_FOUND. */
+  'internal.placement.promise-copy': {
+    request: PromiseImageCopyRequest;
+    reply: Readonly<Record<string, never>>;
+  };
+  /** When the copy is gone; what is not promised is fine. */
+  'internal.placement.release-copy': {
+    request: ReleaseImageCopyRequest;
+    reply: Readonly<Record<string, never>>;
+  };
   /** Answers how many of them were not promised. */
   'internal.placement.restore': {
     request: RestoreAllocationsRequest;
@@ -231,8 +262,13 @@ export const REQUEST_DTOS = {
   'internal.volume.record': VolumeRecordRequest,
   'internal.volume.change': ChangeVolumeRecordRequest,
   'internal.volume.scale': ScaleVolumeRequest,
+  'internal.volume.users-of-image': ImageUsersRequest,
+  'internal.image.record': ImageRecordRequest,
+  'internal.image.ensure-copies': EnsureImageCopiesRequest,
   'internal.placement.reserve': ReserveRequest,
   'internal.placement.grow': ReserveGrowthRequest,
   'internal.placement.release': ReleaseRequest,
+  'internal.placement.promise-copy': PromiseImageCopyRequest,
+  'internal.placement.release-copy': ReleaseImageCopyRequest,
   'internal.placement.restore': RestoreAllocationsRequest,
 } as const satisfies { readonly [Name in RequestName]: DtoClass<RequestMap[Name]['request']> };
