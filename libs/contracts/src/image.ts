@@ -15,29 +15,37 @@ export type ImageState = (typeof ImageState)[keyof typeof ImageState];
  * A copy on record. fetching: its draft is being written. ready: sealed, and its digests are the image's. corrupt: sealed,
  * and they are not. deleting: nobody may begin to use it.
  */
-export const ImageCopyPhase = Object.freeze({
+export const ImageCopyRecordState = Object.freeze({
   fetching: 'fetching',
   ready: 'ready',
   corrupt: 'corrupt',
   deleting: 'deleting',
 } as const);
-export type ImageCopyPhase = (typeof ImageCopyPhase)[keyof typeof ImageCopyPhase];
+export type ImageCopyRecordState = (typeof ImageCopyRecordState)[keyof typeof ImageCopyRecordState];
 
 export type ImageFormatName = 'raw' | 'qcow2';
 
-export interface ImageSums {
+/** Hexadecimal. */
+export interface ImageDigests {
   readonly sha256: string;
   readonly sha512: string;
 }
 
+/** All null until it is ready. */
 export interface ImageChecksums {
   /** Of the file as it was given. */
-  readonly file: ImageSums;
-  /** Of the whole logical content; null where that is mostly holes, of which no sum is taken: see rootSha256. */
-  readonly content: ImageSums | null;
+  readonly file: ImageDigests | null;
+  /** Of the whole logical content; null also where that is mostly holes, of which no sum is taken: see rootSha256. */
+  readonly content: ImageDigests | null;
   /** `rootDigestOf` a device with the content: what every copy is compared with. */
-  readonly rootSha256: string;
+  readonly rootSha256: string | null;
 }
+
+export const NO_CHECKSUMS: ImageChecksums = Object.freeze({
+  file: null,
+  content: null,
+  rootSha256: null,
+});
 
 /** Where an image is taken from; `node` of a file is null for the machine of the image service. */
 export type ImageSourceRecord =
@@ -48,7 +56,7 @@ export interface ImageCopyRecord {
   readonly node: string;
   /** The disk's id: there is one copy a disk. */
   readonly disk: string;
-  readonly state: ImageCopyPhase;
+  readonly state: ImageCopyRecordState;
   /** Of the sealed copy; null before. */
   readonly lvolUuid: string | null;
   readonly readyAt: string | null;
@@ -72,8 +80,7 @@ export interface ImageRecord {
   readonly format: ImageFormatName | null;
   /** As asked for, without what may be a secret. */
   readonly source: ImageSourceRecord;
-  /** Null until it is ready. */
-  readonly checksums: ImageChecksums | null;
+  readonly checksums: ImageChecksums;
   readonly copies: readonly ImageCopyRecord[];
   readonly minimumCopies: number;
   /** The operation that makes or deletes it. */
@@ -96,16 +103,16 @@ export interface ImageView extends Omit<ImageRecord, 'copies' | 'checksums' | 'd
   readonly copies: readonly Omit<ImageCopyRecord, 'wantedAt'>[];
 }
 
-const sumsOf = (sums: ImageSums | null | undefined): readonly string[] =>
+const sumsOf = (sums: ImageDigests | null | undefined): readonly string[] =>
   sums == null ? [] : [`sha256:${sums.sha256}`, `sha512:${sums.sha512}`];
 
 export function toImageView(record: ImageRecord): ImageView {
   const { checksums, copies, dataClusters, ...rest } = record;
   return {
     ...rest,
-    checksums: sumsOf(checksums?.content),
-    fileChecksums: sumsOf(checksums?.file),
-    rootSha256: checksums?.rootSha256 ?? null,
+    checksums: sumsOf(checksums.content),
+    fileChecksums: sumsOf(checksums.file),
+    rootSha256: checksums.rootSha256,
     allocatedBytes: dataClusters * CLUSTER_SIZE_BYTES,
     copies: copies.map(({ wantedAt: _, ...copy }) => copy),
   };

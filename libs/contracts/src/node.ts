@@ -117,11 +117,13 @@ export interface DiskView {
   readonly overProvisioningPercent: number;
   /** The most that may be promised: the capacity without the reserve, times the percentage. */
   readonly allocatableBytes: number;
-  /** Sum of the sizes of the replicas placed on it, thin or not. */
+  /** Sum of the sizes of the replicas and copies of images placed on it, thin or not. */
   readonly scheduledBytes: number;
   /** What may still be promised. */
   readonly availableBytes: number;
   readonly replicas: number;
+  /** Copies of images, there or on their way. */
+  readonly images: number;
 }
 
 export interface NodeView extends Omit<NodeRecord, 'disks' | 'settings'> {
@@ -147,6 +149,8 @@ export interface AllocationRecord {
   readonly node: string;
   /** Replica id -> bytes. */
   readonly replicas: Readonly<Record<string, number>>;
+  /** Image id -> bytes of its copy on the disk; missing: none. They count against the limit like replicas. */
+  readonly images?: Readonly<Record<string, number>>;
   /** Replica id -> its lease; those without one are on their volume's record. */
   readonly leases?: Readonly<Record<string, CapacityLease>>;
 }

@@ -24,6 +24,8 @@ import {
   ImageRecordRequest,
   ImageUsersRequest,
   NodeRegistration,
+  PromiseImageCopyRequest,
+  ReleaseImageCopyRequest,
   ReleaseRequest,
   ReserveGrowthRequest,
   ReserveRequest,
@@ -180,6 +182,22 @@ export interface RequestMap {
   'internal.volume.record': { request: VolumeRecordRequest; reply: VolumeRecord };
   'internal.volume.change': { request: ChangeVolumeRecordRequest; reply: VolumeRecord };
   'internal.volume.scale': { request: ScaleVolumeRequest; reply: VolumeView };
+  /** Volumes whose record names the image, also those that are being made or deleted; read from JetStream. */
+  'internal.volume.users-of-image': {
+    request: ImageUsersRequest;
+    reply: { volumes: readonly { readonly id: string; readonly name: string }[] };
+  };
+  /** IMAGE_NOT_FOUND when there is none. */
+  'internal.image.record': { request: ImageRecordRequest; reply: ImageRecord };
+  /**
+   * Answered when each of the disks has a ready copy, fetched from another node where it had none; asking again joins what
+   * runs. IMAGE_NOT_FOUND, IMAGE_NOT_READY, IMAGE_COPY_FAILED, NO_CAPACITY. Such a copy stays for 60 s at least, so that a
+   * replica can be made of it.
+   */
+  'internal.image.ensure-copies': {
+    request: EnsureImageCopiesRequest;
+    reply: { readonly ready: true };
+  };
   'internal.placement.reserve': {
     request: ReserveRequest;
     reply: { placements: readonly Placement[] };
@@ -189,19 +207,15 @@ export interface RequestMap {
     reply: Readonly<Record<string, never>>;
   };
   'internal.placement.release': { request: ReleaseRequest; reply: Readonly<Record<string, never>> };
-  /** Volumes whose record names the image, also those that are being made. */
-  'internal.volume.users-of-image': {
-    request: ImageUsersRequest;
-    reply: { volumes: readonly { readonly id: string; readonly name: string }[] };
+  /** Room for a copy of an image, before it is made; again changes nothing. NO_CAPACITY, DISK_NOT_FOUND. */
+  'internal.placement.promise-copy': {
+    request: PromiseImageCopyRequest;
+    reply: Readonly<Record<string, never>>;
   };
-  'internal.image.record': { request: ImageRecordRequest; reply: ImageRecord };
-  /**
-   * Answers when each of the disks has a ready copy, which is fetched from another where there is none. It is kept for
-   * 60 s at least, so that a clone of it can be made.
-   */
-  'internal.image.ensure-copies': {
-    request: EnsureImageCopiesRequest;
-    reply: { readonly ready: true };
+  /** When the copy is gone; what is not promised is fine. */
+  'internal.placement.release-copy': {
+    request: ReleaseImageCopyRequest;
+    reply: Readonly<Record<string, never>>;
   };
   /** Answers how many of them were not promised. */
   'internal.placement.restore': {
@@ -266,5 +280,7 @@ export const REQUEST_DTOS = {
   'internal.placement.reserve': ReserveRequest,
   'internal.placement.grow': ReserveGrowthRequest,
   'internal.placement.release': ReleaseRequest,
+  'internal.placement.promise-copy': PromiseImageCopyRequest,
+  'internal.placement.release-copy': ReleaseImageCopyRequest,
   'internal.placement.restore': RestoreAllocationsRequest,
 } as const satisfies { readonly [Name in RequestName]: DtoClass<RequestMap[Name]['request']> };

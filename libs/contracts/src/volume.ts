@@ -194,6 +194,8 @@ export interface VolumeRecord {
   readonly qos?: VolumeQos;
   /** Missing: it was made empty. */
   readonly source?: VolumeSource;
+  /** Id of the image that its replicas stand on, from its first write on; missing or null: none. */
+  readonly image?: string | null;
   /** Missing: none. */
   readonly clones?: readonly CloneRecord[];
   /** Missing: DEFAULT_REBUILD_CONTROL. */
@@ -217,6 +219,7 @@ export interface VolumeView {
   readonly state: VolumeState;
   readonly robustness: Robustness;
   readonly content: VolumeContent;
+  /** Id of the image that it was made from, also of the volume that it is a clone of. */
   readonly image: string | null;
   readonly attachment: {
     readonly epoch: number;
@@ -304,7 +307,7 @@ export function toVolumeView(record: VolumeRecord): VolumeView {
     state: record.state,
     robustness: robustnessOf(record),
     content: record.content,
-    image: null,
+    image: record.image ?? null,
     attachment:
       record.attachment === null
         ? null

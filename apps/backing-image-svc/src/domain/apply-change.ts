@@ -3,6 +3,7 @@ import {
   type ImageCopyRecord,
   type ImageFormatName,
   type ImageRecord,
+  NO_CHECKSUMS,
   lariatError,
 } from '@lariat/contracts';
 import type { ErrorRecord, Json } from '@lariat/kernel';
@@ -67,7 +68,7 @@ function applyOne(record: ImageRecord, change: ImageChange, events: NewEvent[]):
       return move(record, change.event, events);
     case 'fail': {
       if (record.state === 'failed') return record;
-      const failed = { ...record, failure: change.failure, checksums: null };
+      const failed = { ...record, failure: change.failure, checksums: NO_CHECKSUMS };
       return move(failed, 'fail', events, { failure: { ...change.failure } });
     }
     case 'set-content':

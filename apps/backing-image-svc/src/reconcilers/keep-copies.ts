@@ -6,7 +6,6 @@ import {
   hasCode,
 } from '@lariat/contracts';
 import {
-  CLUSTER_SIZE_BYTES,
   type Clock,
   type ReconcileCounts,
   delay,
@@ -148,8 +147,9 @@ export class CopyKeeper {
   }
 
   private async drop(node: string, { image, disk }: StrayCopy, reason: string): Promise<void> {
-    const { images, counts, log } = this.deps;
+    const { images, client, counts, log } = this.deps;
     counts.repaired('image-copies');
+    await client.request('internal.placement.release-copy', { image, node, disk });
     await images.change(
       image,
       ({ copies }) => {
@@ -163,7 +163,7 @@ export class CopyKeeper {
 
   /** True when the image has too few copies, whether or not there is a place for one more. */
   private async spreadOne(record: ImageRecord, nodes: readonly NodeView[]): Promise<boolean> {
-    const { images, runner, clock, counts, log } = this.deps;
+    const { runner, clock, counts, log } = this.deps;
     const stateOf = (name: string) => nodes.find((node) => node.name === name)?.state ?? 'down';
     const isDown = (name: string): boolean => stateOf(name) === 'down';
     if (missingCopies(record, isDown) === 0) return false;
@@ -172,8 +172,7 @@ export class CopyKeeper {
       return true;
     const place = findDisk({
       nodes,
-      images: images.list(),
-      needBytes: record.dataClusters * CLUSTER_SIZE_BYTES,
+      needBytes: record.sizeBytes,
       // A second copy on a node is lost with the first.
       exceptNodes: record.copies.map(({ node }) => node),
       exceptDisks: [],
@@ -216,7 +215,7 @@ export class CopyKeeper {
 
   /** Also of one that was begun by an instance that died. */
   private async endEviction(node: string, { image, disk }: StrayCopy): Promise<void> {
-    const { images, counts, log } = this.deps;
+    const { images, client, counts, log } = this.deps;
     counts.repaired('image-copies');
     try {
       await this.send(node, 'image.delete-copy', { image, disk });
@@ -232,6 +231,7 @@ export class CopyKeeper {
       );
       return;
     }
+    await client.request('internal.placement.release-copy', { image, node, disk });
     await images.change(
       image,
       [{ type: 'drop-copy', disk, reason: 'nobody has used it for long' }],

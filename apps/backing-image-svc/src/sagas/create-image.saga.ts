@@ -3,6 +3,7 @@ import {
   type ImageRecord,
   type ImageSourceRecord,
   type ImageView,
+  NO_CHECKSUMS,
   lariatError,
   toImageView,
 } from '@lariat/contracts';
@@ -96,7 +97,7 @@ export function createImageSaga(
             commandWhileLive(context, node, 'image.digest-copy', input, { key: disk }),
           );
           const { sha256 } = await whileWanted(context, reading);
-          const expected = context.memory.content?.checksums.rootSha256;
+          const expected = context.memory.content?.checksums.rootSha256 ?? null;
           if (sha256 !== expected) throw copyDiffers(node, disk, expected, sha256);
         },
       },
@@ -170,7 +171,7 @@ function newRecord(
     ...{ sizeBytes: 0, contentBytes: 0, dataClusters: 0 },
     format,
     source: 'url' in source ? { url: describeUrl(new URL(source.url)) } : source,
-    checksums: null,
+    checksums: NO_CHECKSUMS,
     copies: [],
     minimumCopies,
     operation,
@@ -208,12 +209,12 @@ async function onlyCopy(
 export function copyDiffers(
   node: string,
   disk: string,
-  expected: string | undefined,
+  expected: string | null | undefined,
   found: string,
 ): Error {
   return lariatError(
     'IMAGE_COPY_CORRUPT',
     `The copy on disk ${disk} of node '${node}' does not read as it was written: its digest is ${found}, and not ${expected}. Check that disk, and try again.`,
-    { node, disk, expected, found },
+    { node, disk, expected: expected ?? null, found },
   );
 }

@@ -1,6 +1,6 @@
 import { hasCode, imageImportHostNqn, lariatError } from '@lariat/contracts';
 import { deriveImageId } from '@lariat/kernel';
-import { RETRY_BRIEFLY, type SagaStep, attemptWhileLive, commandWhileLive } from '@lariat/saga';
+import { RETRY_BRIEFLY, type SagaStep, commandWhileLive } from '@lariat/saga';
 import type { ImageEvent } from '../domain/image-machine.js';
 import { type ChosenDisk, findDisk, noRoomForImage } from '../domain/choose-disk.js';
 import type { ImportProgress } from '../domain/progress.js';
@@ -13,6 +13,7 @@ const IMPORT_TIMEOUT_MS = 24 * 3_600_000;
 const CREATE_COPY_TIMEOUT_MS = 30_000;
 /** Nodes that may turn out to be gone, or full, before the import fails. */
 const PLACES = 3;
+const ELSEWHERE = ['NODE_NOT_READY', 'NO_CAPACITY', 'DISK_FULL', 'DISK_NOT_FOUND'] as const;
 
 /** From the source into a draft on a disk; a repetition begins at the first byte, on a fresh draft. */
 export function importStep(deps: ImageSagaDeps): SagaStep<CreateImageInput, CreateImageMemory> {
@@ -115,7 +116,7 @@ async function openDraft(
   const hostNqn = imageImportHostNqn(context.operation);
   const tried: string[] = [];
   for (;;) {
-    const { node, disk } = await choose(deps, context, sizeBytes, tried);
+    const { node, disk } = await choose(context, sizeBytes, tried);
     tried.push(disk);
     await deps.images.change(
       image,
@@ -126,6 +127,8 @@ async function openDraft(
       context.actor,
     );
     try {
+      const place = { image, node, disk };
+      await context.client.request('internal.placement.promise-copy', { ...place, sizeBytes });
       const { endpoint } = await commandWhileLive(
         context,
         node,
@@ -136,25 +139,20 @@ async function openDraft(
       if (endpoint === null) throw new Error(`node ${node} did not export the draft`);
       return { endpoint, hostNqn };
     } catch (error) {
-      const isElsewhere = hasCode(error, 'NODE_NOT_READY', 'DISK_FULL', 'DISK_NOT_FOUND');
-      if (!isElsewhere || tried.length >= PLACES) throw error;
+      if (!hasCode(error, ...ELSEWHERE) || tried.length >= PLACES) throw error;
       context.log.info('another disk is tried for an image', { image, node, disk, error });
-      await attemptWhileLive(context, node, 'image.delete-copy', { image, disk }, disk);
-      const reason = 'its node could not make it';
-      await deps.images.change(image, [{ type: 'drop-copy', disk, reason }], context.actor);
+      await deleteCopies(deps, context, image, [{ node, disk }], 'its node could not make it');
     }
   }
 }
 
 async function choose(
-  { images }: ImageSagaDeps,
-  { client, operation }: CreateImageContext,
+  { client }: CreateImageContext,
   needBytes: number,
   exceptDisks: readonly string[],
 ): Promise<ChosenDisk> {
   const { nodes } = await client.request('node.list', {});
-  const others = images.list().filter((image) => image.operation !== operation);
-  const found = findDisk({ nodes, images: others, needBytes, exceptDisks, exceptNodes: [] });
+  const found = findDisk({ nodes, needBytes, exceptDisks, exceptNodes: [] });
   if (found === undefined) throw noRoomForImage(needBytes);
   return found;
 }

@@ -46,7 +46,7 @@ export async function changeIfThere(
   if ((await images.read(image)) !== undefined) await images.change(image, changes, actor);
 }
 
-/** Deletes copies from their disks, then from the record: what a node that is gone has left is swept when it is back. */
+/** Deletes copies from their disks, with what was promised to them, then from the record: what a node that is gone has left is swept when it is back. */
 export async function deleteCopies(
   deps: Pick<ImageSagaDeps, 'images'>,
   context: NodeAccess & { readonly actor: string },
@@ -55,9 +55,10 @@ export async function deleteCopies(
   reason: string,
 ): Promise<void> {
   await Promise.all(
-    copies.map(({ node, disk }) =>
-      cleanUp(context, node, 'image.delete-copy', { image, disk }, disk),
-    ),
+    copies.map(async ({ node, disk }) => {
+      await cleanUp(context, node, 'image.delete-copy', { image, disk }, disk);
+      await context.client.request('internal.placement.release-copy', { image, node, disk });
+    }),
   );
   const drops = copies.map(({ disk }) => ({ type: 'drop-copy', disk, reason }) as const);
   if (drops.length > 0) await changeIfThere(deps, image, drops, context.actor);

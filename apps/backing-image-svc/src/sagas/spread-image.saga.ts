@@ -72,7 +72,7 @@ export function spreadImageSaga(deps: ImageSagaDeps): SagaDefinition<SpreadInput
           return {
             isThere: readyOn(record, disk) !== undefined,
             sizeBytes: record.sizeBytes,
-            rootSha256: record.checksums?.rootSha256 ?? '',
+            rootSha256: record.checksums.rootSha256 ?? '',
           };
         },
       },
@@ -157,7 +157,10 @@ function assertSpreadable(record: ImageRecord, disk: string): void {
 
 async function makeDraft(context: SpreadContext): Promise<void> {
   const { image, node, disk } = context.input;
-  const input = { image, disk, sizeBytes: context.memory.sizeBytes ?? 0, hostNqn: null };
+  const { sizeBytes = 0 } = context.memory;
+  const place = { image, node, disk };
+  await context.client.request('internal.placement.promise-copy', { ...place, sizeBytes });
+  const input = { image, disk, sizeBytes, hostNqn: null };
   const create = (key: string): Promise<unknown> =>
     commandWhileLive(context, node, 'image.create-copy', input, { key, timeoutMs: 20_000 });
   try {

@@ -60,10 +60,11 @@ export function verifyImageSaga(deps: ImageSagaDeps): SagaDefinition<VerifyInput
         retry: RETRY_BRIEFLY,
         run: async (context) => {
           const record = await images.read(context.input.image);
-          if (record === undefined || record.state !== 'ready' || record.checksums === null)
+          const rootSha256 = record?.checksums.rootSha256 ?? null;
+          if (record?.state !== 'ready' || rootSha256 === null)
             throw notVerifiable(context.input.image, record);
           const sums = await whileWanted(context, readCopies(context, record));
-          return { rootSha256: record.checksums.rootSha256, sums };
+          return { rootSha256, sums };
         },
       },
       {
@@ -175,7 +176,10 @@ async function deleteWrong(
         { image, disk },
         disk,
       );
-      if (deleted.ok) return [{ node, disk }];
+      if (deleted.ok) {
+        await context.client.request('internal.placement.release-copy', { image, node, disk });
+        return [{ node, disk }];
+      }
       // Replicas stand on it: it stays, marked, and nothing new is made of it. One whose node is gone is looked at later.
       if (hasCode(deleted.error, 'IMAGE_COPY_IN_USE', 'NODE_NOT_READY')) return [];
       throw deleted.error;

@@ -44,7 +44,8 @@ async function inRecords(connection: NatsConnection): Promise<readonly string[]>
     for await (const key of await kv.keys()) {
       const entry = bucket === BUCKETS.allocations ? await kv.get(key) : null;
       const stored = entry?.json<StoredRecord<AllocationRecord>>().value;
-      if (stored !== undefined && Object.keys(stored?.replicas ?? {}).length === 0) continue;
+      const promised = { ...stored?.replicas, ...stored?.images };
+      if (stored !== undefined && Object.keys(promised).length === 0) continue;
       found.push(`record ${bucket}/${key}`);
     }
   }
@@ -59,7 +60,10 @@ async function onDisks(
   return disks
     .filter(({ node }) => nodes.includes(node))
     .filter(({ scheduledBytes, replicas }) => scheduledBytes > 0 || replicas > 0)
-    .map((disk) => `${disk.node}: disk ${disk.name} has ${disk.replicas} replicas`);
+    .map(
+      ({ node, name, replicas, images }) =>
+        `${node}: disk ${name} has ${replicas} replicas and ${images} images`,
+    );
 }
 
 /** What is still there after the last volume was deleted; looks until it is nothing or the time is over. */

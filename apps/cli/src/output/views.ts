@@ -194,7 +194,10 @@ export function diskDetails(disk: DiskView): string {
     ['reserved', formatBytes(disk.reservedBytes)],
     ['over-provisioning', `${disk.overProvisioningPercent} %`],
     ['limit', `${formatBytes(disk.allocatableBytes)} may be promised`],
-    ['promised', `${formatBytes(disk.scheduledBytes)} to ${disk.replicas} replica(s)`],
+    [
+      'promised',
+      `${formatBytes(disk.scheduledBytes)} to ${disk.replicas} replica(s), ${disk.images} image(s)`,
+    ],
     ['available', formatBytes(disk.availableBytes)],
   ]);
 }

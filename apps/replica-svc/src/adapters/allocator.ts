@@ -5,18 +5,21 @@ import {
   type Placement,
   type PromisedReplica,
   hasCode,
+  lariatError,
 } from '@lariat/contracts';
 import { type Clock, newInstanceId } from '@lariat/kernel';
 import { RecordBucket } from '@lariat/messaging';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { type BatchDecision, decideBatch } from '../domain/decide-batch.js';
-import { type DiskState, disksOf, sumOf } from '../domain/disk-state.js';
+import { type DiskState, disksOf, scheduledBytesOf } from '../domain/disk-state.js';
 import type { Promised } from '../domain/node-view.js';
 import { type PlaceRequest, placementError } from '../domain/place.js';
 import {
   isMissing,
   settledOn,
+  withImageCopy,
   withRestored,
+  withoutImageCopy,
   withoutLeases,
   withoutPromises,
 } from '../domain/promises.js';
@@ -35,6 +38,14 @@ interface Pending {
   readonly made: Set<string>;
   readonly resolve: (placements: readonly Placement[]) => void;
   readonly reject: (reason: unknown) => void;
+}
+
+/** A copy of an image that is on a disk, or is to come there. */
+export interface ImageCopyPromise {
+  readonly image: string;
+  readonly node: string;
+  readonly disk: string;
+  readonly sizeBytes: number;
 }
 
 /** What the allocator asks of the nodes' records. */
@@ -118,15 +129,7 @@ export class Allocator {
       const restore = (record: AllocationRecord): AllocationRecord =>
         withRestored(record, promises);
       if (known === undefined) await this.records.create(disk, restore(before), [], ACTOR);
-      else
-        await this.records.change(
-          disk,
-          (record) => {
-            const value = restore(record);
-            return value === record ? undefined : { value, events: [] };
-          },
-          ACTOR,
-        );
+      else await this.changeRecord(disk, restore);
     }
     return restored;
   }
@@ -143,11 +146,40 @@ export class Allocator {
 
   /** Ends a promise that stands for good; one that a request has put under a lease since is another one. */
   async drop(disk: string, replica: string): Promise<void> {
+    await this.changeRecord(disk, (record) =>
+      withoutPromises(record, [replica], (lease) => lease === undefined),
+    );
+  }
+
+  /** Room for a copy of an image; with `isThere` it is on the disk already, whether it fits or not. */
+  async promiseImageCopy(
+    { image, node, disk, sizeBytes }: ImageCopyPromise,
+    { isThere = false } = {},
+  ): Promise<void> {
+    const known = await this.records.read(disk);
+    const limitBytes = this.disks().find((state) => state.disk === disk)?.allocatableBytes;
+    if (limitBytes === undefined) throw diskNotFound(node, disk);
+    const promise = (record: AllocationRecord): AllocationRecord =>
+      withImageCopy(record, { image, sizeBytes }, limitBytes, isThere);
+    if (known === undefined)
+      await this.records.create(disk, promise({ disk, node, replicas: {} }), [], ACTOR);
+    else await this.changeRecord(disk, promise);
+  }
+
+  async releaseImageCopy({ image, disk }: Pick<ImageCopyPromise, 'image' | 'disk'>): Promise<void> {
+    await this.records.read(disk);
+    await this.changeRecord(disk, (record) => withoutImageCopy(record, image));
+  }
+
+  private async changeRecord(
+    disk: string,
+    change: (record: AllocationRecord) => AllocationRecord,
+  ): Promise<void> {
     await this.records.change(
       disk,
       (record) => {
-        const next = withoutPromises(record, [replica], (lease) => lease === undefined);
-        return next === record ? undefined : { value: next, events: [] };
+        const value = change(record);
+        return value === record ? undefined : { value, events: [] };
       },
       ACTOR,
     );
@@ -158,15 +190,17 @@ export class Allocator {
   }
 
   promisedOn(disk: string): Promised {
-    const sizesBytes = Object.values(this.index.recordOf(disk)?.replicas ?? {});
-    return { scheduledBytes: sumOf(sizesBytes), replicas: sizesBytes.length };
+    const { replicas = {}, images = {} } = this.index.recordOf(disk) ?? {};
+    return {
+      scheduledBytes: scheduledBytesOf({ replicas, images }),
+      replicas: Object.keys(replicas).length,
+      images: Object.keys(images).length,
+    };
   }
 
   /** All disks with their promises, as of now. */
   disks(): readonly DiskState[] {
-    return this.nodes
-      .list()
-      .flatMap((node) => disksOf(node, (disk) => this.index.recordOf(disk)?.replicas));
+    return this.nodes.list().flatMap((node) => disksOf(node, (disk) => this.index.recordOf(disk)));
   }
 
   private async commitPending(): Promise<void> {
@@ -268,13 +302,8 @@ export class Allocator {
     const disks = new Set(replicas.flatMap((replica) => this.index.disksOf(replica)));
     await Promise.all(
       Array.from(disks, (disk) =>
-        this.records.change(
-          disk,
-          (record) => {
-            const next = withoutPromises(record, replicas, (lease) => isMine(lease?.token));
-            return next === record ? undefined : { value: next, events: [] };
-          },
-          ACTOR,
+        this.changeRecord(disk, (record) =>
+          withoutPromises(record, replicas, (lease) => isMine(lease?.token)),
         ),
       ),
     );
@@ -289,4 +318,8 @@ export class Allocator {
     const disks = this.nodes.list().flatMap((node) => node.disks.map(({ id }) => id));
     await Promise.all(disks.map((disk) => this.records.read(disk)));
   }
+}
+
+function diskNotFound(node: string, disk: string): Error {
+  return lariatError('DISK_NOT_FOUND', `Node '${node}' has no disk '${disk}'.`, { node, disk });
 }

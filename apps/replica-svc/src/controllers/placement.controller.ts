@@ -1,5 +1,7 @@
 import {
   type Placement,
+  PromiseImageCopyRequest,
+  ReleaseImageCopyRequest,
   ReleaseRequest,
   ReserveGrowthRequest,
   ReserveRequest,
@@ -12,7 +14,7 @@ import { REPLICA_SERVICE, type ReplicaService } from '../app-tokens.js';
 
 type Nothing = Readonly<Record<string, never>>;
 
-/** Placement for the sagas of volume-svc. */
+/** Placement for the sagas of volume-svc and of backing-image-svc. */
 @Controller()
 export class PlacementController {
   constructor(@Inject(REPLICA_SERVICE) private readonly service: ReplicaService) {}
@@ -32,6 +34,18 @@ export class PlacementController {
   async restore(@Payload() request: RestoreAllocationsRequest): Promise<{ restored: number }> {
     const { replicas, dryRun } = request;
     return { restored: await this.service.allocator.restore(replicas, dryRun) };
+  }
+
+  @OnRequest('internal.placement.promise-copy')
+  async promiseCopy(@Payload() request: PromiseImageCopyRequest): Promise<Nothing> {
+    await this.service.allocator.promiseImageCopy(request);
+    return {};
+  }
+
+  @OnRequest('internal.placement.release-copy')
+  async releaseCopy(@Payload() request: ReleaseImageCopyRequest): Promise<Nothing> {
+    await this.service.allocator.releaseImageCopy(request);
+    return {};
   }
 
   @OnRequest('internal.placement.release')

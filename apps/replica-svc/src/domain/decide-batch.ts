@@ -33,7 +33,7 @@ export function decideBatch(
   nodes: readonly Parameters<typeof disksOf>[0][],
   recordOf: (disk: string) => AllocationRecord | undefined,
 ): BatchPlan {
-  const view = nodes.flatMap((node) => disksOf(node, (disk) => recordOf(disk)?.replicas));
+  const view = nodes.flatMap((node) => disksOf(node, recordOf));
   // A disk may have thousands of promises, and a batch makes a few: its record and its map are copied once, not for each.
   const disks = new Map(
     view.map(({ disk, replicas }, at) => [

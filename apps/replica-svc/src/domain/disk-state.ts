@@ -30,14 +30,21 @@ export interface DiskState {
 export const freeBytes = (disk: Pick<DiskState, 'allocatableBytes' | 'scheduledBytes'>): number =>
   disk.allocatableBytes - disk.scheduledBytes;
 
+type Promises = Pick<AllocationRecord, 'replicas' | 'images'>;
+
+/** All that is promised on a disk: to replicas, and to copies of images. */
+export const scheduledBytesOf = ({ replicas, images = {} }: Promises): number =>
+  sumOf(Object.values(replicas)) + sumOf(Object.values(images));
+
 /** The disks of a node, with what is promised on each. */
 export function disksOf(
   node: NodeRecord,
-  promisesOn: (disk: string) => AllocationRecord['replicas'] | undefined,
+  recordOf: (disk: string) => Promises | undefined,
 ): readonly DiskState[] {
   return node.disks.map((disk) => {
     const settings = diskSettingsOf(node, disk.id);
-    const replicas = new Map(Object.entries(promisesOn(disk.id) ?? {}));
+    const record = recordOf(disk.id) ?? { replicas: {} };
+    const replicas = new Map(Object.entries(record.replicas));
     return {
       disk: disk.id,
       name: disk.name,
@@ -50,7 +57,7 @@ export function disksOf(
       diskSchedulable: settings.schedulable,
       diskTags: settings.tags ?? disk.tags,
       allocatableBytes: allocatableBytes(disk.capacityBytes, settings),
-      scheduledBytes: sumOf(replicas.values()),
+      scheduledBytes: scheduledBytesOf(record),
       replicas,
     };
   });

@@ -12,6 +12,7 @@ import {
 export interface Promised {
   readonly scheduledBytes: number;
   readonly replicas: number;
+  readonly images: number;
 }
 
 export function toDiskView(
@@ -35,6 +36,7 @@ export function toDiskView(
     scheduledBytes: promised.scheduledBytes,
     availableBytes: Math.max(0, limitBytes - promised.scheduledBytes),
     replicas: promised.replicas,
+    images: promised.images,
   };
 }
 

@@ -9,7 +9,7 @@ export type Obstacle = DiskVerdict['reasons'][number];
 /** All that keeps a disk from taking one more replica of the request; empty when it can. Pure. */
 export function obstaclesOf(
   disk: DiskState,
-  request: Pick<PlaceRequest, 'sizeBytes' | 'excludeNodes' | 'onlyDisks'>,
+  request: Pick<PlaceRequest, 'sizeBytes' | 'excludeNodes' | 'onlyDisks' | 'image'>,
   policy: PlacementPolicy,
   spread: Spread,
 ): readonly Obstacle[] {
@@ -34,11 +34,22 @@ export function obstaclesOf(
     report('node-taken', 'its node has another replica of the volume');
   if (policy.disk === 'hard' && spread.onDisk(disk.disk) > 0)
     report('disk-taken', 'it has another replica of the volume');
-  if (freeBytes(disk) < request.sizeBytes) {
+  const copyBytes = copyBytesOn(disk, request);
+  const neededBytes = request.sizeBytes + copyBytes;
+  if (freeBytes(disk) < neededBytes) {
     const free = formatBytes(Math.max(0, freeBytes(disk)));
-    report('no-room', `${free} free, ${formatBytes(request.sizeBytes)} needed`);
+    const why = copyBytes === 0 ? '' : `, ${formatBytes(copyBytes)} of it for a copy of the image`;
+    report('no-room', `${free} free, ${formatBytes(neededBytes)} needed${why}`);
   }
   return found;
+}
+
+/** What the first replica on the disk takes beside its own size, for the copy of the image that it stands on. */
+export function copyBytesOn(
+  { disk }: Pick<DiskState, 'disk'>,
+  { image }: Pick<PlaceRequest, 'image'>,
+): number {
+  return image === undefined || image.disks.includes(disk) ? 0 : image.copyBytes;
 }
 
 function missing(wanted: readonly string[], has: readonly string[]): string | undefined {

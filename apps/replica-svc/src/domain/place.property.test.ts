@@ -3,7 +3,7 @@ import { toLariatError } from '@lariat/kernel';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type DiskState, freeBytes } from './disk-state.js';
-import { place, placementError } from './place.js';
+import { type ImageToStandOn, place, placementError } from './place.js';
 import { disk, request } from './placement.test-support.js';
 
 const isUsable = (state: DiskState, policy: PlacementPolicy): boolean =>
@@ -19,20 +19,22 @@ function fits(
   sizeBytes: number,
   policy: PlacementPolicy,
   disks: readonly DiskState[],
+  image?: ImageToStandOn,
   chosen: readonly DiskState[] = [],
 ): boolean {
   if (chosen.length === count) return true;
   return disks.some((state) => {
     if (!isUsable(state, policy)) return false;
     const here = chosen.filter((other) => other.disk === state.disk).length;
-    if (freeBytes(state) < (here + 1) * sizeBytes) return false;
+    const copyBytes = image === undefined || image.disks.includes(state.disk) ? 0 : image.copyBytes;
+    if (freeBytes(state) < (here + 1) * sizeBytes + copyBytes) return false;
     const clashes = chosen.some(
       (other) =>
         (policy.node === 'hard' && other.node === state.node) ||
         (policy.zone === 'hard' && other.zone === state.zone) ||
         (policy.disk === 'hard' && other.disk === state.disk),
     );
-    return !clashes && fits(count, sizeBytes, policy, disks, [...chosen, state]);
+    return !clashes && fits(count, sizeBytes, policy, disks, image, [...chosen, state]);
   });
 }
 
@@ -82,15 +84,23 @@ const arbitraryCase = fc.record({
   placement: arbitraryPolicy,
   count: fc.integer({ min: 1, max: 4 }),
   sizeBytes: fc.integer({ min: 1, max: 60 }),
+  image: fc.option(
+    fc.record({
+      disks: fc.subarray(['d0', 'd1', 'd2', 'd3', 'd4', 'd5']),
+      copyBytes: fc.integer({ min: 0, max: 60 }),
+    }),
+    { nil: undefined },
+  ),
 });
 
 describe('placement', () => {
   it('keeps every hard rule and overbooks nothing, and finds a solution when there is one', () => {
     fc.assert(
-      fc.property(arbitraryCase, ({ disks, placement, count, sizeBytes }) => {
+      fc.property(arbitraryCase, ({ disks, placement, count, sizeBytes, image }) => {
         const replicas = Array.from({ length: count }, (_, index) => `r${index}`);
-        const outcome = place(request(replicas, { placement, sizeBytes }), disks);
-        expect(outcome.placed).toBe(fits(count, sizeBytes, placement, disks));
+        const withImage = image === undefined ? {} : { image };
+        const outcome = place(request(replicas, { placement, sizeBytes, ...withImage }), disks);
+        expect(outcome.placed).toBe(fits(count, sizeBytes, placement, disks, image));
         if (!outcome.placed) return;
         expect(outcome.placements.map(({ replica }) => replica)).toEqual(replicas);
         const chosen = outcome.placements.map((at) => disks.find((d) => d.disk === at.disk));

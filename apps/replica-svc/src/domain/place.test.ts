@@ -48,6 +48,50 @@ describe('where a replica goes', () => {
       expected: ['disk-n1'],
     },
     {
+      // Nothing is fetched then, and the copy's room is not taken twice.
+      title: 'a disk that has the image before an emptier one',
+      disks: [disk('n1', { scheduledBytes: 40 }), disk('n2')],
+      asked: request(['a'], { image: { disks: ['disk-n1'], copyBytes: 20 } }),
+      expected: ['disk-n1'],
+    },
+    {
+      // Or the first few disks of an image that is in favour fill up while others stay empty.
+      title: 'an emptier disk before one that has the image and less than half as much room',
+      disks: [disk('n1', { scheduledBytes: 51 }), disk('n2')],
+      asked: request(['a'], { image: { disks: ['disk-n1'], copyBytes: 20 } }),
+      expected: ['disk-n2'],
+    },
+    {
+      title: 'a disk that shares with the source before one that has the image',
+      disks: [disk('n1'), disk('n2', { scheduledBytes: 40 })],
+      asked: request(['a'], {
+        preferDisks: ['disk-n2'],
+        image: { disks: ['disk-n1'], copyBytes: 20 },
+      }),
+      expected: ['disk-n2'],
+    },
+    {
+      title: 'another zone before a disk that has the image',
+      disks: onTwoZones,
+      asked: request(['a', 'b'], { image: { disks: ['disk-n1', 'disk-n2'], copyBytes: 10 } }),
+      expected: ['disk-n1', 'disk-n3'],
+    },
+    {
+      title: 'where a copy of the image fits beside it',
+      disks: [disk('n1', { scheduledBytes: 75 }), disk('n2', { scheduledBytes: 80 })],
+      asked: request(['a'], { image: { disks: ['disk-n2'], copyBytes: 20 } }),
+      expected: ['disk-n2'],
+    },
+    {
+      title: 'twice to one disk that gets one copy of the image, when the rules are soft',
+      disks: [disk('n1', { scheduledBytes: 60 })],
+      asked: request(['a', 'b'], {
+        placement: { node: 'soft' },
+        image: { disks: [], copyBytes: 20 },
+      }),
+      expected: ['disk-n1', 'disk-n1'],
+    },
+    {
       title: 'another zone before a preferred disk',
       disks: onTwoZones,
       asked: request(['a', 'b'], { preferDisks: ['disk-n1', 'disk-n2'] }),
@@ -195,6 +239,13 @@ describe('a placement that fails', () => {
     ];
     const { outcome } = refusal(request(['a', 'b']), states);
     expect(outcome).toMatchObject({ code: 'NO_CAPACITY', explanation: { placed: 1 } });
+  });
+
+  it('says what of the room is for a copy of the image', () => {
+    const asked = request(['a'], { image: { disks: [], copyBytes: 20 } });
+    expect(refusal(asked, [disk('n1', { scheduledBytes: 75 })]).message).toContain(
+      'n1/d1: 25 B free, 30 B needed, 20 B of it for a copy of the image',
+    );
   });
 
   it('names tags that are missing, and what the rules were', () => {

@@ -7,7 +7,7 @@ import {
 } from '@lariat/contracts';
 import { type DiskState, freeBytes } from './disk-state.js';
 import { explainPlacement } from './explain-placement.js';
-import { type Obstacle, obstaclesOf } from './obstacles.js';
+import { type Obstacle, copyBytesOn, obstaclesOf } from './obstacles.js';
 import { type Site, Spread } from './spread.js';
 
 export interface PlaceRequest {
@@ -27,6 +27,15 @@ export interface PlaceRequest {
   readonly onlyDisks?: readonly string[];
   /** Disks that come before others which keep the replicas apart as well. */
   readonly preferDisks?: readonly string[];
+  /** The image that the replicas are to stand on. */
+  readonly image?: ImageToStandOn;
+}
+
+export interface ImageToStandOn {
+  /** Disks that have a copy of it: they come before others, unless these have far more room. */
+  readonly disks: readonly string[];
+  /** What the copy takes that a disk without one is to get too; 0: a replica can do without. */
+  readonly copyBytes: number;
 }
 
 export type PlaceOutcome =
@@ -105,9 +114,14 @@ function attemptPlacement(
   const spread = new Spread(request.others ?? []);
   const disks = [...given];
   const placements: Placement[] = [];
+  // With the copies that the replicas placed so far bring along.
+  let asked = request;
   const take = (replica: string, disk: DiskState): void => {
     placements.push({ replica, node: disk.node, disk: disk.disk });
     spread.add(disk);
+    const { image } = asked;
+    if (image !== undefined)
+      asked = { ...asked, image: { ...image, disks: [...image.disks, disk.disk] } };
   };
   for (const replica of request.replicas) {
     const there = disks.find((disk) => disk.replicas.has(replica));
@@ -120,12 +134,17 @@ function attemptPlacement(
     (replica) => !placements.some((placement) => placement.replica === replica),
   );
   for (const replica of unplaced) {
-    const best = disks
+    const allowed = disks
       .map((disk, index) => ({ disk, index }))
-      .filter(({ disk }) => !obstaclesOf(disk, request, policy, spread).some(isBlocking))
+      .filter(({ disk }) => !obstaclesOf(disk, asked, policy, spread).some(isBlocking));
+    const copies = copiesWorthIt(
+      asked,
+      allowed.map(({ disk }) => disk),
+    );
+    const best = allowed
       .map((entry) => ({
         ...entry,
-        rank: rankOf(entry.disk, policy, spread, { avoided, preferred }),
+        rank: rankOf(entry.disk, policy, spread, { avoided, preferred, copies }),
       }))
       .reduce<Candidate | undefined>(
         (least, entry) =>
@@ -133,22 +152,34 @@ function attemptPlacement(
         undefined,
       );
     if (best === undefined) break;
+    const takesBytes = request.sizeBytes + copyBytesOn(best.disk, asked);
     take(replica, best.disk);
     disks[best.index] = {
       ...best.disk,
-      scheduledBytes: best.disk.scheduledBytes + request.sizeBytes,
+      scheduledBytes: best.disk.scheduledBytes + takesBytes,
       replicas: new Map([...best.disk.replicas, [replica, request.sizeBytes]]),
     };
   }
   const order = new Map(request.replicas.map((replica, index) => [replica, index]));
   placements.sort((a, b) => (order.get(a.replica) ?? 0) - (order.get(b.replica) ?? 0));
-  return { request, policy, placements, spread, disks };
+  return { request: asked, policy, placements, spread, disks };
+}
+
+/** As long as it has at least half the room of the emptiest: else all volumes of one image would fill a few disks. */
+function copiesWorthIt(
+  { image }: Pick<PlaceRequest, 'image'>,
+  allowed: readonly DiskState[],
+): ReadonlySet<string> {
+  if (image === undefined) return new Set();
+  const mostFreeBytes = allowed.reduce((most, disk) => Math.max(most, freeBytes(disk)), 0);
+  const roomy = allowed.filter((disk) => 2 * freeBytes(disk) >= mostFreeBytes);
+  return new Set(roomy.map(({ disk }) => disk).filter((disk) => image.disks.includes(disk)));
 }
 
 /**
  * Smaller is better, the first difference decides. Sharing a disk is worse than sharing a node, that worse than
- * going back to the node that has just failed, that worse than sharing a zone; then those that are preferred, and
- * the emptiest.
+ * going back to the node that has just failed, that worse than sharing a zone; then those that are preferred, then
+ * those that spare a copy of the image, and the emptiest.
  */
 function rankOf(
   disk: DiskState,
@@ -157,7 +188,8 @@ function rankOf(
   {
     avoided,
     preferred,
-  }: { readonly avoided: ReadonlySet<string>; readonly preferred: ReadonlySet<string> },
+    copies,
+  }: Readonly<Record<'avoided' | 'preferred' | 'copies', ReadonlySet<string>>>,
 ): readonly number[] {
   return [
     policy.disk === 'off' ? 0 : spread.onDisk(disk.disk),
@@ -165,6 +197,7 @@ function rankOf(
     avoided.has(disk.node) ? 1 : 0,
     policy.zone === 'off' ? 0 : spread.inZone(disk.zone),
     preferred.has(disk.disk) ? 0 : 1,
+    copies.has(disk.disk) ? 0 : 1,
     -freeBytes(disk),
   ];
 }

@@ -5,7 +5,7 @@ import {
   lariatError,
 } from '@lariat/contracts';
 import { formatBytes } from '@lariat/kernel';
-import { sumOf } from './disk-state.js';
+import { scheduledBytesOf } from './disk-state.js';
 
 /** Changes of one disk's allocation record. Pure; what changes nothing gives the very record back. */
 
@@ -105,8 +105,8 @@ export function withSizes(
   const replicas = { ...record.replicas };
   for (const [replica, sizeBytes] of sizesBytes)
     if (replicas[replica] !== undefined) replicas[replica] = sizeBytes;
-  const beforeBytes = sumOf(Object.values(record.replicas));
-  const afterBytes = sumOf(Object.values(replicas));
+  const beforeBytes = scheduledBytesOf(record);
+  const afterBytes = scheduledBytesOf({ ...record, replicas });
   if (afterBytes > beforeBytes && afterBytes > limitBytes) {
     throw lariatError(
       'NO_CAPACITY',
@@ -116,4 +116,34 @@ export function withSizes(
   }
   const changed = Object.keys(replicas).some((id) => replicas[id] !== record.replicas[id]);
   return changed ? { ...record, replicas } : record;
+}
+
+/**
+ * Promises room for a copy of an image, which has it already or is about to be made. One that does not fit throws
+ * NO_CAPACITY, unless `isThere`: then the bytes are taken whether it fits or not.
+ */
+export function withImageCopy(
+  record: AllocationRecord,
+  { image, sizeBytes }: { readonly image: string; readonly sizeBytes: number },
+  limitBytes: number,
+  isThere = false,
+): AllocationRecord {
+  const hasBytes = record.images?.[image] ?? 0;
+  if (hasBytes >= sizeBytes) return record;
+  const freeBytes = limitBytes - scheduledBytesOf(record);
+  if (!isThere && sizeBytes - hasBytes > freeBytes) {
+    throw lariatError(
+      'NO_CAPACITY',
+      `Disk ${record.disk} on node '${record.node}' has ${formatBytes(Math.max(0, freeBytes))} left; a copy of image ${image} needs ${formatBytes(sizeBytes)}.`,
+      { disk: record.disk, node: record.node, image, sizeBytes },
+    );
+  }
+  return { ...record, images: { ...record.images, [image]: sizeBytes } };
+}
+
+export function withoutImageCopy(record: AllocationRecord, image: string): AllocationRecord {
+  const { [image]: gone, ...images } = record.images ?? {};
+  if (gone === undefined) return record;
+  const { images: _before, ...rest } = record;
+  return Object.keys(images).length === 0 ? rest : { ...rest, images };
 }

@@ -54,7 +54,7 @@ describe('settings', () => {
     });
     expect(after).toMatchObject({ schedulable: true, zone: 'default' });
     expect(zoneOf(after)).toBe('rack-2');
-    expect(disksOf(after, () => ({ r: 7 }))).toMatchObject([
+    expect(disksOf(after, () => ({ replicas: { r: 3 }, images: { i: 4 } }))).toMatchObject([
       {
         zone: 'rack-2',
         nodeTags: ['fast'],
@@ -63,7 +63,7 @@ describe('settings', () => {
         scheduledBytes: 7,
       },
     ]);
-    const view = toNodeView(after, () => ({ scheduledBytes: 7, replicas: 1 }));
+    const view = toNodeView(after, () => ({ scheduledBytes: 7, replicas: 1, images: 1 }));
     expect(view).toMatchObject({
       zone: 'rack-2',
       tags: ['fast'],

@@ -66,7 +66,11 @@ export function addDiskSaga(deps: RebuildDeps): SagaDefinition<AddDiskInput, Add
       record === undefined
         ? null
         : ({
-            ...toDiskView({ name: input.node }, record, { scheduledBytes: 0, replicas: 0 }),
+            ...toDiskView({ name: input.node }, record, {
+              scheduledBytes: 0,
+              replicas: 0,
+              images: 0,
+            }),
           } as Json),
   };
 }

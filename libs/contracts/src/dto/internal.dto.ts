@@ -177,6 +177,20 @@ export class ScaleVolumeRequest {
   wait?: boolean;
 }
 
+/** What placement needs to know of the image that a volume's replicas are to stand on. */
+export class PlacedImage {
+  /** Disks that have a copy of it, or are getting one. */
+  @IsArray()
+  @ArrayMaxSize(4096)
+  @IsString({ each: true })
+  disks!: string[];
+
+  /** What a copy takes where there is none; 0: a replica can do without. */
+  @IsInt()
+  @Min(0)
+  copyBytes!: number;
+}
+
 export class ReserveRequest {
   @IsReference('volume')
   volume!: string;
@@ -205,6 +219,12 @@ export class ReserveRequest {
   @IsArray()
   @IsString({ each: true })
   preferDisks?: string[];
+
+  /** The image that the replicas are to stand on. */
+  @IsOptional()
+  @ValidateNested()
+  @Type(() => PlacedImage)
+  image?: PlacedImage;
 }
 
 export class ReserveGrowthRequest {
@@ -232,6 +252,7 @@ export class VolumeRecordRequest {
 }
 
 export class ImageRecordRequest {
+  /** Name or id. */
   @IsReference('image')
   image!: string;
 
@@ -241,7 +262,8 @@ export class ImageRecordRequest {
   fresh?: boolean;
 }
 
-export class DiskReference {
+/** A disk that is to have a copy of an image. */
+export class ImageSite {
   @IsReference('node')
   node!: string;
 
@@ -250,23 +272,38 @@ export class DiskReference {
 }
 
 export class EnsureImageCopiesRequest {
-  /** Its id. */
+  /** The id. */
   @IsReference('image')
   image!: string;
 
   @IsArray()
   @ArrayMaxSize(16)
   @ValidateNested({ each: true })
-  @Type(() => DiskReference)
-  disks!: DiskReference[];
+  @Type(() => ImageSite)
+  disks!: ImageSite[];
 
-  /** Id of the volume that is to stand on them. */
+  /** Whose replicas are to stand on the copies. */
   @IsReference('volume')
   volume!: string;
 }
 
 export class ImageUsersRequest {
-  /** Its id. */
+  /** The id. */
+  @IsReference('image')
+  image!: string;
+}
+
+export class PromiseImageCopyRequest extends ImageSite {
+  /** The id. */
+  @IsReference('image')
+  image!: string;
+
+  @IsVolumeSize()
+  sizeBytes!: number;
+}
+
+export class ReleaseImageCopyRequest extends ImageSite {
+  /** The id. */
   @IsReference('image')
   image!: string;
 }

@@ -43,10 +43,18 @@ export class CreateVolumeRequest extends MutatingRequest {
   @IsNewName('name')
   name!: string;
 
-  /** May be left out with a source: as large as that. */
-  @ValidateIf((request: CreateVolumeRequest) => request.source == null || request.sizeBytes != null)
+  /** May be left out with a source or an image: as large as that. */
+  @ValidateIf(
+    ({ source, image, sizeBytes }: CreateVolumeRequest) =>
+      (source == null && image == null) || sizeBytes != null,
+  )
   @IsVolumeSize()
   sizeBytes?: number;
+
+  /** Its content is this image's, by name or id; not with a source. */
+  @IsOptional()
+  @IsReference('image')
+  image?: string;
 
   @IsOptional()
   @IsObject({ message: 'source must be an object.' })
