@@ -5,7 +5,10 @@ import {
   type CommandName,
   type ErrorCode,
   type NvmfEndpoint,
+  clusterDigestOf,
+  encodeDigestPage,
   lariatError,
+  rootDigestOf,
 } from '@lariat/contracts';
 import { MIB, delay } from '@lariat/kernel';
 
@@ -20,6 +23,13 @@ export const DOWN_AFTER_MS = 8_000;
 const ANSWER_MS = 20;
 /** Id of a replica whose content is not that of the others. */
 export const ODD_REPLICA = 'rep-odd';
+
+/** A disk whose copy of an image is not the image. */
+export const ODD_DISK = 'disk-of-odd';
+
+const IMAGINED_DIGESTS = clusterDigestOf(Buffer.alloc(MIB, 'image'));
+/** Of the one image that there is: it has one cluster. */
+export const IMAGINED_ROOT = rootDigestOf({ sizeBytes: MIB, digests: IMAGINED_DIGESTS });
 
 const endpoint = (nqn: string): NvmfEndpoint => ({
   nqn,
@@ -92,8 +102,11 @@ const ANSWERS: {
   'image.export-copy': ({ image }) => endpoint(image),
   'image.unexport-copy': nothing,
   'image.fetch-copy': () => ({ copiedClusters: 1 }),
-  'image.digest-copy': () => ({ sha256: 'same', sizeBytes: MIB }),
-  'image.read-digests': () => ({ digests: '' }),
+  'image.digest-copy': ({ disk }) => ({
+    sha256: disk === ODD_DISK ? 'odd' : IMAGINED_ROOT,
+    sizeBytes: MIB,
+  }),
+  'image.read-digests': () => ({ digests: encodeDigestPage({ digests: IMAGINED_DIGESTS }, 0, 1) }),
   'image.delete-copy': nothing,
 };
 

@@ -79,7 +79,7 @@ describe("an image's copies on dirty disks", () => {
   const page = (firstCluster: number, clusters: number): DigestPage =>
     encodeDigestPage({ digests }, firstCluster, clusters);
   const listed = (node: string, what: (copy: ImageCopyReport) => boolean): Promise<unknown> =>
-    until('the inventory to tell of the copy', 10_000, () =>
+    until('the inventory to tell of the copy', 30_000, () =>
       Promise.resolve(
         inventories.get(node)?.images?.find((copy) => copy.image === image && what(copy)),
       ),

@@ -1,14 +1,16 @@
+import { STREAMS } from '@lariat/contracts';
 import { definePlugin } from '@lariat/plugin';
-import { Module } from '@nestjs/common';
-import { ImageController } from './image.controller.js';
-
-@Module({ controllers: [ImageController] })
-class BackingImageModule {}
+import { BackingImageModule } from './image.module.js';
 
 export const plugin = definePlugin({
   name: 'backing-image-svc',
   version: '0.1.0',
   description: 'Disk images and their copies',
-  module: BackingImageModule,
+  module: (context) => BackingImageModule.register(context),
   subjects: ['image.*'],
+  streams: [STREAMS.events.name, STREAMS.commands.name],
 });
+
+export { applyImageChanges } from './domain/apply-change.js';
+export { imageSagas } from './sagas/image-sagas.js';
+export type { ImageSagaDeps } from './sagas/saga-deps.js';

@@ -1,4 +1,4 @@
-import type { ErrorRecord, Json } from '@lariat/kernel';
+import { CLUSTER_SIZE_BYTES, type ErrorRecord } from '@lariat/kernel';
 
 export const ImageState = Object.freeze({
   pending: 'pending',
@@ -11,21 +11,10 @@ export const ImageState = Object.freeze({
 } as const);
 export type ImageState = (typeof ImageState)[keyof typeof ImageState];
 
-/** An image as callers see it. */
-export interface ImageView {
-  readonly id: string;
-  readonly name: string;
-  readonly state: ImageState;
-  readonly sizeBytes: number;
-  /** `sha256:…`, `sha512:…` of the whole logical content. */
-  readonly checksums: readonly string[];
-  readonly copies: readonly {
-    readonly node: string;
-    readonly disk: string;
-    readonly state: ImageState;
-  }[];
-}
-
+/**
+ * A copy on record. fetching: its draft is being written. ready: sealed, and its digests are the image's. corrupt: sealed,
+ * and they are not. deleting: nobody may begin to use it.
+ */
 export const ImageCopyRecordState = Object.freeze({
   fetching: 'fetching',
   ready: 'ready',
@@ -34,17 +23,7 @@ export const ImageCopyRecordState = Object.freeze({
 } as const);
 export type ImageCopyRecordState = (typeof ImageCopyRecordState)[keyof typeof ImageCopyRecordState];
 
-/** A copy that is there, is being made, or is on its way out. */
-export interface ImageCopyRecord {
-  readonly node: string;
-  /** The disk's id. */
-  readonly disk: string;
-  readonly state: ImageCopyRecordState;
-  /** Null until it is sealed. */
-  readonly lvolUuid: string | null;
-  readonly readyAt: string | null;
-  readonly checkedAt: string | null;
-}
+export type ImageFormatName = 'raw' | 'qcow2';
 
 /** Hexadecimal. */
 export interface ImageDigests {
@@ -52,31 +31,111 @@ export interface ImageDigests {
   readonly sha512: string;
 }
 
-/** The whole of an image, one KV entry, written by backing-image-svc alone. */
+/** All null until it is ready. */
+export interface ImageChecksums {
+  /** Of the file as it was given. */
+  readonly file: ImageDigests | null;
+  /** Of the whole logical content; null also where that is mostly holes, of which no sum is taken: see rootSha256. */
+  readonly content: ImageDigests | null;
+  /** `rootDigestOf` a device with the content: what every copy is compared with. */
+  readonly rootSha256: string | null;
+}
+
+export const NO_CHECKSUMS: ImageChecksums = Object.freeze({
+  file: null,
+  content: null,
+  rootSha256: null,
+});
+
+/** Where an image is taken from; `node` of a file is null for the machine of the image service. */
+export type ImageSourceRecord =
+  | { readonly url: string }
+  | { readonly file: { readonly node: string | null; readonly path: string } };
+
+export interface ImageCopyRecord {
+  readonly node: string;
+  /** The disk's id: there is one copy a disk. */
+  readonly disk: string;
+  readonly state: ImageCopyRecordState;
+  /** Of the sealed copy; null before. */
+  readonly lvolUuid: string | null;
+  readonly readyAt: string | null;
+  /** When it was last read whole and found right. */
+  readonly checkedAt: string | null;
+  /** When a volume last asked for it: it is not taken away right before it is used. */
+  readonly wantedAt: string | null;
+}
+
+/** An image on record; backing-image-svc alone writes it. */
 export interface ImageRecord {
   readonly id: string;
   readonly name: string;
   readonly state: ImageState;
-  /** Of the logical content, rounded up to whole clusters; 0 until it is known. */
+  /** What a device with the content has: whole clusters. 0 until it is known, as the next two. */
   readonly sizeBytes: number;
-  /** The same, exact. */
   readonly contentBytes: number;
-  readonly format: string | null;
-  /** As asked, without secrets. */
-  readonly source: Json;
-  readonly checksums: {
-    readonly file: ImageDigests | null;
-    readonly content: ImageDigests | null;
-    /** Over the digests of all clusters (`rootDigestOf`): what copies are compared by. */
-    readonly rootSha256: string | null;
-  };
+  /** Clusters that are not zeros throughout: what a copy takes. */
+  readonly dataClusters: number;
+  /** As found; before, as asked for. */
+  readonly format: ImageFormatName | null;
+  /** As asked for, without what may be a secret. */
+  readonly source: ImageSourceRecord;
+  readonly checksums: ImageChecksums;
   readonly copies: readonly ImageCopyRecord[];
   readonly minimumCopies: number;
-  /** The operation that holds the image; null when none does. */
+  /** The operation that makes or deletes it. */
   readonly operation: string | null;
-  readonly failure: Pick<ErrorRecord, 'code' | 'message' | 'details'> | null;
+  /** Why it failed; the evidence is in the details. */
+  readonly failure: ErrorRecord | null;
   readonly createdAt: string;
   readonly labels: Readonly<Record<string, string>>;
+}
+
+/** An image as callers see it. */
+export interface ImageView extends Omit<ImageRecord, 'copies' | 'checksums' | 'dataClusters'> {
+  /** `sha256:…`, `sha512:…` of the whole logical content; none before it is ready, or where no sum was taken. */
+  readonly checksums: readonly string[];
+  /** The same of the file as it was given. */
+  readonly fileChecksums: readonly string[];
+  readonly rootSha256: string | null;
+  /** What one copy takes on a disk. */
+  readonly allocatedBytes: number;
+  readonly copies: readonly Omit<ImageCopyRecord, 'wantedAt'>[];
+}
+
+const sumsOf = (sums: ImageDigests | null | undefined): readonly string[] =>
+  sums == null ? [] : [`sha256:${sums.sha256}`, `sha512:${sums.sha512}`];
+
+export function toImageView(record: ImageRecord): ImageView {
+  const { checksums, copies, dataClusters, ...rest } = record;
+  return {
+    ...rest,
+    checksums: sumsOf(checksums.content),
+    fileChecksums: sumsOf(checksums.file),
+    rootSha256: checksums.rootSha256,
+    allocatedBytes: dataClusters * CLUSTER_SIZE_BYTES,
+    copies: copies.map(({ wantedAt: _, ...copy }) => copy),
+  };
+}
+
+/**
+ * identical: every copy that was read is the image. repaired: those that were not were replaced. differs: some are not, and
+ * could not be replaced: a volume stands on them, or no good copy is left.
+ */
+export type ImageVerdict = 'identical' | 'repaired' | 'differs';
+
+export interface ImageVerification {
+  readonly image: string;
+  readonly verdict: ImageVerdict;
+  readonly rootSha256: string;
+  /** `found` null: its node did not answer, with the reason. */
+  readonly copies: readonly {
+    readonly node: string;
+    readonly disk: string;
+    readonly found: string | null;
+    readonly isRight: boolean | null;
+    readonly reason: string | null;
+  }[];
 }
 
 /** writing: a draft. sealed: never changes any more; replicas may stand on it. */

@@ -40,3 +40,7 @@ export const imageCopyNqn = (lvolUuid: string): string => `${PREFIX}:image-copy:
 /** The host name under which an agent reads another copy to make the one on this disk: one may end while others read on. */
 export const imageFetchHostNqn = (image: string, disk: string): string =>
   `${PREFIX}:image-fetch:${image}:${disk}`;
+
+/** The host name under which the image service writes the draft that an operation imports into. */
+export const imageImportHostNqn = (operation: string): string =>
+  `${PREFIX}:image-import:${operation}`;

@@ -36,6 +36,10 @@ export interface OperationView {
     readonly done: number;
     readonly total: number;
     readonly unit: string;
+    /** Units a second, lately; missing: not measured. */
+    readonly perSecond?: number;
+    /** Missing: nothing tells. */
+    readonly timeLeftMs?: number;
   } | null;
   readonly lastError: ErrorRecord | null;
   readonly nextTryAt: string | null;

@@ -10,7 +10,13 @@ import {
   UpdateNodeRequest,
 } from './dto/node.dto.js';
 import { ListDeadLettersRequest } from './dto/dead-letter.dto.js';
-import { ImageReference, ListImagesRequest } from './dto/image.dto.js';
+import {
+  CreateImageRequest,
+  DeleteImageRequest,
+  ImageReference,
+  ListImagesRequest,
+  VerifyImageRequest,
+} from './dto/image.dto.js';
 import {
   ChangeVolumeRecordRequest,
   EngineReportRequest,
@@ -52,7 +58,7 @@ import {
   VolumeReference,
 } from './dto/volume.dto.js';
 import type { DeadLetterView } from './dead-letter.js';
-import type { ImageRecord, ImageView } from './image.js';
+import type { ImageRecord, ImageVerification, ImageView } from './image.js';
 import type { DiskView, NodeRecord, NodeView } from './node.js';
 import type { OperationView } from './operation.js';
 import type { RecoveryReport } from './recovery.js';
@@ -152,6 +158,9 @@ export interface RequestMap {
   'replica.checksum': { request: ReplicaChecksumRequest; reply: ReplicaChecksums };
   'image.list': { request: ListImagesRequest; reply: { images: readonly ImageView[] } };
   'image.get': { request: ImageReference; reply: ImageView };
+  'image.create': { request: CreateImageRequest; reply: ImageView };
+  'image.verify': { request: VerifyImageRequest; reply: ImageVerification };
+  'image.delete': { request: DeleteImageRequest; reply: ImageView | DryRun };
   'operation.get': { request: OperationReference; reply: OperationView };
   /** Asks for it: what `operation.wait` answers says whether it was undone. */
   'operation.cancel': { request: OperationReference; reply: OperationView };
@@ -251,6 +260,9 @@ export const REQUEST_DTOS = {
   'replica.checksum': ReplicaChecksumRequest,
   'image.list': ListImagesRequest,
   'image.get': ImageReference,
+  'image.create': CreateImageRequest,
+  'image.verify': VerifyImageRequest,
+  'image.delete': DeleteImageRequest,
   'operation.get': OperationReference,
   'operation.cancel': OperationReference,
   'operation.list': ListOperationsRequest,

@@ -54,6 +54,10 @@ export const BUCKETS = {
   operations: 'lariat-operations',
   /** Ids of deleted volumes: what a node that was away still has of them may go. */
   deleted: 'lariat-deleted',
+  images: 'lariat-images',
+  imageNames: 'lariat-image-names',
+  /** Ids of deleted images, for the same. */
+  deletedImages: 'lariat-deleted-images',
 } as const;
 export type BucketName = (typeof BUCKETS)[keyof typeof BUCKETS];
 

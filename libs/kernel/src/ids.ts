@@ -46,6 +46,9 @@ export const deriveDiskId = (...seed: readonly string[]): DiskId =>
 export const deriveOperationId = (...seed: readonly string[]): OperationId =>
   derivedId('op', seed) as OperationId;
 
+export const deriveImageId = (...seed: readonly string[]): ImageId =>
+  derivedId('img', seed) as ImageId;
+
 /** A UUID of version 8 (RFC 9562): the bytes are ours. */
 export function deriveUuid(...seed: readonly string[]): string {
   const bytes = digest(seed).subarray(0, 16);

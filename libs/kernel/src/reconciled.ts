@@ -6,6 +6,7 @@ export type ReconcileKind =
   | 'exports'
   | 'frontends'
   | 'heads'
+  | 'image-copies'
   | 'leases'
   | 'limits'
   | 'nodes'

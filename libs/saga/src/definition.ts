@@ -1,4 +1,4 @@
-import type { CommandMap, CommandName } from '@lariat/contracts';
+import type { CommandMap, CommandName, ErrorCode, OperationView } from '@lariat/contracts';
 import type { Backoff, ErrorRecord, Json } from '@lariat/kernel';
 import type { LariatClient } from '@lariat/messaging';
 import type { Log } from '@lariat/telemetry';
@@ -9,6 +9,12 @@ export interface CommandOptions {
   /** Tells apart several commands of one name in a step, e.g. the replica's id. */
   readonly key: string;
 }
+
+/** How fast a step is lately, where it measures that. */
+export type ProgressPace = Pick<
+  NonNullable<OperationView['progress']>,
+  'perSecond' | 'timeLeftMs'
+>;
 
 /** What a step has at hand. */
 export interface StepContext<Input, Memory> {
@@ -33,7 +39,7 @@ export interface StepContext<Input, Memory> {
   /** Journals what a long step has found out, so that a resumed run need not do it again. */
   checkpoint(found: Partial<Memory>): Promise<void>;
   /** Shown by operation.get; written at most once a second. */
-  progress(done: number, total: number, unit: string): void;
+  progress(done: number, total: number, unit: string, pace?: ProgressPace): void;
 }
 
 export interface SagaStep<Input, Memory> {
@@ -52,6 +58,8 @@ export interface RetryPolicy {
   /** Runs before the step is given up; Infinity for a step behind the point of no return. */
   readonly attempts: number;
   readonly backoff: Backoff;
+  /** Errors that may pass by their kind, and of which the step itself has had enough. */
+  readonly final?: readonly ErrorCode[];
 }
 
 /** A durable procedure: a typed list of steps. */

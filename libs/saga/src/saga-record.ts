@@ -27,11 +27,7 @@ export interface SagaRecord {
   readonly waitingFor: string | null;
   /** The node that a run of the step has waited for, for more than a moment. */
   readonly waitingOn?: string | null;
-  readonly progress: {
-    readonly done: number;
-    readonly total: number;
-    readonly unit: string;
-  } | null;
+  readonly progress: OperationView['progress'];
   readonly lastError: ErrorRecord | null;
   readonly error: ErrorRecord | null;
   readonly result: Json;

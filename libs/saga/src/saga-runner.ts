@@ -418,8 +418,8 @@ export class SagaRunner {
       undoing,
       error: reason,
     });
-    const again =
-      undoing || isRetryable(error.kind) || policy.attempts === Number.POSITIVE_INFINITY;
+    const mayPass = isRetryable(error.kind) && policy.final?.some((c) => c === error.code) !== true;
+    const again = undoing || mayPass || policy.attempts === Number.POSITIVE_INFINITY;
     const failures = value.failures + 1;
     if (again && failures < policy.attempts) {
       const retryAtMs = this.options.clock.nowMs() + backoffMs(policy.backoff, failures);

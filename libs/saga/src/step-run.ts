@@ -80,7 +80,7 @@ export class StepRun {
           input,
         }),
       checkpoint: (found) => this.append({ type: 'checkpointed', memory: known(found) }),
-      progress: (done, total, unit) => this.tellProgress({ done, total, unit }),
+      progress: (done, total, unit, pace) => this.tellProgress({ done, total, unit, ...pace }),
     };
   }
 

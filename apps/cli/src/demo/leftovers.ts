@@ -34,11 +34,12 @@ async function onTarget(paths: ClusterPaths, node: string): Promise<readonly str
   ];
 }
 
-/** Names and volumes must be gone; an allocation record may stay, empty. */
+/** Names, volumes and images must be gone; an allocation record may stay, empty. */
 async function inRecords(connection: NatsConnection): Promise<readonly string[]> {
   const kvm = new Kvm(connection);
   const found: string[] = [];
-  for (const bucket of [BUCKETS.volumes, BUCKETS.names, BUCKETS.allocations]) {
+  const { volumes, names, images, imageNames, allocations } = BUCKETS;
+  for (const bucket of [volumes, names, images, imageNames, allocations]) {
     const kv = await kvm.open(bucket);
     for await (const key of await kv.keys()) {
       const entry = bucket === BUCKETS.allocations ? await kv.get(key) : null;

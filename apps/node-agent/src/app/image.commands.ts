@@ -118,7 +118,9 @@ export function imageCommands(
     const copy = { image, disk };
     await images.alone(copy, async () => {
       const sealed = images.recordOf(copy, 'image');
-      if (sealed !== undefined && sealed.uuid !== null) await requireUnused(copy, sealed.uuid);
+      // What is not there has no clones; of what can't be looked at nobody knows.
+      if (sealed !== undefined && sealed.uuid !== null && (await lvols.isPresent(sealed)))
+        await requireUnused(copy, await images.sealed(copy));
       for (const thing of journal.ownedBy(imageCopyOwner(image, disk)))
         if (thing.kind === 'subsystem') await exports.remove(thing.name);
       await dropDraft(copy);
@@ -128,8 +130,9 @@ export function imageCommands(
     return {};
   };
 
-  async function requireUnused(copy: ImageCopyReference, uuid: string): Promise<void> {
-    const clones = usersAmong(copy.image, await lvols.clonesOf(uuid));
+  async function requireUnused(copy: ImageCopyReference, sealed: MadeLvol): Promise<void> {
+    const { lvol } = await lvols.info(sealed);
+    const clones = usersAmong(copy.image, lvol?.clones ?? []);
     if (clones.length === 0) return;
     const owners = clones.map((clone) => ({
       clone,

@@ -57,13 +57,13 @@ export const IsVolumeSize = (): PropertyDecorator =>
 /** More than this many copies of the same bytes protects against nothing that five do not. */
 export const MAX_REPLICAS = 5;
 
-export const IsReplicaCount = (): PropertyDecorator =>
+export const IsReplicaCount = (name = 'replicas'): PropertyDecorator =>
   field({
     name: 'isReplicaCount',
     code: 'REPLICAS_INVALID',
     accepts: (value) =>
       Number.isInteger(value) && Number(value) >= 1 && Number(value) <= MAX_REPLICAS,
-    message: `replicas must be a whole number from 1 to ${MAX_REPLICAS}.`,
+    message: `${name} must be a whole number from 1 to ${MAX_REPLICAS}.`,
   });
 
 const FRONTENDS: readonly unknown[] = ['nvmf', 'kernel', 'nbd', 'loop'];

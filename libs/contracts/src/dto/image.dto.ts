@@ -1,8 +1,98 @@
-import { IsReference } from './fields.js';
+import { Type } from 'class-transformer';
+import {
+  IsBoolean,
+  IsIn,
+  IsInt,
+  IsObject,
+  IsOptional,
+  IsString,
+  Max,
+  MaxLength,
+  Min,
+  ValidateNested,
+} from 'class-validator';
+import { IsLabels, IsNewName, IsReference, IsReplicaCount } from './fields.js';
+import { MutatingRequest } from './volume.dto.js';
 
 export class ListImagesRequest {}
 
 export class ImageReference {
   @IsReference('image')
   image!: string;
+}
+
+const MAX_TEXT = 4_096;
+
+export class ImageFileRequest {
+  /** Left out: the machine on which the image service runs. */
+  @IsOptional()
+  @IsReference('source.file.node')
+  node?: string;
+
+  @IsString({ message: 'source.file.path must be a text.' })
+  @MaxLength(MAX_TEXT, { message: `source.file.path must have at most ${MAX_TEXT} characters.` })
+  path!: string;
+}
+
+/** One of them. */
+export class ImageSourceRequest {
+  @IsOptional()
+  @IsString({ message: 'source.url must be a text.' })
+  @MaxLength(MAX_TEXT, { message: `source.url must have at most ${MAX_TEXT} characters.` })
+  url?: string;
+
+  @IsOptional()
+  @IsObject({ message: 'source.file must be an object.' })
+  @ValidateNested()
+  @Type(() => ImageFileRequest)
+  file?: ImageFileRequest;
+}
+
+export class CreateImageRequest extends MutatingRequest {
+  @IsNewName('name')
+  name!: string;
+
+  @IsObject({ message: 'source must be an object: {"url": …} or {"file": {"path": …}}.' })
+  @ValidateNested()
+  @Type(() => ImageSourceRequest)
+  source!: ImageSourceRequest;
+
+  /** `sha256:…`, `sha512:…` of the file as given, or the url of a SHA256SUMS or SHA512SUMS file that lists it. */
+  @IsOptional()
+  @IsString({ message: 'checksum must be a text.' })
+  @MaxLength(MAX_TEXT, { message: `checksum must have at most ${MAX_TEXT} characters.` })
+  checksum?: string;
+
+  /** Left out: by the content. */
+  @IsOptional()
+  @IsIn(['raw', 'qcow2'], { message: 'format must be raw or qcow2.' })
+  format?: 'raw' | 'qcow2';
+
+  @IsOptional()
+  @IsReplicaCount('minimumCopies')
+  minimumCopies?: number;
+
+  @IsOptional()
+  @IsLabels()
+  labels?: Record<string, string>;
+}
+
+export class ChangeImageRequest extends MutatingRequest {
+  @IsReference('image')
+  image!: string;
+}
+
+export class DeleteImageRequest extends ChangeImageRequest {
+  @IsOptional()
+  @IsBoolean({ message: 'dryRun must be true or false.' })
+  dryRun?: boolean;
+}
+
+export class VerifyImageRequest extends ChangeImageRequest {
+  /** The most that is read of each copy; 0 or left out: no limit. */
+  @IsOptional()
+  @IsInt({ message: 'mibPerSecond must be a whole number of MiB.' })
+  @Min(0, { message: 'mibPerSecond must not be negative.' })
+  @Max(1_000_000, { message: 'mibPerSecond must be at most 1000000.' })
+  mibPerSecond?: number;
 }

@@ -1,0 +1,139 @@
+import { rm } from 'node:fs/promises';
+import { networkInterfaces } from 'node:os';
+import { basename, join } from 'node:path';
+import { type ImageSourceRecord, lariatError } from '@lariat/contracts';
+import { LariatError, newUuid } from '@lariat/kernel';
+import type { LariatClient } from '@lariat/messaging';
+import { type Checksum, parseChecksum } from '../../domain/checksum.js';
+import type { ImageContent } from '../../domain/apply-change.js';
+import { DEFAULT_HOLE_POLICY } from '../../domain/hole-policy.js';
+import type { ImageSettings } from '../../domain/import-settings.js';
+import { fileNameOf, parseSourceUrl } from '../../domain/source-url.js';
+import type { ImageSource } from '../../ports/byte-reader.port.js';
+import type { ContentSink } from '../../ports/content-sink.port.js';
+import type { DraftAccess, Import, Importer } from '../../ports/importer.port.js';
+import { Sandbox } from '../child/sandbox.js';
+import { FileSource } from '../file/file-source.js';
+import { expectedChecksum } from '../http/expected-checksum.js';
+import {
+  DEFAULT_HTTP_SETTINGS,
+  type HttpSettings,
+  proxyFromEnvironment,
+} from '../http/http-settings.js';
+import { HttpSource } from '../http/http-source.js';
+import { NvmeContentSink } from '../nvme/nvme-content-sink.js';
+import { importImage } from './import-image.js';
+import type { ImportResult } from './import-types.js';
+
+/** As long as an agent may take to come back; then the import begins anew, on another node. */
+const PATH_LOST_MS = 15_000;
+
+/** Imports in this process, over NVMe/TCP into a node's draft. */
+export class PipelineImporter implements Importer {
+  private sandbox: Promise<Sandbox> | undefined;
+  private readonly http: HttpSettings;
+
+  constructor(
+    private readonly settings: ImageSettings,
+    private readonly env: Readonly<Record<string, string | undefined>>,
+    private readonly client: Pick<LariatClient, 'request'>,
+  ) {
+    this.http = {
+      ...DEFAULT_HTTP_SETTINGS,
+      allowedAddresses: settings.allowedAddresses,
+      proxy: proxyFromEnvironment(env),
+      maxBytes: settings.maxBytes,
+    };
+  }
+
+  async import(task: Import): Promise<ImageContent> {
+    const { scratch, maxBytes } = this.settings;
+    const source = await this.open(task.source);
+    const checksum = await this.checksum(task);
+    this.sandbox ??= Sandbox.detect(this.env.PATH ?? '');
+    const sandbox = await this.sandbox;
+    const digestsPath = join(scratch, `digests-${newUuid()}`);
+    try {
+      const result = await importImage({
+        source,
+        options: {
+          ...{ checksum, format: task.format, maxSizeBytes: maxBytes, digestsPath, sandbox },
+          ...{ scratchParent: scratch, holes: DEFAULT_HOLE_POLICY },
+        },
+        openSink: async (sizeBytes) => connect(await task.openDraft(sizeBytes), sizeBytes),
+        signal: task.signal,
+        onProgress: task.onProgress,
+      });
+      return contentOf(result);
+    } finally {
+      // Every copy has them too: they are read from there.
+      await rm(digestsPath, { force: true });
+    }
+  }
+
+  private checksum({ checksum, source, signal }: Import): Promise<Checksum | null> | null {
+    if (checksum === null) return null;
+    const name = 'url' in source ? fileNameOf(new URL(source.url)) : basename(source.file.path);
+    return expectedChecksum(checksum, name, this.http, signal);
+  }
+
+  private async open(source: ImageSourceRecord): Promise<ImageSource> {
+    if ('url' in source) return new HttpSource(parseSourceUrl(source.url), this.http);
+    const { node, path } = source.file;
+    if (node !== null) await this.requireHere(node, path);
+    const { maxBytes, folders } = this.settings;
+    return new FileSource(path, { maxBytes, folders });
+  }
+
+  /** Files are read by this process: those of another machine it can't see. */
+  private async requireHere(node: string, path: string): Promise<void> {
+    const { traddr } = await this.client.request('node.get', { node });
+    const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+    if (own.some(({ address }) => address === traddr)) return;
+    throw lariatError(
+      'IMAGE_FILE_ELSEWHERE',
+      `${path} is on node '${node}' (${traddr}), and the image service runs on another machine; bring the file to that one and leave the node out, or serve it over http`,
+      { node, path },
+    );
+  }
+}
+
+/** Refuses what can never be a checksum before anything is begun; a url is looked up by the import. */
+export function assertChecksum(text: string): void {
+  if (/^https?:/i.test(text)) parseSourceUrl(text);
+  else parseChecksum(text);
+}
+
+async function connect(
+  { endpoint, hostNqn }: DraftAccess,
+  sizeBytes: number,
+): Promise<ContentSink> {
+  try {
+    return await NvmeContentSink.connect(
+      { endpoint, hostNqn, ctrlrLossTimeoutMs: PATH_LOST_MS },
+      sizeBytes,
+    );
+  } catch (reason) {
+    const { traddr, trsvcid } = endpoint;
+    throw lariatError(
+      'IMAGE_DRAFT_UNREACHABLE',
+      `the image service cannot write to the node at ${traddr}:${trsvcid} over NVMe/TCP; see to it that this address can be reached from where the service runs`,
+      { traddr, trsvcid, reason: reason instanceof LariatError ? reason.code : String(reason) },
+      reason,
+    );
+  }
+}
+
+function contentOf({ format, file, content, device }: ImportResult): ImageContent {
+  return {
+    format,
+    sizeBytes: device.sizeBytes,
+    contentBytes: content.sizeBytes,
+    dataClusters: device.dataClusters,
+    checksums: {
+      file: { ...file.sums },
+      content: content.sums === null ? null : { ...content.sums },
+      rootSha256: device.rootDigest,
+    },
+  };
+}

@@ -1,0 +1,14 @@
+import type { Clock } from '@lariat/kernel';
+import type { LariatClient } from '@lariat/messaging';
+import type { SagaRunner } from '@lariat/saga';
+import type { ImageStore } from './adapters/image-store.js';
+
+/** What the controllers work with; injected as IMAGE_SERVICE. */
+export interface ImageService {
+  readonly images: ImageStore;
+  readonly runner: SagaRunner;
+  readonly client: LariatClient;
+  readonly clock: Clock;
+}
+
+export const IMAGE_SERVICE = Symbol('IMAGE_SERVICE');

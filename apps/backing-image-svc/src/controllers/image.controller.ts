@@ -1,0 +1,128 @@
+import {
+  CreateImageRequest,
+  DeleteImageRequest,
+  type DryRun,
+  ImageReference,
+  type ImageSourceRecord,
+  type ImageSourceRequest,
+  type ImageVerification,
+  type ImageView,
+  type OperationAccepted,
+  VerifyImageRequest,
+  lariatError,
+  toImageView,
+} from '@lariat/contracts';
+import type { Json } from '@lariat/kernel';
+import { MessageContext, OnRequest } from '@lariat/messaging';
+import { runOperation } from '@lariat/saga';
+import { Controller, Inject } from '@nestjs/common';
+import { Ctx, Payload } from '@nestjs/microservices';
+import { assertChecksum } from '../adapters/import/pipeline-importer.js';
+import { IMAGE_SERVICE, type ImageService } from '../app-tokens.js';
+import { imageNotReady } from '../domain/apply-change.js';
+import { parseSourceUrl } from '../domain/source-url.js';
+import { imageInUse } from '../sagas/delete-image.saga.js';
+
+/** One copy more than is lost with a node. */
+const DEFAULT_MINIMUM_COPIES = 2;
+
+@Controller()
+export class ImageController {
+  constructor(@Inject(IMAGE_SERVICE) private readonly service: ImageService) {}
+
+  @OnRequest('image.list')
+  list(): { images: readonly ImageView[] } {
+    const images = this.service.images.list().toSorted((a, b) => a.name.localeCompare(b.name));
+    return { images: images.map(toImageView) };
+  }
+
+  @OnRequest('image.get')
+  async get(@Payload() request: ImageReference): Promise<ImageView> {
+    return toImageView(await this.service.images.find(request.image));
+  }
+
+  @OnRequest('image.create')
+  create(
+    @Payload() request: CreateImageRequest,
+    @Ctx() context: MessageContext,
+  ): Promise<ImageView | OperationAccepted> {
+    return this.run<ImageView>('image.create', request.wait, context, () => {
+      if (request.checksum !== undefined) assertChecksum(request.checksum);
+      return {
+        name: request.name,
+        source: { ...sourceOf(request.source) },
+        checksum: request.checksum ?? null,
+        format: request.format ?? null,
+        minimumCopies: request.minimumCopies ?? DEFAULT_MINIMUM_COPIES,
+        labels: request.labels ?? {},
+      };
+    });
+  }
+
+  @OnRequest('image.verify')
+  verify(
+    @Payload() request: VerifyImageRequest,
+    @Ctx() context: MessageContext,
+  ): Promise<ImageVerification | OperationAccepted> {
+    return this.run<ImageVerification>('image.verify', request.wait, context, async () => {
+      const record = await this.service.images.find(request.image);
+      if (record.state !== 'ready') throw imageNotReady(record, `is ${record.state}`);
+      return { image: record.id, mibPerSecond: request.mibPerSecond ?? 0 };
+    });
+  }
+
+  @OnRequest('image.delete')
+  async delete(
+    @Payload() request: DeleteImageRequest,
+    @Ctx() context: MessageContext,
+  ): Promise<ImageView | OperationAccepted | DryRun> {
+    if (request.dryRun === true) return this.wouldDelete(request.image);
+    return this.run<ImageView>('image.delete', request.wait, context, async () => ({
+      image: (await this.service.images.find(request.image)).id,
+    }));
+  }
+
+  private async wouldDelete(reference: string): Promise<DryRun> {
+    const record = await this.service.images.find(reference);
+    if (record.state !== 'ready' && record.state !== 'failed')
+      throw imageNotReady(record, `is ${record.state}`);
+    const { volumes } = await this.service.client.request('internal.volume.users-of-image', {
+      image: record.id,
+    });
+    if (volumes.length > 0) throw imageInUse(record.name, volumes);
+    return {
+      dryRun: true,
+      would: [
+        `delete image '${record.name}' (${record.sizeBytes} bytes)`,
+        ...record.copies.map(({ node, disk }) => `delete its copy on disk ${disk} of node '${node}'`),
+      ],
+    };
+  }
+
+  private run<T>(
+    kind: string,
+    wait: boolean | undefined,
+    context: MessageContext,
+    prepare: () => Json | Promise<Json>,
+  ): Promise<T | OperationAccepted> {
+    const { requestId, actor } = context.facts;
+    return runOperation<T>(this.service.runner, {
+      ...{ kind, actor, requestId, wait },
+      // What is wrong with a request is told as any failure of it is.
+      prepare: async () => prepare(),
+    });
+  }
+}
+
+function sourceOf({ url, file }: ImageSourceRequest): ImageSourceRecord {
+  if ((url === undefined) === (file === undefined)) {
+    throw lariatError(
+      'IMAGE_SOURCE_INVALID',
+      'An image comes from one source: {"url": "https://…"} or {"file": {"path": "/…"}}.',
+    );
+  }
+  if (url !== undefined) return { url: parseSourceUrl(url).href };
+  if (file === undefined || !file.path.startsWith('/'))
+    throw lariatError('IMAGE_SOURCE_INVALID', "The path of a file begins with '/'.");
+  return { file: { node: file.node ?? null, path: file.path } };
+}

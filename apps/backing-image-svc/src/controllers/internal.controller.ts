@@ -1,0 +1,85 @@
+import {
+  EnsureImageCopiesRequest,
+  type ImageRecord,
+  ImageRecordRequest,
+  hasCode,
+  lariatError,
+} from '@lariat/contracts';
+import { LariatError, toLariatError } from '@lariat/kernel';
+import { MessageContext, OnRequest } from '@lariat/messaging';
+import { Controller, Inject } from '@nestjs/common';
+import { Ctx, Payload } from '@nestjs/microservices';
+import { imageNotFound } from '../adapters/image-store.js';
+import { IMAGE_SERVICE, type ImageService } from '../app-tokens.js';
+import { imageNotReady } from '../domain/apply-change.js';
+
+/** As long as a copy of the largest image may take; whoever asks waits with a deadline of its own. */
+const SPREAD_TIMEOUT_MS = 12 * 3_600_000;
+
+/** Requests of Lariat's other parts. */
+@Controller()
+export class InternalController {
+  constructor(@Inject(IMAGE_SERVICE) private readonly service: ImageService) {}
+
+  @OnRequest('internal.image.record')
+  async record(@Payload() { image, fresh }: ImageRecordRequest): Promise<ImageRecord> {
+    const record = await this.service.images.find(image);
+    if (fresh !== true) return record;
+    const read = await this.service.images.read(record.id);
+    if (read === undefined) throw imageNotFound(image);
+    return read;
+  }
+
+  @OnRequest('internal.image.ensure-copies')
+  async ensureCopies(
+    @Payload() request: EnsureImageCopiesRequest,
+    @Ctx() { facts }: MessageContext,
+  ): Promise<{ ready: true }> {
+    const { images, clock } = this.service;
+    const found = await images.find(request.image);
+    const disks = request.disks.map(({ disk }) => disk);
+    const at = new Date(clock.nowMs()).toISOString();
+    const want = { type: 'want-copies', disks, at } as const;
+    // The state is looked at on the record that is changed: one that is being deleted gets no more users.
+    const record = await images.change(
+      found.id,
+      (current) => {
+        if (current.state !== 'ready') throw imageNotReady(current, `is ${current.state}`);
+        return [want];
+      },
+      facts.actor,
+    );
+    const missing = request.disks.filter(
+      ({ disk }) => !record.copies.some((copy) => copy.disk === disk && copy.state === 'ready'),
+    );
+    await Promise.all(missing.map((place) => this.spread(record, place, facts.actor)));
+    return { ready: true };
+  }
+
+  /** Joins the operation that does it already. */
+  private async spread(
+    { id: image, name }: ImageRecord,
+    { node, disk }: { readonly node: string; readonly disk: string },
+    actor: string,
+  ): Promise<void> {
+    const { runner } = this.service;
+    const input = { image, node, disk };
+    try {
+      const started = await runner.start({
+        ...{ kind: 'image.spread', input, actor, requestId: undefined },
+      });
+      const { error } = await runner.wait(started.id, SPREAD_TIMEOUT_MS);
+      if (error !== null) throw LariatError.fromRecord(error);
+    } catch (reason) {
+      if (hasCode(reason, 'IMAGE_NOT_READY', 'IMAGE_NOT_FOUND', 'IMAGE_COPY_FAILED', 'NO_CAPACITY'))
+        throw reason;
+      const { code, message } = toLariatError(reason);
+      throw lariatError(
+        'IMAGE_COPY_FAILED',
+        `Image '${name}' could not be copied to disk ${disk} of node '${node}': ${message}`,
+        { image, node, disk, code },
+        reason,
+      );
+    }
+  }
+}

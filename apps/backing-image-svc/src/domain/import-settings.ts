@@ -1,0 +1,52 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { TIB } from '@lariat/kernel';
+import { lariatError } from '@lariat/contracts';
+import { type AllowList, parseAllowList } from './address-guard.js';
+
+/** How the service imports, and keeps copies; from the environment of its process. */
+export interface ImageSettings {
+  /** LARIAT_IMAGE_ALLOW: addresses that are not public and may be fetched from, as `10.1.0.0/16,127.0.0.1`. */
+  readonly allowedAddresses: AllowList;
+  /** LARIAT_IMAGE_MAX_BYTES: the largest file, and the largest content. */
+  readonly maxBytes: number;
+  /** LARIAT_IMAGE_FOLDERS: files are taken from these folders alone, `:` between them; null: from anywhere. */
+  readonly folders: readonly string[] | null;
+  /** LARIAT_IMAGE_SCRATCH: where files are unpacked and converted. */
+  readonly scratch: string;
+  /** LARIAT_IMAGE_EVICT_AFTER_MS: a copy above the minimum that nobody has used or asked for since goes. */
+  readonly evictAfterMs: number;
+  /** LARIAT_IMAGE_STRAY_MS: how long a copy must have had no owner on record before it goes. */
+  readonly strayAfterMs: number;
+}
+
+const DEFAULT_MAX_BYTES = 16 * TIB;
+const DEFAULT_EVICT_AFTER_MS = 24 * 3_600_000;
+const DEFAULT_STRAY_MS = 5_000;
+
+export function imageSettingsFrom(
+  env: Readonly<Record<string, string | undefined>>,
+): ImageSettings {
+  const allow = env.LARIAT_IMAGE_ALLOW ?? '';
+  const folders = env.LARIAT_IMAGE_FOLDERS;
+  return {
+    allowedAddresses: parseAllowList(allow.split(',').filter((part) => part.trim() !== '')),
+    maxBytes: countFrom(env, 'LARIAT_IMAGE_MAX_BYTES', DEFAULT_MAX_BYTES),
+    folders: folders === undefined ? null : folders.split(':').filter((part) => part !== ''),
+    scratch: env.LARIAT_IMAGE_SCRATCH ?? join(tmpdir(), 'lariat-images'),
+    evictAfterMs: countFrom(env, 'LARIAT_IMAGE_EVICT_AFTER_MS', DEFAULT_EVICT_AFTER_MS),
+    strayAfterMs: countFrom(env, 'LARIAT_IMAGE_STRAY_MS', DEFAULT_STRAY_MS),
+  };
+}
+
+function countFrom(
+  env: Readonly<Record<string, string | undefined>>,
+  name: string,
+  byDefault: number,
+): number {
+  const text = env[name];
+  if (text === undefined || text === '') return byDefault;
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  throw lariatError('REQUEST_INVALID', `${name} must be a whole number, not '${text}'.`);
+}

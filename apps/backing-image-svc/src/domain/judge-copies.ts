@@ -1,0 +1,78 @@
+import type { ImageCopyRecord, ImageCopyReport, ImageRecord } from '@lariat/contracts';
+
+/** A copy that a node has and no record wants. */
+export interface StrayCopy {
+  readonly image: string;
+  readonly disk: string;
+}
+
+/**
+ * The copies of a node that have no owner. One of an image that is not on record has none only if it is known that the
+ * image was deleted: a store that has lost its data knows of no image. While an operation works on the image, or on the
+ * copy, it decides. Pure.
+ */
+export function findStrays(
+  node: string,
+  reports: readonly Pick<ImageCopyReport, 'image' | 'disk'>[],
+  recordOf: (image: string) => ImageRecord | undefined,
+  wasDeleted: (image: string) => boolean,
+): readonly StrayCopy[] {
+  return reports.flatMap(({ image, disk }) => {
+    const record = recordOf(image);
+    if (record === undefined) return wasDeleted(image) ? [{ image, disk }] : [];
+    const isWanted = record.copies.some((copy) => copy.disk === disk && copy.node === node);
+    return isWanted || record.operation !== null ? [] : [{ image, disk }];
+  });
+}
+
+/** Ready copies on record of which their node says that they are not on their disk any more. Pure. */
+export function findAbsent(
+  node: string,
+  reports: readonly Pick<ImageCopyReport, 'image' | 'disk' | 'presence'>[],
+  recordOf: (image: string) => ImageRecord | undefined,
+): readonly StrayCopy[] {
+  return reports
+    .filter(({ presence }) => presence === 'absent')
+    .filter(({ image, disk }) => {
+      const record = recordOf(image);
+      const copy = record?.copies.find((one) => one.disk === disk && one.node === node);
+      return record?.state === 'ready' && copy?.state === 'ready';
+    })
+    .map(({ image, disk }) => ({ image, disk }));
+}
+
+/** What the nodes say of how many stand on a copy; null: nothing is known. */
+export type ClonesOf = (copy: Pick<ImageCopyRecord, 'node' | 'disk'>) => number | null;
+
+/** How long a copy that a volume has asked for is kept, so that its clone can be made. */
+export const WANTED_FOR_MS = 60_000;
+
+/** The copy above the minimum that was idle for the longest, if it may go: unused, and not asked for lately. Pure. */
+export function findEvictable(
+  { state, operation, copies, minimumCopies }: ImageRecord,
+  clonesOf: ClonesOf,
+  nowMs: number,
+  evictAfterMs: number,
+): ImageCopyRecord | undefined {
+  const ready = copies.filter((copy) => copy.state === 'ready');
+  if (state !== 'ready' || operation !== null || ready.length <= minimumCopies) return undefined;
+  return ready
+    .filter((copy) => clonesOf(copy) === 0)
+    .filter((copy) => nowMs - idleSinceMs(copy) > Math.max(evictAfterMs, WANTED_FOR_MS))
+    .toSorted((a, b) => idleSinceMs(a) - idleSinceMs(b))[0];
+}
+
+const idleSinceMs = ({ wantedAt, readyAt }: ImageCopyRecord): number =>
+  Math.max(Date.parse(wantedAt ?? '') || 0, Date.parse(readyAt ?? '') || 0);
+
+/** How many copies an image has too few; those on nodes that are down do not count. Pure. */
+export function missingCopies(
+  { state, operation, copies, minimumCopies }: ImageRecord,
+  isDown: (node: string) => boolean,
+): number {
+  if (state !== 'ready' || operation !== null) return 0;
+  const there = copies.filter((copy) => {
+    return (copy.state === 'ready' || copy.state === 'fetching') && !isDown(copy.node);
+  });
+  return Math.max(0, minimumCopies - there.length);
+}

@@ -1,0 +1,23 @@
+import type { ImageFormatName, ImageSourceRecord, NvmfEndpoint } from '@lariat/contracts';
+import type { ImageContent } from '../domain/apply-change.js';
+import type { ImportProgress } from '../domain/progress.js';
+
+export interface DraftAccess {
+  readonly endpoint: NvmfEndpoint;
+  readonly hostNqn: string;
+}
+
+export interface Import {
+  readonly source: ImageSourceRecord;
+  readonly checksum: string | null;
+  readonly format: ImageFormatName | null;
+  /** Called once, when the size is known: makes the empty draft that the content is written to. */
+  readonly openDraft: (sizeBytes: number) => Promise<DraftAccess>;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: ImportProgress) => void;
+}
+
+/** Brings an image from its source into a draft, and tells what it is. */
+export interface Importer {
+  import(task: Import): Promise<ImageContent>;
+}

@@ -1,0 +1,220 @@
+import {
+  type ImageFormatName,
+  type ImageRecord,
+  type ImageSourceRecord,
+  type ImageView,
+  NO_CHECKSUMS,
+  lariatError,
+  toImageView,
+} from '@lariat/contracts';
+import { type Json, deriveImageId } from '@lariat/kernel';
+import {
+  RETRY_BRIEFLY,
+  RETRY_UNTIL_DONE,
+  type SagaDefinition,
+  type StepContext,
+  commandWhileLive,
+  whileWanted,
+} from '@lariat/saga';
+import type { ImageContent } from '../domain/apply-change.js';
+import { describeUrl } from '../domain/source-url.js';
+import { importStep } from './import-step.js';
+import {
+  type ImageSagaDeps,
+  READ_TIMEOUT_MS,
+  RECORD_TIMEOUT_MS,
+  changeIfThere,
+  nowIso,
+  readyCopy,
+  whileFollowed,
+} from './saga-deps.js';
+
+export interface CreateImageInput {
+  readonly name: string;
+  /** With what may be a secret in a url: the import that is taken up needs it. */
+  readonly source: ImageSourceRecord;
+  readonly checksum: string | null;
+  readonly format: ImageFormatName | null;
+  readonly minimumCopies: number;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface CreateImageMemory {
+  readonly content: ImageContent;
+  readonly lvolUuid: string;
+  readonly view: ImageView;
+}
+
+export type CreateImageContext = StepContext<CreateImageInput, CreateImageMemory>;
+
+const SEAL_TIMEOUT_MS = 120_000;
+
+/** Imports an image onto one disk. A failure stays on record, without a copy; a cancelled import leaves nothing. */
+export function createImageSaga(
+  deps: ImageSagaDeps,
+): SagaDefinition<CreateImageInput, CreateImageMemory> {
+  const { images } = deps;
+  return {
+    kind: 'image.create',
+    subjectOf: ({ name }) => `image-name/${name}`,
+    steps: [
+      {
+        name: 'claim',
+        waitsFor: 'the name to be reserved',
+        timeoutMs: RECORD_TIMEOUT_MS,
+        retry: RETRY_BRIEFLY,
+        run: async (context) => {
+          const { operation, input, actor } = context;
+          await takeName(deps, input.name, deriveImageId(operation), actor);
+          await images.create(newRecord(deps, operation, input), actor);
+        },
+        undo: (context) => keepFailure(deps, context),
+      },
+      importStep(deps),
+      {
+        name: 'seal',
+        waitsFor: 'the copy to be sealed',
+        timeoutMs: SEAL_TIMEOUT_MS,
+        retry: RETRY_BRIEFLY,
+        run: async (context) => {
+          const { image, node, disk } = await onlyCopy(deps, context.operation);
+          const copy = { image, disk };
+          const { lvolUuid } = await commandWhileLive(context, node, 'image.seal-copy', copy, {
+            key: disk,
+          });
+          return { lvolUuid };
+        },
+      },
+      {
+        name: 'verify',
+        waitsFor: 'the copy to be read back',
+        timeoutMs: READ_TIMEOUT_MS,
+        retry: RETRY_BRIEFLY,
+        run: async (context) => {
+          const { image, node, disk } = await onlyCopy(deps, context.operation);
+          const input = { image, disk, reread: true };
+          const reading = whileFollowed(context, () =>
+            commandWhileLive(context, node, 'image.digest-copy', input, { key: disk }),
+          );
+          const { sha256 } = await whileWanted(context, reading);
+          const expected = context.memory.content?.checksums.rootSha256 ?? null;
+          if (sha256 !== expected) throw copyDiffers(node, disk, expected, sha256);
+        },
+      },
+      {
+        name: 'finish',
+        waitsFor: 'the image to be recorded as ready',
+        timeoutMs: RECORD_TIMEOUT_MS,
+        retry: RETRY_UNTIL_DONE,
+        run: async ({ operation, memory, actor }) => {
+          const { content, lvolUuid } = memory;
+          if (content === undefined || lvolUuid === undefined)
+            throw new Error('the import is not in the journal');
+          const at = nowIso(deps);
+          const record = await images.change(
+            deriveImageId(operation),
+            ({ operation: holder, copies }) => {
+              // Recorded by an earlier run whose own journal entry was lost.
+              if (holder !== operation) return [];
+              return [
+                { type: 'set-content', content },
+                ...copies.map(
+                  (copy) =>
+                    ({ type: 'put-copy', copy: readyCopy(copy, lvolUuid, at) }) as const,
+                ),
+                { type: 'move', event: 'ready' },
+                { type: 'release', operation },
+              ];
+            },
+            actor,
+          );
+          return { view: toImageView(record) };
+        },
+      },
+    ],
+    result: (_input, { view }) => (view ?? null) as Json,
+  };
+}
+
+/** The image has the name after the call. One that an import has failed under gives it up. */
+async function takeName(
+  { images }: ImageSagaDeps,
+  name: string,
+  image: string,
+  actor: string,
+): Promise<void> {
+  for (;;) {
+    const holder = await images.names.reserve(name, image);
+    if (holder === image) return;
+    const there = await images.read(holder);
+    if (there?.state !== 'failed' || there.operation !== null) {
+      throw lariatError(
+        'IMAGE_NAME_TAKEN',
+        `An image named '${name}' exists already; choose another name, or delete it.`,
+        { name, image: holder },
+      );
+    }
+    await images.remove(holder, 'replaced', actor);
+    await images.names.release(name, holder);
+  }
+}
+
+function newRecord(
+  deps: ImageSagaDeps,
+  operation: string,
+  { name, source, format, minimumCopies, labels }: CreateImageInput,
+): ImageRecord {
+  return {
+    id: deriveImageId(operation),
+    name,
+    state: 'pending',
+    ...{ sizeBytes: 0, contentBytes: 0, dataClusters: 0 },
+    format,
+    source: 'url' in source ? { url: describeUrl(new URL(source.url)) } : source,
+    checksums: NO_CHECKSUMS,
+    copies: [],
+    minimumCopies,
+    operation,
+    failure: null,
+    createdAt: nowIso(deps),
+    labels,
+  };
+}
+
+/** What is left of an import that is not to be: the reason, on record, unless it was cancelled. */
+async function keepFailure(
+  deps: ImageSagaDeps,
+  { operation, input, actor, undoneFor }: CreateImageContext,
+): Promise<void> {
+  const image = deriveImageId(operation);
+  if (undoneFor === null || undoneFor.code === 'OPERATION_CANCELLED') {
+    await deps.images.remove(image, 'import-cancelled', actor);
+    await deps.images.names.release(input.name, image);
+    return;
+  }
+  const failed = { type: 'fail', failure: undoneFor } as const;
+  await changeIfThere(deps, image, [failed, { type: 'release', operation }], actor);
+}
+
+async function onlyCopy(
+  { images }: ImageSagaDeps,
+  operation: string,
+): Promise<{ readonly image: string; readonly node: string; readonly disk: string }> {
+  const image = deriveImageId(operation);
+  const [copy] = (await images.read(image))?.copies ?? [];
+  if (copy === undefined) throw new Error(`image ${image} has no copy on record`);
+  return { image, node: copy.node, disk: copy.disk };
+}
+
+export function copyDiffers(
+  node: string,
+  disk: string,
+  expected: string | null | undefined,
+  found: string,
+): Error {
+  return lariatError(
+    'IMAGE_COPY_CORRUPT',
+    `The copy on disk ${disk} of node '${node}' does not read as it was written: its digest is ${found}, and not ${expected}. Check that disk, and try again.`,
+    { node, disk, expected: expected ?? null, found },
+  );
+}

@@ -1,0 +1,158 @@
+import { hasCode, imageImportHostNqn, lariatError } from '@lariat/contracts';
+import { deriveImageId } from '@lariat/kernel';
+import { RETRY_BRIEFLY, type SagaStep, commandWhileLive } from '@lariat/saga';
+import type { ImageEvent } from '../domain/image-machine.js';
+import { type ChosenDisk, findDisk, noRoomForImage } from '../domain/choose-disk.js';
+import type { ImportProgress } from '../domain/progress.js';
+import type { DraftAccess } from '../ports/importer.port.js';
+import type { CreateImageContext, CreateImageInput, CreateImageMemory } from './create-image.saga.js';
+import { type ImageSagaDeps, deleteCopies, newCopy } from './saga-deps.js';
+
+/** Longer than anybody waits for a download; what trickles ends by its own rules. */
+const IMPORT_TIMEOUT_MS = 24 * 3_600_000;
+const CREATE_COPY_TIMEOUT_MS = 30_000;
+/** Nodes that may turn out to be gone, or full, before the import fails. */
+const PLACES = 3;
+const ELSEWHERE = ['NODE_NOT_READY', 'NO_CAPACITY', 'DISK_FULL', 'DISK_NOT_FOUND'] as const;
+
+/** From the source into a draft on a disk; a repetition begins at the first byte, on a fresh draft. */
+export function importStep(deps: ImageSagaDeps): SagaStep<CreateImageInput, CreateImageMemory> {
+  const { images, importer, stopping } = deps;
+  return {
+    name: 'import',
+    waitsFor: ({ source }) =>
+      'url' in source ? `what ${new URL(source.url).host} sends` : `file ${source.file.path}`,
+    timeoutMs: IMPORT_TIMEOUT_MS,
+    // A download that breaks is resumed within the run, many times; what is still broken then is told.
+    retry: {
+      ...RETRY_BRIEFLY,
+      attempts: 3,
+      final: ['IMAGE_SOURCE_UNAVAILABLE', 'IMAGE_SOURCE_TOO_SLOW'],
+    },
+    run: async (context) => {
+      const { operation, input, actor, cancellation } = context;
+      const image = deriveImageId(operation);
+      await dropAll(deps, context, 'the import begins anew');
+      await images.change(image, [{ type: 'move', event: 'restart' }], actor);
+      const states = new StateWrites(async (event) => {
+        await images.change(image, [{ type: 'move', event }], actor);
+      });
+      const { source, checksum, format } = input;
+      const content = await importer.import({
+        ...{ source, checksum, format },
+        openDraft: (sizeBytes) => openDraft(deps, context, image, sizeBytes),
+        signal: AbortSignal.any([cancellation, whenStopping(stopping)]),
+        onProgress: (progress) => {
+          tellProgress(context, progress);
+          states.reach(progress.phase === 'downloading' ? 'download' : 'convert');
+        },
+      });
+      await states.settled();
+      await images.change(image, [{ type: 'move', event: 'verify' }], actor);
+      return { content };
+    },
+    undo: (context) => dropAll(deps, context, 'the import is undone'),
+  };
+}
+
+function whenStopping(stopping: AbortSignal): AbortSignal {
+  const stop = new AbortController();
+  const end = (): void =>
+    stop.abort(
+      lariatError('SERVICE_SHUTTING_DOWN', 'The image service ends; another one imports anew.'),
+    );
+  if (stopping.aborted) end();
+  else stopping.addEventListener('abort', end, { once: true });
+  return stop.signal;
+}
+
+async function dropAll(
+  deps: ImageSagaDeps,
+  context: CreateImageContext,
+  reason: string,
+): Promise<void> {
+  const image = deriveImageId(context.operation);
+  const copies = (await deps.images.read(image))?.copies ?? [];
+  await deleteCopies(deps, context, image, copies, reason);
+}
+
+/** The record's state follows the import, one write after the other, and only when it changes. */
+class StateWrites {
+  private last: ImageEvent | null = null;
+  private writing: Promise<void> = Promise.resolve();
+
+  constructor(private readonly write: (event: ImageEvent) => Promise<void>) {}
+
+  reach(event: ImageEvent): void {
+    if (event === this.last) return;
+    this.last = event;
+    this.writing = this.writing.then(() => this.write(event));
+    // Told by `settled`; an import that fails before has its own reason.
+    this.writing.catch(() => undefined);
+  }
+
+  settled(): Promise<void> {
+    return this.writing;
+  }
+}
+
+function tellProgress(
+  context: CreateImageContext,
+  { doneBytes, totalBytes, bytesPerSecond, etaMs }: ImportProgress,
+): void {
+  context.progress(doneBytes, totalBytes ?? 0, 'bytes', {
+    perSecond: bytesPerSecond,
+    ...(etaMs === null ? {} : { timeLeftMs: etaMs }),
+  });
+}
+
+/** Chooses the disk with the most room, puts the copy on record (invariant 1), and has the node make its draft. */
+async function openDraft(
+  deps: ImageSagaDeps,
+  context: CreateImageContext,
+  image: string,
+  sizeBytes: number,
+): Promise<DraftAccess> {
+  const hostNqn = imageImportHostNqn(context.operation);
+  const tried: string[] = [];
+  for (;;) {
+    const { node, disk } = await choose(context, sizeBytes, tried);
+    tried.push(disk);
+    await deps.images.change(
+      image,
+      [
+        { type: 'set-size', sizeBytes },
+        { type: 'put-copy', copy: newCopy(node, disk) },
+      ],
+      context.actor,
+    );
+    try {
+      const place = { image, node, disk };
+      await context.client.request('internal.placement.promise-copy', { ...place, sizeBytes });
+      const { endpoint } = await commandWhileLive(
+        context,
+        node,
+        'image.create-copy',
+        { image, disk, sizeBytes, hostNqn },
+        { key: disk, timeoutMs: CREATE_COPY_TIMEOUT_MS },
+      );
+      if (endpoint === null) throw new Error(`node ${node} did not export the draft`);
+      return { endpoint, hostNqn };
+    } catch (error) {
+      if (!hasCode(error, ...ELSEWHERE) || tried.length >= PLACES) throw error;
+      context.log.info('another disk is tried for an image', { image, node, disk, error });
+      await deleteCopies(deps, context, image, [{ node, disk }], 'its node could not make it');
+    }
+  }
+}
+
+async function choose(
+  { client }: CreateImageContext,
+  needBytes: number,
+  exceptDisks: readonly string[],
+): Promise<ChosenDisk> {
+  const { nodes } = await client.request('node.list', {});
+  const found = findDisk({ nodes, needBytes, exceptDisks, exceptNodes: [] });
+  if (found === undefined) throw noRoomForImage(needBytes);
+  return found;
+}
