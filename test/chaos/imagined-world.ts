@@ -1,4 +1,6 @@
 import {
+  type EnsureImageCopiesRequest,
+  type ImageRecord,
   type NodeRecord,
   type OperationState,
   type OperationView,
@@ -54,6 +56,8 @@ interface Running {
 }
 
 const POLL_MS = 50;
+/** As long as those who ask for copies of an image wait for one answer. */
+const SPREAD_TIMEOUT_MS = 10_000;
 
 /** The real sagas, run by the real runner; everything they talk to is imagined, and so is time. */
 export class ImaginedWorld {
@@ -218,6 +222,21 @@ export class ImaginedWorld {
     });
   }
 
+  /** As backing-image-svc would: a command to each node, and no answer while one of them is silent. */
+  private async spread({ image, disks }: EnsureImageCopiesRequest): Promise<{ ready: true }> {
+    const { sizeBytes } = imaginedImage(image);
+    await Promise.all(
+      disks.map(({ node, disk }, at) =>
+        this.agents.send(node, {
+          ...{ id: `op-spread/${at}`, command: 'image.create-copy', operation: 'op-spread' },
+          ...{ step: 'fetch', fence: 1, deadlineAtMs: Date.now() + SPREAD_TIMEOUT_MS },
+          input: { image, disk, sizeBytes, hostNqn: null },
+        }),
+      ),
+    );
+    return { ready: true };
+  }
+
   private client(): LariatClient {
     const answers: Readonly<Record<string, (body: never) => unknown>> = {
       'node.get': ({ node }: { node: string }) => this.node(node),
@@ -231,6 +250,8 @@ export class ImaginedWorld {
       'internal.placement.reserve': (body: { volume: string; replicas: readonly string[] }) => ({
         placements: this.places(body.volume, body.replicas),
       }),
+      'internal.image.record': ({ image }: { image: string }) => imaginedImage(image),
+      'internal.image.ensure-copies': (body: EnsureImageCopiesRequest) => this.spread(body),
       'internal.placement.grow': () => ({}),
       'internal.placement.release': () => ({}),
       'internal.placement.restore': () => ({ restored: 0 }),
@@ -346,6 +367,16 @@ export class ImaginedWorld {
       write: (_previous: unknown, next: SagaRecord) => write(next),
     };
   }
+}
+
+/** The only one that there is; it has no copy anywhere. */
+export const IMAGE = 'img-1';
+
+function imaginedImage(
+  image: string,
+): Pick<ImageRecord, 'id' | 'name' | 'state' | 'sizeBytes' | 'copies'> {
+  if (image !== IMAGE) throw lariatError('IMAGE_NOT_FOUND', 'There is no such image.');
+  return { id: image, name: 'i1', state: 'ready', sizeBytes: MIB, copies: [] };
 }
 
 const replica = (node: string, mode: 'RW' | 'ERR' = 'RW'): VolumeRecord['replicas'][number] => ({

@@ -5,6 +5,7 @@ import { vi } from 'vitest';
 import type { ImaginedAgents } from './imagined-agents.js';
 import {
   type Asked,
+  IMAGE,
   ImaginedWorld,
   faultedOn,
   imaginedAttached,
@@ -44,6 +45,14 @@ export const CASES: Readonly<Record<string, Case>> = {
     kind: 'volume.create',
     volume: () => null,
     input: { name: 'v1', sizeBytes: 1024 ** 2, replicas: 3, labels: {}, placement },
+  },
+  'create from an image': {
+    kind: 'volume.create',
+    volume: () => null,
+    input: {
+      ...{ name: 'v1', sizeBytes: 2 * 1024 ** 2, replicas: 3, labels: {}, placement },
+      ...{ qos: null, image: IMAGE },
+    },
   },
   delete: { kind: 'volume.delete', volume: () => imaginedVolume(), input: onVolume() },
   attach: {
@@ -102,6 +111,16 @@ export const CASES: Readonly<Record<string, Case>> = {
   'rebuild of an attached volume': {
     kind: 'replica.rebuild',
     volume: () => imaginedAttached({ replicas: faultedOn('n3') }),
+    input: onVolume({ replica: null }),
+  },
+  'rebuild of a volume with an image': {
+    kind: 'replica.rebuild',
+    volume: () => imaginedAttached({ replicas: faultedOn('n3'), image: IMAGE }),
+    input: onVolume({ replica: null }),
+  },
+  'rebuild of a volume whose image is gone for good': {
+    kind: 'replica.rebuild',
+    volume: () => imaginedVolume({ replicas: faultedOn('n3'), image: 'img-gone' }),
     input: onVolume({ replica: null }),
   },
   'rebuild of a volume whose engine has lost all legs but the new one': {
@@ -163,6 +182,11 @@ export const CASES: Readonly<Record<string, Case>> = {
     kind: 'volume.clone',
     volume: () => imaginedAttached(),
     input: clone(null),
+  },
+  'clone of a volume with an image': {
+    kind: 'volume.clone',
+    volume: () => imaginedAttached({ image: IMAGE }),
+    input: clone('snp-1'),
   },
   'add a disk': {
     kind: 'disk.add',

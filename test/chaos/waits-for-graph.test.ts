@@ -12,12 +12,16 @@ const RECORD_OF: Readonly<Record<string, string>> = {
   'node.get': 'record node',
   'node.list': 'record node',
   'internal.node.register': 'record node',
+  'internal.image.record': 'record image',
+  'internal.volume.users-of-image': 'record volume',
   'internal.volume.record': 'record volume',
   'internal.volume.change': 'record volume',
   'internal.volume.report-engine': 'record volume',
   'internal.placement.reserve': 'record allocation',
   'internal.placement.grow': 'record allocation',
   'internal.placement.release': 'record allocation',
+  'internal.placement.promise-copy': 'record allocation',
+  'internal.placement.release-copy': 'record allocation',
   'internal.placement.restore': 'record allocation',
 };
 
@@ -25,6 +29,7 @@ const RECORD_OF: Readonly<Record<string, string>> = {
 const BEGUN_ON: Readonly<Record<string, string>> = {
   'replica.rebuild': 'operation on volume',
   'replica.remove': 'operation on volume',
+  'internal.image.ensure-copies': 'operation on image-copy',
 };
 
 /** Any other request is one that begins, or waits for, an operation on what its noun names. */
@@ -98,11 +103,15 @@ describe('who waits for whom', () => {
       'operation on snapshot-verify -> record node',
       'operation on snapshot-verify -> record volume',
       'operation on volume -> an agent',
+      'operation on volume -> operation on image-copy',
       'operation on volume -> record allocation',
+      'operation on volume -> record image',
       'operation on volume -> record node',
       'operation on volume -> record volume',
       'operation on volume-name -> an agent',
+      'operation on volume-name -> operation on image-copy',
       'operation on volume-name -> record allocation',
+      'operation on volume-name -> record image',
       'operation on volume-name -> record node',
       'operation on volume-replicas -> operation on volume',
       'operation on volume-replicas -> record volume',

@@ -54,6 +54,7 @@ describe('exit codes', () => {
     [['volume', 'create', 'x', '--size', 'many']],
     [['volume', 'create', 'x', '--size', '0']],
     [['volume', 'create', 'x', '--from', 'db@']],
+    [['volume', 'create', 'x', '--from', 'db', '--image', 'debian']],
     [['volume', 'update', 'x']],
     [['volume', 'update', 'x', '--replicas', 'all']],
     [['volume', 'update', 'x', '--rw-iops', 'many']],

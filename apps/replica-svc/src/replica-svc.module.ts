@@ -12,6 +12,7 @@ import { ReplicaController } from './controllers/replica.controller.js';
 import { rebuildPolicyFrom } from './domain/due-rebuild.js';
 import type { RunningRebuild } from './domain/rebuild-load.js';
 import { endLeases } from './reconcilers/end-leases.js';
+import { keepImagePromises } from './reconcilers/keep-image-promises.js';
 import { keepPromises } from './reconcilers/keep-promises.js';
 import { NodeWatch } from './reconcilers/watch-nodes.js';
 import { rebuildDegraded } from './reconcilers/rebuild-degraded.js';
@@ -71,6 +72,10 @@ export class ReplicaSvcModule {
             ? removeSurplus({ volumes, nodes, running, client, clock, log, counts }, signal)
             : Promise.resolve(),
           keepPromises({ allocator, volumes, nodes, isAbsent, clock, counts, log }, signal),
+          keepImagePromises(
+            { allocator, nodes, told: () => told.values(), client, clock, counts, log },
+            signal,
+          ),
           endLeases({ allocator, volumes, counts, log }, signal),
         ]);
       },

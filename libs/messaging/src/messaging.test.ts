@@ -186,6 +186,23 @@ describe.skipIf(binary === undefined)('messaging on a real nats-server', () => {
       ).resolves.toBeUndefined();
     });
 
+    it('are all read as they are, also what another instance has written just now', async () => {
+      const [writer, reader] = await Promise.all([
+        open(connection, 'lariat-read-all'),
+        open(other, 'lariat-read-all'),
+      ]);
+      expect((await reader.readAll()).size).toBe(0);
+      for (let n = 1; n <= 40; n += 1) {
+        const record = await writer.create(`r${n}`, { n: 0 }, [], 'test');
+        const changed = await writer.update(`r${n}`, record, { n }, [], 'test');
+        if (n % 2 === 0) await writer.remove(`r${n}`, changed, [], 'test');
+        const found = await reader.readAll();
+        const last = n % 2 === 0 ? undefined : { n };
+        expect(found.get(`r${n}`)?.value).toEqual(last);
+        expect(found.size).toBe(Math.ceil(n / 2));
+      }
+    });
+
     it('tell each event once and in order, over a restart of the relay, and sweep tombstones', async () => {
       const name = BUCKETS.nodes;
       const bucket = await open(connection, name);

@@ -105,6 +105,29 @@ export class RecordBucket<T> {
     return versioned;
   }
 
+  /**
+   * All that there are, from JetStream itself: of what was written before, by whomever, nothing is missing. One that can't be
+   * read is RECORD_CORRUPT.
+   */
+  async readAll(): Promise<ReadonlyMap<string, Versioned<T>>> {
+    const found = new Map<string, Versioned<T>>();
+    // The first pass of a watch is the newest revision of each key, up to now.
+    const entries = await this.kv.watch();
+    try {
+      if ((await this.kv.status()).values === 0) return found;
+      for await (const entry of entries) {
+        const { key, revision } = entry;
+        const stored = entry.operation === 'PUT' ? this.parse(key, entry) : undefined;
+        if (stored?.value == null) found.delete(key);
+        else found.set(key, { value: stored.value, revision, sequence: stored.sequence });
+        if (entry.delta === 0) return found;
+      }
+      throw lariatError('NATS_UNAVAILABLE', `${this.options.bucket} was not read to its end.`);
+    } finally {
+      entries.stop();
+    }
+  }
+
   /** Rejects with REVISION_CONFLICT when the key is there already. */
   async create(
     key: string,

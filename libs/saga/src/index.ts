@@ -2,6 +2,7 @@ export * from './cancel-requests.js';
 export { assertCancellable, whileWanted } from './cancellation.js';
 export * from './definition.js';
 export * from './follow-progress.js';
+export * from './image-copies.js';
 export { operationNotFound } from './join-or-refuse.js';
 export * from './liveness.js';
 export * from './next-record.js';

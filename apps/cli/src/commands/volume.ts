@@ -19,6 +19,7 @@ import {
 interface CreateOptions extends WaitOption, QosOptions {
   readonly size?: number;
   readonly from?: { readonly volume: string; readonly snapshot?: string };
+  readonly image?: string;
   readonly replicas?: number;
   readonly label?: Record<string, string>;
   readonly nodeAntiAffinity?: AntiAffinity;
@@ -98,7 +99,7 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
     .addOption(
       new Option(
         '--size <size>',
-        'e.g. 256MiB or 10GiB; rounded up to a whole MiB; may be left out with --from',
+        'e.g. 256MiB or 10GiB; rounded up to a whole MiB; may be left out with --from or --image',
       ).argParser(parseSize),
     )
     .addOption(
@@ -106,6 +107,12 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
         '--from <volume[@snapshot]>',
         'a clone: with the content of the snapshot, or of the volume as it is now',
       ).argParser(parseSource),
+    )
+    .addOption(
+      new Option(
+        '--image <image>',
+        'with the content of this image, by name or id; zeros past its end',
+      ).conflicts('from'),
     )
     .option(
       '--replicas <number>',
@@ -128,7 +135,7 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
     )
     .addOption(noWait())
     .action((name: string, options: CreateOptions, command: Command) => {
-      if (options.size === undefined && options.from === undefined)
+      if ([options.size, options.from, options.image].every((given) => given === undefined))
         command.error("error: required option '--size <size>' not specified");
       return online(runtime, command, (session, context) => {
         const placement = placementOf(options);
@@ -142,6 +149,7 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
             ...given({
               sizeBytes: options.size,
               source: options.from,
+              image: options.image,
               replicas: options.replicas,
               labels: options.label,
               placement,

@@ -5,7 +5,7 @@ import { formatError, Printer } from './printer.js';
 import { formatAmount, formatBar, ProgressLine } from './progress.js';
 import { formatFields, formatTable } from './table.js';
 import { formatTrace } from './trace-tree.js';
-import { operationDetails, rebuiltDetails } from './views.js';
+import { operationDetails, rebuiltDetails, volumeDetails } from './views.js';
 
 const sink = (isTTY: boolean) => {
   let text = '';
@@ -237,7 +237,7 @@ describe('a trace', () => {
   });
 });
 
-describe('what a rebuild has done', () => {
+describe('a volume', () => {
   const volume = {
     ...{ id: 'vol-1', name: 'v1', sizeBytes: 2 ** 30, replicaCount: 2, state: 'detached' as const },
     ...{ content: { state: 'blank' as const }, labels: {}, createdAt: '2026-11-21T00:00:00.000Z' },
@@ -254,9 +254,14 @@ describe('what a rebuild has done', () => {
   it.each([
     [true, 'rep-1 on n2 was brought up to date: 3 of its snapshots kept, 5 MiB copied'],
     [false, 'rep-1 was made on n2: 5 MiB copied'],
-  ])('is told below the volume (reused: %s)', (reused, text) => {
+  ])('shows what a rebuild of it has done (reused: %s)', (reused, text) => {
     const lines = rebuiltDetails({ ...volume, rebuilt: { ...rebuilt, reused } }).split('\n');
     expect(lines).toContainEqual(expect.stringMatching(/^name: +v1$/));
     expect(lines.at(-1)).toBe(text);
+  });
+
+  it('shows the image that it was made from', () => {
+    const lines = volumeDetails({ ...volume, image: 'img-1' }).split('\n');
+    expect(lines).toContainEqual(expect.stringMatching(/^image: +img-1$/));
   });
 });

@@ -56,6 +56,7 @@ export function volumeDetails(volume: VolumeView): string {
     ['labels', labels.join(', ')],
     ['placement', placementText(volume.placement)],
     ['limits', limitsText(volume.qos)],
+    ['image', volume.image ?? ''],
     [
       'cloned from',
       volume.source === null ? '' : `${volume.source.volume}@${volume.source.snapshot}`,

@@ -15,6 +15,7 @@ import { type DiskState, disksOf, scheduledBytesOf } from '../domain/disk-state.
 import type { Promised } from '../domain/node-view.js';
 import { type PlaceRequest, placementError } from '../domain/place.js';
 import {
+  type ImageCopyPromise,
   isMissing,
   settledOn,
   withImageCopy,
@@ -38,14 +39,6 @@ interface Pending {
   readonly made: Set<string>;
   readonly resolve: (placements: readonly Placement[]) => void;
   readonly reject: (reason: unknown) => void;
-}
-
-/** A copy of an image that is on a disk, or is to come there. */
-export interface ImageCopyPromise {
-  readonly image: string;
-  readonly node: string;
-  readonly disk: string;
-  readonly sizeBytes: number;
 }
 
 /** What the allocator asks of the nodes' records. */

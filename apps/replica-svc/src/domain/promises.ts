@@ -15,6 +15,14 @@ export interface NewPromise {
   readonly lease: CapacityLease;
 }
 
+/** A copy of an image that is on a disk, or is to come there. */
+export interface ImageCopyPromise {
+  readonly image: string;
+  readonly node: string;
+  readonly disk: string;
+  readonly sizeBytes: number;
+}
+
 /** Promises, or renews the leases of what is promised already. */
 export function withPromises(
   record: AllocationRecord,
@@ -124,7 +132,7 @@ export function withSizes(
  */
 export function withImageCopy(
   record: AllocationRecord,
-  { image, sizeBytes }: { readonly image: string; readonly sizeBytes: number },
+  { image, sizeBytes }: Pick<ImageCopyPromise, 'image' | 'sizeBytes'>,
   limitBytes: number,
   isThere = false,
 ): AllocationRecord {

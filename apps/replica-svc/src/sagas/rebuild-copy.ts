@@ -10,6 +10,7 @@ import {
 import { inCopyOrder } from '../domain/snapshot-order.js';
 import { findVolume } from './find-volume.js';
 import { nextPieceLimit } from './rebuild-control.js';
+import { copyOnImage } from './rebuild-image.js';
 import { patchSnapshot, unexport } from './rebuild-patch.js';
 import {
   type RebuildContext,
@@ -34,13 +35,19 @@ export function copyStep(deps: RebuildDeps): RebuildStep {
       const volume = await findVolume(deps, context.input.volume);
       const { plan, copied: before = [] } = context.memory;
       const copied = new Set([...before, ...(plan?.keep ?? [])]);
-      let copiedClusters = context.memory.copiedClusters ?? 0;
+      let { copiedClusters = 0, image = null } = context.memory;
       for (const snapshot of inCopyOrder(volume.snapshots)) {
         if (copied.has(snapshot.id)) continue;
-        copiedClusters =
-          snapshot.id === plan?.patch
-            ? await patchSnapshot(deps, context, snapshot, copiedClusters)
-            : copiedClusters + (await copySnapshot(deps, context, snapshot, copiedClusters));
+        if (snapshot.id === plan?.patch) {
+          copiedClusters = await patchSnapshot(deps, context, snapshot, copiedClusters);
+        } else {
+          const before = copiedClusters;
+          const done = await copyOnImage(context, image, (onto) =>
+            copySnapshot(deps, context, snapshot, before, onto),
+          );
+          copiedClusters += done.copied;
+          image = done.image;
+        }
         copied.add(snapshot.id);
         await context.checkpoint({ copied: [...copied], copiedClusters });
       }
@@ -65,11 +72,14 @@ async function copySnapshot(
   context: RebuildContext,
   snapshot: SnapshotRecord,
   before: number,
+  image: string | null,
 ): Promise<number> {
   const { volume } = context.input;
   const source = remembered(context.memory.source, 'source');
   const target = remembered(context.memory.target, 'target');
-  const key = snapshot.id;
+  // What stands on another snapshot stands on the image by that.
+  const standsOn = snapshot.parent === null ? image : null;
+  const key = standsOn === null ? snapshot.id : `${snapshot.id}/${standsOn}`;
   const onTarget = { replica: target.id, volume };
   const mibPerSecond = await nextPieceLimit(deps, context);
   const scratch = await commandWhileLive(
@@ -82,6 +92,7 @@ async function copySnapshot(
       // As large as the chain's newest: set_parent wants equal sizes.
       sizeBytes: snapshot.sizeBytes,
       parent: snapshot.parent,
+      image: standsOn,
       hostNqn: nodeHostNqn(source.node),
       mibPerSecond,
     },
@@ -92,7 +103,7 @@ async function copySnapshot(
   );
   try {
     const { id, parent } = snapshot;
-    const input = { replica: source.id, volume, snapshot: id, parent, scratch };
+    const input = { replica: source.id, volume, snapshot: id, parent, image: standsOn, scratch };
     const copy = context.command(source.node, 'rebuild.copy-snapshot', input, { key });
     // Between two disks of one node there is no path to cut: the target would write on to a scratch that is to go.
     const wanted = source.node === target.node ? copy : whileWanted(context, copy);

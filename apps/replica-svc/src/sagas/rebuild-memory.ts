@@ -54,6 +54,8 @@ export interface RebuildMemory {
   readonly sizeBytes: number;
   /** Null when the volume is detached: then nothing writes and no gate is needed. */
   readonly engine: { readonly node: string; readonly epoch: number } | null;
+  /** The image that the target's copies stand on, as the source does; null: none, or it can't be had: all is copied. */
+  readonly image: string | null;
   /** Snapshots that the target has a frozen copy of. */
   readonly copied: readonly string[];
   readonly copiedClusters: number;

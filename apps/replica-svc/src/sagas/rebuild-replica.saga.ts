@@ -18,6 +18,7 @@ import { chooseMove, chooseRebuild } from '../domain/choose-rebuild.js';
 import { isBackOn, isReadyAmong, untilKnownMs } from '../domain/returned.js';
 import { countAgain, dropReplaced, leavingOf } from './drop-replaced.js';
 import { copyStep, settleStep } from './rebuild-copy.js';
+import { fetchImageStep, imageToStandOn } from './rebuild-image.js';
 import { dropJoinSnapshot, joinStep } from './rebuild-join.js';
 import { matchStep, reuseStep } from './rebuild-match.js';
 import {
@@ -69,6 +70,7 @@ function newReplicaSaga(
       placeStep(deps),
       joinStep(deps),
       matchStep(deps),
+      fetchImageStep(deps),
       copyStep(deps),
       settleStep(),
       syncStep(deps),
@@ -176,6 +178,7 @@ function placeStep(deps: RebuildDeps): RebuildStep {
         return { target: placeOf(returning) };
       }
       const replica = targetId(context.operation);
+      const image = await imageToStandOn(deps, context);
       const placements = await deps.allocator.reserve({
         volume: context.input.volume,
         replicas: [replica],
@@ -186,6 +189,7 @@ function placeStep(deps: RebuildDeps): RebuildStep {
         // The failed one's node only when there is no other.
         avoidNodes: replaced === null ? [] : [replaced.node],
         ...(context.input.toDisks === undefined ? {} : { onlyDisks: context.input.toDisks }),
+        ...(image === undefined ? {} : { image }),
       });
       const [placement] = placements;
       if (placement === undefined) throw new Error('placement gave no place');

@@ -80,6 +80,11 @@ export class VolumeStore {
     return Array.from(this.records.cachedEntries(), ([, { value }]) => value);
   }
 
+  /** Those that there are now, from JetStream. */
+  async listFresh(): Promise<readonly VolumeRecord[]> {
+    return Array.from((await this.records.readAll()).values(), ({ value }) => value);
+  }
+
   /** Makes the record, or adopts the one that an earlier run of the same operation made. */
   async create(record: VolumeRecord, actor: string): Promise<VolumeRecord> {
     const there = await this.records.read(record.id);

@@ -89,3 +89,27 @@ describe('the report of an engine that has lost legs', () => {
     expect(record).toBe(before);
   });
 });
+
+describe('who uses an image', () => {
+  it('is every volume whose record names it, whatever becomes of the volume', async () => {
+    const image = 'img-000000000001';
+    const records = [
+      newVolumeRecord({ id: 'vol-1', name: 'v1', image }),
+      newVolumeRecord({ id: 'vol-2', name: 'made', image, state: 'creating' }),
+      newVolumeRecord({ id: 'vol-3', name: 'gone', image, state: 'deleting' }),
+      newVolumeRecord({ id: 'vol-4', name: 'other', image: 'img-000000000002' }),
+      newVolumeRecord({ id: 'vol-5', name: 'none', image: null }),
+      newVolumeRecord({ id: 'vol-6', name: 'old' }),
+    ];
+    // The cache may not have heard of the newest.
+    const volumes = { listFresh: () => Promise.resolve(records), list: () => [] };
+    const controller = new InternalController({ volumes } as never);
+    expect(await controller.usersOfImage({ image })).toEqual({
+      volumes: [
+        { id: 'vol-1', name: 'v1' },
+        { id: 'vol-2', name: 'made' },
+        { id: 'vol-3', name: 'gone' },
+      ],
+    });
+  });
+});

@@ -1,6 +1,8 @@
 import {
   ChangeVolumeRecordRequest,
   EngineReportRequest,
+  ImageUsersRequest,
+  type RequestMap,
   type VolumeChange,
   type VolumeRecord,
   VolumeRecordRequest,
@@ -31,6 +33,19 @@ export class InternalController {
   async record(@Payload() request: VolumeRecordRequest): Promise<VolumeRecord> {
     const record = await this.service.volumes.find(request.volume);
     return request.fresh ? (await this.service.volumes.findFresh(record.id)).value : record;
+  }
+
+  /** Whoever deletes the image counts on it: a volume that another instance has just begun to make is among them. */
+  @OnRequest('internal.volume.users-of-image')
+  async usersOfImage(
+    @Payload() { image }: ImageUsersRequest,
+  ): Promise<RequestMap['internal.volume.users-of-image']['reply']> {
+    const records = await this.service.volumes.listFresh();
+    return {
+      volumes: records.flatMap(({ id, name, image: its = null }) =>
+        its === image ? { id, name } : [],
+      ),
+    };
   }
 
   @OnRequest('internal.volume.change')

@@ -29,6 +29,7 @@ import {
   assertCanDetach,
   assertCanExpand,
   assertCanUpdate,
+  assertImageFits,
   findSnapshot,
 } from '../domain/preconditions.js';
 
@@ -59,21 +60,38 @@ export class VolumeController {
     @Payload() request: CreateVolumeRequest,
     @Ctx() context: MessageContext,
   ): Promise<VolumeView | OperationAccepted> {
-    const { source } = request;
+    const { source, image } = request;
+    if (source !== undefined && image !== undefined) {
+      throw lariatError(
+        'REQUEST_INVALID',
+        'A volume is made from a source or from an image: give one of them.',
+      );
+    }
     if (source !== undefined) {
       return this.run('volume.clone', request.wait, context, () =>
         this.cloneInput(request, source),
       );
     }
-    return this.run('volume.create', request.wait, context, () => ({
+    return this.run('volume.create', request.wait, context, async () => ({
       name: request.name,
-      // Validated to be there when there is no source.
-      sizeBytes: roundUpToCluster(request.sizeBytes ?? 0),
+      ...(await this.contentOf(request)),
       replicas: request.replicas ?? DEFAULT_REPLICAS,
       labels: request.labels ?? {},
       placement: { ...toPlacementPolicy(request.placement) },
       qos: qosOf(request),
     }));
+  }
+
+  private async contentOf({
+    image,
+    sizeBytes,
+  }: CreateVolumeRequest): Promise<{ sizeBytes: number; image: string | null }> {
+    // Validated to be there when nothing else says how large it is.
+    if (image === undefined) return { sizeBytes: roundUpToCluster(sizeBytes ?? 0), image: null };
+    const record = await this.service.client.request('internal.image.record', { image });
+    const wantedBytes = roundUpToCluster(sizeBytes ?? record.sizeBytes);
+    assertImageFits(record, wantedBytes);
+    return { sizeBytes: wantedBytes, image: record.id };
   }
 
   /** What the request leaves out is as the source has it. */

@@ -1,5 +1,6 @@
 import {
   type CloneRecord,
+  type ImageRecord,
   type SnapshotRecord,
   type VolumeRecord,
   lariatError,
@@ -49,6 +50,24 @@ export function assertCanClone(
   }
   assertHealthyReplica(record, 'to clone');
   if (snapshot === null) assertRoomForSnapshot(record);
+}
+
+/** Whether a volume of that size may be made from the image. */
+export function assertImageFits(image: ImageRecord, sizeBytes: number): void {
+  if (image.state !== 'ready') {
+    throw lariatError(
+      'IMAGE_NOT_READY',
+      `Image '${image.name}' is ${image.state}: a volume is made from one that is ready. See 'lariat image get ${image.name}'.`,
+      { image: image.id, state: image.state },
+    );
+  }
+  if (sizeBytes < image.sizeBytes) {
+    throw lariatError(
+      'SIZE_TOO_SMALL',
+      `Image '${image.name}' has ${image.sizeBytes} bytes, and a volume of ${sizeBytes} can't hold it: make it larger, or leave the size out.`,
+      { image: image.id, imageBytes: image.sizeBytes, sizeBytes },
+    );
+  }
 }
 
 function assertHealthyReplica(record: VolumeRecord, what: string): void {

@@ -25,7 +25,8 @@ import type { SagaDeps } from './saga-deps.js';
 const inSync = (record: VolumeRecord): readonly ReplicaRecord[] =>
   record.replicas.filter(({ mode }) => mode === 'RW');
 
-const unmade = ({ memory }: CloneContext): readonly Placement[] =>
+/** Those that are left to the copy. */
+export const unmade = ({ memory }: CloneContext): readonly Placement[] =>
   (memory.placements ?? []).filter(({ replica }) => memory.lvolUuids?.[replica] === undefined);
 
 /** Clones on the disks where the source has a healthy replica; what has none is left to the copy. */
@@ -63,18 +64,31 @@ export async function copyReplicas(
   context: CloneContext,
 ): Promise<Partial<CloneVolumeMemory>> {
   const lvolUuids: Record<string, string> = { ...context.memory.lvolUuids };
+  let { image = null } = context.memory;
   for (const placement of unmade(context)) {
     const { value: source } = await deps.volumes.findFresh(context.input.source.volume);
-    lvolUuids[placement.replica] = await copyReplica(context, source, placement);
+    try {
+      lvolUuids[placement.replica] = await copyReplica(context, source, placement, image);
+    } catch (error) {
+      if (image === null || !hasCode(error, ...CANT_STAND)) throw error;
+      // Once for all: a later run must not throw away what it finds copied without.
+      image = null;
+      await context.checkpoint({ image });
+      lvolUuids[placement.replica] = await copyReplica(context, source, placement, image);
+    }
     await context.checkpoint({ lvolUuids });
   }
   return { lvolUuids };
 }
 
+/** The source was copied whole itself, or the image's copy was given up since: all is copied then. */
+const CANT_STAND = ['IMAGE_NOT_BENEATH', 'IMAGE_COPY_NOT_FOUND', 'IMAGE_COPY_NOT_SEALED'] as const;
+
 async function copyReplica(
   context: CloneContext,
   source: VolumeRecord,
   { replica, node, disk }: Placement,
+  image: string | null,
 ): Promise<string> {
   const volume = deriveVolumeId(context.operation);
   const snapshot = snapshotOf(context);
@@ -84,7 +98,7 @@ async function copyReplica(
       volume: source.id,
     });
   }
-  const key = replica;
+  const key = image === null ? replica : `${replica}/${image}`;
   const quick = { key, timeoutMs: 3 * COMMAND_TIMEOUT_MS };
   const target = { replica, volume };
   const scratch = await commandWhileLive(
@@ -96,6 +110,7 @@ async function copyReplica(
       disk,
       sizeBytes: snapshot.sizeBytes,
       parent: null,
+      image,
       hostNqn: nodeHostNqn(from.node),
     },
     quick,
@@ -110,7 +125,7 @@ async function copyReplica(
       const copy = context.command(
         from.node,
         'rebuild.copy-snapshot',
-        { ...onSource, snapshot: id, parent, scratch },
+        { ...onSource, snapshot: id, parent, image: parent === null ? image : null, scratch },
         { key: `${key}/${id}` },
       );
       // Between two disks of one node there is no path to cut: the target would write on to a scratch that is to go.

@@ -9,19 +9,24 @@ import {
 import { deriveSnapshotId, deriveVolumeId } from '@lariat/kernel';
 import {
   COMMAND_TIMEOUT_MS,
+  FETCH_IMAGE_RETRY,
+  FETCH_IMAGE_TIMEOUT_MS,
   RETRY_BRIEFLY,
   RETRY_UNTIL_DONE,
   type SagaDefinition,
   type SagaStep,
   type StepContext,
+  tryFetchImage,
 } from '@lariat/saga';
 import { assertCanClone, findSnapshot } from '../domain/preconditions.js';
-import { cloneReplicas, copyReplicas } from './clone-replicas.js';
+import { cloneReplicas, copyReplicas, unmade } from './clone-replicas.js';
 import { dropFrozen, freezeVolume } from './freeze-volume.js';
 import {
   type NewVolumeInput,
   type NewVolumeMemory,
+  type Origin,
   deleteNewReplicas,
+  disksWith,
   finishNewStep,
   placeNewVolume,
   reserveNameStep,
@@ -39,6 +44,8 @@ export interface CloneVolumeMemory extends NewVolumeMemory {
   readonly snapshot: SnapshotRecord;
   /** Whether a replica shares clusters with the source: not when all were copied. */
   readonly shares: boolean;
+  /** The image that replicas which are copied are to stand on, as the source does; null: none, all is copied. */
+  readonly image: string | null;
 }
 
 export type CloneContext = StepContext<CloneVolumeInput, CloneVolumeMemory>;
@@ -70,6 +77,14 @@ export function cloneVolumeSaga(
         retry: RETRY_BRIEFLY,
         run: (context) => cloneReplicas(deps, context),
         undo: (context) => deleteNewReplicas(deps, context),
+      },
+      {
+        name: 'fetch-image',
+        waitsFor: (input, memory) =>
+          `the image of ${input.source.volume}, if it has one, to be there for ${nodesOf(input, memory)}`,
+        timeoutMs: FETCH_IMAGE_TIMEOUT_MS,
+        retry: FETCH_IMAGE_RETRY,
+        run: (context) => fetchForCopies(deps, context),
       },
       {
         name: 'copy-replicas',
@@ -211,11 +226,43 @@ function place(deps: SagaDeps): Step {
         source: { volume, snapshot: snapshot.id },
         content: source.content,
         disks: source.replicas.filter(({ mode }) => mode === 'RW').map(({ disk }) => disk),
+        // What it shares with the source stands on the image, and is used for as long as the clone is there.
+        image: source.image ?? null,
+        copies: await copiesOf(context, source),
       };
       return { placements: await placeNewVolume(deps, context, origin) };
     },
     undo: (context) => unplaceNewVolume(deps, context),
   };
+}
+
+/** A copy that can't be had is done without, so that no room is asked for one; what is not known is no reason to wait. */
+async function copiesOf(
+  { client, log, operation }: CloneContext,
+  { image = null }: VolumeRecord,
+): Promise<Origin['copies']> {
+  if (image === null) return null;
+  try {
+    const { copies } = await client.request('internal.image.record', { image });
+    return { disks: disksWith(copies), copyBytes: 0 };
+  } catch (error) {
+    log.info('copies of the image not known', { operation, image, error });
+    return null;
+  }
+}
+
+/** The image that copies of the source stand on; null: none, or it can't be had. */
+async function fetchForCopies(
+  deps: SagaDeps,
+  context: CloneContext,
+): Promise<Partial<CloneVolumeMemory>> {
+  const { value: source } = await deps.volumes.findFresh(context.input.source.volume);
+  const { image = null } = source;
+  const disks = unmade(context).map(({ node, disk }) => ({ node, disk }));
+  if (image === null || disks.length === 0) return { image: null };
+  const volume = deriveVolumeId(context.operation);
+  const missing = await tryFetchImage(context, { image, disks, volume });
+  return { image: missing === undefined ? image : null };
 }
 
 /** The source learns that its clone reads nothing of it any more but what they share. */

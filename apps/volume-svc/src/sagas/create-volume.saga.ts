@@ -1,17 +1,35 @@
+import { type ImageCopyReference, type Placement, hasCode } from '@lariat/contracts';
 import { deriveVolumeId } from '@lariat/kernel';
-import { COMMAND_TIMEOUT_MS, RETRY_BRIEFLY, type SagaDefinition } from '@lariat/saga';
+import {
+  COMMAND_TIMEOUT_MS,
+  FETCH_IMAGE_RETRY,
+  FETCH_IMAGE_TIMEOUT_MS,
+  RETRY_BRIEFLY,
+  type SagaDefinition,
+  type StepContext,
+  fetchImage,
+} from '@lariat/saga';
+import { assertImageFits } from '../domain/preconditions.js';
 import {
   type NewVolumeInput,
   type NewVolumeMemory,
   deleteNewReplicas,
   finishNewStep,
+  originOf,
   placeNewVolume,
   reserveNameStep,
   unplaceNewVolume,
 } from './new-volume.js';
 import { type SagaDeps, volumeResult } from './saga-deps.js';
 
+type Context = StepContext<NewVolumeInput, NewVolumeMemory>;
+
 const PLACE_TIMEOUT_MS = 10_000;
+/** With the time that a copy may take that was given up meanwhile. */
+const CREATE_TIMEOUT_MS = 60_000;
+
+const nodesOf = ({ placements = [] }: Readonly<Partial<NewVolumeMemory>>): string =>
+  placements.map(({ node }) => node).join(', ');
 
 export function createVolumeSaga(deps: SagaDeps): SagaDefinition<NewVolumeInput, NewVolumeMemory> {
   return {
@@ -24,24 +42,28 @@ export function createVolumeSaga(deps: SagaDeps): SagaDefinition<NewVolumeInput,
         waitsFor: 'disks to be chosen for the replicas',
         timeoutMs: PLACE_TIMEOUT_MS,
         retry: RETRY_BRIEFLY,
-        run: async (context) => ({ placements: await placeNewVolume(deps, context) }),
+        run: async (context) => ({ placements: await place(deps, context) }),
         undo: (context) => unplaceNewVolume(deps, context),
       },
       {
+        name: 'fetch-image',
+        waitsFor: ({ image = null }, memory) =>
+          image === null ? 'nothing' : `image ${image} to be on the disks of ${nodesOf(memory)}`,
+        timeoutMs: FETCH_IMAGE_TIMEOUT_MS,
+        retry: FETCH_IMAGE_RETRY,
+        // After the record names the image: whoever deletes that sees the volume, or is seen here to have begun.
+        run: (context) => fetchFor(context, context.memory.placements ?? []),
+      },
+      {
         name: 'create-replicas',
-        waitsFor: (_input, memory) =>
-          `replicas on ${(memory.placements ?? []).map(({ node }) => node).join(', ')}`,
-        timeoutMs: 2 * COMMAND_TIMEOUT_MS,
+        waitsFor: (_input, memory) => `replicas on ${nodesOf(memory)}`,
+        timeoutMs: CREATE_TIMEOUT_MS,
         retry: { ...RETRY_BRIEFLY, attempts: 2 },
         run: async (context) => {
-          const volume = deriveVolumeId(context.operation);
-          const { sizeBytes } = context.input;
           const made = await Promise.all(
-            (context.memory.placements ?? []).map(async ({ replica, node, disk }) => {
-              const input = { replica, volume, disk, sizeBytes };
-              const options = { key: replica, timeoutMs: COMMAND_TIMEOUT_MS };
-              const { lvolUuid } = await context.command(node, 'replica.create', input, options);
-              return [replica, lvolUuid] as const;
+            (context.memory.placements ?? []).map(async (placement) => {
+              const lvolUuid = await createReplica(context, placement);
+              return [placement.replica, lvolUuid] as const;
             }),
           );
           return { lvolUuids: Object.fromEntries(made) };
@@ -52,4 +74,37 @@ export function createVolumeSaga(deps: SagaDeps): SagaDefinition<NewVolumeInput,
     ],
     result: volumeResult,
   };
+}
+
+async function place(deps: SagaDeps, context: Context): Promise<readonly Placement[]> {
+  const { image = null, sizeBytes } = context.input;
+  if (image === null) return placeNewVolume(deps, context);
+  const record = await context.client.request('internal.image.record', { image, fresh: true });
+  assertImageFits(record, sizeBytes);
+  return placeNewVolume(deps, context, originOf(record));
+}
+
+async function fetchFor(context: Context, sites: readonly Placement[]): Promise<void> {
+  const { image = null } = context.input;
+  if (image === null) return;
+  const disks = sites.map(({ node, disk }) => ({ node, disk }));
+  await fetchImage(context, { image, disks, volume: deriveVolumeId(context.operation) });
+}
+
+async function createReplica(context: Context, placement: Placement): Promise<string> {
+  const { replica, node, disk } = placement;
+  const { image = null, sizeBytes } = context.input;
+  const standsOn: Partial<ImageCopyReference> = image === null ? {} : { image };
+  const volume = deriveVolumeId(context.operation);
+  const input = { replica, volume, disk, sizeBytes, ...standsOn };
+  const options = { key: replica, timeoutMs: COMMAND_TIMEOUT_MS };
+  try {
+    return (await context.command(node, 'replica.create', input, options)).lvolUuid;
+  } catch (error) {
+    if (!hasCode(error, 'IMAGE_COPY_NOT_FOUND', 'IMAGE_COPY_NOT_SEALED')) throw error;
+  }
+  // Given up since it was fetched: this service was away for longer than a copy that nothing uses is kept.
+  await fetchFor(context, [placement]);
+  const again = { ...options, key: `${replica}/again` };
+  return (await context.command(node, 'replica.create', input, again)).lvolUuid;
 }

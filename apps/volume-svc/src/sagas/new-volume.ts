@@ -1,4 +1,5 @@
 import {
+  type ImageRecord,
   type Placement,
   type PlacementPolicy,
   type RecordPosition,
@@ -31,6 +32,8 @@ export interface NewVolumeInput {
   readonly labels: Readonly<Record<string, string>>;
   readonly placement: PlacementPolicy;
   readonly qos: VolumeQos | null;
+  /** Id of the image that it is made from; missing or null: it is empty, or a clone. */
+  readonly image?: string | null;
 }
 
 export interface NewVolumeMemory {
@@ -42,13 +45,31 @@ export interface NewVolumeMemory {
 
 type Context = StepContext<NewVolumeInput, NewVolumeMemory>;
 
-/** What a new volume has of the one that it is made from. */
+/** What a new volume is made from. */
 export interface Origin {
-  readonly source: VolumeSource;
+  /** Null: an image alone. */
+  readonly source: VolumeSource | null;
   readonly content: VolumeContent;
-  /** Where a replica of it is: a place as good as others is taken there. */
+  /** Where a replica of the source is: a place as good as others is taken there. */
   readonly disks: readonly string[];
+  /** Id of the image that its replicas stand on; null: none. */
+  readonly image: string | null;
+  /** What placement is to know of the image; null: nothing is known of it. */
+  readonly copies: { readonly disks: readonly string[]; readonly copyBytes: number } | null;
 }
+
+/** Its content is an image's: never to be formatted (invariant 9). */
+export const originOf = ({ id, sizeBytes, copies }: ImageRecord): Origin => ({
+  source: null,
+  content: { state: 'foreign' },
+  disks: [],
+  image: id,
+  copies: { disks: disksWith(copies), copyBytes: sizeBytes },
+});
+
+/** Where there is a copy of an image, or one is on its way. */
+export const disksWith = (copies: ImageRecord['copies']): readonly string[] =>
+  copies.flatMap(({ disk, state }) => (state === 'ready' || state === 'fetching' ? disk : []));
 
 const PLACE_TIMEOUT_MS = 10_000;
 /** An undo may find a node that does not answer; it asks once more whether the node is gone. */
@@ -104,7 +125,8 @@ function newRecord(
     snapshots: [],
     headParent: null,
     ...(input.qos === null ? {} : { qos: input.qos }),
-    ...(origin === undefined ? {} : { source: origin.source }),
+    ...(origin?.source == null ? {} : { source: origin.source }),
+    image: origin?.image ?? null,
     operation,
   };
 }
@@ -147,6 +169,9 @@ export async function placeNewVolume(
       diskTags: [...input.placement.diskTags],
     },
     ...(origin === undefined ? {} : { preferDisks: [...origin.disks] }),
+    ...(origin?.copies == null
+      ? {}
+      : { image: { ...origin.copies, disks: [...origin.copies.disks] } }),
   });
   const fresh = newRecord(operation, input, placements, clock.nowMs(), origin);
   const record = await volumes.create(fresh, actor);

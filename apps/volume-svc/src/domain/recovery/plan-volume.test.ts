@@ -36,6 +36,11 @@ describe('a volume that the store has lost', () => {
     expect(recordOf(result)).toEqual({ ...all, generation: 1, revision: 11 });
   });
 
+  it('is put back with the image that it stands on', () => {
+    const result = plan(everyone(withModes(['RW', 'RW', 'RW'], { image: 'img-1' })));
+    expect(recordOf(result)).toMatchObject({ image: 'img-1' });
+  });
+
   it('goes by the newest record, and a replica that its own node takes for a member is not one any more', () => {
     const later = withModes(['RW', 'RW', 'ERR'], { revision: 12 });
     const result = plan([
