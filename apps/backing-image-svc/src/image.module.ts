@@ -10,6 +10,7 @@ import { ImageController } from './controllers/image.controller.js';
 import { InternalController } from './controllers/internal.controller.js';
 import { imageSettingsFrom } from './domain/import-settings.js';
 import { CopyKeeper } from './reconcilers/keep-copies.js';
+import { CopySweep } from './reconcilers/sweep-copies.js';
 import { imageSagas } from './sagas/image-sagas.js';
 
 /** Stops what the module started when Nest shuts down. */
@@ -33,10 +34,12 @@ export class BackingImageModule {
     const deps = { images, importer, clock, stopping: stopping.signal, readers };
     const sagas = await startSagas(context, imageSagas(deps));
     const { runner, store: operations } = sagas;
-    const keeper = new CopyKeeper({
+    const keeping = {
       ...{ images, operations, runner, client, commands, clock, settings, log, counts },
-    });
-    const inventories = new InventoryWatch(connection, (told) => keeper.consider(told), log);
+    };
+    const sweep = new CopySweep(keeping);
+    const keeper = new CopyKeeper(keeping, sweep);
+    const inventories = new InventoryWatch(connection, (told) => sweep.consider(told), log);
     const lease = await Lease.start({
       connection,
       name: 'backing-image-svc',

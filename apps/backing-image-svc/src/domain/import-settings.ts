@@ -18,11 +18,18 @@ export interface ImageSettings {
   readonly evictAfterMs: number;
   /** LARIAT_IMAGE_STRAY_MS: how long a copy must have had no owner on record before it goes. */
   readonly strayAfterMs: number;
+  /** LARIAT_IMAGE_VERIFY_EVERY_MS: how often each copy is read whole; 0: only on request. */
+  readonly verifyEveryMs: number;
+  /** LARIAT_IMAGE_VERIFY_MIB_PER_SECOND: how fast then; 0: no limit. */
+  readonly verifyMibPerSecond: number;
 }
 
 const DEFAULT_MAX_BYTES = 16 * TIB;
 const DEFAULT_EVICT_AFTER_MS = 24 * 3_600_000;
 const DEFAULT_STRAY_MS = 5_000;
+const DEFAULT_VERIFY_EVERY_MS = 7 * 24 * 3_600_000;
+/** A small part of what a disk reads. */
+const DEFAULT_VERIFY_MIB_PER_SECOND = 32;
 
 export function imageSettingsFrom(
   env: Readonly<Record<string, string | undefined>>,
@@ -36,6 +43,12 @@ export function imageSettingsFrom(
     scratch: env.LARIAT_IMAGE_SCRATCH ?? join(tmpdir(), 'lariat-images'),
     evictAfterMs: countFrom(env, 'LARIAT_IMAGE_EVICT_AFTER_MS', DEFAULT_EVICT_AFTER_MS),
     strayAfterMs: countFrom(env, 'LARIAT_IMAGE_STRAY_MS', DEFAULT_STRAY_MS),
+    verifyEveryMs: countFrom(env, 'LARIAT_IMAGE_VERIFY_EVERY_MS', DEFAULT_VERIFY_EVERY_MS),
+    verifyMibPerSecond: countFrom(
+      env,
+      'LARIAT_IMAGE_VERIFY_MIB_PER_SECOND',
+      DEFAULT_VERIFY_MIB_PER_SECOND,
+    ),
   };
 }
 

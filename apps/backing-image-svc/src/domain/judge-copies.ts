@@ -65,6 +65,18 @@ export function findEvictable(
 const idleSinceMs = ({ wantedAt, readyAt }: ImageCopyRecord): number =>
   Math.max(Date.parse(wantedAt ?? '') || 0, Date.parse(readyAt ?? '') || 0);
 
+/** Whether a ready copy was not read for so long; 0: never. Pure. */
+export function isVerificationDue(
+  { state, operation, copies }: ImageRecord,
+  nowMs: number,
+  everyMs: number,
+): boolean {
+  if (everyMs === 0 || state !== 'ready' || operation !== null) return false;
+  return copies.some(
+    (copy) => copy.state === 'ready' && nowMs - Date.parse(copy.checkedAt ?? '') > everyMs,
+  );
+}
+
 /** How many copies an image has too few; those on nodes that are down do not count. Pure. */
 export function missingCopies(
   { state, operation, copies, minimumCopies }: ImageRecord,

@@ -9,7 +9,9 @@ import { MIB, ReconcileCounts } from '@lariat/kernel';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { applyImageChanges } from '../domain/apply-change.js';
 import { copyOn, imageRecord } from '../testing/image-record.js';
-import { CopyKeeper, type CopyKeeperDeps } from './keep-copies.js';
+import type { CopyKeeperDeps } from './copy-repairs.js';
+import { CopyKeeper } from './keep-copies.js';
+import { CopySweep } from './sweep-copies.js';
 
 const STRAY_MS = 5_000;
 const EVICT_MS = 3_600_000;
@@ -26,7 +28,9 @@ describe('the keeper of copies', () => {
   let released: string[];
   let spread: unknown[];
   let counts: ReconcileCounts;
+  let keeperWith: (settings: object) => CopyKeeper;
   let keeper: CopyKeeper;
+  let sweep: CopySweep;
 
   beforeEach(() => {
     nowMs = Date.parse('2026-11-21T12:00:00Z');
@@ -52,6 +56,10 @@ describe('the keeper of copies', () => {
       },
       deleted: { has: () => Promise.resolve(isDeleted) },
     };
+    const settings = {
+      ...{ strayAfterMs: STRAY_MS, evictAfterMs: EVICT_MS },
+      ...{ verifyEveryMs: 0, verifyMibPerSecond: 32 },
+    };
     const deps = {
       images,
       operations: { running: () => running.map((subject) => ({ value: { subject } })) },
@@ -76,11 +84,16 @@ describe('the keeper of copies', () => {
         },
       },
       clock: { nowMs: () => nowMs, monotonicMs: () => nowMs },
-      settings: { strayAfterMs: STRAY_MS, evictAfterMs: EVICT_MS },
+      settings,
       log: { info: () => undefined, warn: () => undefined, debug: () => undefined },
       counts,
     };
-    keeper = new CopyKeeper(deps as unknown as CopyKeeperDeps);
+    sweep = new CopySweep(deps as unknown as CopyKeeperDeps);
+    keeperWith = (given) => {
+      const changed = { ...deps, settings: { ...settings, ...given } };
+      return new CopyKeeper(changed as unknown as CopyKeeperDeps, sweep);
+    };
+    keeper = keeperWith({});
   });
 
   const report = (node: string, given: Partial<ImageCopyReport> = {}): ImageCopyReport => ({
@@ -89,7 +102,7 @@ describe('the keeper of copies', () => {
     ...given,
   });
   const tell = (node: string, ...images: ImageCopyReport[]): Promise<void> =>
-    keeper.consider({ node, agentInstance: 'i', replicas: [], engines: [], images });
+    sweep.consider({ node, agentInstance: 'i', replicas: [], engines: [], images });
 
   /** Inventories of the node, one a second, for longer than a stray may stay. */
   async function pass(node: string, ...images: ImageCopyReport[]): Promise<void> {
@@ -168,6 +181,55 @@ describe('the keeper of copies', () => {
     await keeper.look();
     expect(record.copies.map(({ node }) => node)).toEqual(['n1']);
     expect(released).toEqual(['disk-of-n2']);
+  });
+
+  it('asks a node that has refused not at once again', async () => {
+    refusal = 'IMAGE_COPY_IN_USE';
+    await pass('n2', report('n2'));
+    await pass('n2', report('n2'));
+    expect(sent).toHaveLength(1);
+    nowMs += 60_000;
+    await pass('n2', report('n2'));
+    expect(sent).toHaveLength(2);
+  });
+
+  it('gives up a wrong copy when nothing stands on it any more, and a right one is left', async () => {
+    record = imageRecord({ copies: [copyOn('n1'), copyOn('n2', { state: 'corrupt' })] });
+    await tell('n2', report('n2', { clones: 1 }));
+    await keeper.look();
+    expect(sent).toEqual([]);
+    await tell('n2', report('n2'));
+    await keeper.look();
+    expect(record.copies.map(({ node }) => node)).toEqual(['n1']);
+    record = imageRecord({ copies: [copyOn('n2', { state: 'corrupt' })] });
+    await keeper.look();
+    expect(record.copies).toHaveLength(1);
+  });
+
+  it('drops a copy that nobody fetches any more, after a while', async () => {
+    record = imageRecord({ copies: [copyOn('n1'), copyOn('n2', { state: 'fetching' })] });
+    running = ['image-copy/img-1/disk-of-n2'];
+    await keeper.look();
+    nowMs += 120_000;
+    await keeper.look();
+    running = [];
+    await keeper.look();
+    expect(record.copies).toHaveLength(2);
+    nowMs += 60_000;
+    await keeper.look();
+    expect(record.copies.map(({ node }) => node)).toEqual(['n1']);
+  });
+
+  it('has an image read that was not for long, and not again at once', async () => {
+    const checkedAt = new Date(nowMs - 2_000).toISOString();
+    record = imageRecord({ copies: [copyOn('n1', { checkedAt })] });
+    await keeper.look();
+    expect(spread).toEqual([]);
+    keeper = keeperWith({ verifyEveryMs: 1_000 });
+    await keeper.look();
+    nowMs += 60_000;
+    await keeper.look();
+    expect(spread).toEqual([{ image: 'img-1', mibPerSecond: 32 }]);
   });
 
   it('ends what another instance had begun to give up', async () => {

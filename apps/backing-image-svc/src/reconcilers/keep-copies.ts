@@ -1,67 +1,42 @@
-import {
-  type CommandMap,
-  type ImageRecord,
-  type Inventory,
-  type NodeView,
-  hasCode,
-} from '@lariat/contracts';
-import { type Clock, type ReconcileCounts, delay, deriveOperationId } from '@lariat/kernel';
-import type { CommandClient, LariatClient } from '@lariat/messaging';
-import type { SagaRunner, SagaStore } from '@lariat/saga';
-import type { Log } from '@lariat/telemetry';
-import type { ImageStore } from '../adapters/image-store.js';
-import type { ImageSettings } from '../domain/import-settings.js';
+import type { ImageCopyRecord, ImageRecord, NodeView } from '@lariat/contracts';
+import { delay } from '@lariat/kernel';
 import { findDisk } from '../domain/choose-disk.js';
 import {
   type StrayCopy,
-  findAbsent,
   findEvictable,
-  findStrays,
+  isVerificationDue,
   missingCopies,
 } from '../domain/judge-copies.js';
+import {
+  ACTOR,
+  type CopyKeeperDeps,
+  dropCopy,
+  giveUpCopy,
+  isBeingFetched,
+  keyOf,
+} from './copy-repairs.js';
+import type { CopySweep } from './sweep-copies.js';
 
-export interface CopyKeeperDeps {
-  readonly images: Pick<ImageStore, 'cached' | 'read' | 'list' | 'change' | 'deleted'>;
-  readonly operations: Pick<SagaStore, 'running'>;
-  readonly runner: Pick<SagaRunner, 'start'>;
-  readonly client: Pick<LariatClient, 'request'>;
-  readonly commands: Pick<CommandClient, 'send'>;
-  readonly clock: Clock;
-  readonly settings: Pick<ImageSettings, 'evictAfterMs' | 'strayAfterMs'>;
-  readonly log: Log;
-  readonly counts: ReconcileCounts;
-}
-
-const ACTOR = 'backing-image-svc';
 const LOOK_EVERY_MS = 10_000;
-const COMMAND_TIMEOUT_MS = 15_000;
 /** An image that could not be spread is left for so long. */
 const SPREAD_AGAIN_MS = 60_000;
+/** One of whose copies some could not be read is read again after that. */
+const VERIFY_AGAIN_MS = 3_600_000;
+/** Longer than an operation that has died is left alone. */
+const FORGOTTEN_MS = 60_000;
 
-/** Compares the copies that nodes have with those on record: what has no owner goes, what is lost is fetched again. */
+/** Sees to it that each image has as many copies as it should, and no idle ones beyond, and that they are read at times. */
 export class CopyKeeper {
-  private readonly told = new Map<string, Inventory>();
-  private readonly strayFirstMs = new Map<string, number>();
   private readonly spreadAtMs = new Map<string, number>();
+  private readonly verifiedAtMs = new Map<string, number>();
+  private readonly forgottenSinceMs = new Map<string, number>();
 
-  constructor(private readonly deps: CopyKeeperDeps) {}
+  constructor(
+    private readonly deps: CopyKeeperDeps,
+    private readonly sweep: Pick<CopySweep, 'clonesOf'>,
+  ) {}
 
-  /** Looks at one inventory of a node. */
-  async consider(inventory: Inventory): Promise<void> {
-    const { images, counts } = this.deps;
-    const { node, images: reports = [] } = inventory;
-    this.told.set(node, inventory);
-    counts.looked('image-copies', reports.length);
-    const recordOf = (id: string) => images.cached(id);
-    const suspected = findStrays(node, reports, recordOf, () => true);
-    const strays = suspected.length === 0 ? [] : await this.confirm(node, suspected);
-    this.forgetOthers(node, strays);
-    for (const stray of strays) await this.sweep(node, stray);
-    for (const lost of findAbsent(node, reports, recordOf))
-      await this.drop(node, lost, 'its node says that it is not on its disk');
-  }
-
-  /** Until the signal aborts: what no inventory tells. */
+  /** Until the signal aborts. */
   async keep(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await this.look().catch((error: unknown) =>
@@ -87,81 +62,61 @@ export class CopyKeeper {
 
   private async lookAt(record: ImageRecord, nodes: readonly NodeView[]): Promise<void> {
     const disks = new Set(nodes.flatMap((node) => node.disks.map(({ id }) => id)));
-    for (const { node, disk, state } of record.copies) {
+    for (const copy of record.copies) {
+      const { node, disk, state } = copy;
+      const stray = { image: record.id, disk };
       if (!disks.has(disk) && state === 'ready')
-        await this.drop(node, { image: record.id, disk }, 'its disk is not on record any more');
-      if (state === 'deleting') await this.endEviction(node, { image: record.id, disk });
+        await dropCopy(this.deps, node, stray, 'its disk is not on record any more');
+      if (state === 'deleting')
+        await giveUpCopy(this.deps, node, stray, 'nobody has used it for long');
+      if (this.isWrongAndFree(record, copy))
+        await giveUpCopy(this.deps, node, stray, 'it was not the image');
+      if (state === 'fetching') await this.dropForgotten(node, stray);
     }
+    this.verifyWhenDue(record);
     if (!(await this.spreadOne(record, nodes))) await this.evictOne(record);
   }
 
-  /** What is deleted on old news is deleted wrongly: only what JetStream itself says counts. */
-  private async confirm(
-    node: string,
-    suspected: readonly StrayCopy[],
-  ): Promise<readonly StrayCopy[]> {
-    const { images, operations, log } = this.deps;
-    const records = new Map<string, ImageRecord>();
-    const deleted = new Set<string>();
-    for (const image of new Set(suspected.map((stray) => stray.image))) {
-      const record = await images.read(image);
-      if (record !== undefined) records.set(image, record);
-      else if (await images.deleted.has(image)) deleted.add(image);
-      else log.debug('a node has a copy of an image that is not on record', { node, image });
-    }
-    const busy = new Set(Array.from(operations.running(), ({ value }) => value.subject));
-    return findStrays(
-      node,
-      suspected,
-      (id) => records.get(id),
-      (id) => deleted.has(id),
-    ).filter(({ image, disk }) => !busy.has(`image-copy/${image}/${disk}`));
+  /** Found to be wrong while something stood on it, which has gone. */
+  private isWrongAndFree({ id, copies }: ImageRecord, copy: ImageCopyRecord): boolean {
+    if (copy.state !== 'corrupt' || !copies.some(({ state }) => state === 'ready')) return false;
+    return this.sweep.clonesOf(id, copy) === 0;
   }
 
-  private forgetOthers(node: string, strays: readonly StrayCopy[]): void {
-    const present = new Set(strays.map((stray) => keyOf(node, stray)));
-    for (const key of this.strayFirstMs.keys())
-      if (key.startsWith(`${node}/`) && !present.has(key)) this.strayFirstMs.delete(key);
+  /** Of an operation that could neither go on nor be undone, and that nobody runs any more. */
+  private async dropForgotten(node: string, copy: StrayCopy): Promise<void> {
+    const key = keyOf(node, copy);
+    const nowMs = this.deps.clock.monotonicMs();
+    const sinceMs = this.forgottenSinceMs.get(key) ?? nowMs;
+    const isRun = isBeingFetched(this.deps, copy);
+    if (isRun) this.forgottenSinceMs.delete(key);
+    else this.forgottenSinceMs.set(key, sinceMs);
+    if (isRun || nowMs - sinceMs < FORGOTTEN_MS) return;
+    this.forgottenSinceMs.delete(key);
+    await dropCopy(this.deps, node, copy, 'nobody fetches it any more', 'fetching');
   }
 
-  private async sweep(node: string, stray: StrayCopy): Promise<void> {
-    const { clock, settings, counts, log } = this.deps;
-    const key = keyOf(node, stray);
-    const nowMs = clock.monotonicMs();
-    const sinceMs = this.strayFirstMs.get(key) ?? nowMs;
-    this.strayFirstMs.set(key, sinceMs);
-    if (nowMs - sinceMs < settings.strayAfterMs) return;
-    counts.repaired('image-copies');
-    try {
-      await this.send(node, 'image.delete-copy', stray);
-      this.strayFirstMs.delete(key);
-      log.info('stray copy of an image removed', { node, ...stray });
-    } catch (error) {
-      log.warn('stray copy of an image not removed', { node, ...stray, error });
-    }
-  }
-
-  private async drop(node: string, { image, disk }: StrayCopy, reason: string): Promise<void> {
-    const { images, client, counts, log } = this.deps;
-    counts.repaired('image-copies');
-    await client.request('internal.placement.release-copy', { image, node, disk });
-    await images.change(
-      image,
-      ({ copies }) => {
-        const isThere = copies.some((copy) => copy.disk === disk && copy.state === 'ready');
-        return isThere ? [{ type: 'drop-copy', disk, reason }] : [];
-      },
-      ACTOR,
-    );
-    log.warn('a copy of an image is lost', { image, node, disk, reason });
+  /** Begun and not waited for: it reads every copy, slowly. */
+  private verifyWhenDue(record: ImageRecord): void {
+    const { runner, clock, settings, log, operations } = this.deps;
+    const { verifyEveryMs, verifyMibPerSecond } = settings;
+    const nowMs = clock.nowMs();
+    const againAtMs = (this.verifiedAtMs.get(record.id) ?? 0) + VERIFY_AGAIN_MS;
+    if (nowMs < againAtMs || !isVerificationDue(record, nowMs, verifyEveryMs)) return;
+    // One at a time: what users read and write comes first.
+    if (Array.from(operations.running()).some(({ value }) => value.kind === 'image.verify')) return;
+    this.verifiedAtMs.set(record.id, nowMs);
+    const input = { image: record.id, mibPerSecond: verifyMibPerSecond };
+    runner
+      .start({ kind: 'image.verify', input, actor: ACTOR, requestId: undefined })
+      .catch((error: unknown) => log.warn('an image is not verified', { image: record.id, error }));
   }
 
   /** True when the image has too few copies, whether or not there is a place for one more. */
   private async spreadOne(record: ImageRecord, nodes: readonly NodeView[]): Promise<boolean> {
     const { runner, clock, counts, log } = this.deps;
     const stateOf = (name: string) => nodes.find((node) => node.name === name)?.state ?? 'down';
-    const isDown = (name: string): boolean => stateOf(name) === 'down';
-    if (missingCopies(record, isDown) === 0) return false;
+    if (missingCopies(record, (name) => stateOf(name) === 'down') === 0) return false;
     const nowMs = clock.monotonicMs();
     if (nowMs - (this.spreadAtMs.get(record.id) ?? Number.NEGATIVE_INFINITY) < SPREAD_AGAIN_MS)
       return true;
@@ -186,11 +141,13 @@ export class CopyKeeper {
 
   private async evictOne(record: ImageRecord): Promise<void> {
     const { images, clock, settings } = this.deps;
-    const clonesOf = ({ node, disk }: { readonly node: string; readonly disk: string }) =>
-      this.told.get(node)?.images?.find((one) => one.image === record.id && one.disk === disk)
-        ?.clones ?? null;
     const find = (current: ImageRecord) =>
-      findEvictable(current, clonesOf, clock.nowMs(), settings.evictAfterMs);
+      findEvictable(
+        current,
+        (copy) => this.sweep.clonesOf(record.id, copy),
+        clock.nowMs(),
+        settings.evictAfterMs,
+      );
     const found = find(record);
     if (found === undefined) return;
     // Decided anew on the record that is changed: a volume may have asked for it since.
@@ -207,50 +164,7 @@ export class CopyKeeper {
     const isMarked = changed.copies.some(({ disk, state }) => {
       return disk === found.disk && state === 'deleting';
     });
-    if (isMarked) await this.endEviction(found.node, { image: record.id, disk: found.disk });
-  }
-
-  /** Also of one that was begun by an instance that died. */
-  private async endEviction(node: string, { image, disk }: StrayCopy): Promise<void> {
-    const { images, client, counts, log } = this.deps;
-    counts.repaired('image-copies');
-    try {
-      await this.send(node, 'image.delete-copy', { image, disk });
-    } catch (error) {
-      if (!hasCode(error, 'IMAGE_COPY_IN_USE')) throw error;
-      await images.change(
-        image,
-        ({ copies }) =>
-          copies
-            .filter((copy) => copy.disk === disk && copy.state === 'deleting')
-            .map((copy) => ({ type: 'put-copy', copy: { ...copy, state: 'ready' } })),
-        ACTOR,
-      );
-      return;
-    }
-    await client.request('internal.placement.release-copy', { image, node, disk });
-    await images.change(
-      image,
-      [{ type: 'drop-copy', disk, reason: 'nobody has used it for long' }],
-      ACTOR,
-    );
-    log.info('an unused copy of an image was given up', { image, node, disk });
-  }
-
-  private async send(
-    node: string,
-    command: 'image.delete-copy',
-    { image, disk }: CommandMap['image.delete-copy']['input'],
-  ): Promise<void> {
-    const { commands, clock } = this.deps;
-    const wallMs = clock.nowMs();
-    const key = keyOf(node, { image, disk });
-    await commands.send(node, {
-      ...{ id: `sweep/${key}/${wallMs}`, command, operation: deriveOperationId('sweep', key) },
-      ...{ step: 'sweep', fence: 1, deadlineAtMs: wallMs + COMMAND_TIMEOUT_MS },
-      input: { image, disk },
-    });
+    const stray = { image: record.id, disk: found.disk };
+    if (isMarked) await giveUpCopy(this.deps, found.node, stray, 'nobody has used it for long');
   }
 }
-
-const keyOf = (node: string, { image, disk }: StrayCopy): string => `${node}/${image}/${disk}`;

@@ -17,6 +17,7 @@ import {
   whileWanted,
 } from '@lariat/saga';
 import type { ImageContent } from '../domain/apply-change.js';
+import type { ChosenDisk } from '../domain/choose-disk.js';
 import { describeUrl } from '../domain/source-url.js';
 import { importStep } from './import-step.js';
 import {
@@ -41,6 +42,8 @@ export interface CreateImageInput {
 
 export interface CreateImageMemory {
   readonly content: ImageContent;
+  /** The copy that has the content: a run that was taken for dead may have begun another one. */
+  readonly place: ChosenDisk;
   readonly lvolUuid: string;
   readonly view: ImageView;
 }
@@ -77,7 +80,7 @@ export function createImageSaga(
         timeoutMs: SEAL_TIMEOUT_MS,
         retry: RETRY_BRIEFLY,
         run: async (context) => {
-          const { image, node, disk } = await onlyCopy(deps, context.operation);
+          const { image, node, disk } = placeOf(context);
           const copy = { image, disk };
           const { lvolUuid } = await commandWhileLive(context, node, 'image.seal-copy', copy, {
             key: disk,
@@ -91,7 +94,7 @@ export function createImageSaga(
         timeoutMs: READ_TIMEOUT_MS,
         retry: RETRY_BRIEFLY,
         run: async (context) => {
-          const { image, node, disk } = await onlyCopy(deps, context.operation);
+          const { image, node, disk } = placeOf(context);
           const input = { image, disk, reread: true };
           const reading = whileFollowed(context, () =>
             commandWhileLive(context, node, 'image.digest-copy', input, { key: disk }),
@@ -106,10 +109,12 @@ export function createImageSaga(
         waitsFor: 'the image to be recorded as ready',
         timeoutMs: RECORD_TIMEOUT_MS,
         retry: RETRY_UNTIL_DONE,
-        run: async ({ operation, memory, actor }) => {
+        run: async (context) => {
+          const { operation, memory, actor } = context;
           const { content, lvolUuid } = memory;
           if (content === undefined || lvolUuid === undefined)
             throw new Error('the import is not in the journal');
+          const place = placeOf(context);
           const at = nowIso(deps);
           const record = await images.change(
             deriveImageId(operation),
@@ -118,9 +123,10 @@ export function createImageSaga(
               if (holder !== operation) return [];
               return [
                 { type: 'set-content', content },
-                ...copies.map(
-                  (copy) => ({ type: 'put-copy', copy: readyCopy(copy, lvolUuid, at) }) as const,
-                ),
+                ...copies
+                  .filter(({ disk }) => disk !== place.disk)
+                  .map(({ disk }) => ({ type: 'drop-copy', disk, reason: 'left over' }) as const),
+                { type: 'put-copy', copy: readyCopy(place, lvolUuid, at) },
                 { type: 'move', event: 'ready' },
                 { type: 'release', operation },
               ];
@@ -195,14 +201,12 @@ async function keepFailure(
   await changeIfThere(deps, image, [failed, { type: 'release', operation }], actor);
 }
 
-async function onlyCopy(
-  { images }: ImageSagaDeps,
-  operation: string,
-): Promise<{ readonly image: string; readonly node: string; readonly disk: string }> {
-  const image = deriveImageId(operation);
-  const [copy] = (await images.read(image))?.copies ?? [];
-  if (copy === undefined) throw new Error(`image ${image} has no copy on record`);
-  return { image, node: copy.node, disk: copy.disk };
+function placeOf({
+  operation,
+  memory,
+}: CreateImageContext): ChosenDisk & { readonly image: string } {
+  if (memory.place === undefined) throw new Error('the place of the copy is not in the journal');
+  return { image: deriveImageId(operation), ...memory.place };
 }
 
 export function copyDiffers(

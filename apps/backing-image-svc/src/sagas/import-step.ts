@@ -1,6 +1,13 @@
-import { hasCode, imageImportHostNqn, lariatError } from '@lariat/contracts';
+import {
+  type ImageRecord,
+  type ImageState,
+  hasCode,
+  imageImportHostNqn,
+  lariatError,
+} from '@lariat/contracts';
 import { deriveImageId } from '@lariat/kernel';
 import { RETRY_BRIEFLY, type SagaStep, commandWhileLive } from '@lariat/saga';
+import { imageNotReady } from '../domain/apply-change.js';
 import type { ImageEvent } from '../domain/image-machine.js';
 import { type ChosenDisk, findDisk, noRoomForImage } from '../domain/choose-disk.js';
 import type { ImportProgress } from '../domain/progress.js';
@@ -19,6 +26,7 @@ const CREATE_COPY_TIMEOUT_MS = 30_000;
 const PLACES = 3;
 /** A little more than the journal takes one in. */
 const TELL_EVERY_MS = 1_050;
+const IMPORTING: readonly ImageState[] = ['pending', 'downloading', 'converting'];
 const ELSEWHERE = ['NODE_NOT_READY', 'NO_CAPACITY', 'DISK_FULL', 'DISK_NOT_FOUND'] as const;
 
 /** From the source into a draft on a disk; a repetition begins at the first byte, on a fresh draft. */
@@ -44,10 +52,15 @@ export function importStep(deps: ImageSagaDeps): SagaStep<CreateImageInput, Crea
         await images.change(image, [{ type: 'move', event }], actor);
       });
       const { source, checksum, format } = input;
+      let place: ChosenDisk | undefined;
       const content = await whileTold(context, (tell) =>
         importer.import({
           ...{ source, checksum, format },
-          openDraft: (sizeBytes) => openDraft(deps, context, image, sizeBytes),
+          openDraft: async (sizeBytes) => {
+            const draft = await openDraft(deps, context, image, sizeBytes);
+            place = draft.place;
+            return draft;
+          },
           signal: AbortSignal.any([cancellation, whenStopping(stopping)]),
           onProgress: (progress) => {
             tell(progress);
@@ -57,7 +70,8 @@ export function importStep(deps: ImageSagaDeps): SagaStep<CreateImageInput, Crea
       );
       await states.settled();
       await images.change(image, [{ type: 'move', event: 'verify' }], actor);
-      return { content };
+      if (place === undefined) throw new Error('the import wrote no copy');
+      return { content, place };
     },
     undo: (context) => dropAll(deps, context, 'the import is undone'),
   };
@@ -132,7 +146,7 @@ async function openDraft(
   context: CreateImageContext,
   image: string,
   sizeBytes: number,
-): Promise<DraftAccess> {
+): Promise<DraftAccess & { readonly place: ChosenDisk }> {
   const hostNqn = imageImportHostNqn(context.operation);
   const tried: string[] = [];
   for (;;) {
@@ -140,10 +154,13 @@ async function openDraft(
     tried.push(disk);
     await deps.images.change(
       image,
-      [
-        { type: 'set-size', sizeBytes },
-        { type: 'put-copy', copy: newCopy(node, disk) },
-      ],
+      (current) => {
+        assertImporting(current, context.operation);
+        return [
+          { type: 'set-size', sizeBytes },
+          { type: 'put-copy', copy: newCopy(node, disk) },
+        ];
+      },
       context.actor,
     );
     try {
@@ -157,13 +174,19 @@ async function openDraft(
         { key: disk, timeoutMs: CREATE_COPY_TIMEOUT_MS },
       );
       if (endpoint === null) throw new Error(`node ${node} did not export the draft`);
-      return { endpoint, hostNqn };
+      return { endpoint, hostNqn, place: { node, disk } };
     } catch (error) {
       if (!hasCode(error, ...ELSEWHERE) || tried.length >= PLACES) throw error;
       context.log.info('another disk is tried for an image', { image, node, disk, error });
       await deleteCopies(deps, context, image, [{ node, disk }], 'its node could not make it');
     }
   }
+}
+
+/** Another instance may have taken the import up, and ended it, while this one was frozen. */
+function assertImporting(record: ImageRecord, operation: string): void {
+  if (record.operation !== operation || !IMPORTING.includes(record.state))
+    throw imageNotReady(record, `is ${record.state}: its import is over`);
 }
 
 async function choose(

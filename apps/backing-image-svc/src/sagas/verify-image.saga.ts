@@ -53,7 +53,8 @@ export function verifyImageSaga(deps: ImageSagaDeps): SagaDefinition<VerifyInput
   const { images } = deps;
   return {
     kind: 'image.verify',
-    subjectOf: ({ image }) => `image/${image}`,
+    // Its own: a slow reading is in no deletion's way, which ends it.
+    subjectOf: ({ image }) => `image-verify/${image}`,
     steps: [
       {
         name: 'read',

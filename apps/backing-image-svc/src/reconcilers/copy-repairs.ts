@@ -1,0 +1,103 @@
+import { type ImageCopyRecord, hasCode } from '@lariat/contracts';
+import { type Clock, type ReconcileCounts, deriveOperationId } from '@lariat/kernel';
+import type { CommandClient, LariatClient } from '@lariat/messaging';
+import type { SagaRunner, SagaStore } from '@lariat/saga';
+import type { Log } from '@lariat/telemetry';
+import type { ImageStore } from '../adapters/image-store.js';
+import type { ImageSettings } from '../domain/import-settings.js';
+import type { StrayCopy } from '../domain/judge-copies.js';
+
+export interface CopyKeeperDeps {
+  readonly images: Pick<ImageStore, 'cached' | 'read' | 'list' | 'change' | 'deleted'>;
+  readonly operations: Pick<SagaStore, 'running'>;
+  readonly runner: Pick<SagaRunner, 'start'>;
+  readonly client: Pick<LariatClient, 'request'>;
+  readonly commands: Pick<CommandClient, 'send'>;
+  readonly clock: Clock;
+  readonly settings: Pick<
+    ImageSettings,
+    'evictAfterMs' | 'strayAfterMs' | 'verifyEveryMs' | 'verifyMibPerSecond'
+  >;
+  readonly log: Log;
+  readonly counts: ReconcileCounts;
+}
+
+export const ACTOR = 'backing-image-svc';
+const COMMAND_TIMEOUT_MS = 15_000;
+
+export const keyOf = (node: string, { image, disk }: StrayCopy): string =>
+  `${node}/${image}/${disk}`;
+
+/** Whether an operation makes this copy. */
+export function isBeingFetched(
+  { operations }: Pick<CopyKeeperDeps, 'operations'>,
+  { image, disk }: StrayCopy,
+): boolean {
+  const subject = `image-copy/${image}/${disk}`;
+  return Array.from(operations.running()).some(({ value }) => value.subject === subject);
+}
+
+/** Has the node delete a copy that nobody wants; refused while something stands on it. */
+export async function deleteOn(
+  { commands, clock }: Pick<CopyKeeperDeps, 'commands' | 'clock'>,
+  node: string,
+  copy: StrayCopy,
+): Promise<void> {
+  const wallMs = clock.nowMs();
+  const key = keyOf(node, copy);
+  await commands.send(node, {
+    ...{ id: `sweep/${key}/${wallMs}`, operation: deriveOperationId('sweep', key) },
+    ...{ step: 'sweep', fence: 1, deadlineAtMs: wallMs + COMMAND_TIMEOUT_MS },
+    command: 'image.delete-copy',
+    input: { ...copy },
+  });
+}
+
+/** Takes a copy that is lost off the record, and ends what was promised to it. */
+export async function dropCopy(
+  { images, client, counts, log }: CopyKeeperDeps,
+  node: string,
+  { image, disk }: StrayCopy,
+  reason: string,
+  state: ImageCopyRecord['state'] = 'ready',
+): Promise<void> {
+  counts.repaired('image-copies');
+  await client.request('internal.placement.release-copy', { image, node, disk });
+  await images.change(
+    image,
+    ({ copies }) => {
+      const isThere = copies.some((copy) => copy.disk === disk && copy.state === state);
+      return isThere ? [{ type: 'drop-copy', disk, reason }] : [];
+    },
+    ACTOR,
+  );
+  log.warn('a copy of an image is lost', { image, node, disk, reason });
+}
+
+/** Deletes a copy that is marked for it; one that turns out to be in use is called back. */
+export async function giveUpCopy(
+  deps: CopyKeeperDeps,
+  node: string,
+  { image, disk }: StrayCopy,
+  reason: string,
+): Promise<void> {
+  const { images, client, counts, log } = deps;
+  counts.repaired('image-copies');
+  try {
+    await deleteOn(deps, node, { image, disk });
+  } catch (error) {
+    if (!hasCode(error, 'IMAGE_COPY_IN_USE')) throw error;
+    await images.change(
+      image,
+      ({ copies }) =>
+        copies
+          .filter((copy) => copy.disk === disk && copy.state === 'deleting')
+          .map((copy) => ({ type: 'put-copy', copy: { ...copy, state: 'ready' } })),
+      ACTOR,
+    );
+    return;
+  }
+  await client.request('internal.placement.release-copy', { image, node, disk });
+  await images.change(image, [{ type: 'drop-copy', disk, reason }], ACTOR);
+  log.info('a copy of an image was given up', { image, node, disk, reason });
+}
