@@ -1,3 +1,4 @@
+import { IMAGE_EVENTS, IMAGE_MACHINE } from '@lariat/backing-image-svc';
 import { PROCESS_MACHINE } from '@lariat/cli';
 import {
   VOLUME_MACHINE,
@@ -35,6 +36,21 @@ const EVENTS: Readonly<Record<VolumeEvent, true>> = {
 const states = Object.keys(IS_REST) as VolumeState[];
 const rests = states.filter((state) => IS_REST[state]);
 const events = Object.keys(EVENTS) as VolumeEvent[];
+
+describe('the state table of images', () => {
+  it('has no state that nothing leads to, no way from a failure to ready, and no idle event', () => {
+    const demands = {
+      ...{ initial: 'pending', finals: ['deleting'], rests: ['ready', 'failed'] },
+      events: IMAGE_EVENTS,
+    } as const;
+    expect(findTableFaults(IMAGE_MACHINE, demands)).toEqual([]);
+    expect(Object.values(IMAGE_MACHINE.table.failed)).toEqual(['deleting']);
+    // Whatever an import is doing, it can fail; what is ready can't any more.
+    for (const state of ['pending', 'downloading', 'converting', 'verifying'] as const)
+      expect(IMAGE_MACHINE.next(state, 'fail')).toBe('failed');
+    expect(IMAGE_MACHINE.can('ready', 'fail')).toBe(false);
+  });
+});
 
 describe('the state table of volumes', () => {
   it('has no state that nothing leads to, no dead end but the last one, and no idle event', () => {

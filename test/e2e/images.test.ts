@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import {
   closeSync,
@@ -15,7 +15,9 @@ import { type IncomingMessage, type Server, type ServerResponse, createServer } 
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
+import { CHECKOUT } from '@lariat/cli';
 import { type ImageView, type OperationView, isEnded } from '@lariat/contracts';
 import { MIB, newVolumeId } from '@lariat/kernel';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -53,6 +55,7 @@ function rootOf(content: Buffer): string {
   return root.digest('hex');
 }
 
+const run = promisify(execFile);
 const QEMU_IMG = '/usr/bin/qemu-img';
 
 describe('images', () => {
@@ -300,6 +303,30 @@ describe('images', () => {
     expect(image.copies).toHaveLength(1);
     await remove('held');
     expect(await e2e.leftovers()).toEqual([]);
+    await spaceless();
+  });
+
+  it('are uploaded by the command line from where it runs', async () => {
+    const path = join(folder, 'upload.img.gz');
+    writeFileSync(path, gzipSync(content, { level: 1 }));
+    const lariat = (...args: readonly string[]) =>
+      run(join(CHECKOUT, 'lariat'), ['image', ...args, '--nats', e2e.cluster.natsUrl]);
+    const sum = `sha256:${sha256(readFileSync(path))}`;
+    const upload = ['--upload', path, '--copies', '1', '--checksum', sum];
+    const { stdout } = await lariat('create', 'sent', ...upload);
+    expect(stdout).toMatch(/state\s+ready/);
+    expect(stdout).toContain(root);
+    expect((await lariat('verify', 'sent')).stdout).toContain(
+      'every copy that was read is the image',
+    );
+    expect((await lariat('list')).stdout).toContain('sent');
+    await expect(lariat('create', 'sent', ...upload)).rejects.toMatchObject({
+      stderr: expect.stringContaining('IMAGE_NAME_TAKEN') as string,
+    });
+    await expect(lariat('create', 'none')).rejects.toMatchObject({
+      stderr: expect.stringContaining('--upload PATH') as string,
+    });
+    expect((await lariat('delete', 'sent')).stdout).toContain('deleted image sent');
     await spaceless();
   });
 

@@ -47,10 +47,26 @@ export const NO_CHECKSUMS: ImageChecksums = Object.freeze({
   rootSha256: null,
 });
 
-/** Where an image is taken from; `node` of a file is null for the machine of the image service. */
+/**
+ * Where an image is taken from; `node` of a file is null for the machine of the image service. An upload's token, by which
+ * its bytes are asked for, is a secret, and missing on record.
+ */
 export type ImageSourceRecord =
   | { readonly url: string }
+  | { readonly upload: ImageUpload }
   | { readonly file: { readonly node: string | null; readonly path: string } };
+
+export interface ImageUpload {
+  readonly fileName: string;
+  readonly sizeBytes: number;
+  readonly token?: string;
+}
+
+/** What the image service asks an uploader for, on `uploadSubject`; the answer is the bytes alone, or an error in the headers. */
+export interface UploadPieceRequest {
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+}
 
 export interface ImageCopyRecord {
   readonly node: string;

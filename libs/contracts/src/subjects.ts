@@ -19,6 +19,8 @@ export const replySubject = (instance: string, token: string): string =>
   `${SUBJECT_PREFIX}.reply.${instance}.${token}`;
 export const instanceSubject = (instance: string): string =>
   `${SUBJECT_PREFIX}.instance.${instance}`;
+/** On which whoever uploads a file answers for its bytes. */
+export const uploadSubject = (token: string): string => `${SUBJECT_PREFIX}.upload.${token}`;
 export const SPANS_SUBJECT = `${SUBJECT_PREFIX}.spans`;
 
 export const deadLetterSubject = (stream: string): string =>

@@ -116,13 +116,14 @@ export class ImageController {
   }
 }
 
-function sourceOf({ url, file }: ImageSourceRequest): ImageSourceRecord {
-  if ((url === undefined) === (file === undefined)) {
+function sourceOf({ url, file, upload }: ImageSourceRequest): ImageSourceRecord {
+  if ([url, file, upload].filter((source) => source !== undefined).length !== 1) {
     throw lariatError(
       'IMAGE_SOURCE_INVALID',
-      'An image comes from one source: {"url": "https://…"} or {"file": {"path": "/…"}}.',
+      'An image comes from one source: {"url": "https://…"}, {"file": {"path": "/…"}} or an upload.',
     );
   }
+  if (upload !== undefined) return { upload: { ...upload } };
   if (url !== undefined) return { url: parseSourceUrl(url).href };
   if (file === undefined || !file.path.startsWith('/'))
     throw lariatError('IMAGE_SOURCE_INVALID', "The path of a file begins with '/'.");

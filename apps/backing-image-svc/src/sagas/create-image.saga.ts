@@ -175,7 +175,7 @@ function newRecord(
     state: 'pending',
     ...{ sizeBytes: 0, contentBytes: 0, dataClusters: 0 },
     format,
-    source: 'url' in source ? { url: describeUrl(new URL(source.url)) } : source,
+    source: withoutSecrets(source),
     checksums: NO_CHECKSUMS,
     copies: [],
     minimumCopies,
@@ -184,6 +184,13 @@ function newRecord(
     createdAt: nowIso(deps),
     labels,
   };
+}
+
+function withoutSecrets(source: ImageSourceRecord): ImageSourceRecord {
+  if ('url' in source) return { url: describeUrl(new URL(source.url)) };
+  if ('file' in source) return source;
+  const { fileName, sizeBytes } = source.upload;
+  return { upload: { fileName, sizeBytes } };
 }
 
 /** What is left of an import that is not to be: the reason, on record, unless it was cancelled. */

@@ -1,5 +1,6 @@
 import {
   type ImageRecord,
+  type ImageSourceRecord,
   type ImageState,
   hasCode,
   imageImportHostNqn,
@@ -34,8 +35,7 @@ export function importStep(deps: ImageSagaDeps): SagaStep<CreateImageInput, Crea
   const { images, importer, stopping } = deps;
   return {
     name: 'import',
-    waitsFor: ({ source }) =>
-      'url' in source ? `what ${new URL(source.url).host} sends` : `file ${source.file.path}`,
+    waitsFor: ({ source }) => describe(source),
     timeoutMs: IMPORT_TIMEOUT_MS,
     // A download that breaks is resumed within the run, many times; what is still broken then is told.
     retry: {
@@ -75,6 +75,11 @@ export function importStep(deps: ImageSagaDeps): SagaStep<CreateImageInput, Crea
     },
     undo: (context) => dropAll(deps, context, 'the import is undone'),
   };
+}
+
+function describe(source: ImageSourceRecord): string {
+  if ('url' in source) return `what ${new URL(source.url).host} sends`;
+  return 'file' in source ? `file ${source.file.path}` : `the upload of ${source.upload.fileName}`;
 }
 
 function whenStopping(stopping: AbortSignal): AbortSignal {

@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
+import type { RequestMap } from '@lariat/contracts';
 import { given } from '../client/given.js';
+import { serveUpload } from '../client/serve-upload.js';
 import { imageDetails, imageTable, imageVerificationTable } from '../output/image-views.js';
 import {
   type DryRunOption,
@@ -18,6 +20,7 @@ interface CreateOptions extends WaitOption {
   readonly url?: string;
   readonly file?: string;
   readonly node?: string;
+  readonly upload?: string;
   readonly checksum?: string;
   readonly format?: 'raw' | 'qcow2';
   readonly copies?: number;
@@ -39,6 +42,7 @@ function addCreate(image: Command, runtime: Runtime): void {
     .option('--url <url>', 'fetch it from an http or https address')
     .option('--file <path>', 'read it from a file of the machine on which the services run')
     .option('--node <node>', 'the node that has the file')
+    .option('--upload <path>', 'send a file of this machine; the command must run to its end')
     .option('--checksum <sum>', 'sha256:… or sha512:… of the file, or the url of a SHA256SUMS file')
     .addOption(
       new Option('--format <format>', 'refuse another one; default: what the content says').choices(
@@ -53,24 +57,33 @@ function addCreate(image: Command, runtime: Runtime): void {
     .option('--label <key=value>', 'a label; may be given again', collectLabel)
     .addOption(noWait())
     .action((name: string, options: CreateOptions, command: Command) =>
-      online(runtime, command, (session, context) => {
-        const { url, file, node, checksum, format, copies, label } = options;
-        if ((url === undefined) === (file === undefined))
-          command.error('error: give one source: --url URL or --file PATH');
-        const source =
-          file === undefined ? given({ url }) : { file: { path: file, ...given({ node }) } };
+      online(runtime, command, async (session, context) => {
+        const { checksum, format, copies, label, wait } = options;
+        assertOneSource(options, command);
         const more = given({ checksum, format, minimumCopies: copies, labels: label });
-        return change(
-          session,
-          context,
-          'image.create',
-          { name, source, ...more },
-          options.wait,
-          imageDetails,
-        );
+        const create = (source: RequestMap['image.create']['request']['source']): Promise<void> =>
+          change(session, context, 'image.create', { name, source, ...more }, wait, imageDetails);
+        if (options.upload === undefined) return create(sourceOf(options));
+        const served = await serveUpload(session.connection, options.upload);
+        try {
+          return await create({ upload: served.upload });
+        } finally {
+          await served.close();
+        }
       }),
     );
 }
+
+function assertOneSource(options: CreateOptions, command: Command): void {
+  const { url, file, upload, wait } = options;
+  if ([url, file, upload].filter((source) => source !== undefined).length !== 1)
+    command.error('error: give one source: --url URL, --file PATH or --upload PATH');
+  if (upload !== undefined && !wait)
+    command.error('error: an upload needs this command to its end: leave --no-wait out');
+}
+
+const sourceOf = ({ url, file, node }: CreateOptions) =>
+  file === undefined ? given({ url }) : { file: { path: file, ...given({ node }) } };
 
 function addLooks(image: Command, runtime: Runtime): void {
   image

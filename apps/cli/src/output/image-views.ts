@@ -27,7 +27,11 @@ const copyText = ({ node, state }: ImageView['copies'][number]): string =>
   state === 'ready' ? node : `${node} (${state})`;
 
 const sourceText = (source: ImageSourceRecord): string =>
-  'url' in source ? source.url : `file ${source.file.path}`;
+  'url' in source
+    ? source.url
+    : 'file' in source
+      ? `file ${source.file.path}`
+      : `upload of ${source.upload.fileName}`;
 
 export function imageDetails(image: ImageView): string {
   const { failure } = image;

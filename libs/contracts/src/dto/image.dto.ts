@@ -6,12 +6,13 @@ import {
   IsObject,
   IsOptional,
   IsString,
+  Matches,
   Max,
   MaxLength,
   Min,
   ValidateNested,
 } from 'class-validator';
-import { IsLabels, IsNewName, IsReference, IsReplicaCount } from './fields.js';
+import { IsLabels, IsNewName, IsReference, IsReplicaCount, IsVolumeSize } from './fields.js';
 import { MutatingRequest } from './volume.dto.js';
 
 export class ListImagesRequest {}
@@ -34,6 +35,19 @@ export class ImageFileRequest {
   path!: string;
 }
 
+/** Bytes that the image service asks for, piece by piece, on `uploadSubject(token)`. */
+export class ImageUploadRequest {
+  @Matches(/^[a-z0-9]{16,64}$/, { message: 'source.upload.token must be 16 to 64 of a-z and 0-9.' })
+  token!: string;
+
+  @IsString({ message: 'source.upload.fileName must be a text.' })
+  @MaxLength(255, { message: 'source.upload.fileName must have at most 255 characters.' })
+  fileName!: string;
+
+  @IsVolumeSize()
+  sizeBytes!: number;
+}
+
 /** One of them. */
 export class ImageSourceRequest {
   @IsOptional()
@@ -46,13 +60,21 @@ export class ImageSourceRequest {
   @ValidateNested()
   @Type(() => ImageFileRequest)
   file?: ImageFileRequest;
+
+  @IsOptional()
+  @IsObject({ message: 'source.upload must be an object.' })
+  @ValidateNested()
+  @Type(() => ImageUploadRequest)
+  upload?: ImageUploadRequest;
 }
 
 export class CreateImageRequest extends MutatingRequest {
   @IsNewName('name')
   name!: string;
 
-  @IsObject({ message: 'source must be an object: {"url": …} or {"file": {"path": …}}.' })
+  @IsObject({
+    message: 'source must be an object: {"url": …}, {"file": {"path": …}} or an upload.',
+  })
   @ValidateNested()
   @Type(() => ImageSourceRequest)
   source!: ImageSourceRequest;

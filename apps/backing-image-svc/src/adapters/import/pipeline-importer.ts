@@ -22,6 +22,7 @@ import {
 import { HttpSource } from '../http/http-source.js';
 import { NvmeContentSink } from '../nvme/nvme-content-sink.js';
 import { ScratchFolder } from '../scratch/scratch-folder.js';
+import { UploadSource } from '../upload/upload-source.js';
 import { importImage } from './import-image.js';
 import type { ImportResult } from './import-types.js';
 
@@ -36,7 +37,7 @@ export class PipelineImporter implements Importer {
   constructor(
     private readonly settings: ImageSettings,
     private readonly env: Readonly<Record<string, string | undefined>>,
-    private readonly client: Pick<LariatClient, 'request'>,
+    private readonly client: Pick<LariatClient, 'request' | 'connection'>,
   ) {
     this.http = {
       ...DEFAULT_HTTP_SETTINGS,
@@ -74,15 +75,16 @@ export class PipelineImporter implements Importer {
 
   private checksum({ checksum, source, signal }: Import): Promise<Checksum | null> | null {
     if (checksum === null) return null;
-    const name = 'url' in source ? fileNameOf(new URL(source.url)) : basename(source.file.path);
-    return expectedChecksum(checksum, name, this.http, signal);
+    return expectedChecksum(checksum, fileNameIn(source), this.http, signal);
   }
 
   private async open(source: ImageSourceRecord): Promise<ImageSource> {
+    const { maxBytes, folders } = this.settings;
     if ('url' in source) return new HttpSource(parseSourceUrl(source.url), this.http);
+    if ('upload' in source)
+      return new UploadSource(this.client.connection, source.upload, maxBytes);
     const { node, path } = source.file;
     if (node !== null) await this.requireHere(node, path);
-    const { maxBytes, folders } = this.settings;
     return new FileSource(path, { maxBytes, folders });
   }
 
@@ -97,6 +99,12 @@ export class PipelineImporter implements Importer {
       { node, path },
     );
   }
+}
+
+/** The name under which a list of sums has the file. */
+function fileNameIn(source: ImageSourceRecord): string {
+  if ('url' in source) return fileNameOf(new URL(source.url));
+  return 'file' in source ? basename(source.file.path) : source.upload.fileName;
 }
 
 /** Refuses what can never be a checksum before anything is begun; a url is looked up by the import. */
