@@ -27,13 +27,16 @@ const kept = (
 });
 
 /** Why the operation did not end as it should, or undefined. */
-function complaint({ volume, losesWhenUndone }: Case, outcome: Outcome): string | undefined {
-  const { state, error, volumes, wasCancelled } = outcome;
+function complaint({ volume, image, losesWhenUndone }: Case, outcome: Outcome): string | undefined {
+  const { state, error, volumes, images, wasCancelled } = outcome;
   const held = volumes.find(({ operation }) => operation !== null);
   if (held !== undefined) return `${state}, and ${held.operation} holds ${held.name}`;
   if (!wasCancelled)
     return state === 'succeeded' ? undefined : `${state} without a cancel: ${error ?? ''}`;
   if (state !== 'failed') return `${state}, though it was cancelled`;
+  const imagesBefore = JSON.stringify(image === undefined ? [] : [image()]);
+  if (JSON.stringify(images) !== imagesBefore)
+    return `images were ${imagesBefore}, are ${JSON.stringify(images)}`;
   const before = volume();
   const show = (records: readonly VolumeRecord[]): string =>
     JSON.stringify(records.map((record) => kept(record, losesWhenUndone)));

@@ -32,7 +32,11 @@ export class ChaosCluster {
       diskSizeBytes: DISK_SIZE_BYTES,
       split: true,
       // No rebuild begins by itself: each test says what happens.
-      env: { ...process.env, LARIAT_FAULTS: '1', LARIAT_REBUILD: 'manual' },
+      env: {
+        ...process.env,
+        ...{ LARIAT_FAULTS: '1', LARIAT_REBUILD: 'manual' },
+        LARIAT_IMAGE_SCRATCH: join(folder, 'image-scratch'),
+      },
     });
     const connection = await connectNats({ servers: cluster.natsUrl, name: 'chaos' });
     return new ChaosCluster(

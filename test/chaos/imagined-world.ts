@@ -1,4 +1,5 @@
 import {
+  type DiskView,
   type EnsureImageCopiesRequest,
   type ImageRecord,
   type NodeRecord,
@@ -21,8 +22,9 @@ import {
   toOperationView,
 } from '@lariat/saga';
 import { createLog, createTelemetry } from '@lariat/telemetry';
+import { type ImageSagaDeps, applyImageChanges, imageSagas } from '@lariat/backing-image-svc';
 import { RecordCopies, type SagaDeps, applyVolumeChanges, volumeSagas } from '@lariat/volume-svc';
-import { type ImaginedAgents, ODD_REPLICA } from './imagined-agents.js';
+import { IMAGINED_ROOT, type ImaginedAgents, ODD_DISK, ODD_REPLICA } from './imagined-agents.js';
 
 const clock = { nowMs: () => Date.now(), monotonicMs: () => performance.now() };
 const NODES = ['n1', 'n2', 'n3', 'n4'];
@@ -58,11 +60,13 @@ interface Running {
 const POLL_MS = 50;
 /** As long as those who ask for copies of an image wait for one answer. */
 const SPREAD_TIMEOUT_MS = 10_000;
+const IMPORT_MS = 50;
 
 /** The real sagas, run by the real runner; everything they talk to is imagined, and so is time. */
 export class ImaginedWorld {
   readonly asked: Asked[] = [];
   private readonly volumes = new Map<string, VolumeRecord>();
+  private readonly images = new Map<string, ImageRecord>();
   private readonly names = new Map<string, string>();
   private readonly journal = new Map<string, Versioned<SagaRecord>>();
   private readonly cancelled = new Set<string>();
@@ -77,6 +81,7 @@ export class ImaginedWorld {
   constructor(
     volume: VolumeRecord | null,
     private readonly agents: ImaginedAgents,
+    image: ImageRecord | null = null,
   ) {
     const log = createLog('imagined', 'error', () => undefined);
     const sender = { send: (node: string, envelope: never) => agents.send(node, envelope) };
@@ -86,7 +91,12 @@ export class ImaginedWorld {
       log,
     );
     if (volume !== null) this.volumes.set(volume.id, volume);
-    const sagas = [...volumeSagas(this.volumeDeps()), ...replicaSagas(this.replicaDeps())];
+    if (image !== null) this.images.set(image.id, image);
+    const sagas = [
+      ...volumeSagas(this.volumeDeps()),
+      ...replicaSagas(this.replicaDeps()),
+      ...imageSagas(this.imageDeps()),
+    ];
     this.definitions = sagas as unknown as readonly SagaDefinition<Json, object>[];
     const client = this.client();
     const telemetry = createTelemetry({
@@ -124,6 +134,10 @@ export class ImaginedWorld {
   /** Those that there are, the first one first. */
   records(): readonly VolumeRecord[] {
     return [...this.volumes.values()];
+  }
+
+  imageRecords(): readonly ImageRecord[] {
+    return [...this.images.values()];
   }
 
   operation(id: string): SagaRecord {
@@ -240,7 +254,14 @@ export class ImaginedWorld {
   private client(): LariatClient {
     const answers: Readonly<Record<string, (body: never) => unknown>> = {
       'node.get': ({ node }: { node: string }) => this.node(node),
-      'node.list': () => ({ nodes: NODES.map((name) => this.node(name)) }),
+      'node.list': () => ({
+        nodes: NODES.map((name) => ({ ...this.node(name), disks: [imaginedDisk(name)] })),
+      }),
+      'internal.volume.users-of-image': ({ image }: { image: string }) => ({
+        volumes: this.records().filter((volume) => volume.image === image),
+      }),
+      'internal.placement.promise-copy': () => ({}),
+      'internal.placement.release-copy': () => ({}),
       'internal.volume.record': ({ volume }: { volume: string }) => this.existing(volume),
       'internal.volume.change': (body: {
         volume: string;
@@ -319,6 +340,52 @@ export class ImaginedWorld {
     return { volumes, clock } as unknown as SagaDeps;
   }
 
+  private imageDeps(): ImageSagaDeps {
+    const existing = (id: string): ImageRecord => {
+      const found = this.images.get(id);
+      if (found === undefined) throw lariatError('IMAGE_NOT_FOUND', 'There is no such image.');
+      return found;
+    };
+    const images: Pick<ImageSagaDeps['images'], 'read' | 'create' | 'change' | 'remove'> = {
+      read: (id) => Promise.resolve(this.images.get(id)),
+      create: (record) => {
+        const made = this.images.get(record.id) ?? record;
+        this.images.set(record.id, made);
+        return Promise.resolve(made);
+      },
+      change: async (id, decide) => {
+        await Promise.resolve();
+        const before = existing(id);
+        const changes = typeof decide === 'function' ? decide(before) : decide;
+        const { record } = applyImageChanges(before, changes);
+        this.images.set(id, record);
+        return record;
+      },
+      remove: (id) => {
+        this.images.delete(id);
+        return Promise.resolve();
+      },
+    };
+    const names = {
+      reserve: (_name: string, image: string) => Promise.resolve(image),
+      release: () => Promise.resolve(),
+    };
+    const importer: ImageSagaDeps['importer'] = {
+      import: async ({ openDraft, signal, onProgress }) => {
+        const phase = 'downloading';
+        onProgress({ phase, doneBytes: 0, totalBytes: MIB, bytesPerSecond: 0, etaMs: null });
+        await openDraft(MIB);
+        await delay(IMPORT_MS, signal);
+        if (signal.aborted) throw signal.reason;
+        return { ...IMAGINED_CONTENT, format: 'raw' };
+      },
+    };
+    const stopping = new AbortController().signal;
+    const readers = new Map<string, number>();
+    const deps = { images: { ...images, names }, importer, clock, stopping, readers };
+    return deps as unknown as ImageSagaDeps;
+  }
+
   private replicaDeps(): RebuildDeps {
     const deps = {
       clock,
@@ -369,14 +436,45 @@ export class ImaginedWorld {
   }
 }
 
-/** The only one that there is; it has no copy anywhere. */
+const imaginedDisk = (node: string): Partial<DiskView> => ({
+  ...{ id: `disk-of-${node}`, node, schedulable: true, availableBytes: 1024 * MIB },
+});
+
+const IMAGINED_CONTENT = {
+  ...{ sizeBytes: MIB, contentBytes: MIB, dataClusters: 1 },
+  checksums: { file: null, content: null, rootSha256: IMAGINED_ROOT },
+};
+
+/** The only one that there is; it has no copy anywhere, but where a case says so. */
 export const IMAGE = 'img-1';
+
+/** The same on record, with ready copies on these nodes. */
+export function imaginedImageOn(...nodes: readonly string[]): ImageRecord {
+  return {
+    ...{ id: IMAGE, name: 'i1', state: 'ready', format: 'raw', ...IMAGINED_CONTENT },
+    ...{ source: { url: 'http://images/i1' }, minimumCopies: 1, operation: null },
+    ...{ failure: null, createdAt: '', labels: {} },
+    copies: nodes.map((node) => ({
+      ...{ node, disk: `disk-of-${node}`, state: 'ready', lvolUuid: `lvol-${node}` },
+      ...{ readyAt: '', checkedAt: '', wantedAt: null },
+    })),
+  };
+}
 
 function imaginedImage(
   image: string,
 ): Pick<ImageRecord, 'id' | 'name' | 'state' | 'sizeBytes' | 'copies'> {
   if (image !== IMAGE) throw lariatError('IMAGE_NOT_FOUND', 'There is no such image.');
   return { id: image, name: 'i1', state: 'ready', sizeBytes: MIB, copies: [] };
+}
+
+/** The copy on n3 is not the image. */
+export function withOddImageCopy(): ImageRecord {
+  const image = imaginedImageOn('n1', 'n2', 'n3');
+  const copies = image.copies.map((copy) =>
+    copy.node === 'n3' ? { ...copy, disk: ODD_DISK } : copy,
+  );
+  return { ...image, copies };
 }
 
 const replica = (node: string, mode: 'RW' | 'ERR' = 'RW'): VolumeRecord['replicas'][number] => ({

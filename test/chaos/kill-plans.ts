@@ -1,6 +1,7 @@
 import type { KillPlan } from './kill-at-every-position.js';
 import { administerThrough } from './administration.js';
 import { imageVolumeThrough } from './image-volume-life.js';
+import { imageThrough } from './image-life.js';
 import {
   changeThrough,
   changeThroughInUse,
@@ -107,6 +108,16 @@ export const KILL_PLANS = {
     // Five steps, before and after each, and two commands.
     atLeast: 16,
     oneIn: 2,
+  },
+  images: {
+    nodes: 3,
+    processes: ['backing-image-svc', ...NODES],
+    sagas: ['image.create', 'image.spread', 'image.verify', 'image.delete'],
+    work: imageThrough,
+    takes: (point) => /saga\/image\.|agent\/image\./.test(point),
+    // Four sagas of four or five steps, before and after each, and six commands, three positions each.
+    atLeast: 50,
+    oneIn: 6,
   },
   natsInLife: {
     ...{ nodes: 3, victim: 'nats' },

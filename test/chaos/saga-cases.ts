@@ -1,4 +1,4 @@
-import type { OperationView, VolumeRecord } from '@lariat/contracts';
+import type { ImageRecord, OperationView, VolumeRecord } from '@lariat/contracts';
 import type { Json } from '@lariat/kernel';
 import { RETRY_BRIEFLY } from '@lariat/saga';
 import { vi } from 'vitest';
@@ -9,13 +9,16 @@ import {
   ImaginedWorld,
   faultedOn,
   imaginedAttached,
+  imaginedImageOn,
   imaginedVolume,
   withOddCopy,
+  withOddImageCopy,
 } from './imagined-world.js';
 
 export interface Case {
   readonly kind: string;
   readonly volume: () => VolumeRecord | null;
+  readonly image?: () => ImageRecord;
   readonly input: Json;
   /** How often a step of it may begin another operation; each ends within END_MS. Default: none is begun. */
   readonly begins?: number;
@@ -198,6 +201,38 @@ export const CASES: Readonly<Record<string, Case>> = {
     volume: () => null,
     input: { node: 'n1', disk: 'd2', removed: null },
   },
+  'import an image': {
+    kind: 'image.create',
+    volume: () => null,
+    input: {
+      ...{ name: 'i2', source: { url: 'http://images/i2' }, checksum: null, format: null },
+      ...{ minimumCopies: 1, labels: {} },
+    },
+  },
+  'spread an image': {
+    kind: 'image.spread',
+    volume: () => null,
+    image: () => imaginedImageOn('n1', 'n2'),
+    input: { image: IMAGE, node: 'n3', disk: 'disk-of-n3' },
+  },
+  'delete an image': {
+    kind: 'image.delete',
+    volume: () => null,
+    image: () => imaginedImageOn('n1', 'n2', 'n3'),
+    input: { image: IMAGE },
+  },
+  'verify an image': {
+    kind: 'image.verify',
+    volume: () => null,
+    image: () => imaginedImageOn('n1', 'n2', 'n3'),
+    input: { image: IMAGE, mibPerSecond: 0 },
+  },
+  'verify an image with a wrong copy': {
+    kind: 'image.verify',
+    volume: () => null,
+    image: withOddImageCopy,
+    input: { image: IMAGE, mibPerSecond: 0 },
+  },
   recover: {
     kind: 'cluster.recover',
     volume: () => imaginedVolume(),
@@ -218,13 +253,14 @@ export interface Outcome {
   readonly asked: readonly Asked[];
   /** Every volume that there is then. */
   readonly volumes: readonly VolumeRecord[];
+  readonly images: readonly ImageRecord[];
   /** Since the nodes' fate was known; 0 when it ended before. */
   readonly afterMs: number;
 }
 
 /** Runs the operation to its end, in virtual time: vitest's fake timers must be in use. */
 export async function live(
-  { kind, volume, input, begins = 1, refusals = {} }: Case,
+  { kind, volume, image, input, begins = 1, refusals = {} }: Case,
   agents: ImaginedAgents,
   /** Cancels it, if it can be by then, when this command (counted from 0) is sent. */
   cancelAt?: number,
@@ -232,7 +268,7 @@ export async function live(
   watch: (operation: OperationView) => void = () => undefined,
 ): Promise<Outcome> {
   agents.refusals = refusals;
-  const world = new ImaginedWorld(volume(), agents);
+  const world = new ImaginedWorld(volume(), agents, image?.() ?? null);
   let id = '';
   let wasCancelled = false;
   agents.onSend = (index) => {
@@ -258,6 +294,7 @@ export async function live(
     sent: agents.sent.map(({ node, command }) => `${command} to ${node}`),
     asked: world.asked,
     volumes: world.records(),
+    images: world.imageRecords(),
     afterMs,
   };
 }

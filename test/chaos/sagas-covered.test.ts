@@ -1,3 +1,4 @@
+import { type ImageSagaDeps, imageSagas } from '@lariat/backing-image-svc';
 import { type RebuildDeps, replicaSagas } from '@lariat/replica-svc';
 import { type SagaDeps, volumeSagas } from '@lariat/volume-svc';
 import { describe, expect, it } from 'vitest';
@@ -6,7 +7,11 @@ import { KILL_PLANS } from './kill-plans.js';
 import { CASES } from './saga-cases.js';
 
 /** Of every service: no definition looks at what it stands on before it runs. */
-const kinds = [...volumeSagas({} as SagaDeps), ...replicaSagas({} as RebuildDeps)]
+const kinds = [
+  ...volumeSagas({} as SagaDeps),
+  ...replicaSagas({} as RebuildDeps),
+  ...imageSagas({} as ImageSagaDeps),
+]
   .map(({ kind }) => kind)
   .toSorted();
 

@@ -5,12 +5,17 @@ import { CASES, FOR_EVER_MS, type Outcome, live } from './saga-cases.js';
 
 const ENDS = ['succeeded', 'failed'];
 const RESTS = ['detached', 'attached'];
+const IMAGE_RESTS = ['ready', 'failed'];
 
 /** Why the operation did not end as it should, or undefined. */
-function complaint({ state, error, volumes, afterMs }: Outcome): string | undefined {
+function complaint({ state, error, volumes, images, afterMs }: Outcome): string | undefined {
   if (!ENDS.includes(state)) return `${state} after ${afterMs} ms: ${error ?? 'no error'}`;
   const held = volumes.find(({ operation }) => operation !== null);
   if (held !== undefined) return `${state}, and ${held.operation} holds ${held.name}`;
+  const unsettled = images.find(
+    (image) => image.operation !== null || !IMAGE_RESTS.includes(image.state),
+  );
+  if (unsettled !== undefined) return `${state}, image ${unsettled.state}`;
   const restless = volumes.find((volume) => !RESTS.includes(volume.state));
   return restless === undefined ? undefined : `${state}, ${restless.name} ${restless.state}`;
 }

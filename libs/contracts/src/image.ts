@@ -92,7 +92,7 @@ export interface ImageRecord {
 }
 
 /** An image as callers see it. */
-export interface ImageView extends Omit<ImageRecord, 'copies' | 'checksums' | 'dataClusters'> {
+export interface ImageView extends Omit<ImageRecord, 'checksums' | 'dataClusters'> {
   /** `sha256:…`, `sha512:…` of the whole logical content; none before it is ready, or where no sum was taken. */
   readonly checksums: readonly string[];
   /** The same of the file as it was given. */
@@ -100,21 +100,19 @@ export interface ImageView extends Omit<ImageRecord, 'copies' | 'checksums' | 'd
   readonly rootSha256: string | null;
   /** What one copy takes on a disk. */
   readonly allocatedBytes: number;
-  readonly copies: readonly Omit<ImageCopyRecord, 'wantedAt'>[];
 }
 
 const sumsOf = (sums: ImageDigests | null | undefined): readonly string[] =>
   sums == null ? [] : [`sha256:${sums.sha256}`, `sha512:${sums.sha512}`];
 
 export function toImageView(record: ImageRecord): ImageView {
-  const { checksums, copies, dataClusters, ...rest } = record;
+  const { checksums, dataClusters, ...rest } = record;
   return {
     ...rest,
     checksums: sumsOf(checksums.content),
     fileChecksums: sumsOf(checksums.file),
     rootSha256: checksums.rootSha256,
     allocatedBytes: dataClusters * CLUSTER_SIZE_BYTES,
-    copies: copies.map(({ wantedAt: _, ...copy }) => copy),
   };
 }
 

@@ -11,10 +11,7 @@ export interface CommandOptions {
 }
 
 /** How fast a step is lately, where it measures that. */
-export type ProgressPace = Pick<
-  NonNullable<OperationView['progress']>,
-  'perSecond' | 'timeLeftMs'
->;
+export type ProgressPace = Pick<NonNullable<OperationView['progress']>, 'perSecond' | 'timeLeftMs'>;
 
 /** What a step has at hand. */
 export interface StepContext<Input, Memory> {

@@ -94,7 +94,9 @@ export class ImageController {
       dryRun: true,
       would: [
         `delete image '${record.name}' (${record.sizeBytes} bytes)`,
-        ...record.copies.map(({ node, disk }) => `delete its copy on disk ${disk} of node '${node}'`),
+        ...record.copies.map(
+          ({ node, disk }) => `delete its copy on disk ${disk} of node '${node}'`,
+        ),
       ],
     };
   }

@@ -5,12 +5,7 @@ import {
   type NodeView,
   hasCode,
 } from '@lariat/contracts';
-import {
-  type Clock,
-  type ReconcileCounts,
-  delay,
-  deriveOperationId,
-} from '@lariat/kernel';
+import { type Clock, type ReconcileCounts, delay, deriveOperationId } from '@lariat/kernel';
 import type { CommandClient, LariatClient } from '@lariat/messaging';
 import type { SagaRunner, SagaStore } from '@lariat/saga';
 import type { Log } from '@lariat/telemetry';
@@ -177,7 +172,9 @@ export class CopyKeeper {
       exceptNodes: record.copies.map(({ node }) => node),
       exceptDisks: [],
     });
-    const canRead = record.copies.some(({ node, state }) => state === 'ready' && stateOf(node) === 'ready');
+    const canRead = record.copies.some(
+      ({ node, state }) => state === 'ready' && stateOf(node) === 'ready',
+    );
     if (place === undefined || !canRead) return true;
     this.spreadAtMs.set(record.id, nowMs);
     counts.repaired('image-copies');

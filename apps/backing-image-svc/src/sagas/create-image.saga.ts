@@ -119,8 +119,7 @@ export function createImageSaga(
               return [
                 { type: 'set-content', content },
                 ...copies.map(
-                  (copy) =>
-                    ({ type: 'put-copy', copy: readyCopy(copy, lvolUuid, at) }) as const,
+                  (copy) => ({ type: 'put-copy', copy: readyCopy(copy, lvolUuid, at) }) as const,
                 ),
                 { type: 'move', event: 'ready' },
                 { type: 'release', operation },

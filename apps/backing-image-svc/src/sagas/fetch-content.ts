@@ -26,7 +26,11 @@ export async function fetchContent(deps: ImageSagaDeps, context: SpreadContext):
   const failures: { readonly source: SourceCopy; readonly error: LariatError }[] = [];
   let sources = context.memory.sources ?? [];
   for (;;) {
-    const source = await nextSource(deps, context, failures.map((failure) => failure.source));
+    const source = await nextSource(
+      deps,
+      context,
+      failures.map((failure) => failure.source),
+    );
     if (source === undefined) throw noSource(context, failures);
     // Before it is asked: whoever undoes this knows what to end.
     if (!sources.some(({ disk }) => disk === source.disk)) sources = [...sources, source];

@@ -5,7 +5,11 @@ import type { ImageEvent } from '../domain/image-machine.js';
 import { type ChosenDisk, findDisk, noRoomForImage } from '../domain/choose-disk.js';
 import type { ImportProgress } from '../domain/progress.js';
 import type { DraftAccess } from '../ports/importer.port.js';
-import type { CreateImageContext, CreateImageInput, CreateImageMemory } from './create-image.saga.js';
+import type {
+  CreateImageContext,
+  CreateImageInput,
+  CreateImageMemory,
+} from './create-image.saga.js';
 import { type ImageSagaDeps, deleteCopies, newCopy } from './saga-deps.js';
 
 /** Longer than anybody waits for a download; what trickles ends by its own rules. */
@@ -13,6 +17,8 @@ const IMPORT_TIMEOUT_MS = 24 * 3_600_000;
 const CREATE_COPY_TIMEOUT_MS = 30_000;
 /** Nodes that may turn out to be gone, or full, before the import fails. */
 const PLACES = 3;
+/** A little more than the journal takes one in. */
+const TELL_EVERY_MS = 1_050;
 const ELSEWHERE = ['NODE_NOT_READY', 'NO_CAPACITY', 'DISK_FULL', 'DISK_NOT_FOUND'] as const;
 
 /** From the source into a draft on a disk; a repetition begins at the first byte, on a fresh draft. */
@@ -38,15 +44,17 @@ export function importStep(deps: ImageSagaDeps): SagaStep<CreateImageInput, Crea
         await images.change(image, [{ type: 'move', event }], actor);
       });
       const { source, checksum, format } = input;
-      const content = await importer.import({
-        ...{ source, checksum, format },
-        openDraft: (sizeBytes) => openDraft(deps, context, image, sizeBytes),
-        signal: AbortSignal.any([cancellation, whenStopping(stopping)]),
-        onProgress: (progress) => {
-          tellProgress(context, progress);
-          states.reach(progress.phase === 'downloading' ? 'download' : 'convert');
-        },
-      });
+      const content = await whileTold(context, (tell) =>
+        importer.import({
+          ...{ source, checksum, format },
+          openDraft: (sizeBytes) => openDraft(deps, context, image, sizeBytes),
+          signal: AbortSignal.any([cancellation, whenStopping(stopping)]),
+          onProgress: (progress) => {
+            tell(progress);
+            states.reach(progress.phase === 'downloading' ? 'download' : 'convert');
+          },
+        }),
+      );
       await states.settled();
       await images.change(image, [{ type: 'move', event: 'verify' }], actor);
       return { content };
@@ -96,14 +104,26 @@ class StateWrites {
   }
 }
 
-function tellProgress(
+/** Tells the newest progress once a second: what is told between two writes would be lost when nothing follows it. */
+async function whileTold<T>(
   context: CreateImageContext,
-  { doneBytes, totalBytes, bytesPerSecond, etaMs }: ImportProgress,
-): void {
-  context.progress(doneBytes, totalBytes ?? 0, 'bytes', {
-    perSecond: bytesPerSecond,
-    ...(etaMs === null ? {} : { timeLeftMs: etaMs }),
-  });
+  work: (tell: (progress: ImportProgress) => void) => Promise<T>,
+): Promise<T> {
+  let untold: ImportProgress | undefined;
+  const timer = setInterval(() => {
+    if (untold === undefined) return;
+    const { doneBytes, totalBytes, bytesPerSecond: perSecond, etaMs } = untold;
+    untold = undefined;
+    const timeLeft = etaMs === null ? {} : { timeLeftMs: etaMs };
+    context.progress(doneBytes, totalBytes ?? 0, 'bytes', { perSecond, ...timeLeft });
+  }, TELL_EVERY_MS);
+  try {
+    return await work((progress) => {
+      untold = progress;
+    });
+  } finally {
+    clearInterval(timer);
+  }
 }
 
 /** Chooses the disk with the most room, puts the copy on record (invariant 1), and has the node make its draft. */

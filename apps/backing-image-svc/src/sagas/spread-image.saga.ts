@@ -187,4 +187,3 @@ async function sealAndCheck(context: SpreadContext): Promise<string> {
   if (sha256 !== rootSha256) throw copyDiffers(node, disk, rootSha256, sha256);
   return lvolUuid;
 }
-

@@ -8,11 +8,13 @@ import {
 import type { Json } from '@lariat/kernel';
 import {
   COMMAND_TIMEOUT_MS,
+  FETCH_IMAGE_RETRY,
   RETRY_BRIEFLY,
   RETRY_UNTIL_DONE,
   type SagaDefinition,
   type StepContext,
   attemptWhileLive,
+  tryFetchImage,
   whileWanted,
 } from '@lariat/saga';
 import { imageNotReady } from '../domain/apply-change.js';
@@ -93,22 +95,14 @@ export function verifyImageSaga(deps: ImageSagaDeps): SagaDefinition<VerifyInput
         name: 'replace',
         waitsFor: 'right copies to be fetched',
         timeoutMs: READ_TIMEOUT_MS,
-        retry: RETRY_BRIEFLY,
-        run: async ({ input, memory, client, log }) => {
-          const disks = (memory.gone ?? []).map(({ node, disk }) => ({ node, disk }));
+        retry: FETCH_IMAGE_RETRY,
+        run: async (context) => {
+          const { image } = context.input;
+          const disks = (context.memory.gone ?? []).map(({ node, disk }) => ({ node, disk }));
           if (disks.length === 0) return {};
-          try {
-            await client.request(
-              'internal.image.ensure-copies',
-              { image: input.image, disks, volume: input.image },
-              { timeoutMs: READ_TIMEOUT_MS },
-            );
-            return { isRepaired: true };
-          } catch (error) {
-            // What was found is the answer all the same; the reconciler goes on with it.
-            log.warn('wrong copies of an image are not replaced', { image: input.image, error });
-            return { isRepaired: false };
-          }
+          // What was found is the answer, also where it can't be put right: the reconciler goes on with that.
+          const failure = await tryFetchImage(context, { image, disks, volume: image });
+          return { isRepaired: failure === undefined };
         },
       },
     ],

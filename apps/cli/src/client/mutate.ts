@@ -64,6 +64,8 @@ const LONG_REQUESTS: ReadonlySet<RequestName> = new Set<RequestName>([
   'replica.rebuild',
   'replica.move',
   'snapshot.verify',
+  'image.create',
+  'image.verify',
   'cluster.recover',
 ]);
 

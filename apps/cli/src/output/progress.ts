@@ -1,4 +1,5 @@
 import { formatBytes, MIB } from '@lariat/kernel';
+import { formatDuration } from './durations.js';
 
 /** The part of a stream that progress needs; stderr is one. */
 export interface Terminal {
@@ -12,6 +13,9 @@ export interface Progress {
   readonly total: number;
   /** `bytes`, `clusters`, or any word. */
   readonly unit: string;
+  /** Units a second, lately. */
+  readonly perSecond?: number;
+  readonly timeLeftMs?: number;
 }
 
 const BAR_WIDTH = 24;
@@ -36,6 +40,13 @@ export function formatAmount({ done, total, unit }: Progress): string {
   // A cluster is 1 MiB on every disk of Lariat's.
   if (unit === 'clusters') return `${formatBytes(done * MIB)} of ${formatBytes(total * MIB)}`;
   return `${done} of ${total} ${unit}`;
+}
+
+/** How fast it goes, and for how long, where that is known: `12 MiB/s, 3 m left`. */
+export function formatPace({ perSecond, timeLeftMs, unit }: Progress): string {
+  if (perSecond === undefined || perSecond <= 0) return '';
+  const rate = unit === 'bytes' ? formatBytes(perSecond) : `${perSecond} ${unit}`;
+  return timeLeftMs === undefined ? `${rate}/s` : `${rate}/s, ${formatDuration(timeLeftMs)} left`;
 }
 
 /** One line that shows how far something is: redrawn on a terminal, else a few plain lines. */
@@ -67,7 +78,9 @@ export class ProgressLine {
         ? `${spin} ${label}`
         : `${formatBar(fraction(progress))} ${Math.floor(fraction(progress) * 100)
             .toString()
-            .padStart(3)} %  ${formatAmount(progress)}  ${label}`;
+            .padStart(
+              3,
+            )} %  ${[formatAmount(progress), formatPace(progress), label].filter(Boolean).join('  ')}`;
     // A terminal that does not know its width says 0.
     const width = (this.terminal.columns || 80) - 1;
     this.terminal.write(CLEAR_LINE + text.slice(0, width));

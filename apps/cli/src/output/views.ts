@@ -1,6 +1,5 @@
 import type {
   DiskView,
-  ImageView,
   NodeView,
   OperationView,
   PlacementPolicy,
@@ -15,7 +14,7 @@ import type {
 import { type ErrorRecord, formatBytes } from '@lariat/kernel';
 import { formatAge, formatDuration } from './durations.js';
 import { placementExplanationOf, placementTable } from './placement-table.js';
-import { formatAmount } from './progress.js';
+import { type Progress, formatAmount, formatPace } from './progress.js';
 import { formatFields, formatTable } from './table.js';
 
 export function volumeTable(volumes: readonly VolumeView[]): string {
@@ -309,7 +308,7 @@ export function operationDetails(operation: OperationView): string {
     ['waits for', operation.waitingFor ?? ''],
     ['since', operation.since],
     ['cancellable', operation.cancellable ? `yes: lariat operation cancel ${operation.id}` : ''],
-    ['progress', progress === null ? '' : formatAmount(progress)],
+    ['progress', progress === null ? '' : progressText(progress)],
     ['last error', lastError === null ? '' : told(lastError)],
     ['next try', operation.nextTryAt ?? ''],
     ['error', error === null ? '' : told(error)],
@@ -320,16 +319,5 @@ export function operationDetails(operation: OperationView): string {
   return explanation === undefined ? fields : `${fields}\n\n${placementTable(explanation)}`;
 }
 
-export function imageTable(images: readonly ImageView[]): string {
-  return formatTable<ImageView>(
-    [
-      { title: 'NAME', value: (image) => image.name },
-      { title: 'ID', value: (image) => image.id },
-      { title: 'STATE', value: (image) => image.state },
-      { title: 'SIZE', align: 'right', value: (image) => formatBytes(image.sizeBytes) },
-      { title: 'COPIES', value: (image) => image.copies.map(({ node }) => node).join(', ') },
-      { title: 'CHECKSUM', value: (image) => image.checksums[0] ?? '' },
-    ],
-    images,
-  );
-}
+const progressText = (progress: Progress): string =>
+  [formatAmount(progress), formatPace(progress)].filter((part) => part !== '').join(', ');

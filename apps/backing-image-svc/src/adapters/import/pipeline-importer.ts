@@ -1,8 +1,7 @@
-import { rm } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename } from 'node:path';
 import { type ImageSourceRecord, lariatError } from '@lariat/contracts';
-import { LariatError, newUuid } from '@lariat/kernel';
+import { LariatError } from '@lariat/kernel';
 import type { LariatClient } from '@lariat/messaging';
 import { type Checksum, parseChecksum } from '../../domain/checksum.js';
 import type { ImageContent } from '../../domain/apply-change.js';
@@ -22,6 +21,7 @@ import {
 } from '../http/http-settings.js';
 import { HttpSource } from '../http/http-source.js';
 import { NvmeContentSink } from '../nvme/nvme-content-sink.js';
+import { ScratchFolder } from '../scratch/scratch-folder.js';
 import { importImage } from './import-image.js';
 import type { ImportResult } from './import-types.js';
 
@@ -52,7 +52,9 @@ export class PipelineImporter implements Importer {
     const checksum = await this.checksum(task);
     this.sandbox ??= Sandbox.detect(this.env.PATH ?? '');
     const sandbox = await this.sandbox;
-    const digestsPath = join(scratch, `digests-${newUuid()}`);
+    // Every copy has the digests too, and they are read from there. In a folder that is swept when the service dies.
+    const folder = await ScratchFolder.make(scratch);
+    const digestsPath = folder.file('digests');
     try {
       const result = await importImage({
         source,
@@ -66,8 +68,7 @@ export class PipelineImporter implements Importer {
       });
       return contentOf(result);
     } finally {
-      // Every copy has them too: they are read from there.
-      await rm(digestsPath, { force: true });
+      await folder.remove();
     }
   }
 

@@ -1,0 +1,179 @@
+import {
+  type CommandEnvelope,
+  type ErrorCode,
+  type ImageCopyReport,
+  type ImageRecord,
+  lariatError,
+} from '@lariat/contracts';
+import { MIB, ReconcileCounts } from '@lariat/kernel';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { applyImageChanges } from '../domain/apply-change.js';
+import { copyOn, imageRecord } from '../testing/image-record.js';
+import { CopyKeeper, type CopyKeeperDeps } from './keep-copies.js';
+
+const STRAY_MS = 5_000;
+const EVICT_MS = 3_600_000;
+
+describe('the keeper of copies', () => {
+  let nowMs: number;
+  let record: ImageRecord | undefined;
+  let cached: ImageRecord | undefined;
+  let isDeleted: boolean;
+  let running: string[];
+  let down: string[];
+  let refusal: ErrorCode | undefined;
+  let sent: string[];
+  let released: string[];
+  let spread: unknown[];
+  let counts: ReconcileCounts;
+  let keeper: CopyKeeper;
+
+  beforeEach(() => {
+    nowMs = Date.parse('2026-11-21T12:00:00Z');
+    record = imageRecord();
+    cached = undefined;
+    isDeleted = false;
+    [running, down, sent, released, spread] = [[], [], [], [], []];
+    refusal = undefined;
+    counts = new ReconcileCounts();
+    const node = (name: string) => ({
+      ...{ name, state: down.includes(name) ? 'down' : 'ready', schedulable: true },
+      disks: [{ id: `disk-of-${name}`, node: name, schedulable: true, availableBytes: 64 * MIB }],
+    });
+    const images = {
+      cached: () => cached ?? record,
+      read: () => Promise.resolve(record),
+      list: () => (record === undefined ? [] : [record]),
+      change: (_id: string, decide: Parameters<CopyKeeperDeps['images']['change']>[1]) => {
+        if (record === undefined) throw new Error('there is no record');
+        const changes = typeof decide === 'function' ? decide(record) : decide;
+        record = applyImageChanges(record, changes).record;
+        return Promise.resolve(record);
+      },
+      deleted: { has: () => Promise.resolve(isDeleted) },
+    };
+    const deps = {
+      images,
+      operations: { running: () => running.map((subject) => ({ value: { subject } })) },
+      runner: {
+        start: ({ input }: { input: unknown }) => {
+          spread.push(input);
+          return Promise.resolve({});
+        },
+      },
+      client: {
+        request: (name: string, body: { disk?: string }) => {
+          if (name === 'internal.placement.release-copy') released.push(body.disk ?? '');
+          return Promise.resolve({ nodes: ['n1', 'n2', 'n3'].map(node) });
+        },
+      },
+      commands: {
+        send: (to: string, { command, input }: CommandEnvelope<'image.delete-copy'>) => {
+          sent.push(`${command} ${input.disk} to ${to}`);
+          return refusal === undefined
+            ? Promise.resolve({})
+            : Promise.reject(lariatError(refusal, 'refused'));
+        },
+      },
+      clock: { nowMs: () => nowMs, monotonicMs: () => nowMs },
+      settings: { strayAfterMs: STRAY_MS, evictAfterMs: EVICT_MS },
+      log: { info: () => undefined, warn: () => undefined, debug: () => undefined },
+      counts,
+    };
+    keeper = new CopyKeeper(deps as unknown as CopyKeeperDeps);
+  });
+
+  const report = (node: string, given: Partial<ImageCopyReport> = {}): ImageCopyReport => ({
+    ...{ image: 'img-1', disk: `disk-of-${node}`, state: 'sealed', uuid: `lvol-${node}` },
+    ...{ sizeBytes: 4 * MIB, presence: 'present', allocatedClusters: 2, clones: 0 },
+    ...given,
+  });
+  const tell = (node: string, ...images: ImageCopyReport[]): Promise<void> =>
+    keeper.consider({ node, agentInstance: 'i', replicas: [], engines: [], images });
+
+  /** Inventories of the node, one a second, for longer than a stray may stay. */
+  async function pass(node: string, ...images: ImageCopyReport[]): Promise<void> {
+    for (let ms = 0; ms <= STRAY_MS; ms += 1_000) {
+      await tell(node, ...images);
+      nowMs += 1_000;
+    }
+  }
+
+  it('deletes a copy that no record wants, and not before it was so for a while', async () => {
+    await tell('n2', report('n2'));
+    expect(sent).toEqual([]);
+    await pass('n2', report('n2'));
+    expect(sent[0]).toBe('image.delete-copy disk-of-n2 to n2');
+    expect(counts.view()['image-copies']?.repairs).toBeGreaterThan(0);
+  });
+
+  it('deletes nothing by what it heard last: the record itself decides', async () => {
+    cached = imageRecord({ copies: [] });
+    await pass('n1', report('n1'));
+    expect(sent).toEqual([]);
+  });
+
+  it('leaves a copy to the operation that makes it, and one of an image that it knows nothing of', async () => {
+    running = ['image-copy/img-1/disk-of-n2'];
+    await pass('n2', report('n2'));
+    running = [];
+    record = undefined;
+    await pass('n3', report('n3'));
+    expect(sent).toEqual([]);
+    isDeleted = true;
+    await pass('n3', report('n3'));
+    expect(sent).not.toEqual([]);
+  });
+
+  it('drops from the record what is positively gone, and nothing else', async () => {
+    record = imageRecord({ copies: [copyOn('n1'), copyOn('n2')] });
+    await tell('n1', report('n1', { presence: 'unknown' }));
+    expect(record.copies).toHaveLength(2);
+    await tell('n1', report('n1', { presence: 'absent' }));
+    expect(record.copies.map(({ node }) => node)).toEqual(['n2']);
+    expect(released).toEqual(['disk-of-n1']);
+  });
+
+  it('fetches one more where too few are left, on a node that has none, one at a time', async () => {
+    record = imageRecord({ minimumCopies: 3, copies: [copyOn('n1'), copyOn('n2')] });
+    await keeper.look();
+    await keeper.look();
+    expect(spread).toEqual([{ image: 'img-1', node: 'n3', disk: 'disk-of-n3' }]);
+    nowMs += 120_000;
+    await keeper.look();
+    expect(spread).toHaveLength(2);
+  });
+
+  it('fetches nothing where no copy can be read', async () => {
+    record = imageRecord({ minimumCopies: 2 });
+    down = ['n1'];
+    await keeper.look();
+    expect(spread).toEqual([]);
+  });
+
+  it('gives up an idle copy above the minimum, and keeps one that turns out to be in use', async () => {
+    const long = new Date(nowMs - 2 * EVICT_MS).toISOString();
+    const copies = [copyOn('n1'), copyOn('n2', { readyAt: long })];
+    record = imageRecord({
+      copies: [copyOn('n1', { readyAt: new Date(nowMs).toISOString() }), ...copies.slice(1)],
+    });
+    await keeper.look();
+    // Nobody has told of its clones yet.
+    expect(sent).toEqual([]);
+    await tell('n2', report('n2'));
+    refusal = 'IMAGE_COPY_IN_USE';
+    await keeper.look();
+    expect(record.copies.map(({ state }) => state)).toEqual(['ready', 'ready']);
+    refusal = undefined;
+    await keeper.look();
+    expect(record.copies.map(({ node }) => node)).toEqual(['n1']);
+    expect(released).toEqual(['disk-of-n2']);
+  });
+
+  it('ends what another instance had begun to give up', async () => {
+    record = imageRecord({ copies: [copyOn('n1'), copyOn('n2', { state: 'deleting' })] });
+    await keeper.look();
+    expect(sent).toEqual(['image.delete-copy disk-of-n2 to n2']);
+    expect(record.copies.map(({ node }) => node)).toEqual(['n1']);
+  });
+});

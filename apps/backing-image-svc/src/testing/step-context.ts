@@ -1,0 +1,59 @@
+import type { CommandMap, CommandName } from '@lariat/contracts';
+import type { ErrorRecord } from '@lariat/kernel';
+import type { StepContext } from '@lariat/saga';
+
+export type Answers = {
+  readonly [Name in CommandName]?: (
+    node: string,
+    input: CommandMap[Name]['input'],
+  ) => CommandMap[Name]['output'];
+};
+
+export interface StepSetting<Input> {
+  readonly input: Input;
+  readonly memory?: object;
+  readonly answers: Answers;
+  readonly requests?: Readonly<Record<string, (body: never) => unknown>>;
+  readonly undoneFor?: ErrorRecord;
+  readonly signal?: AbortSignal;
+}
+
+export interface ImaginedStep {
+  readonly context: StepContext<never, never>;
+  /** `image.seal-copy to n1`, in order. */
+  readonly sent: string[];
+  /** What it has journaled. */
+  readonly memory: Record<string, unknown>;
+}
+
+/** What a step has at hand, with nodes and services that answer as a test says. */
+export function imaginedStep<Input>(setting: StepSetting<Input>): ImaginedStep {
+  const { input, answers, requests = {}, undoneFor = null } = setting;
+  const sent: string[] = [];
+  const memory: Record<string, unknown> = { ...setting.memory };
+  const context = {
+    ...{ operation: 'op-1', input, memory, actor: 'test', attempt: 1, undoneFor },
+    cancellation: setting.signal ?? new AbortController().signal,
+    log: { info: () => undefined, warn: () => undefined },
+    client: {
+      connection: { subscribe: () => ({ unsubscribe: () => undefined }) },
+      request: async (name: string, body: unknown) => {
+        await Promise.resolve();
+        const answer = requests[name] as ((body: unknown) => unknown) | undefined;
+        return answer === undefined ? {} : answer(body);
+      },
+    },
+    command: async (node: string, name: CommandName, given: unknown) => {
+      await Promise.resolve();
+      sent.push(`${name} to ${node}`);
+      const answer = answers[name] as ((node: string, input: unknown) => unknown) | undefined;
+      return answer === undefined ? {} : answer(node, given);
+    },
+    checkpoint: (found: object) => {
+      Object.assign(memory, found);
+      return Promise.resolve();
+    },
+    progress: () => undefined,
+  };
+  return { context: context as unknown as StepContext<never, never>, sent, memory };
+}
