@@ -1,5 +1,6 @@
 import type { KillPlan } from './kill-at-every-position.js';
 import { administerThrough } from './administration.js';
+import { imageVolumeThrough } from './image-volume-life.js';
 import { imageThrough } from './image-life.js';
 import {
   changeThrough,
@@ -59,6 +60,22 @@ export const KILL_PLANS = {
     takes: (point) => /volume\.clone\/|agent\/replica\.(clone|adopt-scratch)/.test(point),
     atLeast: 18,
     oneIn: 3,
+  },
+  imageVolumes: {
+    nodes: 3,
+    processes: ['volume-svc', 'replica-svc', 'backing-image-svc', ...NODES],
+    sagas: ['volume.create', 'volume.clone', 'replica.move'],
+    work: imageVolumeThrough,
+    // Those that need no image are taken elsewhere.
+    takes: (point) =>
+      /saga\/[a-z.]+\/(place|fetch-image|create-replicas|copy|copy-replicas)\/|saga\/image\.spread\//.test(
+        point,
+      ) ||
+      /agent\/(replica\.create|image\.[a-z-]+|rebuild\.(create-scratch|copy-snapshot))\//.test(
+        point,
+      ),
+    atLeast: 40,
+    oneIn: 6,
   },
   return: {
     nodes: 3,

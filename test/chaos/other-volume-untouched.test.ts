@@ -1,12 +1,10 @@
-import { randomBytes } from 'node:crypto';
-import { NbdClient } from '@lariat/cli';
 import { type LariatEvent, eventFilter } from '@lariat/contracts';
 import { MIB, delay } from '@lariat/kernel';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ChaosCluster } from './chaos-cluster.js';
+import { steadyLoad } from './steady-load.js';
 
 const SIZE_BYTES = 8 * MIB;
-const BLOCK_BYTES = 16 * 1024;
 
 describe('a volume whose disks another volume uses too', () => {
   let chaos: ChaosCluster;
@@ -41,7 +39,7 @@ describe('a volume whose disks another volume uses too', () => {
     const kept = await checksum('quiet', 'kept');
     await told('snapshot-created', 'kept');
     const known = Math.max(...events.map(({ sequence }) => sequence));
-    const load = await steadyLoad(before.attachment?.endpoint ?? '');
+    const load = await steadyLoad(before.attachment?.endpoint ?? '', SIZE_BYTES);
 
     await disturb('noisy');
 
@@ -116,36 +114,3 @@ describe('a volume whose disks another volume uses too', () => {
     await chaos.perform('replica.remove', { volume, replica: there.id });
   }
 });
-
-/** Writes and reads back over and over until it is ended; no call may fail, and each read gives what was written. */
-async function steadyLoad(endpoint: string): Promise<{
-  end(): Promise<{ readonly blocks: number; readonly failures: readonly string[] }>;
-}> {
-  const device = await NbdClient.connect(endpoint);
-  const failures: string[] = [];
-  let blocks = 0;
-  let ended = false;
-  const running = (async () => {
-    while (!ended && failures.length === 0) {
-      const offset = (blocks % (SIZE_BYTES / BLOCK_BYTES)) * BLOCK_BYTES;
-      const data = randomBytes(BLOCK_BYTES);
-      try {
-        await device.write(offset, data);
-        if (!(await device.read(offset, BLOCK_BYTES)).equals(data))
-          failures.push(`block ${blocks} was read as another`);
-      } catch (error) {
-        failures.push(String(error));
-      }
-      blocks += 1;
-      await delay(5);
-    }
-  })();
-  return {
-    end: async () => {
-      ended = true;
-      await running;
-      await device.close();
-      return { blocks, failures };
-    },
-  };
-}

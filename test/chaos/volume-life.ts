@@ -122,7 +122,7 @@ async function live(chaos: ChaosCluster, volume: string, way: Way = {}): Promise
 }
 
 /** One operation, however often its answer is asked for. */
-function compareReplicas(
+export function compareReplicas(
   chaos: ChaosCluster,
   request: { readonly volume: string; readonly snapshot?: string },
 ): Promise<ReplicaChecksums> {
@@ -133,7 +133,7 @@ function compareReplicas(
 }
 
 /** The death of a process of the control plane costs no replica. */
-async function expectHealthy(chaos: ChaosCluster, volume: string): Promise<void> {
+export async function expectHealthy(chaos: ChaosCluster, volume: string): Promise<void> {
   const view = await chaos.retrying('the volume to be shown', () =>
     chaos.client.request('volume.get', { volume }),
   );

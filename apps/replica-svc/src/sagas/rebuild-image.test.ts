@@ -8,7 +8,7 @@ import {
   lariatError,
 } from '@lariat/contracts';
 import { MIB, toLariatError } from '@lariat/kernel';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { attachedVolume } from '../domain/volume.test-support.js';
 import type { RebuildDeps, RebuildMemory } from './rebuild-memory.js';
 import { rebuildReplicaSaga } from './rebuild-replica.saga.js';
@@ -24,6 +24,7 @@ describe('a rebuild of a volume that stands on an image', () => {
   /** What is refused, and how often. */
   let refusals: Map<string, ErrorCode[]>;
   let fetched: object[];
+  let shown: string[];
   let placed: { image?: object } | undefined;
 
   beforeEach(() => {
@@ -39,6 +40,7 @@ describe('a rebuild of a volume that stands on an image', () => {
     sent = [];
     refusals = new Map();
     fetched = [];
+    shown = [];
     placed = undefined;
   });
 
@@ -79,7 +81,7 @@ describe('a rebuild of a volume that stands on an image', () => {
         ...{ operation: 'op', attempt: 1, undoneFor: null, memory: { ...memory } },
         input: { volume: 'vol-1', replica: null },
         cancellation: new AbortController().signal,
-        progress: () => undefined,
+        progress: (_done: number, _total: number, unit: string) => shown.push(unit),
         log: { info: () => undefined, warn: () => undefined },
         client: {
           connection: { subscribe: () => ({ unsubscribe: () => undefined }) },
@@ -176,6 +178,16 @@ describe('a rebuild of a volume that stands on an image', () => {
     expect(await run('fetch-image')).toBe('SERVICE_UNAVAILABLE');
     expect(await run('fetch-image')).toBeNull();
     expect(memory).toMatchObject({ image: 'img-1' });
+  });
+
+  it('does not fetch it while rebuilds of the volume are paused', async () => {
+    record = { ...record, rebuild: { paused: true, mibPerSecond: null } };
+    const fetching = run('fetch-image');
+    await vi.waitFor(() => expect(shown).toContain('paused by request'));
+    expect(fetched).toEqual([]);
+    record = { ...record, rebuild: { paused: false, mibPerSecond: null } };
+    expect(await fetching).toBeNull();
+    expect(fetched).toHaveLength(1);
   });
 
   it('needs none where a lost replica has all that stands on it, or makes it from its old head', async () => {

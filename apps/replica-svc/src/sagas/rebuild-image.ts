@@ -1,13 +1,14 @@
 import { type VolumeRecord, hasCode } from '@lariat/contracts';
 import { FETCH_IMAGE_RETRY, FETCH_IMAGE_TIMEOUT_MS, tryFetchImage } from '@lariat/saga';
+import type { ImageToStandOn } from '../domain/place.js';
 import { findVolume } from './find-volume.js';
+import { nextPieceLimit } from './rebuild-control.js';
 import {
   type RebuildContext,
   type RebuildDeps,
   type RebuildStep,
   remembered,
 } from './rebuild-memory.js';
-import type { ImageToStandOn } from '../domain/place.js';
 
 /**
  * Has the image of the volume on the target's disk, so that only what the volume wrote is copied. After the join: new
@@ -25,6 +26,8 @@ export function fetchImageStep(deps: RebuildDeps): RebuildStep {
       const record = await findVolume(deps, context.input.volume);
       const { image = null } = record;
       if (image === null || !copiesRoots(context, record)) return { image: null };
+      // Not while rebuilds are paused: what is fetched then may be given up again before it is used.
+      await nextPieceLimit(deps, context);
       return { image: (await isFetched(context, image)) ? image : null };
     },
   };

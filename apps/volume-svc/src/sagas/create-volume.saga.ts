@@ -48,7 +48,9 @@ export function createVolumeSaga(deps: SagaDeps): SagaDefinition<NewVolumeInput,
       {
         name: 'fetch-image',
         waitsFor: ({ image = null }, memory) =>
-          image === null ? 'nothing' : `image ${image} to be on the disks of ${nodesOf(memory)}`,
+          image === null
+            ? 'nothing, as it has no image'
+            : `image ${image} to be on the disks of ${nodesOf(memory)}`,
         timeoutMs: FETCH_IMAGE_TIMEOUT_MS,
         retry: FETCH_IMAGE_RETRY,
         // After the record names the image: whoever deletes that sees the volume, or is seen here to have begun.
