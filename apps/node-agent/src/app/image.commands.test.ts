@@ -425,6 +425,21 @@ describe('deleting a copy', () => {
     expect(node.target.lvols.has(other)).toBe(true);
   });
 
+  test('and all else leave a replica alone that has the name of the image', async () => {
+    const of = { replica: COPY.image, volume: 'vol-1' };
+    await node.handlers['replica.create'](
+      { ...of, disk: COPY.disk, sizeBytes: SIZE_BYTES },
+      newContext(),
+    );
+    await remove();
+    await expect(replica()).rejects.toMatchObject({ code: 'IMAGE_COPY_NOT_FOUND' });
+    await create();
+    await expect(seal()).rejects.toMatchObject({ code: 'NOT_OWNED' });
+    await remove();
+    expect([names(), left()]).toEqual([[COPY.image], []]);
+    expect(node.journal.ownedBy(COPY.image)).toHaveLength(1);
+  });
+
   test('does not wait for a fetch that is under way', () => {
     expect(queueKey('image.delete-copy', COPY)).not.toBe(queueKey('image.fetch-copy', COPY));
     expect(queueKey('image.seal-copy', COPY)).toBe(queueKey('image.fetch-copy', COPY));
