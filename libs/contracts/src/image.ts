@@ -56,11 +56,12 @@ export type ImageSourceRecord =
   | { readonly upload: ImageUpload }
   | { readonly file: { readonly node: string | null; readonly path: string } };
 
-export interface ImageUpload {
+/** A type, not an interface: it goes into journals as JSON. */
+export type ImageUpload = {
   readonly fileName: string;
   readonly sizeBytes: number;
   readonly token?: string;
-}
+};
 
 /** What the image service asks an uploader for, on `uploadSubject`; the answer is the bytes alone, or an error in the headers. */
 export interface UploadPieceRequest {

@@ -123,7 +123,10 @@ function sourceOf({ url, file, upload }: ImageSourceRequest): ImageSourceRecord 
       'An image comes from one source: {"url": "https://…"}, {"file": {"path": "/…"}} or an upload.',
     );
   }
-  if (upload !== undefined) return { upload: { ...upload } };
+  if (upload !== undefined) {
+    const { token, fileName, sizeBytes } = upload;
+    return { upload: { token, fileName, sizeBytes } };
+  }
   if (url !== undefined) return { url: parseSourceUrl(url).href };
   if (file === undefined || !file.path.startsWith('/'))
     throw lariatError('IMAGE_SOURCE_INVALID', "The path of a file begins with '/'.");

@@ -1,10 +1,10 @@
 import {
   type ImageCopyReference,
+  type NvmfEndpoint,
   imageCopyNqn,
   imageDraftNqn,
   lariatError,
 } from '@lariat/contracts';
-import type { NvmfEndpoint } from '@lariat/contracts';
 import type { KeyedQueue } from '@lariat/kernel';
 import { imageDraftLvolName, imageLvolName, lvolAlias } from '../domain/names.js';
 import { type OwnedLvol, imageCopyOwner } from '../domain/ownership.js';
@@ -21,6 +21,11 @@ export interface ImageCopiesParts {
   readonly queue: KeyedQueue;
 }
 
+type ImageRole = 'image-draft' | 'image';
+
+const lvolNameOf = (image: string, role: ImageRole): string =>
+  role === 'image' ? imageLvolName(image) : imageDraftLvolName(image);
+
 /** The lane of what changes an image's copy: its clones, its exports, its end. */
 export const imageCopyLane = (owner: string): string => `copy-of/${owner}`;
 
@@ -33,23 +38,18 @@ export class ImageCopies {
     return this.parts.queue.run(imageCopyLane(imageCopyOwner(image, disk)), task);
   }
 
-  recordOf(
-    { image, disk }: ImageCopyReference,
-    role: 'image-draft' | 'image',
-  ): OwnedLvol | undefined {
-    const lvolName = role === 'image' ? imageLvolName(image) : imageDraftLvolName(image);
-    return this.parts.journal.owned('lvol', lvolAlias(disk, lvolName));
+  recordOf({ image, disk }: ImageCopyReference, role: ImageRole): OwnedLvol | undefined {
+    const record = this.parts.journal.owned('lvol', lvolAlias(disk, lvolNameOf(image, role)));
+    // What only has its name is not the image's.
+    return record?.owner === imageCopyOwner(image, disk) ? record : undefined;
   }
 
   plan(
     { image, disk }: ImageCopyReference,
-    role: 'image-draft' | 'image',
-    of: {
-      readonly operation: string;
-      readonly sizeBytes: number;
-    },
+    role: ImageRole,
+    of: { readonly operation: string; readonly sizeBytes: number },
   ): LvolPlan {
-    const lvolName = role === 'image' ? imageLvolName(image) : imageDraftLvolName(image);
+    const lvolName = lvolNameOf(image, role);
     return {
       owner: imageCopyOwner(image, disk),
       volume: null,
@@ -67,7 +67,7 @@ export class ImageCopies {
     if (record === undefined) throw notFound(copy, 'has no draft');
     return this.parts.lvols.require(
       record.name,
-      `the draft of ${name(copy)}`,
+      `the draft of ${nameOf(copy)}`,
       'IMAGE_COPY_NOT_FOUND',
     );
   }
@@ -76,15 +76,13 @@ export class ImageCopies {
   async sealed(copy: ImageCopyReference): Promise<MadeLvol> {
     const record = this.recordOf(copy, 'image');
     if (record !== undefined && record.uuid !== null)
-      return this.parts.lvols.require(record.name, name(copy), 'IMAGE_COPY_NOT_FOUND');
+      return this.parts.lvols.require(record.name, nameOf(copy), 'IMAGE_COPY_NOT_FOUND');
     if (record === undefined && this.recordOf(copy, 'image-draft') === undefined)
       throw notFound(copy, 'is not there');
     throw lariatError(
       'IMAGE_COPY_NOT_SEALED',
-      `${name(copy)} is still being written; try again when it is sealed`,
-      {
-        ...copy,
-      },
+      `${nameOf(copy)} is still being written; try again when it is sealed`,
+      { ...copy },
     );
   }
 
@@ -148,7 +146,7 @@ export const usersAmong = (image: string, clones: readonly string[]): readonly s
 function exportPlan(
   { image, disk }: ImageCopyReference,
   lvol: MadeLvol,
-  role: 'image-draft' | 'image',
+  role: ImageRole,
   nqn: string,
   hosts: readonly string[],
 ): ExportPlan {
@@ -163,15 +161,13 @@ function exportPlan(
   };
 }
 
-const name = ({ image, disk }: ImageCopyReference): string =>
+const nameOf = ({ image, disk }: ImageCopyReference): string =>
   `the copy of image ${image} on disk ${disk}`;
 
 function notFound(copy: ImageCopyReference, what: string): Error {
   return lariatError(
     'IMAGE_COPY_NOT_FOUND',
-    `${name(copy)} ${what}; fetch it from another disk first`,
-    {
-      ...copy,
-    },
+    `${nameOf(copy)} ${what}; fetch it from another disk first`,
+    { ...copy },
   );
 }

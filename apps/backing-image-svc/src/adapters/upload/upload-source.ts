@@ -6,7 +6,14 @@ import {
   uploadSubject,
 } from '@lariat/contracts';
 import { KIB, delay } from '@lariat/kernel';
-import type { Msg, NatsConnection } from '@nats-io/nats-core';
+import {
+  ConnectionError,
+  type Msg,
+  type NatsConnection,
+  NoRespondersError,
+  RequestError,
+  TimeoutError,
+} from '@nats-io/nats-core';
 import { cancelled, throwIfCancelled } from '../../domain/cancelled.js';
 import { tooLarge } from '../../domain/qcow2-header.js';
 import type { ByteReader, ImageSource } from '../../ports/byte-reader.port.js';
@@ -103,7 +110,7 @@ class UploadReader implements ByteReader {
         });
         return checked(answer, piece, fileName);
       } catch (reason) {
-        if (!(reason instanceof Error) || !SILENT.has(reason.name)) throw reason;
+        if (!isSilence(reason)) throw reason;
         if (performance.now() > deadlineMs) throw gone(fileName, reason);
       }
       await delay(ASK_AGAIN_MS, this.closing.signal);
@@ -127,12 +134,11 @@ class UploadReader implements ByteReader {
 }
 
 /** Nobody listens, nobody answers in time, or the connection is away: each may pass. */
-const SILENT: ReadonlySet<string> = new Set([
-  'NoRespondersError',
-  'RequestError',
-  'TimeoutError',
-  'ConnectionError',
-]);
+const isSilence = (reason: unknown): reason is Error =>
+  reason instanceof RequestError ||
+  reason instanceof NoRespondersError ||
+  reason instanceof TimeoutError ||
+  reason instanceof ConnectionError;
 
 function checked(answer: Msg, { lengthBytes }: UploadPieceRequest, fileName: string): Uint8Array {
   const error = answer.headers?.get(HEADERS.error) ?? '';
