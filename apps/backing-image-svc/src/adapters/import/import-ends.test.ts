@@ -13,6 +13,7 @@ import {
   importing,
   lab,
   optionsOf,
+  environmentOf,
 } from '../../testing/import-lab.js';
 import { MemorySink } from '../../testing/memory-sink.js';
 import { FileSource } from '../file/file-source.js';
@@ -73,6 +74,7 @@ describe('an import that ends early', () => {
     const failing = importImage({
       source: new FileSource(lab.image('a.img'), { maxBytes: 1024 * MIB, folders: null }),
       options: optionsOf(),
+      environment: environmentOf(),
       openSink: () =>
         Promise.resolve({
           writeCluster: async (cluster) => {

@@ -12,6 +12,7 @@ import {
   importing,
   lab,
   optionsOf,
+  environmentOf,
 } from '../../testing/import-lab.js';
 import { FileSource } from '../file/file-source.js';
 import { importImage } from './import-image.js';
@@ -58,6 +59,7 @@ describe.skipIf(!HAS_QEMU)('qcow2, where qemu-img is installed,', () => {
     const result = await importImage({
       source: new FileSource(lab.image('a.qcow2'), { maxBytes: MIB * MIB, folders: null }),
       options: optionsOf({ maxSizeBytes: 16 * MIB * MIB }),
+      environment: environmentOf(),
       openSink: () =>
         Promise.resolve({
           writeCluster: (cluster, bytes) => {
@@ -115,7 +117,7 @@ describe.skipIf(!HAS_QEMU)('qcow2, where qemu-img is installed,', () => {
       '--object',
       'secret,id=s,data=x',
       '-o',
-      'encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10',
+      'encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=200',
     ];
     lab.run('qemu-img', 'create', '-q', '-f', 'qcow2', ...secret, 'a.qcow2', '4M');
     expect(await failure('a.qcow2')).toBe('IMAGE_ENCRYPTED');

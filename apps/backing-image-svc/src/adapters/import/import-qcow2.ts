@@ -28,18 +28,18 @@ export async function importQcow2(
   stream: ImportStream,
   context: ImportContext,
 ): Promise<ImportResult> {
-  const { options, hashing, scratch, digests, progress, resources } = context;
+  const { options, environment, hashing, scratch, digests, progress, resources } = context;
   const header = parseQcow2Header(headOf(stream.first));
   refuseUnfit(header, options.maxSizeBytes);
   // Before the download, which can be long.
-  await findTool(Tool.qemuImg, options.sandbox.path);
+  await findTool(Tool.qemuImg, environment.sandbox.path);
   const { spool, fileBytes, file } = await keepFile(stream, context);
   if (options.checksum !== null) verifyChecksum(options.checksum, file.sums);
 
   const sizeBytes = Number(header.virtualSizeBytes);
   progress.begin(ImportPhase.converting, null);
   const task: QemuImgTask = {
-    sandbox: options.sandbox,
+    sandbox: environment.sandbox,
     folder: scratch.path,
     imageName: IMAGE_NAME,
     fileBytes,
@@ -57,7 +57,7 @@ export async function importQcow2(
     : await converted(task, map, context);
 
   progress.begin(ImportPhase.writing, map.dataBytes);
-  const hasSums = sumsCoverHoles(options.holes, sizeBytes, map.dataBytes);
+  const hasSums = sumsCoverHoles(environment.holes, sizeBytes, map.dataBytes);
   const sums = hasSums ? hashing.open() : null;
   const { dataClusters } = await writeOut({ pieces, sizeBytes, sums, digests }, context);
   const finished = sums === null ? null : await sums.finish();
