@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { MIB } from '@lariat/kernel';
@@ -162,6 +162,23 @@ describe.skipIf(!HAS_QEMU)('qcow2, where qemu-img is installed,', () => {
     writeFileSync(lab.image('b'), file);
     expect(await codeOf(importing('b'))).toBe('IMAGE_CORRUPT');
     expectNothingLeft();
+  });
+
+  it('with any of its bytes changed is imported or refused, and leaves nothing', async () => {
+    make(CONTENT, '-o', 'cluster_size=4k');
+    const file = await readFile(lab.image('a.qcow2'));
+    const codes = new Set<string>();
+    for (let round = 0; round < 16; round += 1) {
+      const changed = Buffer.from(file);
+      // Header, reference counts and tables come first.
+      const within = round % 2 === 0 ? 512 : 64 * 1024;
+      for (let change = 0; change <= round; change += 1)
+        changed[randomInt(8, within)] = randomInt(256);
+      writeFileSync(lab.image('b'), changed);
+      codes.add(await codeOf(importing('b')));
+      expectNothingLeft();
+    }
+    expect([...codes].filter((code) => code !== 'done' && !code.startsWith('IMAGE_'))).toEqual([]);
   });
 
   it('said to be raw is refused', async () => {
