@@ -129,14 +129,21 @@ describe.skipIf(!HAS_QEMU)('qcow2, where qemu-img is installed,', () => {
   });
 
   it.each([
-    ['in the middle', 2],
-    ['at the end', 1.01],
-  ])('cut off %s is refused', async (_what, share) => {
-    make(randomBytes(8 * MIB));
+    ['in the middle', 2, false],
+    ['at the end', 1.01, false],
+    ['in the middle, and marked dirty', 2, true],
+    ['at the end, and marked dirty', 1.01, true],
+  ])('cut off %s is refused', async (_what, share, isDirty) => {
+    // The tables of this one stand where each was needed first, the last ones at the end.
+    const small = ['-o', 'cluster_size=4k'];
+    lab.run('qemu-img', 'create', '-q', '-f', 'qcow2', ...small, 'a.qcow2', '64M');
+    const writes = Array.from({ length: 12 }, (_, at) => ['-c', `write -P 7 ${at * 5}M 256k`]);
+    lab.run('qemu-io', ...writes.flat(), 'a.qcow2');
     const file = await readFile(lab.image('a.qcow2'));
+    if (isDirty) file.writeBigUInt64BE(1n, 72);
     writeFileSync(lab.image('b'), file.subarray(0, Math.floor(file.length / share)));
-    expect(['IMAGE_TRUNCATED', 'IMAGE_CORRUPT']).toContain(await codeOf(importing('b')));
-    expectNothingLeft();
+    const code = await failure('b');
+    expect(['IMAGE_TRUNCATED', 'IMAGE_CORRUPT']).toContain(code);
   });
 
   it.each([false, true])(
@@ -155,13 +162,12 @@ describe.skipIf(!HAS_QEMU)('qcow2, where qemu-img is installed,', () => {
     },
   );
 
-  it('of garbage behind a good header is refused, or is content', async () => {
+  it('of garbage behind a good header is refused', async () => {
     make(CONTENT);
     const file = await readFile(lab.image('a.qcow2'));
     randomBytes(file.length - 512).copy(file, 512);
     writeFileSync(lab.image('b'), file);
-    expect(await codeOf(importing('b'))).toBe('IMAGE_CORRUPT');
-    expectNothingLeft();
+    expect(['IMAGE_TRUNCATED', 'IMAGE_CORRUPT']).toContain(await failure('b'));
   });
 
   it('with any of its bytes changed is imported or refused, and leaves nothing', async () => {
