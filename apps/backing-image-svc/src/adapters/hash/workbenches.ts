@@ -1,8 +1,8 @@
 import { SlotPool } from '../../domain/slot-pool.js';
 import { HashLanes } from './hash-lanes.js';
 
-/** 16 MiB keep two hashing threads, a reader and six writes busy. */
-const SLOTS = 16;
+/** 12 MiB keep two hashing threads, a reader and six writes busy. */
+const SLOTS = 12;
 
 /** All the memory that an import's data passes through, and the threads that take its sums. */
 export interface Workbench {
