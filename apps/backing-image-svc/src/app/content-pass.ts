@@ -11,7 +11,7 @@ export interface ContentPassTask {
   /** Ends when the given signal aborts. */
   readonly pieces: (signal: AbortSignal) => AsyncIterable<Piece>;
   readonly pool: SlotPool;
-  readonly sink: Pick<ContentSink, 'writeCluster'>;
+  readonly sink: Pick<ContentSink, 'writeCluster' | 'close'>;
   readonly hashing: Hashing;
   /** Of the whole content; null: not taken. */
   readonly sums: RunningSums | null;
@@ -123,8 +123,11 @@ class ContentPass {
   }
 
   private fail(reason: unknown): void {
-    this.failure ??= { reason };
+    if (this.failure !== null) return;
+    this.failure = { reason };
     this.stop.abort(reason);
+    // A write that waits for a lost path would keep a cancel waiting as long; whoever opened it closes it again.
+    this.task.sink.close().catch(() => undefined);
   }
 }
 

@@ -36,6 +36,9 @@ export interface Qcow2Header {
   readonly backingFile: string | null;
   readonly encryptionMethod: number;
   readonly incompatibleFeatures: bigint;
+  /** Where the L1 table stands, whose entries lead to all others. */
+  readonly l1OffsetBytes: bigint;
+  readonly l1Bytes: number;
 }
 
 /** How many bytes from the start `parseQcow2Header` wants, where the file has them. */
@@ -74,6 +77,8 @@ export function parseQcow2Header(head: Buffer): Qcow2Header {
     backingFile: backingFileOf(head),
     encryptionMethod: head.readUInt32BE(32),
     incompatibleFeatures: version === 3 ? head.readBigUInt64BE(72) : 0n,
+    l1OffsetBytes: head.readBigUInt64BE(40),
+    l1Bytes: l1Entries * L1_ENTRY_BYTES,
   };
 }
 
@@ -121,6 +126,26 @@ export function refuseUnfit(header: Qcow2Header, maxSizeBytes: number): void {
   if (virtualSizeBytes === 0n)
     throw lariatError('IMAGE_EMPTY', 'the image has a virtual size of 0 bytes');
   if (virtualSizeBytes > BigInt(maxSizeBytes)) throw tooLarge(virtualSizeBytes, maxSizeBytes);
+}
+
+/** Bits 9 to 55 of an entry are where its L2 table stands; 0: there is none. */
+const L1_OFFSET_MASK = 0x00ff_ffff_ffff_fe00n;
+
+/**
+ * Refuses entries of the L1 table that lead out of the file. Read past a file's end, a table is zeros, and all that it
+ * told of would silently be holes: a truncated image that nobody marked as damaged.
+ */
+export function refuseLostTables(entries: Buffer, fileBytes: number): void {
+  for (let at = 0; at + L1_ENTRY_BYTES <= entries.length; at += L1_ENTRY_BYTES)
+    if ((entries.readBigUInt64BE(at) & L1_OFFSET_MASK) >= BigInt(fileBytes))
+      throw lostTables(fileBytes);
+}
+
+export function lostTables(fileBytes: number): Error {
+  return lariatError(
+    'IMAGE_TRUNCATED',
+    `the image's tables refer to places behind its end at ${fileBytes} bytes: a part of it is missing`,
+  );
 }
 
 /** It was not closed, and its reference counts may be behind; what it holds is as good as ever. */

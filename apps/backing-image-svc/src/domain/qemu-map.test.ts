@@ -75,6 +75,13 @@ describe('the extents of an image', () => {
     [
       'IMAGE_TRUNCATED',
       [
+        [0, 100, 901],
+        [100, 1900, null],
+      ],
+    ],
+    [
+      'IMAGE_TRUNCATED',
+      [
         [0, 100, 1000],
         [100, 1900, null],
       ],

@@ -66,10 +66,11 @@ export class ExtentTally {
       this.isPacked = true;
       return;
     }
-    if (offset >= this.fileBytes) {
+    // Past its end a file reads as zeros, which would be taken for content. qemu keeps the whole of each cluster.
+    if (offset + length > this.fileBytes) {
       throw lariatError(
         'IMAGE_TRUNCATED',
-        `the image refers to data at ${offset}, and its file ends at ${this.fileBytes}: a part of it is missing`,
+        `the image refers to data up to ${offset + length}, and its file ends at ${this.fileBytes}: a part of it is missing`,
       );
     }
     this.storedBytes += length;

@@ -4,7 +4,7 @@ export interface ContentSink {
   writeCluster(cluster: number, bytes: Buffer): Promise<void>;
   /** All clusters are written; resolves when they are safe. */
   finish(): Promise<void>;
-  /** Lets go of what is open; after `finish`, or instead of it. */
+  /** Lets go of what is open, after `finish` or instead of it; writes under way end soon. May be called again. */
   close(): Promise<void>;
 }
 

@@ -3,21 +3,29 @@ import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MIB, toLariatError } from '@lariat/kernel';
-import { afterEach, beforeAll, beforeEach, expect } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
 import { Sandbox } from '../adapters/child/sandbox.js';
 import { FileSource } from '../adapters/file/file-source.js';
+import { Workbenches } from '../adapters/hash/workbenches.js';
 import { importImage } from '../adapters/import/import-image.js';
-import type { ImportOptions, ImportResult } from '../adapters/import/import-types.js';
+import type {
+  ImportEnvironment,
+  ImportOptions,
+  ImportResult,
+} from '../adapters/import/import-types.js';
 import { DEFAULT_HOLE_POLICY } from '../domain/hole-policy.js';
 import type { ImportProgress } from '../domain/progress.js';
 import { padded, rootDigestOf, run, sumsOf } from './images.js';
 import { MemorySink } from './memory-sink.js';
 
 let sandbox: Sandbox;
+/** Shared by all tests, as by all imports: what one leaves in it must not harm the next. */
+const workbenches = new Workbenches();
 let folder = '';
 beforeAll(async () => {
   sandbox = await Sandbox.detect(process.env['PATH'] ?? '/usr/bin:/bin');
 });
+afterAll(() => workbenches.close());
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'lariat-import-'));
 });
@@ -51,12 +59,16 @@ export function optionsOf(more: Partial<ImportOptions> = {}): ImportOptions {
     format: null,
     maxSizeBytes: 1024 * MIB,
     digestsPath: lab.digestsPath,
-    scratchParent: lab.scratchParent,
-    sandbox,
-    holes: DEFAULT_HOLE_POLICY,
     ...more,
   };
 }
+
+export const environmentOf = (): ImportEnvironment => ({
+  scratchParent: lab.scratchParent,
+  sandbox,
+  holes: DEFAULT_HOLE_POLICY,
+  workbenches,
+});
 
 export function importing(
   name: string,
@@ -69,6 +81,7 @@ export function importing(
   const result = importImage({
     source: new FileSource(lab.image(name), { maxBytes: 2048 * MIB, folders: null }),
     options: optionsOf(more),
+    environment: environmentOf(),
     openSink: sink.open,
     signal,
     onProgress: (told) => {

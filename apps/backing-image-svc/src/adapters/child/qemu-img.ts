@@ -3,7 +3,7 @@ import { lariatError } from '@lariat/contracts';
 import { GIB, MIB } from '@lariat/kernel';
 import { cancelled } from '../../domain/cancelled.js';
 import { type Extent, type ExtentTally, parseExtentLine } from '../../domain/qemu-map.js';
-import { DEFAULT_MEMORY_BYTES, type Sandbox, Tool } from './sandbox.js';
+import { QEMU_MEMORY_BYTES, type Sandbox, Tool } from './sandbox.js';
 import { type ToolEnd, ToolProcess } from './tool-process.js';
 
 export interface QemuImgTask {
@@ -40,7 +40,7 @@ function start(
     limits: {
       cpuSeconds: limits.seconds,
       fileBytes: limits.fileBytes,
-      memoryBytes: DEFAULT_MEMORY_BYTES,
+      memoryBytes: QEMU_MEMORY_BYTES,
     },
     deadlineMs,
     signal: task.signal,
@@ -127,6 +127,12 @@ function failure(task: QemuImgTask, what: string, end: ToolEnd): Error {
       'IMAGE_CONVERSION_FAILED',
       `reading the image took longer than such an image may take; it may have been made to, or the machine is overloaded`,
       { killedBy },
+    );
+  }
+  if (/resource temporarily unavailable|cannot allocate memory|out of memory/i.test(stderr)) {
+    return lariatError(
+      'IMAGE_CONVERSION_FAILED',
+      `reading the image took more memory than it may take, or than there is: ${printable(stderr)}`,
     );
   }
   return lariatError(

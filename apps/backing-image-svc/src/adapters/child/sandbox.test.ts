@@ -73,7 +73,7 @@ describe('a program in the sandbox', () => {
       await starting('printf "%s|" "$@"; env | cut -d= -f1 | sort | tr "\\n" " "; pwd', { args }),
     );
     expect(text).toContain('a b|$(id)|; touch x|*|');
-    expect(text).toMatch(/HOME LC_ALL PATH PWD TMPDIR/);
+    expect(text).toMatch(/HOME LC_ALL MALLOC_ARENA_MAX (OLDPWD )?PATH PWD TMPDIR/);
     expect(text.endsWith(scratch.path)).toBe(true);
   });
 

@@ -22,7 +22,11 @@ export interface ToolLimits {
   readonly memoryBytes: number;
 }
 
-export const DEFAULT_MEMORY_BYTES = 1024 * MIB;
+/** Address space, of which qemu-img uses little: mostly the stacks of up to 64 threads, and what malloc sets aside. */
+export const QEMU_MEMORY_BYTES = 2048 * MIB;
+
+/** Of each thread; the default of 8 MiB is taken from the limit of memory whether it is used or not. */
+const STACK_BYTES = 2 * MIB;
 
 /** Where a program is; throws when it is not there. */
 export async function findTool(tool: Tool, path: string): Promise<string> {
@@ -93,6 +97,7 @@ export class Sandbox {
       `--cpu=${Math.ceil(cpuSeconds)}`,
       `--fsize=${fileBytes}`,
       `--as=${memoryBytes}`,
+      `--stack=${STACK_BYTES}`,
       '--nofile=64',
       '--core=0',
       '--',

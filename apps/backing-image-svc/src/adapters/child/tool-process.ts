@@ -77,7 +77,14 @@ export class ToolProcess {
     const isRoot = process.getuid?.() === 0;
     const child = spawn(command, args, {
       cwd: task.folder,
-      env: { PATH: sandbox.path, LC_ALL: 'C', HOME: task.folder, TMPDIR: task.folder },
+      env: {
+        PATH: sandbox.path,
+        LC_ALL: 'C',
+        HOME: task.folder,
+        TMPDIR: task.folder,
+        // glibc sets 64 MiB of addresses aside for each thread, and the limit of memory counts those.
+        MALLOC_ARENA_MAX: '2',
+      },
       stdio: ['pipe', 'pipe', 'pipe'],
       // A process group of its own, so that nothing that it starts outlives it.
       detached: true,

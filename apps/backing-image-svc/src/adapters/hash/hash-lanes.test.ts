@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Slot, SlotPool } from '../../domain/slot-pool.js';
 import { padded, sumsOf } from '../../testing/images.js';
 import { HashLanes } from './hash-lanes.js';
+import { Workbenches } from './workbenches.js';
 
 const NEVER = new AbortController().signal;
 
@@ -94,5 +95,28 @@ describe('the pool of slots', () => {
     const [slot] = slots;
     if (slot !== undefined) pool.release(slot);
     expect(await next).toBe(slot);
+  });
+});
+
+describe('the workbenches', () => {
+  it('give what an import ended well with to the next, and nothing else', async () => {
+    const benches = new Workbenches();
+    const first = benches.take();
+    const other = benches.take();
+    expect(other).not.toBe(first);
+    await benches.giveBack(first, true);
+    await benches.giveBack(other, false);
+    const again = benches.take();
+    expect(again).toBe(first);
+    const slot = await again.pool.take(NEVER);
+    expect(await again.hashing.digest(slot)).toHaveLength(32);
+    await expect(other.hashing.open().zeros(1)).rejects.toThrow('has ended');
+    // A slot that was not given back would be missing to the next import for ever.
+    await benches.giveBack(again, true);
+    const fresh = benches.take();
+    expect(fresh).not.toBe(again);
+    await benches.close();
+    await benches.giveBack(fresh, true);
+    await expect(fresh.hashing.open().zeros(1)).rejects.toThrow('has ended');
   });
 });

@@ -28,7 +28,12 @@ class Lane {
   private failure: Error | null = null;
 
   constructor(data: HashWorkerData) {
-    this.worker = new Worker(WORKER, { workerData: data, execArgv: [] });
+    this.worker = new Worker(WORKER, {
+      workerData: data,
+      execArgv: [],
+      // It has next to nothing on its heap, which would grow to what V8 thinks fit for the machine.
+      resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 16 },
+    });
     this.worker.on('message', (answer: HashAnswer) => {
       this.waiting.get(answer.id)?.resolve(answer);
       this.waiting.delete(answer.id);
@@ -46,6 +51,14 @@ class Lane {
     });
     this.worker.postMessage({ ...asked, id } satisfies HashRequest);
     return answer;
+  }
+
+  rest(): void {
+    this.worker.unref();
+  }
+
+  wake(): void {
+    this.worker.ref();
   }
 
   async close(): Promise<void> {
@@ -85,6 +98,17 @@ export class HashLanes implements Hashing {
     this.isOddDigest = !this.isOddDigest;
     const lane = this.isOddDigest ? this.sha512 : this.sha256;
     return digestOf(await lane.ask({ op: 'digest', stream: 0, slot: slot.index }));
+  }
+
+  /** Idle threads keep no process from ending. */
+  rest(): void {
+    this.sha256.rest();
+    this.sha512.rest();
+  }
+
+  wake(): void {
+    this.sha256.wake();
+    this.sha512.wake();
   }
 
   async close(): Promise<void> {

@@ -5,6 +5,7 @@ import type { RateLimits } from '../../domain/rate-guard.js';
 
 export interface ProxySettings {
   readonly httpProxy: string;
+  /** Empty: the same as for http. */
   readonly httpsProxy: string;
   /** Hosts that are reached without one, as the NO_PROXY variable lists them. */
   readonly noProxy: string;

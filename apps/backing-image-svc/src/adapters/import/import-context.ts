@@ -8,12 +8,13 @@ import type { Hashing, RunningSums } from '../../ports/hashing.port.js';
 import type { DigestFile } from '../scratch/digest-file.js';
 import type { ScratchFolder } from '../scratch/scratch-folder.js';
 import type { ImportResources } from './import-resources.js';
-import type { ImportOptions } from './import-types.js';
+import type { ImportEnvironment, ImportOptions } from './import-types.js';
 import type { ProgressReport } from './progress-report.js';
 
 /** What the steps of one import share. */
 export interface ImportContext {
   readonly options: ImportOptions;
+  readonly environment: ImportEnvironment;
   readonly openSink: OpenSink;
   readonly pool: SlotPool;
   readonly hashing: Hashing;

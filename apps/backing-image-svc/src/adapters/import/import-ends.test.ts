@@ -13,8 +13,8 @@ import {
   importing,
   lab,
   optionsOf,
+  environmentOf,
 } from '../../testing/import-lab.js';
-import { MemorySink } from '../../testing/memory-sink.js';
 import { FileSource } from '../file/file-source.js';
 import { importImage } from './import-image.js';
 
@@ -66,31 +66,64 @@ describe.skipIf(!canMount())(
 );
 
 describe('an import that ends early', () => {
-  it('for a sink that fails says so, and leaves nothing', async () => {
+  /** Imports 24 MiB into a sink whose writes do what the test says. */
+  function intoSink(
+    write: (cluster: number) => Promise<void>,
+    close: () => void,
+    signal: AbortSignal,
+  ): Promise<unknown> {
     writeFileSync(lab.image('a.img'), randomBytes(24 * MIB));
-    const sink = new MemorySink();
-    let open = 0;
-    const failing = importImage({
+    return importImage({
       source: new FileSource(lab.image('a.img'), { maxBytes: 1024 * MIB, folders: null }),
       options: optionsOf(),
+      environment: environmentOf(),
       openSink: () =>
         Promise.resolve({
-          writeCluster: async (cluster) => {
-            open += 1;
-            await new Promise((resolve) => setTimeout(resolve, 5));
-            open -= 1;
-            if (cluster === 3) throw new Error('the disk is on fire');
-          },
-          finish: () => sink.finish(),
-          // Whatever is under way has ended by now.
-          close: () => (open === 0 ? sink.close() : Promise.reject(new Error('still writing'))),
+          writeCluster: write,
+          finish: () => Promise.reject(new Error('it is not finished')),
+          close: () => Promise.resolve(close()),
         }),
-      signal: new AbortController().signal,
+      signal,
       onProgress: () => undefined,
     });
+  }
+
+  it('for a sink that fails says so, when its other writes have ended', async () => {
+    let underWay = 0;
+    let isClosed = false;
+    const failing = intoSink(
+      async (cluster) => {
+        underWay += 1;
+        await new Promise((resolve) => setTimeout(resolve, cluster === 3 ? 5 : 30));
+        underWay -= 1;
+        if (cluster === 3) throw new Error('the disk is on fire');
+      },
+      () => {
+        isClosed = true;
+      },
+      new AbortController().signal,
+    );
     await expect(failing).rejects.toThrow('the disk is on fire');
-    expect(sink.isClosed).toBe(true);
-    expect(sink.isFinished).toBe(false);
+    expect({ underWay, isClosed }).toEqual({ underWay: 0, isClosed: true });
+    expectNothingLeft();
+  });
+
+  it('by cancel does not wait for writes whose path is lost', async () => {
+    const stop = new AbortController();
+    const lost: ((reason: Error) => void)[] = [];
+    const ending = intoSink(
+      () =>
+        new Promise((_resolve, reject) => {
+          lost.push(reject);
+          stop.abort();
+        }),
+      () => {
+        for (const fail of lost) fail(new Error('closed'));
+      },
+      stop.signal,
+    );
+    await expect(ending).rejects.toMatchObject({ code: 'OPERATION_CANCELLED' });
+    expect(lost.length).toBeGreaterThan(0);
     expectNothingLeft();
   });
 

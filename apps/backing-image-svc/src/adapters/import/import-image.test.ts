@@ -14,6 +14,7 @@ import {
   importing,
   lab,
   optionsOf,
+  environmentOf,
 } from '../../testing/import-lab.js';
 import { MemorySink } from '../../testing/memory-sink.js';
 import { DEFAULT_HTTP_SETTINGS, type HttpSettings } from '../http/http-settings.js';
@@ -96,6 +97,7 @@ describe('an image from a server', () => {
     const result = await importImage({
       source: new HttpSource(server.url, SETTINGS),
       options: optionsOf({ checksum: parseChecksum(`sha512:${sumsOf(CONTENT).sha512}`) }),
+      environment: environmentOf(),
       openSink: sink.open,
       signal: new AbortController().signal,
       onProgress: () => undefined,
@@ -116,6 +118,7 @@ describe('an image from a server', () => {
     const ended = importImage({
       source: new HttpSource(server.url, SETTINGS),
       options: optionsOf(),
+      environment: environmentOf(),
       openSink: sink.open,
       signal: stop.signal,
       onProgress: () => setTimeout(() => stop.abort(), 20),

@@ -3,25 +3,21 @@ import { type Clock, systemClock } from '@lariat/kernel';
 import { cancelled } from '../../domain/cancelled.js';
 import { detectFormat, ImageFormat } from '../../domain/image-format.js';
 import type { ImportProgress } from '../../domain/progress.js';
-import { SlotPool } from '../../domain/slot-pool.js';
 import type { ImageSource } from '../../ports/byte-reader.port.js';
 import type { OpenSink } from '../../ports/content-sink.port.js';
-import { HashLanes } from '../hash/hash-lanes.js';
 import { DigestFile } from '../scratch/digest-file.js';
 import { ScratchFolder } from '../scratch/scratch-folder.js';
 import { importQcow2 } from './import-qcow2.js';
 import { importRaw } from './import-raw.js';
 import { ImportResources } from './import-resources.js';
-import type { ImportOptions, ImportResult } from './import-types.js';
+import type { ImportEnvironment, ImportOptions, ImportResult } from './import-types.js';
 import { headOf, openStream } from './open-stream.js';
 import { ProgressReport } from './progress-report.js';
-
-/** All the memory that data passes through: 16 MiB keep two hashing threads, a reader and six writes busy. */
-const SLOTS = 16;
 
 export interface ImportTask {
   readonly source: ImageSource;
   readonly options: ImportOptions;
+  readonly environment: ImportEnvironment;
   readonly openSink: OpenSink;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: ImportProgress) => void;
@@ -49,17 +45,23 @@ export async function importImage(task: ImportTask): Promise<ImportResult> {
 }
 
 async function run(task: ImportTask, resources: ImportResources): Promise<ImportResult> {
-  const { source, options, openSink, onProgress, clock = systemClock } = task;
-  const scratch = await ScratchFolder.make(options.scratchParent);
+  const { source, options, environment, openSink, onProgress, clock = systemClock } = task;
+  const scratch = await ScratchFolder.make(environment.scratchParent);
   resources.add({ close: () => scratch.remove() });
-  const pool = new SlotPool(SLOTS);
-  const hashing = resources.add(new HashLanes(pool));
+  const { workbenches } = environment;
+  const bench = workbenches.take();
+  let isClean = false;
+  resources.add({ close: () => workbenches.giveBack(bench, isClean) });
+  const { pool, hashing } = bench;
   const digests = resources.add(await DigestFile.create(options.digestsPath));
   const reader = resources.add(await source.open(resources.signal));
   const progress = new ProgressReport(onProgress, clock);
-  const context = { options, openSink, pool, hashing, scratch, digests, resources, progress };
+  const opened = { scratch, digests, resources, progress };
+  const context = { options, environment, openSink, pool, hashing, ...opened };
   const stream = await openStream(reader, context);
-  return detectFormat(headOf(stream.first), options.format) === ImageFormat.raw
-    ? importRaw(stream, context)
-    : importQcow2(stream, context);
+  const format = detectFormat(headOf(stream.first), options.format);
+  const importer = format === ImageFormat.raw ? importRaw : importQcow2;
+  const result = await importer(stream, context);
+  isClean = true;
+  return result;
 }

@@ -8,7 +8,15 @@ import { sumsCoverHoles } from '../../domain/hole-policy.js';
 import { ImageFormat } from '../../domain/image-format.js';
 import { ImportPhase } from '../../domain/progress.js';
 import { ExtentTally } from '../../domain/qemu-map.js';
-import { isDirty, parseQcow2Header, refuseUnfit, tooLarge } from '../../domain/qcow2-header.js';
+import {
+  isDirty,
+  lostTables,
+  parseQcow2Header,
+  type Qcow2Header,
+  refuseLostTables,
+  refuseUnfit,
+  tooLarge,
+} from '../../domain/qcow2-header.js';
 import { checkImage, convertImage, listExtents, type QemuImgTask } from '../child/qemu-img.js';
 import { findTool, Tool } from '../child/sandbox.js';
 import { SparseFile } from '../scratch/sparse-file.js';
@@ -28,24 +36,25 @@ export async function importQcow2(
   stream: ImportStream,
   context: ImportContext,
 ): Promise<ImportResult> {
-  const { options, hashing, scratch, digests, progress, resources } = context;
+  const { options, environment, hashing, scratch, digests, progress, resources } = context;
   const header = parseQcow2Header(headOf(stream.first));
   refuseUnfit(header, options.maxSizeBytes);
   // Before the download, which can be long.
-  await findTool(Tool.qemuImg, options.sandbox.path);
+  await findTool(Tool.qemuImg, environment.sandbox.path);
   const { spool, fileBytes, file } = await keepFile(stream, context);
   if (options.checksum !== null) verifyChecksum(options.checksum, file.sums);
 
   const sizeBytes = Number(header.virtualSizeBytes);
   progress.begin(ImportPhase.converting, null);
   const task: QemuImgTask = {
-    sandbox: options.sandbox,
+    sandbox: environment.sandbox,
     folder: scratch.path,
     imageName: IMAGE_NAME,
     fileBytes,
     virtualSizeBytes: sizeBytes,
     signal: resources.signal,
   };
+  await checkTables(header, spool, fileBytes);
   // A dirty image's reference counts are out of date by design; its tables are not.
   if (!isDirty(header)) await checkImage(task);
   const map = ClusterMap.ofSize(sizeBytes);
@@ -57,7 +66,7 @@ export async function importQcow2(
     : await converted(task, map, context);
 
   progress.begin(ImportPhase.writing, map.dataBytes);
-  const hasSums = sumsCoverHoles(options.holes, sizeBytes, map.dataBytes);
+  const hasSums = sumsCoverHoles(environment.holes, sizeBytes, map.dataBytes);
   const sums = hasSums ? hashing.open() : null;
   const { dataClusters } = await writeOut({ pieces, sizeBytes, sums, digests }, context);
   const finished = sums === null ? null : await sums.finish();
@@ -104,6 +113,20 @@ async function keepFile(
     sums: (await stream.sums.finish()).sums,
   };
   return { spool, fileBytes: sizeBytes, file };
+}
+
+async function checkTables(
+  { l1OffsetBytes, l1Bytes }: Qcow2Header,
+  spool: SparseFile,
+  fileBytes: number,
+): Promise<void> {
+  if (l1OffsetBytes + BigInt(l1Bytes) > BigInt(fileBytes)) throw lostTables(fileBytes);
+  const page = Buffer.alloc(Math.min(l1Bytes, MIB));
+  for (let at = 0; at < l1Bytes; at += page.length) {
+    const entries = page.subarray(0, Math.min(page.length, l1Bytes - at));
+    await spool.readAt(entries, Number(l1OffsetBytes) + at);
+    refuseLostTables(entries, fileBytes);
+  }
 }
 
 type Pieces = (signal: AbortSignal) => AsyncIterable<Piece>;

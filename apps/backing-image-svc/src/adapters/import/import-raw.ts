@@ -58,7 +58,7 @@ async function throughScratch(stream: ImportStream, context: ImportContext): Pro
 
 function take(
   stream: ImportStream,
-  sink: Pick<ContentSink, 'writeCluster'>,
+  sink: Pick<ContentSink, 'writeCluster' | 'close'>,
   context: ImportContext,
 ): Promise<PassedContent> {
   const { options, pool, hashing, digests, resources, progress } = context;

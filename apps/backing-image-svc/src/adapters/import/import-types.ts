@@ -2,6 +2,7 @@ import type { Checksum, Sums } from '../../domain/checksum.js';
 import type { HolePolicy } from '../../domain/hole-policy.js';
 import type { Compression, ImageFormat } from '../../domain/image-format.js';
 import type { Sandbox } from '../child/sandbox.js';
+import type { Workbenches } from '../hash/workbenches.js';
 
 export interface ImportOptions {
   /** What the file as given must have. */
@@ -12,10 +13,15 @@ export interface ImportOptions {
   readonly maxSizeBytes: number;
   /** The digests of the clusters go into a file here, for `readDigests`. */
   readonly digestsPath: string;
+}
+
+/** What all imports of a service share. */
+export interface ImportEnvironment {
   /** Each import has a folder of its own in it. */
   readonly scratchParent: string;
   readonly sandbox: Sandbox;
   readonly holes: HolePolicy;
+  readonly workbenches: Workbenches;
 }
 
 export interface ImportResult {

@@ -30,9 +30,9 @@ async function openPacked(
   reader: ByteReader,
   context: ImportContext,
 ): Promise<ImportStream> {
-  const { options, scratch, resources, hashing } = context;
+  const { environment, scratch, resources, hashing } = context;
   const { signal } = resources;
-  const task = { sandbox: options.sandbox, folder: scratch.path, signal };
+  const task = { sandbox: environment.sandbox, folder: scratch.path, signal };
   const unpacker = resources.add(await unpack(compression, task));
   const file = takeFile(packed, reader, unpacker.input, context);
   // Whoever reads the output would wait for ever for what does not come.

@@ -24,6 +24,7 @@ export async function writeOut(task: WriteOutTask, context: ImportContext): Prom
       writtenBytes += bytes.length;
       progress.at(writtenBytes);
     },
+    close: () => sink.close(),
   };
   const passed = await passContent({
     ...{ pieces, pool, hashing, sums, digests },

@@ -4,6 +4,9 @@ import { CLUSTER_SIZE_BYTES as CLUSTER } from '@lariat/kernel';
 import { MemoryBlockDevice, NvmeTcpTarget } from '@lariat/nvme-tcp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { SlotPool } from '../../domain/slot-pool.js';
+import type { ByteReader } from '../../ports/byte-reader.port.js';
+import { readAll } from '../../testing/read-all.js';
+import { NamespaceSource } from './namespace-source.js';
 import { NvmeContentSink } from './nvme-content-sink.js';
 
 const HOST = 'nqn.2024-01.io.lariat:host';
@@ -81,5 +84,35 @@ describe('a sink over NVMe/TCP', () => {
     expect(outcomes.filter(({ status }) => status === 'rejected')).toHaveLength(1);
     expect(most).toBeGreaterThan(1);
     expect(most).toBeLessThanOrEqual(8);
+  });
+});
+
+describe('a namespace as a source', () => {
+  const open = (signal: AbortSignal): Promise<ByteReader> =>
+    new NamespaceSource('a volume', { endpoint, hostNqn: HOST, ctrlrLossTimeoutMs: 1000 }).open(
+      signal,
+    );
+
+  it('gives all that is on it, in order', async () => {
+    const content = randomBytes(16 * CLUSTER);
+    await device.write(0, content);
+    const reader = await open(new AbortController().signal);
+    expect(reader.totalBytes).toBe(content.length);
+    expect((await readAll(reader, 700_001)).equals(content)).toBe(true);
+    await reader.close();
+  });
+
+  it('ends when it is cancelled, and with its target', async () => {
+    const stop = new AbortController();
+    const reader = await open(stop.signal);
+    stop.abort();
+    await expect(reader.read(Buffer.alloc(1))).rejects.toMatchObject({
+      code: 'OPERATION_CANCELLED',
+    });
+    await reader.close();
+    const other = await open(new AbortController().signal);
+    await target.close();
+    await expect(readAll(other)).rejects.toHaveProperty('failure', 'gone');
+    await other.close();
   });
 });

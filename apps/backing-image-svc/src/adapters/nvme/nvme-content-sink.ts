@@ -1,18 +1,11 @@
-import type { NvmfEndpoint } from '@lariat/contracts';
 import { lariatError } from '@lariat/contracts';
 import { CLUSTER_SIZE_BYTES } from '@lariat/kernel';
-import { type BlockDevice, NvmeTcpHost } from '@lariat/nvme-tcp';
+import type { BlockDevice } from '@lariat/nvme-tcp';
 import type { ContentSink } from '../../ports/content-sink.port.js';
+import { connectNamespace, type NamespaceOptions } from './connect-namespace.js';
 
 /** Clusters on their way at a time: enough to hide the way to another node, and a small part of what memory there is. */
 const IN_FLIGHT = 6;
-
-export interface NvmeSinkOptions {
-  readonly endpoint: NvmfEndpoint;
-  readonly hostNqn: string;
-  /** How long a lost path may take before the import fails. */
-  readonly ctrlrLossTimeoutMs: number;
-}
 
 /** Writes an image to a namespace that an agent exports, over NVMe/TCP. */
 export class NvmeContentSink implements ContentSink {
@@ -25,26 +18,13 @@ export class NvmeContentSink implements ContentSink {
   ) {}
 
   /** Refuses a namespace that is another one, or too small. */
-  static async connect(options: NvmeSinkOptions, sizeBytes: number): Promise<NvmeContentSink> {
-    const { endpoint, hostNqn, ctrlrLossTimeoutMs } = options;
-    const where = `${endpoint.nqn} at ${endpoint.traddr}:${endpoint.trsvcid}`;
-    const controller = await NvmeTcpHost.connect({
-      traddr: endpoint.traddr,
-      trsvcid: endpoint.trsvcid,
-      subnqn: endpoint.nqn,
-      hostnqn: hostNqn,
-      reconnectDelayMs: 200,
-      ctrlrLossTimeoutMs,
-    });
-    const device = controller.namespaces().find(({ uuid }) => uuid === endpoint.uuid);
-    if (device !== undefined && device.sizeBytes >= sizeBytes)
-      return new NvmeContentSink(device, () => controller.close());
-    await controller.close();
+  static async connect(options: NamespaceOptions, sizeBytes: number): Promise<NvmeContentSink> {
+    const { device, disconnect } = await connectNamespace(options);
+    if (device.sizeBytes >= sizeBytes) return new NvmeContentSink(device, disconnect);
+    await disconnect();
     throw lariatError(
       'LEG_UNREACHABLE',
-      device === undefined
-        ? `${where} has no namespace ${endpoint.uuid}`
-        : `namespace ${endpoint.uuid} of ${where} has ${device.sizeBytes} bytes, and the image ${sizeBytes}`,
+      `namespace ${device.uuid} has ${device.sizeBytes} bytes, and the image ${sizeBytes}`,
     );
   }
 

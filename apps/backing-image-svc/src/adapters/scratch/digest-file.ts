@@ -6,6 +6,7 @@ import {
   ZERO_CLUSTER_DIGEST,
 } from '../../domain/cluster-digest.js';
 import type { DigestLog } from '../../ports/digest-log.port.js';
+import { writeAll } from './sparse-file.js';
 
 const PAGE_BYTES = 2048 * DIGEST_BYTES;
 /** Where no digest was written, the file has a hole, and the cluster is zeros. */
@@ -60,7 +61,7 @@ export class DigestFile implements DigestLog {
 
   private async write(): Promise<void> {
     if (this.pageBytes === 0) return;
-    await this.file.write(this.page, 0, this.pageBytes, this.offsetBytes);
+    await writeAll(this.file, this.page, this.pageBytes, this.offsetBytes);
     this.offsetBytes += this.pageBytes;
     this.pageBytes = 0;
   }

@@ -5,6 +5,7 @@ import type { RandomReader } from '../../app/content-pieces.js';
 import { ClusterMap } from '../../domain/cluster-map.js';
 import type { ContentSink } from '../../ports/content-sink.port.js';
 
+/** A full disk is for an operator to mend, and said so. */
 const asScratchError = (reason: unknown): unknown =>
   (reason as NodeJS.ErrnoException).code === 'ENOSPC'
     ? lariatError(

@@ -1,0 +1,63 @@
+import { CLUSTER_SIZE_BYTES } from '@lariat/kernel';
+import type { BlockDevice } from '@lariat/nvme-tcp';
+import { throwIfCancelled } from '../../domain/cancelled.js';
+import type { ByteReader, ImageSource } from '../../ports/byte-reader.port.js';
+import { connectNamespace, type NamespaceOptions } from './connect-namespace.js';
+
+/** Clusters that are read ahead: hides the way to another node. */
+const READ_AHEAD = 4;
+
+/** The content of a volume or a snapshot, which an agent exports. */
+export class NamespaceSource implements ImageSource {
+  constructor(
+    readonly description: string,
+    private readonly options: NamespaceOptions,
+  ) {}
+
+  async open(signal: AbortSignal): Promise<ByteReader> {
+    throwIfCancelled(signal);
+    const { device, disconnect } = await connectNamespace(this.options);
+    return new DeviceReader(device, disconnect, signal);
+  }
+}
+
+export class DeviceReader implements ByteReader {
+  readonly totalBytes: number;
+  private readonly ahead: Promise<Buffer>[] = [];
+  private askedBytes = 0;
+  private cluster: Buffer = Buffer.alloc(0);
+
+  constructor(
+    private readonly device: Pick<BlockDevice, 'sizeBytes' | 'read'>,
+    private readonly disconnect: () => Promise<void>,
+    private readonly signal: AbortSignal,
+  ) {
+    this.totalBytes = device.sizeBytes;
+  }
+
+  async read(into: Buffer): Promise<number> {
+    throwIfCancelled(this.signal);
+    if (this.cluster.length === 0) {
+      this.askAhead();
+      this.cluster = (await this.ahead.shift()) ?? this.cluster;
+    }
+    const length = this.cluster.copy(into);
+    this.cluster = this.cluster.subarray(length);
+    return length;
+  }
+
+  close(): Promise<void> {
+    return this.disconnect();
+  }
+
+  private askAhead(): void {
+    while (this.ahead.length < READ_AHEAD && this.askedBytes < this.totalBytes) {
+      const length = Math.min(CLUSTER_SIZE_BYTES, this.totalBytes - this.askedBytes);
+      const read = this.device.read(this.askedBytes, length);
+      // Told when its turn comes, if it does.
+      read.catch(() => undefined);
+      this.ahead.push(read);
+      this.askedBytes += length;
+    }
+  }
+}
