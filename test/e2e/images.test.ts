@@ -314,7 +314,7 @@ describe('images', () => {
     const sum = `sha256:${sha256(readFileSync(path))}`;
     const upload = ['--upload', path, '--copies', '1', '--checksum', sum];
     const { stdout } = await lariat('create', 'sent', ...upload);
-    expect(stdout).toMatch(/state\s+ready/);
+    expect(stdout).toMatch(/state:\s+ready/);
     expect(stdout).toContain(root);
     expect((await lariat('verify', 'sent')).stdout).toContain(
       'every copy that was read is the image',

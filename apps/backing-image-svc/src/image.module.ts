@@ -58,6 +58,7 @@ export class BackingImageModule {
       stopping.abort();
       await runner.stop();
       inventories.stop();
+      await importer.close();
       await lease.stop();
     };
     return {

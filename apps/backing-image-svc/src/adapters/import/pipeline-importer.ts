@@ -13,6 +13,7 @@ import type { ContentSink } from '../../ports/content-sink.port.js';
 import type { DraftAccess, Import, Importer } from '../../ports/importer.port.js';
 import { Sandbox } from '../child/sandbox.js';
 import { FileSource } from '../file/file-source.js';
+import { Workbenches } from '../hash/workbenches.js';
 import { expectedChecksum } from '../http/expected-checksum.js';
 import {
   DEFAULT_HTTP_SETTINGS,
@@ -33,6 +34,7 @@ const PATH_LOST_MS = 15_000;
 export class PipelineImporter implements Importer {
   private sandbox: Promise<Sandbox> | undefined;
   private readonly http: HttpSettings;
+  private readonly workbenches = new Workbenches();
 
   constructor(
     private readonly settings: ImageSettings,
@@ -59,9 +61,10 @@ export class PipelineImporter implements Importer {
     try {
       const result = await importImage({
         source,
-        options: {
-          ...{ checksum, format: task.format, maxSizeBytes: maxBytes, digestsPath, sandbox },
-          ...{ scratchParent: scratch, holes: DEFAULT_HOLE_POLICY },
+        options: { checksum, format: task.format, maxSizeBytes: maxBytes, digestsPath },
+        environment: {
+          ...{ scratchParent: scratch, sandbox, workbenches: this.workbenches },
+          holes: DEFAULT_HOLE_POLICY,
         },
         openSink: async (sizeBytes) => connect(await task.openDraft(sizeBytes), sizeBytes),
         signal: task.signal,
@@ -71,6 +74,10 @@ export class PipelineImporter implements Importer {
     } finally {
       await folder.remove();
     }
+  }
+
+  close(): Promise<void> {
+    return this.workbenches.close();
   }
 
   private checksum({ checksum, source, signal }: Import): Promise<Checksum | null> | null {
