@@ -17,6 +17,8 @@ const CLUSTERS = 8;
 const CONTENT_BYTES = CLUSTERS * MIB - 4_567;
 const IMAGE_BYTES = CLUSTERS * MIB;
 const SIZE_BYTES = 12 * MIB;
+/** Of its clusters two are zeros throughout. */
+const DATA_BYTES = IMAGE_BYTES - 2 * MIB;
 
 function newContent(): Buffer {
   const content = randomBytes(CONTENT_BYTES);
@@ -130,6 +132,38 @@ describe('volumes that are made from an image', () => {
       state: 'ready',
     });
     await e2e.client.request('volume.delete', { volume: 'same' });
+  });
+
+  it('are copied whole where the image does not fit, and wherever such a replica is copied to', async () => {
+    const { client } = e2e;
+    const made = await client.request('volume.create', {
+      ...{ name: 'alone', image: 'debian', sizeBytes: SIZE_BYTES, replicas: 1 },
+    });
+    const withCopy = await nodesWithCopy();
+    const { disks } = await client.request('disk.list', {});
+    const free = disks.find(({ node }) => !withCopy.includes(node));
+    if (free === undefined) throw new Error('a node has no copy');
+    const { node, id: disk, capacityBytes } = free;
+    const reserve = (reservedBytes: number): Promise<unknown> =>
+      client.request('disk.update', { node, disk, reservedBytes });
+    const move = async (toNode: string): Promise<RebuiltVolumeView> => {
+      const [replica] = (await get('alone')).replicas;
+      const asked = { volume: 'alone', replica: replica?.id ?? '', toNode };
+      return (await client.request('replica.move', asked, {
+        timeoutMs: 60_000,
+      })) as RebuiltVolumeView;
+    };
+    await reserve(capacityBytes - SIZE_BYTES - IMAGE_BYTES / 2);
+    expect((await move(node)).rebuilt).toMatchObject({ node, copiedBytes: DATA_BYTES });
+    expect(await nodesWithCopy()).toEqual(withCopy);
+    await reserve(0);
+    const [back] = made.replicas;
+    expect((await move(back?.node ?? '')).rebuilt).toMatchObject({ copiedBytes: DATA_BYTES });
+    expect(await sum('alone')).toBe(sumOf(content, SIZE_BYTES));
+    // It names the image still: that it does not stand on it costs nobody anything.
+    expect(await client.request('volume.delete', { volume: 'alone' })).toMatchObject({
+      image: image.id,
+    });
   });
 
   it('are rebuilt, moved and given more replicas on copies of the image, of which nothing is copied again', async () => {
