@@ -8,7 +8,7 @@ import {
   type VolumeView,
   hasCode,
 } from '@lariat/contracts';
-import { MIB, toLariatError } from '@lariat/kernel';
+import { MIB, delay, toLariatError } from '@lariat/kernel';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type E2eCluster, startE2e, until } from './e2e-cluster.js';
 
@@ -274,6 +274,32 @@ describe('volumes that are made from an image', () => {
     expect(rebuilt.rebuilt.copiedBytes).toBeLessThan(IMAGE_BYTES / 2);
     expect(await sum('twin')).toBe(before);
     await e2e.client.request('volume.delete', { volume: 'twin' });
+  });
+
+  it('are not made of an image that is deleted at the same time, or keep it', async () => {
+    const { client } = e2e;
+    const outcomes: string[] = [];
+    for (let round = 0; round < 12; round += 1) {
+      const name = `race-${round}`;
+      const source = { file: { path: join(folder, 'disk.raw') } };
+      await client.request('image.create', { name, source }, { timeoutMs: 60_000 });
+      // Each time a little later in the life of the creation.
+      const [created, deleted] = await Promise.all([
+        codeOf(client.request('volume.create', { name, image: name, replicas: 2 })),
+        delay(8 * round).then(() => codeOf(client.request('image.delete', { image: name }))),
+      ]);
+      outcomes.push(`${created} ${deleted}`);
+      // One of them wins, never both, never none.
+      expect(['ok IMAGE_IN_USE', 'IMAGE_NOT_READY ok', 'IMAGE_NOT_FOUND ok']).toContain(
+        `${created} ${deleted}`,
+      );
+      if (created !== 'ok') continue;
+      expect(await sum(name)).toBe(sumOf(content, IMAGE_BYTES));
+      await client.request('volume.delete', { volume: name });
+      await client.request('image.delete', { image: name });
+    }
+    // Deleted at once it is gone; long after the volume has it, it stays.
+    expect(outcomes.at(-1)).toBe('ok IMAGE_IN_USE');
   });
 
   it('leave nothing but the image, and nothing when that is deleted', async () => {
