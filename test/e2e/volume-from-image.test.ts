@@ -8,7 +8,7 @@ import {
   type VolumeView,
   hasCode,
 } from '@lariat/contracts';
-import { MIB, toLariatError } from '@lariat/kernel';
+import { MIB, delay, toLariatError } from '@lariat/kernel';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type E2eCluster, startE2e, until } from './e2e-cluster.js';
 
@@ -17,6 +17,8 @@ const CLUSTERS = 8;
 const CONTENT_BYTES = CLUSTERS * MIB - 4_567;
 const IMAGE_BYTES = CLUSTERS * MIB;
 const SIZE_BYTES = 12 * MIB;
+/** Of its clusters two are zeros throughout. */
+const DATA_BYTES = IMAGE_BYTES - 2 * MIB;
 
 function newContent(): Buffer {
   const content = randomBytes(CONTENT_BYTES);
@@ -132,6 +134,38 @@ describe('volumes that are made from an image', () => {
     await e2e.client.request('volume.delete', { volume: 'same' });
   });
 
+  it('are copied whole where the image does not fit, and wherever such a replica is copied to', async () => {
+    const { client } = e2e;
+    const made = await client.request('volume.create', {
+      ...{ name: 'alone', image: 'debian', sizeBytes: SIZE_BYTES, replicas: 1 },
+    });
+    const withCopy = await nodesWithCopy();
+    const { disks } = await client.request('disk.list', {});
+    const free = disks.find(({ node }) => !withCopy.includes(node));
+    if (free === undefined) throw new Error('a node has no copy');
+    const { node, id: disk, capacityBytes } = free;
+    const reserve = (reservedBytes: number): Promise<unknown> =>
+      client.request('disk.update', { node, disk, reservedBytes });
+    const move = async (toNode: string): Promise<RebuiltVolumeView> => {
+      const [replica] = (await get('alone')).replicas;
+      const asked = { volume: 'alone', replica: replica?.id ?? '', toNode };
+      return (await client.request('replica.move', asked, {
+        timeoutMs: 60_000,
+      })) as RebuiltVolumeView;
+    };
+    await reserve(capacityBytes - SIZE_BYTES - IMAGE_BYTES / 2);
+    expect((await move(node)).rebuilt).toMatchObject({ node, copiedBytes: DATA_BYTES });
+    expect(await nodesWithCopy()).toEqual(withCopy);
+    await reserve(0);
+    const [back] = made.replicas;
+    expect((await move(back?.node ?? '')).rebuilt).toMatchObject({ copiedBytes: DATA_BYTES });
+    expect(await sum('alone')).toBe(sumOf(content, SIZE_BYTES));
+    // It names the image still: that it does not stand on it costs nobody anything.
+    expect(await client.request('volume.delete', { volume: 'alone' })).toMatchObject({
+      image: image.id,
+    });
+  });
+
   it('are rebuilt, moved and given more replicas on copies of the image, of which nothing is copied again', async () => {
     const { replicas } = await get('large');
     const [first, second] = replicas;
@@ -240,6 +274,32 @@ describe('volumes that are made from an image', () => {
     expect(rebuilt.rebuilt.copiedBytes).toBeLessThan(IMAGE_BYTES / 2);
     expect(await sum('twin')).toBe(before);
     await e2e.client.request('volume.delete', { volume: 'twin' });
+  });
+
+  it('are not made of an image that is deleted at the same time, or keep it', async () => {
+    const { client } = e2e;
+    const outcomes: string[] = [];
+    for (let round = 0; round < 12; round += 1) {
+      const name = `race-${round}`;
+      const source = { file: { path: join(folder, 'disk.raw') } };
+      await client.request('image.create', { name, source }, { timeoutMs: 60_000 });
+      // Each time a little later in the life of the creation.
+      const [created, deleted] = await Promise.all([
+        codeOf(client.request('volume.create', { name, image: name, replicas: 2 })),
+        delay(8 * round).then(() => codeOf(client.request('image.delete', { image: name }))),
+      ]);
+      outcomes.push(`${created} ${deleted}`);
+      // One of them wins, never both, never none.
+      expect(['ok IMAGE_IN_USE', 'IMAGE_NOT_READY ok', 'IMAGE_NOT_FOUND ok']).toContain(
+        `${created} ${deleted}`,
+      );
+      if (created !== 'ok') continue;
+      expect(await sum(name)).toBe(sumOf(content, IMAGE_BYTES));
+      await client.request('volume.delete', { volume: name });
+      await client.request('image.delete', { image: name });
+    }
+    // Deleted at once it is gone; long after the volume has it, it stays.
+    expect(outcomes.at(-1)).toBe('ok IMAGE_IN_USE');
   });
 
   it('leave nothing but the image, and nothing when that is deleted', async () => {

@@ -1,4 +1,4 @@
-import { type ImageCopyReference, type Placement, hasCode } from '@lariat/contracts';
+import { type ImageCopyReference, type Placement, hasCode, lariatError } from '@lariat/contracts';
 import { deriveVolumeId } from '@lariat/kernel';
 import {
   COMMAND_TIMEOUT_MS,
@@ -90,7 +90,25 @@ async function fetchFor(context: Context, sites: readonly Placement[]): Promise<
   const { image = null } = context.input;
   if (image === null) return;
   const disks = sites.map(({ node, disk }) => ({ node, disk }));
-  await fetchImage(context, { image, disks, volume: deriveVolumeId(context.operation) });
+  const request = { image, disks, volume: deriveVolumeId(context.operation) };
+  await fetchImage(context, request).catch(async (error: unknown) => {
+    const isLastTry = context.attempt >= FETCH_IMAGE_RETRY.attempts;
+    if (!isLastTry && hasCode(error, 'IMAGE_NOT_READY')) await throwIfBeingDeleted(context, image);
+    throw error;
+  });
+}
+
+/** A deletion that has begun finds this volume on record and is refused, or had looked before and ends: in a moment it is known. */
+async function throwIfBeingDeleted({ client }: Context, image: string): Promise<void> {
+  const { name, state, operation } = await client.request('internal.image.record', {
+    ...{ image, fresh: true },
+  });
+  if (state !== 'deleting') return;
+  throw lariatError(
+    'OPERATION_IN_PROGRESS',
+    `Image '${name}' is being deleted by operation ${operation}, which may be refused yet; wait for it and try again.`,
+    { image, operation },
+  );
 }
 
 async function createReplica(context: Context, placement: Placement): Promise<string> {

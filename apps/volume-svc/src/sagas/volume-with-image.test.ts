@@ -31,12 +31,15 @@ let asked: { readonly what: string; readonly body: object }[];
 /** What is refused, and how often. */
 let refusals: Map<string, ErrorCode[]>;
 let found: { state: string; sizeBytes: number };
+/** From the second look on; undefined: the same. */
+let laterFound: typeof found | undefined;
 
 beforeEach(() => {
   records = new Map();
   asked = [];
   refusals = new Map();
   found = image;
+  laterFound = undefined;
 });
 
 const of = (what: string): readonly object[] =>
@@ -88,7 +91,11 @@ const deps = {
 
 const answers: Readonly<Record<string, (body: never) => unknown>> = {
   'node.get': ({ node }: { node: string }) => ({ node, state: 'ready' }),
-  'internal.image.record': () => found,
+  'internal.image.record': () => {
+    const now = found;
+    found = laterFound ?? found;
+    return now;
+  },
   'internal.image.ensure-copies': () => ({ ready: true }),
   'internal.placement.release': () => ({}),
   'internal.placement.reserve': ({ replicas }: { replicas: readonly string[] }) => ({
@@ -189,6 +196,13 @@ describe('a volume made from an image', () => {
     found = { ...image, sizeBytes: 4 * MIB };
     expect(await run('create', input)).toBe('SIZE_TOO_SMALL');
     expect(of('internal.placement.reserve')).toEqual([]);
+  });
+
+  it('waits for a deletion that has begun, and will be refused or not, before it gives up', async () => {
+    // Marked when the copies are asked for, after the volume was placed.
+    refusals.set('internal.image.ensure-copies', ['IMAGE_NOT_READY']);
+    laterFound = { ...image, state: 'deleting' };
+    expect(await run('create', input)).toBe('OPERATION_IN_PROGRESS');
   });
 
   it('asks once more for a copy that was given up before a replica stood on it', async () => {
