@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { findTargetSocket } from '@lariat/cli';
 import { BUCKETS, type VolumeView, volumeNqn } from '@lariat/contracts';
 import { MIB } from '@lariat/kernel';
@@ -23,9 +25,22 @@ describe('a cluster in which nothing is wrong', () => {
     await e2e.stop();
   });
 
+  /** With as many copies as it should have: one comes from the file, the reconciler fetches the other. */
+  async function makeImage(): Promise<void> {
+    const path = join(e2e.cluster.paths.dataDir, 'quiet.img');
+    writeFileSync(path, randomBytes(SIZE_BYTES));
+    await e2e.client.request('image.create', { name: 'quiet', source: { file: { path } } });
+    await until('the image to have two copies', 60_000, async () => {
+      const { copies } = await e2e.client.request('image.get', { image: 'quiet' });
+      const ready = copies.filter(({ state }) => state === 'ready');
+      return ready.length === 2 ? true : undefined;
+    });
+  }
+
   /** Volumes of every kind that is at rest: attached, detached, healed by itself, with snapshots, cloned. */
   async function makeVolumes(): Promise<void> {
     const { client, cluster } = e2e;
+    await makeImage();
     for (const name of ['attached', 'healed']) {
       await client.request('volume.create', { name, sizeBytes: SIZE_BYTES, replicas: 3 });
       await client.request('volume.attach', { volume: name, node: 'n1', frontend: 'nbd' });

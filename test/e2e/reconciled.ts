@@ -13,6 +13,7 @@ const KINDS: readonly ReconcileKind[] = [
   'exports',
   'frontends',
   'heads',
+  'image-copies',
   'leases',
   'limits',
   'nodes',
@@ -28,7 +29,7 @@ export async function reconciledOf({ client, connection }: E2eCluster): Promise<
   const { nodes } = await client.request('node.list', {});
   const agents = nodes.map(({ agentInstance }) => `lariat-node-agent.${agentInstance}`);
   const answers = await Promise.all(
-    ['volume-svc', 'replica-svc', ...agents].map(async (service) => {
+    ['volume-svc', 'replica-svc', 'backing-image-svc', ...agents].map(async (service) => {
       const answer = await connection.request(`$SRV.STATS.${service}`, '', { timeout: 5_000 });
       return answer.json<{ reconciled: Partial<Reconciled> }>().reconciled;
     }),

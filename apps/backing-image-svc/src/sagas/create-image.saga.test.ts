@@ -144,6 +144,22 @@ describe('an import', () => {
     expect(store.records.get(IMAGE)?.copies).toMatchObject([{ node: 'n2' }]);
   });
 
+  it('that was taken for dead begins no other copy once another instance has ended it', async () => {
+    const store = memoryImages();
+    const late: Importer = {
+      import: async (task) => {
+        const record = store.records.get(IMAGE);
+        if (record !== undefined)
+          store.records.set(IMAGE, { ...record, state: 'ready', operation: null });
+        return importing.import(task);
+      },
+    };
+    const { step, run } = begin(store, { importer: late });
+    await expect(run('claim', 'import')).rejects.toMatchObject({ code: 'IMAGE_NOT_READY' });
+    expect(step.sent).toEqual([]);
+    expect(store.records.get(IMAGE)).toMatchObject({ state: 'ready', copies: [] });
+  });
+
   it('is not ready when the copy does not read as it was written', async () => {
     const store = memoryImages();
     const { run } = begin(store, {
