@@ -119,7 +119,7 @@ describe('images', () => {
 
   const operationOf = async (accepted: unknown): Promise<OperationView> => {
     const { operation } = accepted as { operation: OperationView };
-    return until(`${operation.kind} to end`, 60_000, async () => {
+    return until(`${operation.kind} to end`, 90_000, async () => {
       const now = await e2e.client.request('operation.get', { operation: operation.id });
       return isEnded(now.state) ? now : undefined;
     });
@@ -305,6 +305,43 @@ describe('images', () => {
     expect(await e2e.leftovers()).toEqual([]);
     await spaceless();
   });
+
+  it('go to another node when theirs dies on the way', async () => {
+    let finish = (): void => undefined;
+    const dead = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    paths.set('/half', (_request, response) => {
+      response.writeHead(200, { 'content-length': content.length });
+      response.write(content.subarray(0, 4 * MIB));
+      void dead.then(() => response.end(content.subarray(4 * MIB)));
+    });
+    const accepted = (await create('half', '/half', { wait: false })) as unknown;
+    const copyOf = async () => {
+      const { images } = await e2e.client.request('image.list', {});
+      return images.find(({ name }) => name === 'half')?.copies[0];
+    };
+    const first = await until('a draft to be there', 20_000, copyOf);
+    await e2e.cluster.killNode(first.node);
+    await until('the node to be missed', 20_000, async () => {
+      const { state } = await e2e.client.request('node.get', { node: first.node });
+      return state === 'ready' ? undefined : true;
+    });
+    finish();
+    expect(await operationOf(accepted)).toMatchObject({ state: 'succeeded' });
+    const second = await copyOf();
+    expect(second?.state).toBe('ready');
+    expect(second?.node).not.toBe(first.node);
+    // What is left of the draft goes when its node is back.
+    await e2e.cluster.startNode(first.node);
+    await remove('half');
+    await until('the node to be back', 30_000, async () => {
+      const { state } = await e2e.client.request('node.get', { node: first.node });
+      return state === 'ready' ? true : undefined;
+    });
+    expect(await e2e.leftovers()).toEqual([]);
+    await spaceless();
+  }, 120_000);
 
   it('are uploaded by the command line from where it runs', async () => {
     const path = join(folder, 'upload.img.gz');

@@ -1,7 +1,6 @@
 import { networkInterfaces } from 'node:os';
 import { basename } from 'node:path';
 import { type ImageSourceRecord, lariatError } from '@lariat/contracts';
-import { LariatError } from '@lariat/kernel';
 import type { LariatClient } from '@lariat/messaging';
 import { type Checksum, parseChecksum } from '../../domain/checksum.js';
 import type { ImageContent } from '../../domain/apply-change.js';
@@ -9,8 +8,7 @@ import { DEFAULT_HOLE_POLICY } from '../../domain/hole-policy.js';
 import type { ImageSettings } from '../../domain/import-settings.js';
 import { fileNameOf, parseSourceUrl } from '../../domain/source-url.js';
 import type { ImageSource } from '../../ports/byte-reader.port.js';
-import type { ContentSink } from '../../ports/content-sink.port.js';
-import type { DraftAccess, Import, Importer } from '../../ports/importer.port.js';
+import type { Import, Importer } from '../../ports/importer.port.js';
 import { Sandbox } from '../child/sandbox.js';
 import { FileSource } from '../file/file-source.js';
 import { Workbenches } from '../hash/workbenches.js';
@@ -21,14 +19,11 @@ import {
   proxyFromEnvironment,
 } from '../http/http-settings.js';
 import { HttpSource } from '../http/http-source.js';
-import { NvmeContentSink } from '../nvme/nvme-content-sink.js';
+import { connectDraft } from '../nvme/draft-sink.js';
 import { ScratchFolder } from '../scratch/scratch-folder.js';
 import { UploadSource } from '../upload/upload-source.js';
 import { importImage } from './import-image.js';
 import type { ImportResult } from './import-types.js';
-
-/** As long as an agent may take to come back; then the import begins anew, on another node. */
-const PATH_LOST_MS = 15_000;
 
 /** Imports in this process, over NVMe/TCP into a node's draft. */
 export class PipelineImporter implements Importer {
@@ -66,7 +61,7 @@ export class PipelineImporter implements Importer {
           ...{ scratchParent: scratch, sandbox, workbenches: this.workbenches },
           holes: DEFAULT_HOLE_POLICY,
         },
-        openSink: async (sizeBytes) => connect(await task.openDraft(sizeBytes), sizeBytes),
+        openSink: async (sizeBytes) => connectDraft(await task.openDraft(sizeBytes), sizeBytes),
         signal: task.signal,
         onProgress: task.onProgress,
       });
@@ -118,26 +113,6 @@ function fileNameIn(source: ImageSourceRecord): string {
 export function assertChecksum(text: string): void {
   if (/^https?:/i.test(text)) parseSourceUrl(text);
   else parseChecksum(text);
-}
-
-async function connect(
-  { endpoint, hostNqn }: DraftAccess,
-  sizeBytes: number,
-): Promise<ContentSink> {
-  try {
-    return await NvmeContentSink.connect(
-      { endpoint, hostNqn, ctrlrLossTimeoutMs: PATH_LOST_MS },
-      sizeBytes,
-    );
-  } catch (reason) {
-    const { traddr, trsvcid } = endpoint;
-    throw lariatError(
-      'IMAGE_DRAFT_UNREACHABLE',
-      `the image service cannot write to the node at ${traddr}:${trsvcid} over NVMe/TCP; see to it that this address can be reached from where the service runs`,
-      { traddr, trsvcid, reason: reason instanceof LariatError ? reason.code : String(reason) },
-      reason,
-    );
-  }
 }
 
 function contentOf({ format, file, content, device }: ImportResult): ImageContent {
