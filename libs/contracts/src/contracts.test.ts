@@ -45,6 +45,23 @@ describe('requests', () => {
       { name: 'v1', sizeBytes: MIB, placement: { node: 'soft', diskTags: ['ssd', 'eu/west-1'] } },
     ],
     ['volume.create', { name: 'v1', source: { volume: 'v0' } }],
+    ['image.create', { name: 'debian', source: { url: 'https://images/debian.qcow2' } }],
+    [
+      'image.create',
+      {
+        ...{ name: 'debian', source: { file: { path: '/srv/a.img', node: 'n1' } }, format: 'raw' },
+        ...{ checksum: 'sha256:00', minimumCopies: 3, labels: { os: 'debian' }, wait: false },
+      },
+    ],
+    [
+      'image.create',
+      {
+        name: 'debian',
+        source: { upload: { token: '0123456789abcdef', fileName: 'a b.img', sizeBytes: 12 } },
+      },
+    ],
+    ['image.verify', { image: 'debian', mibPerSecond: 0 }],
+    ['image.delete', { image: newImageId(), dryRun: true }],
     ['volume.create', { name: 'v1', image: 'debian' }],
     ['volume.create', { name: 'v1', image: newImageId(), sizeBytes: MIB }],
     [
@@ -110,6 +127,25 @@ describe('requests', () => {
     ['volume.create', { name: newVolumeId(), sizeBytes: MIB }, 'NAME_INVALID'],
     ['volume.create', { name: 'v1' }, 'SIZE_INVALID'],
     ['volume.create', { name: 'v1', sizeBytes: 0 }, 'SIZE_INVALID'],
+    ['image.create', { name: 'debian' }, 'REQUEST_INVALID'],
+    ['image.create', { name: newImageId(), source: { url: 'https://a' } }, 'NAME_INVALID'],
+    [
+      'image.create',
+      { name: 'a', source: { url: 'https://a' }, format: 'vmdk' },
+      'REQUEST_INVALID',
+    ],
+    ['image.create', { name: 'a', source: { ftp: 'a' } }, 'REQUEST_INVALID'],
+    [
+      'image.create',
+      { name: 'a', source: { upload: { token: 'a.>', fileName: 'a', sizeBytes: 1 } } },
+      'REQUEST_INVALID',
+    ],
+    [
+      'image.create',
+      { name: 'a', source: { url: 'https://a' }, minimumCopies: 9 },
+      'REPLICAS_INVALID',
+    ],
+    ['image.verify', { image: 'debian', mibPerSecond: -1 }, 'REQUEST_INVALID'],
     ['volume.create', { name: 'v1', image: 'debian', sizeBytes: 0 }, 'SIZE_INVALID'],
     ['volume.create', { name: 'v1', image: 'No Label' }, 'NAME_INVALID'],
     ['volume.create', { name: 'v1', sizeBytes: -1 }, 'SIZE_INVALID'],
