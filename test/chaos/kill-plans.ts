@@ -33,6 +33,7 @@ export const KILL_PLANS = {
     takes: (point) => point.startsWith('saga/'),
     // 8 sagas of 3 to 5 steps, before and after each.
     atLeast: 50,
+    oneIn: 2,
   },
   agents: {
     nodes: 3,
@@ -42,6 +43,7 @@ export const KILL_PLANS = {
     takes: (point) => point.startsWith('agent/'),
     // About 14 commands, three positions each.
     atLeast: 36,
+    oneIn: 2,
   },
   changes: {
     nodes: 4,
@@ -98,6 +100,7 @@ export const KILL_PLANS = {
     takes: (point) =>
       /replica\.re(build|move)\/|agent\/(rebuild\.|engine\.(add|remove)-leg)/.test(point),
     atLeast: 30,
+    oneIn: 2,
   },
   administration: {
     nodes: 3,

@@ -2,6 +2,6 @@ import { describe } from 'vitest';
 import { killAtEveryPosition } from './kill-at-every-position.js';
 import { KILL_PLANS } from './kill-plans.js';
 
-describe('services and agents killed at every journal position of a rebuild', () => {
+describe('services and agents killed at journal positions of a rebuild', () => {
   killAtEveryPosition(KILL_PLANS.rebuild);
 });
