@@ -35,7 +35,7 @@ export class ChaosCluster {
       env: {
         ...process.env,
         ...{ LARIAT_FAULTS: '1', LARIAT_REBUILD: 'manual' },
-        LARIAT_IMAGE_SCRATCH: join(folder, 'image-scratch'),
+        ...{ LARIAT_IMAGE_SCRATCH: join(folder, 'image-scratch'), LARIAT_IMAGE_FOLDERS: tmpdir() },
       },
     });
     const connection = await connectNats({ servers: cluster.natsUrl, name: 'chaos' });

@@ -19,7 +19,9 @@ describe('bad input', () => {
   };
 
   beforeAll(async () => {
-    e2e = await startE2e();
+    e2e = await startE2e({
+      env: { ...process.env, LARIAT_REBUILD: 'manual', LARIAT_IMAGE_FOLDERS: '' },
+    });
     await e2e.client.request('volume.create', { name: 'there', sizeBytes: 4 * MIB });
     await e2e.client.request('volume.create', { name: 'attached', sizeBytes: 4 * MIB });
     await e2e.client.request('volume.attach', { volume: 'attached', node: 'n1', frontend: 'nvmf' });
@@ -83,6 +85,17 @@ describe('bad input', () => {
     expect(disks.map(({ scheduledBytes, replicas }) => [scheduledBytes, replicas])).toEqual(
       disks.map(() => [8 * MIB, 2]),
     );
+  });
+
+  it('opens no file of the machine for an image, unless it is told which folders have images', async () => {
+    for (const path of ['/etc/passwd', '/no/such/file']) {
+      const body = { name: 'closed', source: { file: { path } } };
+      expect(await codeOf('image.create', body)).toBe('IMAGE_FILES_CLOSED');
+    }
+    expect(await e2e.client.request('image.list', {})).toEqual({ images: [] });
+    await expect(e2e.client.request('image.get', { image: 'closed' })).rejects.toMatchObject({
+      code: 'IMAGE_NOT_FOUND',
+    });
   });
 
   it('refuses to take away the last healthy replica', async () => {

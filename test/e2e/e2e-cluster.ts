@@ -61,9 +61,13 @@ export async function startE2e(options: Partial<ClusterOptions> = {}): Promise<E
   const cluster = await startCluster({
     nodes: 3,
     diskSizeBytes: 512 * MIB,
-    env: { ...process.env, LARIAT_REBUILD: 'manual' },
     ...options,
     dataDir,
+    // Tests have their images in folders for temporary files.
+    env: {
+      LARIAT_IMAGE_FOLDERS: tmpdir(),
+      ...(options.env ?? { ...process.env, LARIAT_REBUILD: 'manual' }),
+    },
   });
   const agents = cluster.processes().filter(({ kind }) => kind === 'agent');
   await waitForNodes(

@@ -349,7 +349,7 @@ describe('images', () => {
     const lariat = (...args: readonly string[]) =>
       run(join(CHECKOUT, 'lariat'), ['image', ...args, '--nats', e2e.cluster.natsUrl]);
     const sum = `sha256:${sha256(readFileSync(path))}`;
-    const upload = ['--upload', path, '--copies', '1', '--checksum', sum];
+    const upload = ['--file', path, '--copies', '1', '--checksum', sum];
     const { stdout } = await lariat('create', 'sent', ...upload);
     expect(stdout).toMatch(/state:\s+ready/);
     expect(stdout).toContain(root);
@@ -361,7 +361,7 @@ describe('images', () => {
       stderr: expect.stringContaining('IMAGE_NAME_TAKEN') as string,
     });
     await expect(lariat('create', 'none')).rejects.toMatchObject({
-      stderr: expect.stringContaining('--upload PATH') as string,
+      stderr: expect.stringContaining('--service-file PATH') as string,
     });
     expect((await lariat('delete', 'sent')).stdout).toContain('deleted image sent');
     await spaceless();

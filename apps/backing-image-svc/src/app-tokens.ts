@@ -2,6 +2,7 @@ import type { Clock } from '@lariat/kernel';
 import type { LariatClient } from '@lariat/messaging';
 import type { SagaRunner } from '@lariat/saga';
 import type { ImageStore } from './adapters/image-store.js';
+import type { ImageSettings } from './domain/import-settings.js';
 
 /** What the controllers work with; injected as IMAGE_SERVICE. */
 export interface ImageService {
@@ -9,6 +10,7 @@ export interface ImageService {
   readonly runner: SagaRunner;
   readonly client: LariatClient;
   readonly clock: Clock;
+  readonly settings: Pick<ImageSettings, 'folders'>;
 }
 
 export const IMAGE_SERVICE = Symbol('IMAGE_SERVICE');

@@ -53,7 +53,7 @@ export class BackingImageModule {
         ]);
       },
     });
-    const service: ImageService = { images, runner, client, clock };
+    const service: ImageService = { images, runner, client, clock, settings };
     const stop = async (): Promise<void> => {
       stopping.abort();
       await runner.stop();

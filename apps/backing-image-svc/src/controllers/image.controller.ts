@@ -17,6 +17,7 @@ import { MessageContext, OnRequest } from '@lariat/messaging';
 import { runOperation } from '@lariat/saga';
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
+import { assertFilesOpen } from '../adapters/file/file-source.js';
 import { assertChecksum } from '../adapters/import/pipeline-importer.js';
 import { IMAGE_SERVICE, type ImageService } from '../app-tokens.js';
 import { imageNotReady } from '../domain/apply-change.js';
@@ -48,9 +49,12 @@ export class ImageController {
   ): Promise<ImageView | OperationAccepted> {
     return this.run<ImageView>('image.create', request.wait, context, () => {
       if (request.checksum !== undefined) assertChecksum(request.checksum);
+      const source = sourceOf(request.source);
+      // Before anything is on record: no file will be read, whichever it is.
+      if ('file' in source) assertFilesOpen(this.service.settings);
       return {
         name: request.name,
-        source: { ...sourceOf(request.source) },
+        source: { ...source },
         checksum: request.checksum ?? null,
         format: request.format ?? null,
         minimumCopies: request.minimumCopies ?? DEFAULT_MINIMUM_COPIES,

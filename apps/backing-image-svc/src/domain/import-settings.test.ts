@@ -2,10 +2,10 @@ import { expect, it } from 'vitest';
 import { isAllowedAddress } from './address-guard.js';
 import { imageSettingsFrom } from './import-settings.js';
 
-it('fetches from public addresses alone, and takes files from anywhere, unless it is told otherwise', () => {
+it('fetches from public addresses alone, and takes no files, unless it is told otherwise', () => {
   const settings = imageSettingsFrom({});
   expect(isAllowedAddress('127.0.0.1', settings.allowedAddresses)).toBe(false);
-  expect(settings.folders).toBeNull();
+  expect(settings.folders).toEqual([]);
   const told = imageSettingsFrom({
     LARIAT_IMAGE_ALLOW: '10.0.0.0/8, 127.0.0.1',
     LARIAT_IMAGE_FOLDERS: '/srv/images:/mnt/iso',

@@ -10,8 +10,8 @@ export interface ImageSettings {
   readonly allowedAddresses: AllowList;
   /** LARIAT_IMAGE_MAX_BYTES: the largest file, and the largest content. */
   readonly maxBytes: number;
-  /** LARIAT_IMAGE_FOLDERS: files are taken from these folders alone, `:` between them; null: from anywhere. */
-  readonly folders: readonly string[] | null;
+  /** LARIAT_IMAGE_FOLDERS: files are taken from these folders alone, `:` between them; without any, from none. */
+  readonly folders: readonly string[];
   /** LARIAT_IMAGE_SCRATCH: where files are unpacked and converted. */
   readonly scratch: string;
   /** LARIAT_IMAGE_EVICT_AFTER_MS: a copy above the minimum that nobody has used or asked for since goes. */
@@ -35,11 +35,11 @@ export function imageSettingsFrom(
   env: Readonly<Record<string, string | undefined>>,
 ): ImageSettings {
   const allow = env.LARIAT_IMAGE_ALLOW ?? '';
-  const folders = env.LARIAT_IMAGE_FOLDERS;
+  const folders = env.LARIAT_IMAGE_FOLDERS ?? '';
   return {
     allowedAddresses: parseAllowList(allow.split(',').filter((part) => part.trim() !== '')),
     maxBytes: countFrom(env, 'LARIAT_IMAGE_MAX_BYTES', DEFAULT_MAX_BYTES),
-    folders: folders === undefined ? null : folders.split(':').filter((part) => part !== ''),
+    folders: folders.split(':').filter((part) => part !== ''),
     scratch: env.LARIAT_IMAGE_SCRATCH ?? join(tmpdir(), 'lariat-images'),
     evictAfterMs: countFrom(env, 'LARIAT_IMAGE_EVICT_AFTER_MS', DEFAULT_EVICT_AFTER_MS),
     strayAfterMs: countFrom(env, 'LARIAT_IMAGE_STRAY_MS', DEFAULT_STRAY_MS),

@@ -79,7 +79,7 @@ export function importing(
   const sink = new MemorySink();
   const progress: ImportProgress[] = [];
   const result = importImage({
-    source: new FileSource(lab.image(name), { maxBytes: 2048 * MIB, folders: null }),
+    source: new FileSource(lab.image(name), { maxBytes: 2048 * MIB, folders: ['/'] }),
     options: optionsOf(more),
     environment: environmentOf(),
     openSink: sink.open,

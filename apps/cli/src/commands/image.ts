@@ -19,8 +19,8 @@ import {
 interface CreateOptions extends WaitOption {
   readonly url?: string;
   readonly file?: string;
+  readonly serviceFile?: string;
   readonly node?: string;
-  readonly upload?: string;
   readonly checksum?: string;
   readonly format?: 'raw' | 'qcow2';
   readonly copies?: number;
@@ -40,9 +40,12 @@ function addCreate(image: Command, runtime: Runtime): void {
     .description('import an image: raw or qcow2, also packed with gzip, xz or zstd')
     .argument('<name>', 'a DNS label: a-z, 0-9 and -')
     .option('--url <url>', 'fetch it from an http or https address')
-    .option('--file <path>', 'read it from a file of the machine on which the services run')
-    .option('--node <node>', 'the node that has the file')
-    .option('--upload <path>', 'send a file of this machine; the command must run to its end')
+    .option('--file <path>', 'send a file of this machine; the command must run to its end')
+    .option(
+      '--service-file <path>',
+      'let the image service read a file of its machine, below one of its LARIAT_IMAGE_FOLDERS',
+    )
+    .option('--node <node>', 'with --service-file: the node that has the file')
     .option('--checksum <sum>', 'sha256:… or sha512:… of the file, or the url of a SHA256SUMS file')
     .addOption(
       new Option('--format <format>', 'refuse another one; default: what the content says').choices(
@@ -56,34 +59,38 @@ function addCreate(image: Command, runtime: Runtime): void {
     )
     .option('--label <key=value>', 'a label; may be given again', collectLabel)
     .addOption(noWait())
-    .action((name: string, options: CreateOptions, command: Command) =>
-      online(runtime, command, async (session, context) => {
+    .action((name: string, options: CreateOptions, command: Command) => {
+      assertOneSource(options, command);
+      return online(runtime, command, async (session, context) => {
         const { checksum, format, copies, label, wait } = options;
-        assertOneSource(options, command);
         const more = given({ checksum, format, minimumCopies: copies, labels: label });
         const create = (source: RequestMap['image.create']['request']['source']): Promise<void> =>
           change(session, context, 'image.create', { name, source, ...more }, wait, imageDetails);
-        if (options.upload === undefined) return create(sourceOf(options));
-        const served = await serveUpload(session.connection, options.upload);
+        if (options.file === undefined) return create(sourceOf(options));
+        const served = await serveUpload(session.connection, options.file);
         try {
           return await create({ upload: served.upload });
         } finally {
           await served.close();
         }
-      }),
-    );
+      });
+    });
 }
 
 function assertOneSource(options: CreateOptions, command: Command): void {
-  const { url, file, upload, wait } = options;
-  if ([url, file, upload].filter((source) => source !== undefined).length !== 1)
-    command.error('error: give one source: --url URL, --file PATH or --upload PATH');
-  if (upload !== undefined && !wait)
-    command.error('error: an upload needs this command to its end: leave --no-wait out');
+  const { url, file, serviceFile, node, wait } = options;
+  if ([url, file, serviceFile].filter((source) => source !== undefined).length !== 1)
+    command.error('error: give one source: --url URL, --file PATH or --service-file PATH');
+  if (file !== undefined && !wait)
+    command.error('error: --file needs this command to its end: leave --no-wait out');
+  if (node !== undefined && serviceFile === undefined)
+    command.error(
+      'error: --node says where --service-file PATH is; a file of this machine needs none',
+    );
 }
 
-const sourceOf = ({ url, file, node }: CreateOptions) =>
-  file === undefined ? given({ url }) : { file: { path: file, ...given({ node }) } };
+const sourceOf = ({ url, serviceFile: path, node }: CreateOptions) =>
+  path === undefined ? given({ url }) : { file: { path, ...given({ node }) } };
 
 function addLooks(image: Command, runtime: Runtime): void {
   image

@@ -12,10 +12,10 @@ import { join } from 'node:path';
 import { toLariatError } from '@lariat/kernel';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readAll } from '../../testing/read-all.js';
-import { FileSource } from './file-source.js';
+import { assertFilesOpen, FileSource } from './file-source.js';
 
 const NEVER = new AbortController().signal;
-const ANYWHERE = { maxBytes: 1000, folders: null };
+const ANYWHERE = { maxBytes: 1000, folders: ['/'] };
 
 let folder: string;
 beforeEach(() => {
@@ -79,7 +79,18 @@ it('keeps to the folders that it is given, by what a name leads to', async () =>
     join(folder, 'images-2', 'a.img'),
   ])
     expect(await verdict(path, settings)).toBe('IMAGE_SOURCE_REFUSED');
-  expect(await verdict(inside, { maxBytes: 1000, folders: [] })).toBe('IMAGE_SOURCE_REFUSED');
+  const missing = (at: string): Promise<string> => verdict(join(folder, at, 'missing'), settings);
+  expect(await missing('images')).toBe('IMAGE_SOURCE_NOT_FOUND');
+  // Whether there is one elsewhere is not told.
+  expect(await missing('images-2')).toBe('IMAGE_SOURCE_REFUSED');
+});
+
+it('is closed without folders, whatever the file', async () => {
+  const path = join(folder, 'a.img');
+  writeFileSync(path, 'a');
+  for (const asked of [path, join(folder, 'missing'), '/etc/shadow'])
+    expect(await verdict(asked, { maxBytes: 1000, folders: [] })).toBe('IMAGE_FILES_CLOSED');
+  expect(() => assertFilesOpen({ folders: [] })).toThrow(/LARIAT_IMAGE_FOLDERS.* --file PATH/);
 });
 
 it('ends with an error when the file grows or shrinks meanwhile', async () => {

@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, readlink, realpath } from 'node:fs/promises';
-import { sep } from 'node:path';
+import { resolve, sep } from 'node:path';
 import { lariatError } from '@lariat/contracts';
 import { throwIfCancelled } from '../../domain/cancelled.js';
 import { tooLarge } from '../../domain/qcow2-header.js';
@@ -8,8 +8,17 @@ import type { ByteReader, ImageSource } from '../../ports/byte-reader.port.js';
 
 export interface FileSettings {
   readonly maxBytes: number;
-  /** Images are taken from these folders alone; null: from anywhere. */
-  readonly folders: readonly string[] | null;
+  /** Images are taken from these folders alone; without any, from no file at all. */
+  readonly folders: readonly string[];
+}
+
+/** The service may be root, and who asks it is not: without folders to keep to, any file could be read through it. */
+export function assertFilesOpen({ folders }: Pick<FileSettings, 'folders'>): void {
+  if (folders.length > 0) return;
+  throw lariatError(
+    'IMAGE_FILES_CLOSED',
+    "the image service reads no files of its machine; start it with LARIAT_IMAGE_FOLDERS set to the folders that hold images (as /srv/images:/mnt/iso), or send the file with 'lariat image create NAME --file PATH'",
+  );
 }
 
 /** An image in a file of this machine. */
@@ -25,9 +34,12 @@ export class FileSource implements ImageSource {
 
   async open(signal: AbortSignal): Promise<ByteReader> {
     throwIfCancelled(signal);
+    assertFilesOpen(this.settings);
+    // Twice: what is elsewhere is not opened, nor told whether it exists; and the name may be a link to elsewhere since.
+    await this.checkFolder(await realpath(this.path).catch(() => resolve(this.path)));
     const file = await this.openFile();
     try {
-      await this.checkFolder(file);
+      await this.checkFolder(await readlink(`/proc/self/fd/${file.fd}`));
       const stat = await file.stat();
       if (!stat.isFile()) throw refused(this.path, 'is not a regular file');
       if (stat.size > this.settings.maxBytes) throw tooLarge(stat.size, this.settings.maxBytes);
@@ -55,16 +67,16 @@ export class FileSource implements ImageSource {
     }
   }
 
-  /** Looks at what was opened, not at the name, which may be a link to elsewhere by now. */
-  private async checkFolder(file: FileHandle): Promise<void> {
+  private async checkFolder(path: string): Promise<void> {
     const { folders } = this.settings;
-    if (folders === null) return;
-    const path = await readlink(`/proc/self/fd/${file.fd}`);
     for (const folder of folders) {
       const real = await realpath(folder).catch(() => null);
       if (real !== null && path.startsWith(real.endsWith(sep) ? real : real + sep)) return;
     }
-    throw refused(this.path, `is not in a folder for images (${folders.join(', ') || 'none'})`);
+    throw refused(
+      this.path,
+      `is not in a folder for images of the service's machine (LARIAT_IMAGE_FOLDERS: ${folders.join(', ')})`,
+    );
   }
 }
 

@@ -74,7 +74,7 @@ describe('an import that ends early', () => {
   ): Promise<unknown> {
     writeFileSync(lab.image('a.img'), randomBytes(24 * MIB));
     return importImage({
-      source: new FileSource(lab.image('a.img'), { maxBytes: 1024 * MIB, folders: null }),
+      source: new FileSource(lab.image('a.img'), { maxBytes: 1024 * MIB, folders: ['/'] }),
       options: optionsOf(),
       environment: environmentOf(),
       openSink: () =>

@@ -58,7 +58,7 @@ describe.skipIf(!HAS_QEMU)('qcow2, where qemu-img is installed,', () => {
     lab.run('qemu-io', '-c', 'write -P 7 5T 1M', '-c', 'write -P 8 8191G 512', 'a.qcow2');
     const written = new Map<number, Buffer>();
     const result = await importImage({
-      source: new FileSource(lab.image('a.qcow2'), { maxBytes: MIB * MIB, folders: null }),
+      source: new FileSource(lab.image('a.qcow2'), { maxBytes: MIB * MIB, folders: ['/'] }),
       options: optionsOf({ maxSizeBytes: 16 * MIB * MIB }),
       environment: environmentOf(),
       openSink: () =>
