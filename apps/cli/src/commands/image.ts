@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { RequestMap } from '@lariat/contracts';
 import { given } from '../client/given.js';
+import type { GlobalOptions } from '../context.js';
 import { serveUpload } from '../client/serve-upload.js';
 import { imageDetails, imageTable, imageVerificationTable } from '../output/image-views.js';
 import {
@@ -63,9 +64,12 @@ function addCreate(image: Command, runtime: Runtime): void {
       assertOneSource(options, command);
       return online(runtime, command, async (session, context) => {
         const { checksum, format, copies, label, wait } = options;
+        // An upload ends with its command, however long it takes; the service gives up on one that stands still.
+        const hasNoLimit = options.file !== undefined && timeoutOf(command) === undefined;
+        const waiting = hasNoLimit ? { ...context, timeoutMs: Infinity } : context;
         const more = given({ checksum, format, minimumCopies: copies, labels: label });
         const create = (source: RequestMap['image.create']['request']['source']): Promise<void> =>
-          change(session, context, 'image.create', { name, source, ...more }, wait, imageDetails);
+          change(session, waiting, 'image.create', { name, source, ...more }, wait, imageDetails);
         if (options.file === undefined) return create(sourceOf(options));
         const served = await serveUpload(session.connection, options.file);
         try {
@@ -76,6 +80,9 @@ function addCreate(image: Command, runtime: Runtime): void {
       });
     });
 }
+
+const timeoutOf = (command: Command): string | undefined =>
+  command.optsWithGlobals<GlobalOptions>().timeout;
 
 function assertOneSource(options: CreateOptions, command: Command): void {
   const { url, file, serviceFile, node, wait } = options;
