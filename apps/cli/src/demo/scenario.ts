@@ -3,11 +3,13 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RequestMap, VolumeView } from '@lariat/contracts';
 import { delay, formatBytes, LariatError, MIB } from '@lariat/kernel';
-import { type Mutation, type MutationName, mutate } from '../client/mutate.js';
+import type { MutationName } from '../client/mutate.js';
 import type { OpenSession, Session } from '../client/session.js';
 import { askSupervisor } from '../cluster/control.js';
 import type { CommandContext } from '../context.js';
+import { change } from './change.js';
 import { ExpectedContent, sha256Of, sha256OfFile } from './expected-content.js';
+import { ImageScenario } from './image-scenario.js';
 import { findLeftovers } from './leftovers.js';
 import { NbdClient } from './nbd-client.js';
 import { SteadyWriter } from './steady-writer.js';
@@ -69,7 +71,10 @@ export class Scenario {
     await this.rebuild();
     await this.compare();
     await this.revert(file);
-    await this.deleteAll();
+    await this.deleteVolume();
+    const { story, context, open, result } = this;
+    await new ImageScenario(story, context, open, NODES.user, result).run();
+    await this.lookForLeftovers();
     await this.showTrace();
   }
 
@@ -278,13 +283,16 @@ export class Scenario {
     );
   }
 
-  private async deleteAll(): Promise<void> {
+  private async deleteVolume(): Promise<void> {
     await this.detach('detach-again', 'detach it');
     await this.story.step('delete', 'delete it', () =>
       this.inTrace('delete', (session) =>
         this.change(session, 'volume.delete', { volume: VOLUME }),
       ),
     );
+  }
+
+  private async lookForLeftovers(): Promise<void> {
     await this.story.step(
       'leftovers',
       'look for what is left over: records, space, lvols, subsystems, controllers',
@@ -346,14 +354,12 @@ export class Scenario {
     return this.open.inTrace(`lariat demo ${name}`, work);
   }
 
-  private async change<Name extends MutationName>(
+  private change<Name extends MutationName>(
     session: Session,
     name: Name,
     body: RequestMap[Name]['request'],
   ): Promise<RequestMap[Name]['reply']> {
-    const outcome: Mutation<Name> = await mutate(this.context, session, name, body, true);
-    if (outcome.done) return outcome.reply;
-    throw failure('DEMO_NOT_WAITED', `'${name}' was not waited for.`);
+    return change(this.context, session, name, body);
   }
 
   private waitForVolume(

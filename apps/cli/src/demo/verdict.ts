@@ -13,6 +13,9 @@ export interface Checksums {
   replicas: Readonly<Record<string, string>>;
   snapshotExpected: string;
   snapshotReadBack: string;
+  /** Of the image as it was made, and of a volume from it. */
+  image: string;
+  imageReadBack: string;
 }
 
 export interface ScenarioResult {
