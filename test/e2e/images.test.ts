@@ -364,6 +364,15 @@ describe('images', () => {
       stderr: expect.stringContaining('--service-file PATH') as string,
     });
     expect((await lariat('delete', 'sent')).stdout).toContain('deleted image sent');
+    // From where the service runs, and from the folders that it is told alone.
+    const read = await lariat('create', 'read', '--service-file', path, '--copies', '1');
+    expect(read.stdout).toContain(root);
+    await expect(lariat('create', 'passwd', '--service-file', '/etc/passwd')).rejects.toMatchObject(
+      {
+        stderr: expect.stringContaining('IMAGE_SOURCE_REFUSED') as string,
+      },
+    );
+    for (const name of ['read', 'passwd']) await lariat('delete', name);
     await spaceless();
   });
 
