@@ -88,6 +88,57 @@ describe('reading a sealed copy', () => {
   });
 });
 
+describe('a sealed copy on a target that tells what is allocated', () => {
+  const clusterOf = (data: Buffer, at: number): Buffer => data.subarray(at * MIB, (at + 1) * MIB);
+  const rootOf = (data: Buffer): string => {
+    const sizeBytes = data.length;
+    const digests = Array.from({ length: sizeBytes / MIB }, (_, at) =>
+      clusterDigestOf(clusterOf(data, at)),
+    );
+    return rootDigestOf({ sizeBytes, digests: Buffer.concat(digests) });
+  };
+  const readClusters = (): number[] =>
+    at.reads.splice(0).map(({ offsetBytes }) => offsetBytes / CLUSTER_SIZE_BYTES);
+
+  test('is read where it is, each time anew when asked, and not where it is not', async () => {
+    const { lvolUuid: draft } = await create();
+    const data = Buffer.concat([
+      Buffer.alloc(MIB),
+      randomBytes(MIB),
+      Buffer.alloc(MIB),
+      randomBytes(MIB),
+    ]);
+    at.content.set(draft, data);
+    const { lvolUuid } = await seal();
+    node.target.methods.add('lariat_lvol_get_allocated_clusters');
+    node.target.allocated.set(lvolUuid, [1, 3]);
+    expect((await digest()).sha256).toBe(rootOf(data));
+    expect(readClusters()).toEqual([1, 3]);
+    at.content.get(lvolUuid)?.writeUInt8(data.readUInt8(3 * MIB) ^ 1, 3 * MIB);
+    expect((await digest(true)).sha256).not.toBe(rootOf(data));
+    expect(readClusters()).toEqual([1, 3]);
+    // What a writer lost is no hole of the image: the digest tells.
+    node.target.allocated.set(lvolUuid, [3]);
+    const lost = Buffer.from(at.content.get(lvolUuid) ?? data).fill(0, MIB, 2 * MIB);
+    expect((await digest(true)).sha256).toBe(rootOf(lost));
+    expect(readClusters()).toEqual([3]);
+  });
+
+  test('is read whole where clusters of another size are told', async () => {
+    await create();
+    await seal();
+    node.target.methods.add('lariat_lvol_get_allocated_clusters');
+    const { lvol } = node.target.spdk();
+    const ask = lvol.getAllocatedClusters.bind(lvol);
+    lvol.getAllocatedClusters = async (...asked) => ({
+      ...(await ask(...asked)),
+      clusterSizeBytes: 4 * MIB,
+    });
+    await digest();
+    expect(readClusters()).toEqual([0, 1, 2, 3]);
+  });
+});
+
 describe('fetching a copy', () => {
   const page = (data: Buffer): DigestPage => {
     const clusters = Array.from({ length: data.length / MIB }, (_, at) =>

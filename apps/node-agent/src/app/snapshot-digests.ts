@@ -1,13 +1,15 @@
-import { type ClusterDigests, DIGEST_BYTES, clusterDigestOf, snapshotNqn } from '@lariat/contracts';
+import { type ClusterDigests, snapshotNqn } from '@lariat/contracts';
 import { CLUSTER_SIZE_BYTES } from '@lariat/kernel';
 import { checksumNqn } from '../domain/names.js';
 import type { ConnectedDevice } from '../ports/block-connector.port.js';
 import type { DigestStorePort } from '../ports/digest-store.port.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { TargetPort } from '../ports/target.port.js';
+import { clustersToRead } from './allocated-clusters.js';
 import type { CommandContext } from './command-handlers.js';
-import { type LvolReader, readInOrder } from './lvol-reader.js';
+import type { LvolReader } from './lvol-reader.js';
 import type { Lvols, MadeLvol } from './lvols.js';
+import { readDigests } from './read-digests.js';
 
 export interface DigestTask {
   readonly replica: string;
@@ -66,16 +68,10 @@ export class SnapshotDigests {
     if (known !== undefined && (reading === 'any' || known.targetInstance === targetInstance))
       return known;
     const read = await whileOpen(async (device) => {
-      const clusters = Math.ceil(device.sizeBytes / CLUSTER_SIZE_BYTES);
-      const digests = Buffer.alloc(clusters * DIGEST_BYTES);
-      let cluster = 0;
-      const visit = (chunk: Buffer, doneBytes: number): void => {
-        clusterDigestOf(chunk).copy(digests, cluster * DIGEST_BYTES);
-        cluster += 1;
-        progress?.(doneBytes, device.sizeBytes, 'bytes');
-      };
-      await readInOrder(device, visit, mibPerSecond);
-      return { sizeBytes: device.sizeBytes, digests };
+      const { sizeBytes } = device;
+      const toRead = await clustersToRead(target, lvol.uuid, sizeBytes / CLUSTER_SIZE_BYTES);
+      const digests = await readDigests({ device, toRead, progress, mibPerSecond });
+      return { sizeBytes, digests };
     });
     await store.put(lvol.uuid, { ...read, targetInstance });
     return read;

@@ -61,6 +61,8 @@ export class FakeTarget implements RpcCaller, TargetPort {
   readonly limits = new Map<string, Params>();
   /** Namespace uuid that each NQN brings; one that is not here cannot be reached. */
   readonly reachable = new Map<string, string>();
+  /** Clusters that hold bytes, by the uuid of their lvol; told where `methods` has the method. */
+  readonly allocated = new Map<string, readonly number[]>();
   readonly stores = new Set(['disk-1']);
   readonly methods = new Set([
     'bdev_raid_grow_base_bdev',
@@ -324,6 +326,19 @@ export class FakeTarget implements RpcCaller, TargetPort {
         throw new Refusal(ENODEV, 'No such device');
       this.limits.set(String(name), { ...this.limits.get(String(name)), ...limits });
       return true;
+    },
+    lariat_lvol_get_allocated_clusters: (p) => {
+      const { uuid, sizeMib } = this.lvol(p['name']);
+      const first = Number(p['first_cluster']);
+      const clusters = Math.min(Number(p['num_clusters']), sizeMib - first);
+      const bits = Buffer.alloc(Math.ceil(clusters / 8));
+      for (const cluster of this.allocated.get(uuid) ?? []) {
+        const at = cluster - first;
+        if (at >= 0 && at < clusters)
+          bits.writeUInt8(bits.readUInt8(at >> 3) | (1 << (at & 7)), at >> 3);
+      }
+      const allocated = bits.toString('base64');
+      return { cluster_size: MIB, num_clusters: clusters, allocated };
     },
     lariat_bdev_quiesce: () => true,
     lariat_bdev_unquiesce: () => ({ held: true }),

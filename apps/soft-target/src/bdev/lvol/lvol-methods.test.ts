@@ -110,6 +110,37 @@ test('an lvol looks like one of SPDK', async () => {
   ]);
 });
 
+test('what an lvol or the snapshots beneath it have bytes for is told, and the rest of a dirty disk reads as zeros', async () => {
+  await create('v', 20);
+  const ones = Buffer.alloc(4096, 1);
+  await bdev('lvs/v').write(0, ones);
+  await bdev('lvs/v').write(9 * MIB, ones);
+  await snapshot('v', 's');
+  await bdev('lvs/v').writeZeroes(0, MIB);
+  await bdev('lvs/v').write(17 * MIB, ones);
+  const ask = async (name: string, first = 0, count = 64): Promise<number[]> => {
+    const params = { name, first_cluster: first, num_clusters: count };
+    const answer = await stack.call('lariat_lvol_get_allocated_clusters', params);
+    const clusters = Math.max(0, Math.min(count, 20 - first));
+    expect(answer).toMatchObject({ cluster_size: MIB, num_clusters: clusters });
+    const bits = Buffer.from((answer as { allocated: string }).allocated, 'base64');
+    expect(bits).toHaveLength(Math.ceil(clusters / 8));
+    return Array.from({ length: clusters }, (_, at) => first + at).filter(
+      (_, at) => ((bits[at >> 3] ?? 0) >> (at & 7)) & 1,
+    );
+  };
+  expect(await ask('lvs/s')).toEqual([0, 9]);
+  expect(await ask('lvs/v')).toEqual([9, 17]);
+  expect(await ask('lvs/v', 9, 8)).toEqual([9]);
+  expect(await ask('lvs/v', 10)).toEqual([17]);
+  expect(await ask('lvs/v', 20)).toEqual([]);
+  const content = await bdev('lvs/v').read(0, 9 * MIB);
+  expect(content.equals(Buffer.alloc(9 * MIB))).toBe(true);
+  await expect(ask('lvs/v', 21)).rejects.toEqual(fails(-22, 'Invalid argument'));
+  await expect(ask('lvs/v', 0, 16_385)).rejects.toEqual(fails(-22, 'Invalid argument'));
+  await expect(ask('disk')).rejects.toEqual(fails(-19, 'No such device'));
+});
+
 test('errors are those of SPDK', async () => {
   await create('v');
   await snapshot('v', 's');

@@ -2,6 +2,7 @@ import { bool, decodeObject, opt, str, uint, uint32 } from '../../rpc/decode.js'
 import { method, type JsonObject, type MethodTable } from '../../rpc/method.js';
 import { RpcError } from '../../rpc/rpc-error.js';
 import { requireBdev, type TargetBdevs } from '../registry.js';
+import { allocatedBits, MAX_CLUSTERS_PER_ANSWER } from './allocated-clusters.js';
 import { answeringInternalError, answeringInvalidParams } from './lvol-answers.js';
 import { clearMethod, requireStore } from './lvs-methods.js';
 import * as lifecycle from './lvol-lifecycle.js';
@@ -165,6 +166,21 @@ export function lvolMethods({ registry, stores }: LvolMethodsDeps): MethodTable 
         const progress = { copied_clusters: copiedClusters, total_clusters: totalClusters };
         if (error !== undefined) return { ...progress, state: 'error', error };
         return { ...progress, state: done ? 'complete' : 'in progress' };
+      },
+    ),
+    // Lariat's own: whoever goes through an lvol's whole content need not read what was never written.
+    lariat_lvol_get_allocated_clusters: method(
+      decodeObject({ name: str, first_cluster: uint, num_clusters: uint }),
+      ({ name, first_cluster: first, num_clusters: wanted }) => {
+        const { store, lvol } = require(name);
+        if (first > lvol.sizeClusters || wanted > MAX_CLUSTERS_PER_ANSWER)
+          throw RpcError.errno('EINVAL');
+        const clusters = Math.min(wanted, lvol.sizeClusters - first);
+        return {
+          cluster_size: store.clusterSizeBytes,
+          num_clusters: clusters,
+          allocated: allocatedBits(store, lvol, first, clusters).toString('base64'),
+        };
       },
     ),
   };

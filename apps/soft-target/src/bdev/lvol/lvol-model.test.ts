@@ -8,6 +8,7 @@ import {
   startBdevStack,
   type BdevStack,
 } from '../stack-fixture.js';
+import { allocatedBits } from './allocated-clusters.js';
 import { LayerModel } from './layer-model.js';
 import { createClone, createLvol, deleteLvol, renameLvol, resizeLvol } from './lvol-lifecycle.js';
 import { decoupleParent, inflateLvol, setParent, snapshotLvol } from './lvol-lineage.js';
@@ -16,6 +17,7 @@ import type { Lvol } from './lvol.js';
 
 const BLOCK = 512;
 const CLUSTER = 4096;
+const ZEROS = Buffer.alloc(CLUSTER);
 const DISK_CLUSTERS = 400;
 const MAX_LVOLS = 14;
 const MAX_SIZE = 7;
@@ -198,6 +200,14 @@ class Pair {
       const size = model.sizeClusters * CLUSTER;
       if (bdev?.sizeBytes !== size) found.push(`${name} has ${bdev?.sizeBytes} bytes`);
       else if (!(await bdev.read(0, size)).equals(model.content())) found.push(`${name} differs`);
+      const bits = allocatedBits(this.store, this.lvol(name), 0, model.sizeClusters);
+      for (let c = 0; c < model.sizeClusters; c += 1) {
+        const isAllocated = ((bits[c >> 3] ?? 0) & (1 << (c & 7))) !== 0;
+        const bytes = model.source(c);
+        if (isAllocated && bytes === undefined) found.push(`${name} tells ${c} as allocated`);
+        if (!isAllocated && bytes?.equals(ZEROS) === false)
+          found.push(`${name} tells ${c} as zeros`);
+      }
     }
     return found;
   }
