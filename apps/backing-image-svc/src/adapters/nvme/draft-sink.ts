@@ -60,7 +60,9 @@ function inWordsOfAnImport(access: DraftAccess, reason: unknown): unknown {
         { traddr, trsvcid },
         reason,
       );
-    default:
+    case BlockIoFailure.media:
+    case BlockIoFailure.readOnly:
+    case BlockIoFailure.outOfRange:
       return lariatError(
         'TARGET_REFUSED',
         `the node at ${traddr}:${trsvcid} does not take what is written to the image's draft (${reason.failure}): ${reason.message}`,
