@@ -90,28 +90,26 @@ export const parseShallowCopyProgress: Parse<ShallowCopyProgress> = record((fiel
   ...ifDefined('error', fields.optional('error', text)),
 }));
 
-/** A part of an lvol's clusters, from the one that was asked for on. */
-export interface AllocatedClusters {
+/** SHA-256 of some of an lvol's clusters, from the one that was asked for on. */
+export interface LvolClusterDigests {
   readonly clusterSizeBytes: number;
-  /** How many; fewer than asked for at the lvol's end. */
-  readonly clusters: number;
-  /** A bit a cluster, the lowest of the first byte first; where it is not set, the lvol reads as zeros. */
-  readonly bits: Buffer;
+  /** 32 bytes a cluster; fewer than asked for at the lvol's end. */
+  readonly digests: Buffer;
 }
 
-/** What `lariat_lvol_get_allocated_clusters` tells at most in one answer. */
-export const MAX_ALLOCATED_CLUSTERS = 16_384;
+/** What `lariat_lvol_get_cluster_digests` gives at most in one answer. */
+export const MAX_LVOL_CLUSTER_DIGESTS = 64;
 
-const parseAllocatedClusters: Parse<AllocatedClusters> = (value, path) => {
-  const { bits, ...facts } = record((fields) => ({
+const parseClusterDigests: Parse<LvolClusterDigests> = (value, path) => {
+  const answer = record((fields) => ({
     clusterSizeBytes: fields.required('cluster_size', count),
     clusters: fields.required('num_clusters', count),
-    bits: Buffer.from(fields.required('allocated', text), 'base64'),
+    digests: Buffer.from(fields.required('sha256', text), 'base64'),
   }))(value, path);
-  // A bit that is missing would count as a cluster of zeros.
-  if (bits.length !== Math.ceil(facts.clusters / 8))
-    throw badResult(path, `bits for ${facts.clusters} clusters`, bits.length);
-  return { ...facts, bits };
+  const { clusterSizeBytes, clusters, digests } = answer;
+  if (digests.length !== clusters * 32)
+    throw badResult(path, `digests of ${clusters} clusters`, digests.length);
+  return { clusterSizeBytes, digests };
 };
 
 export interface LvolCreateParams {
@@ -285,15 +283,15 @@ export class LvolMethods {
     return parseShallowCopyProgress(result, 'bdev_lvol_check_shallow_copy');
   }
 
-  /** Lariat's extension: at most MAX_ALLOCATED_CLUSTERS at a time. Stock SPDK has no such method. */
-  async getAllocatedClusters(
+  /** Lariat's extension: of at most MAX_LVOL_CLUSTER_DIGESTS clusters at a time. Stock SPDK has no such method. */
+  async getClusterDigests(
     lvolName: string,
     firstCluster: number,
     clusters: number,
-  ): Promise<AllocatedClusters> {
-    const method = 'lariat_lvol_get_allocated_clusters';
+  ): Promise<LvolClusterDigests> {
+    const method = 'lariat_lvol_get_cluster_digests';
     const params = { name: lvolName, first_cluster: firstCluster, num_clusters: clusters };
-    return parseAllocatedClusters(await this.rpc.call(method, params), method);
+    return parseClusterDigests(await this.rpc.call(method, params), method);
   }
 }
 

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdir, readdir, rename, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MIB } from '@lariat/kernel';
@@ -110,7 +111,7 @@ test('an lvol looks like one of SPDK', async () => {
   ]);
 });
 
-test('what an lvol or the snapshots beneath it have bytes for is told, and the rest of a dirty disk reads as zeros', async () => {
+test('digests are of what reads give, and what is not allocated is not read', async () => {
   await create('v', 20);
   const ones = Buffer.alloc(4096, 1);
   await bdev('lvs/v').write(0, ones);
@@ -118,27 +119,35 @@ test('what an lvol or the snapshots beneath it have bytes for is told, and the r
   await snapshot('v', 's');
   await bdev('lvs/v').writeZeroes(0, MIB);
   await bdev('lvs/v').write(17 * MIB, ones);
-  const ask = async (name: string, first = 0, count = 64): Promise<number[]> => {
-    const params = { name, first_cluster: first, num_clusters: count };
-    const answer = await stack.call('lariat_lvol_get_allocated_clusters', params);
-    const clusters = Math.max(0, Math.min(count, 20 - first));
-    expect(answer).toMatchObject({ cluster_size: MIB, num_clusters: clusters });
-    const bits = Buffer.from((answer as { allocated: string }).allocated, 'base64');
-    expect(bits).toHaveLength(Math.ceil(clusters / 8));
-    return Array.from({ length: clusters }, (_, at) => first + at).filter(
-      (_, at) => ((bits[at >> 3] ?? 0) >> (at & 7)) & 1,
+  const ask = (name: string, first = 0, count = 64): Promise<unknown> =>
+    stack.call('lariat_lvol_get_cluster_digests', {
+      ...{ name, first_cluster: first, num_clusters: count },
+    });
+  const wanted = async (name: string, first: number, count: number): Promise<unknown> => {
+    const content = await bdev(name).read(first * MIB, count * MIB);
+    const digests = Array.from({ length: count }, (_, at) =>
+      createHash('sha256')
+        .update(content.subarray(at * MIB, (at + 1) * MIB))
+        .digest(),
     );
+    const sha256 = Buffer.concat(digests).toString('base64');
+    return { cluster_size: MIB, num_clusters: count, sha256 };
   };
-  expect(await ask('lvs/s')).toEqual([0, 9]);
-  expect(await ask('lvs/v')).toEqual([9, 17]);
-  expect(await ask('lvs/v', 9, 8)).toEqual([9]);
-  expect(await ask('lvs/v', 10)).toEqual([17]);
-  expect(await ask('lvs/v', 20)).toEqual([]);
-  const content = await bdev('lvs/v').read(0, 9 * MIB);
-  expect(content.equals(Buffer.alloc(9 * MIB))).toBe(true);
+  expect(await ask('lvs/s')).toEqual(await wanted('lvs/s', 0, 20));
+  expect(await ask('lvs/v', 9, 8)).toEqual(await wanted('lvs/v', 9, 8));
+  expect(await ask('lvs/v', 20)).toEqual(await wanted('lvs/v', 20, 0));
+  const read = vi.spyOn(bdev('disk'), 'read');
+  const whole = await ask('lvs/v');
+  expect(read.mock.calls.map(([, lengthBytes]) => lengthBytes)).toEqual([MIB, MIB]);
+  read.mockRestore();
+  expect(whole).toEqual(await wanted('lvs/v', 0, 20));
   await expect(ask('lvs/v', 21)).rejects.toEqual(fails(-22, 'Invalid argument'));
-  await expect(ask('lvs/v', 0, 16_385)).rejects.toEqual(fails(-22, 'Invalid argument'));
+  await expect(ask('lvs/v', 0, 65)).rejects.toEqual(fails(-22, 'Invalid argument'));
   await expect(ask('disk')).rejects.toEqual(fails(-19, 'No such device'));
+  const error = new BlockIoError(BlockIoFailure.media, 'bad block');
+  vi.spyOn(bdev('disk'), 'read').mockRejectedValueOnce(error);
+  await expect(ask('lvs/v')).rejects.toEqual(fails(-5, 'bad block'));
+  vi.restoreAllMocks();
 });
 
 test('errors are those of SPDK', async () => {
