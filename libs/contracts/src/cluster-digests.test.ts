@@ -7,6 +7,7 @@ import {
   clusterDigestOf,
   decodeDigestPage,
   digestAt,
+  digestCluster,
   encodeDigestPage,
   isZeroDigest,
   rootDigestOf,
@@ -25,6 +26,11 @@ test('a page holds the clusters from the first on, and ends with the content', (
     const expected = digests.subarray(first * DIGEST_BYTES, (first + clusters) * DIGEST_BYTES);
     expect(Buffer.concat([...page])).toEqual(Buffer.from(expected));
   }
+});
+
+test('a digest is the same in whatever thread it is taken', async () => {
+  for (const cluster of [Buffer.alloc(CLUSTER_SIZE_BYTES), randomBytes(CLUSTER_SIZE_BYTES)])
+    expect(await digestCluster(cluster)).toEqual(clusterDigestOf(cluster));
 });
 
 test('a whole page of digests that do not compress fits into a message', () => {

@@ -63,7 +63,8 @@ export interface ImageCommandMap {
   /**
    * One digest over the whole content of the sealed copy (`rootDigestOf`). `reread`: read from the disk now, whatever
    * was read before, and no faster than `mibPerSecond` (0, or missing: no limit), so that a check takes little from those
-   * who work. Otherwise an earlier reading counts. Reports on the progress subject.
+   * who work. Otherwise an earlier reading counts. A target that can hashes what it reads itself, and what it
+   * has not allocated it need not read. Reports on the progress subject.
    */
   'image.digest-copy': {
     input: ImageCopyReference & { reread: boolean; mibPerSecond?: number };

@@ -93,6 +93,7 @@ export const EXTENSIONS: readonly string[] = [
   'bdev_raid_grow_base_bdev',
   'lariat_bdev_quiesce',
   'lariat_bdev_unquiesce',
+  'lariat_lvol_get_cluster_digests',
   'lariat_raid_confirm_losses',
   'lariat_raid_hold_losses',
 ];

@@ -1,4 +1,4 @@
-import { type ClusterDigests, clusterDigestOf, digestAt, isZeroDigest } from '@lariat/contracts';
+import { type ClusterDigests, digestAt, digestCluster, isZeroDigest } from '@lariat/contracts';
 import { CLUSTER_SIZE_BYTES } from '@lariat/kernel';
 import type { ConnectedDevice } from '../ports/block-connector.port.js';
 import type { CommandContext } from './command-handlers.js';
@@ -39,7 +39,7 @@ export async function copyClusters(
         zeroedClusters += 1;
       } else {
         const data = await from.read(offsetBytes, CLUSTER_SIZE_BYTES);
-        if (!clusterDigestOf(data).equals(digest)) throw mismatch(cluster);
+        if (!(await digestCluster(data)).equals(digest)) throw mismatch(cluster);
         await to.write(offsetBytes, data);
         copiedClusters += 1;
       }

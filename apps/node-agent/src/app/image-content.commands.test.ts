@@ -13,6 +13,7 @@ import { CLUSTER_SIZE_BYTES, MIB } from '@lariat/kernel';
 import { BlockIoError } from '@lariat/nvme-tcp';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { imagePatchNqn } from '../domain/names.js';
+import { FakeTarget } from '../testing/fake-target.js';
 import { type Fixture, newContext } from '../testing/fixture.js';
 import { COPY, SIZE_BYTES, ImageNode, SOURCE } from '../testing/image-node.js';
 
@@ -85,6 +86,76 @@ describe('reading a sealed copy', () => {
     // The last of four MiB is due after three: 75 ms.
     expect(performance.now() - begunAtMs).toBeGreaterThan(70);
     expect(told).toEqual([1, 2, 3, 4].map((mib) => mib * MIB));
+  });
+});
+
+describe('a sealed copy on a target that hashes its lvols itself', () => {
+  const METHOD = 'lariat_lvol_get_cluster_digests';
+  const SIZE_MIB = 20;
+  const digestsOf = (data: Buffer, first: number, clusters: number): Buffer =>
+    Buffer.concat(
+      Array.from({ length: clusters }, (_, index) =>
+        clusterDigestOf(data.subarray((first + index) * MIB, (first + index + 1) * MIB)),
+      ),
+    );
+  const rootOf = (data: Buffer): string =>
+    rootDigestOf({ sizeBytes: data.length, digests: digestsOf(data, 0, data.length / MIB) });
+  const asked = (): number =>
+    node.target.calls.splice(0).filter(({ method }) => method === METHOD).length;
+
+  async function sealed(): Promise<{ lvolUuid: string; data: Buffer }> {
+    const { lvolUuid: draft } = await create({ sizeBytes: SIZE_MIB * MIB });
+    at.content.set(draft, randomBytes(SIZE_MIB * MIB));
+    const { lvolUuid } = await seal();
+    node.target.methods.add(METHOD);
+    node.target.digestsOf = (uuid, ...part) =>
+      digestsOf(at.content.get(uuid) ?? Buffer.alloc(0), ...part);
+    return { lvolUuid, data: at.content.get(lvolUuid) ?? Buffer.alloc(0) };
+  }
+
+  test('is not sent, and is hashed anew when that is asked', async () => {
+    const { data } = await sealed();
+    expect((await digest()).sha256).toBe(rootOf(data));
+    expect(asked()).toBe(2);
+    await digest();
+    expect(asked()).toBe(0);
+    data.writeUInt8(data.readUInt8(3 * MIB) ^ 1, 3 * MIB);
+    expect((await digest(true)).sha256).toBe(rootOf(data));
+    expect([asked(), at.reads, exported()]).toEqual([2, [], []]);
+  });
+
+  test('is hashed no faster than it may be', async () => {
+    await sealed();
+    const begunAtMs = performance.now();
+    const told: number[] = [];
+    await node.handlers['image.digest-copy'](
+      { ...COPY, reread: true, mibPerSecond: 200 },
+      { ...newContext(), progress: (done) => void told.push(done) },
+    );
+    // The second request is due after 16 MiB: 80 ms.
+    expect(performance.now() - begunAtMs).toBeGreaterThan(75);
+    expect(told).toEqual([16 * MIB, 20 * MIB]);
+  });
+
+  test('is read where the target could not read it, which says why', async () => {
+    const { lvolUuid, data } = await sealed();
+    node.target.digestsOf = new FakeTarget().digestsOf;
+    expect((await digest()).sha256).toBe(rootOf(data));
+    expect(at.reads).toHaveLength(SIZE_MIB);
+    at.failing = { uuid: lvolUuid, error: new BlockIoError('media', 'injected') };
+    await expect(digest(true)).rejects.toMatchObject({ code: 'IMAGE_COPY_CORRUPT' });
+  });
+
+  test('is read where its clusters are of another size', async () => {
+    const { data } = await sealed();
+    const { lvol } = node.target.spdk();
+    const ask = lvol.getClusterDigests.bind(lvol);
+    lvol.getClusterDigests = async (...part) => ({
+      ...(await ask(...part)),
+      clusterSizeBytes: 4 * MIB,
+    });
+    expect((await digest()).sha256).toBe(rootOf(data));
+    expect(at.reads).toHaveLength(SIZE_MIB);
   });
 });
 

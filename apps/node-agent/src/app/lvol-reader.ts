@@ -1,5 +1,5 @@
 import { type NvmfEndpoint, nodeHostNqn } from '@lariat/contracts';
-import { MIB, delay } from '@lariat/kernel';
+import { MIB } from '@lariat/kernel';
 import type { BlockConnectorPort, ConnectedDevice } from '../ports/block-connector.port.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { Exports } from './exports.js';
@@ -87,16 +87,11 @@ export class LvolReader {
   }
 }
 
-/**
- * Visits a device's content in order, MiB by MiB, while the next ones are being read; on average no faster than
- * `mibPerSecond`.
- */
+/** Visits a device's content in order, MiB by MiB, while the next ones are being read. */
 export async function readInOrder(
   device: Pick<ConnectedDevice, 'sizeBytes' | 'read'>,
   visit: (chunk: Buffer, doneBytes: number) => void,
-  mibPerSecond = Infinity,
 ): Promise<void> {
-  const begunAtMs = performance.now();
   const ahead: Promise<Buffer>[] = [];
   let nextBytes = 0;
   let doneBytes = 0;
@@ -113,9 +108,6 @@ export async function readInOrder(
   top();
   for (let next = ahead.shift(); next !== undefined; next = ahead.shift()) {
     const chunk = await next;
-    const dueAtMs = begunAtMs + (doneBytes / (mibPerSecond * MIB)) * 1_000;
-    const aheadMs = dueAtMs - performance.now();
-    if (aheadMs > 0) await delay(aheadMs);
     top();
     doneBytes += chunk.length;
     visit(chunk, doneBytes);

@@ -1,13 +1,13 @@
-import { type ClusterDigests, DIGEST_BYTES, clusterDigestOf, snapshotNqn } from '@lariat/contracts';
-import { CLUSTER_SIZE_BYTES } from '@lariat/kernel';
+import { type ClusterDigests, snapshotNqn } from '@lariat/contracts';
 import { checksumNqn } from '../domain/names.js';
 import type { ConnectedDevice } from '../ports/block-connector.port.js';
 import type { DigestStorePort } from '../ports/digest-store.port.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { TargetPort } from '../ports/target.port.js';
 import type { CommandContext } from './command-handlers.js';
-import { type LvolReader, readInOrder } from './lvol-reader.js';
+import type { LvolReader } from './lvol-reader.js';
 import type { Lvols, MadeLvol } from './lvols.js';
+import { digestsByTarget, readDigests } from './read-digests.js';
 
 export interface DigestTask {
   readonly replica: string;
@@ -59,24 +59,18 @@ export class SnapshotDigests {
   }
 
   async ofLvol(task: ReadTask): Promise<ClusterDigests> {
-    const { target, store } = this.parts;
+    const { target, lvols, store } = this.parts;
     const { lvol, reading, whileOpen, progress, mibPerSecond } = task;
     const known = reading === 'new' ? undefined : store.get(lvol.uuid);
     const targetInstance = target.instance;
     if (known !== undefined && (reading === 'any' || known.targetInstance === targetInstance))
       return known;
-    const read = await whileOpen(async (device) => {
-      const clusters = Math.ceil(device.sizeBytes / CLUSTER_SIZE_BYTES);
-      const digests = Buffer.alloc(clusters * DIGEST_BYTES);
-      let cluster = 0;
-      const visit = (chunk: Buffer, doneBytes: number): void => {
-        clusterDigestOf(chunk).copy(digests, cluster * DIGEST_BYTES);
-        cluster += 1;
-        progress?.(doneBytes, device.sizeBytes, 'bytes');
-      };
-      await readInOrder(device, visit, mibPerSecond);
-      return { sizeBytes: device.sizeBytes, digests };
-    });
+    const { sizeBytes } = await lvols.info(lvol);
+    const pace = { progress, mibPerSecond };
+    const digests =
+      (await digestsByTarget(target, { uuid: lvol.uuid, sizeBytes }, pace)) ??
+      (await whileOpen((device) => readDigests(device, pace)));
+    const read = { sizeBytes, digests };
     await store.put(lvol.uuid, { ...read, targetInstance });
     return read;
   }

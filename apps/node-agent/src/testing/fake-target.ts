@@ -39,6 +39,7 @@ type Params = Readonly<Record<string, unknown>>;
 const textOf = (value: unknown): string | undefined =>
   typeof value === 'string' ? value : undefined;
 
+const EIO = -5;
 const ENODEV = -19;
 const EPERM = -1;
 const EEXIST = -17;
@@ -61,6 +62,10 @@ export class FakeTarget implements RpcCaller, TargetPort {
   readonly limits = new Map<string, Params>();
   /** Namespace uuid that each NQN brings; one that is not here cannot be reached. */
   readonly reachable = new Map<string, string>();
+  /** SHA-256 of clusters of an lvol; given where `methods` has the method. */
+  digestsOf: (uuid: string, first: number, clusters: number) => Buffer = () => {
+    throw new Refusal(EIO, 'Input/output error');
+  };
   readonly stores = new Set(['disk-1']);
   readonly methods = new Set([
     'bdev_raid_grow_base_bdev',
@@ -324,6 +329,13 @@ export class FakeTarget implements RpcCaller, TargetPort {
         throw new Refusal(ENODEV, 'No such device');
       this.limits.set(String(name), { ...this.limits.get(String(name)), ...limits });
       return true;
+    },
+    lariat_lvol_get_cluster_digests: (p) => {
+      const { uuid, sizeMib } = this.lvol(p['name']);
+      const first = Number(p['first_cluster']);
+      const clusters = Math.min(Number(p['num_clusters']), sizeMib - first);
+      const sha256 = this.digestsOf(uuid, first, clusters).toString('base64');
+      return { cluster_size: MIB, num_clusters: clusters, sha256 };
     },
     lariat_bdev_quiesce: () => true,
     lariat_bdev_unquiesce: () => ({ held: true }),

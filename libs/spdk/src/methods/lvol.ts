@@ -1,6 +1,16 @@
 import { LariatError } from '@lariat/kernel';
 import type { CallOptions, RpcCaller } from '../json-rpc/spdk-client.js';
-import { count, flag, ifDefined, list, oneOf, record, text, type Parse } from '../result/fields.js';
+import {
+  badResult,
+  count,
+  flag,
+  ifDefined,
+  list,
+  oneOf,
+  record,
+  text,
+  type Parse,
+} from '../result/fields.js';
 
 /** A store by its uuid or its name, never both (SPDK refuses that with EINVAL). */
 export type LvstoreRef = { readonly uuid: string } | { readonly lvsName: string };
@@ -79,6 +89,28 @@ export const parseShallowCopyProgress: Parse<ShallowCopyProgress> = record((fiel
   totalClusters: fields.required('total_clusters', count),
   ...ifDefined('error', fields.optional('error', text)),
 }));
+
+/** SHA-256 of some of an lvol's clusters, from the one that was asked for on. */
+export interface LvolClusterDigests {
+  readonly clusterSizeBytes: number;
+  /** 32 bytes a cluster; fewer than asked for at the lvol's end. */
+  readonly digests: Buffer;
+}
+
+/** What `lariat_lvol_get_cluster_digests` gives at most in one answer. */
+export const MAX_LVOL_CLUSTER_DIGESTS = 64;
+
+const parseClusterDigests: Parse<LvolClusterDigests> = (value, path) => {
+  const answer = record((fields) => ({
+    clusterSizeBytes: fields.required('cluster_size', count),
+    clusters: fields.required('num_clusters', count),
+    digests: Buffer.from(fields.required('sha256', text), 'base64'),
+  }))(value, path);
+  const { clusterSizeBytes, clusters, digests } = answer;
+  if (digests.length !== clusters * 32)
+    throw badResult(path, `digests of ${clusters} clusters`, digests.length);
+  return { clusterSizeBytes, digests };
+};
 
 export interface LvolCreateParams {
   readonly store: LvstoreRef;
@@ -249,6 +281,17 @@ export class LvolMethods {
       operation_id: operationId,
     });
     return parseShallowCopyProgress(result, 'bdev_lvol_check_shallow_copy');
+  }
+
+  /** Lariat's extension: of at most MAX_LVOL_CLUSTER_DIGESTS clusters at a time. Stock SPDK has no such method. */
+  async getClusterDigests(
+    lvolName: string,
+    firstCluster: number,
+    clusters: number,
+  ): Promise<LvolClusterDigests> {
+    const method = 'lariat_lvol_get_cluster_digests';
+    const params = { name: lvolName, first_cluster: firstCluster, num_clusters: clusters };
+    return parseClusterDigests(await this.rpc.call(method, params), method);
   }
 }
 

@@ -60,6 +60,12 @@ const all: readonly (readonly [
     { name: 'r', base_bdevs: ['a'] },
   ],
   [
+    'lariat_lvol_get_cluster_digests',
+    { cluster_size: 1 << 20, num_clusters: 2, sha256: Buffer.alloc(64).toString('base64') },
+    (s) => s.lvol.getClusterDigests('l', 7, 16),
+    { name: 'l', first_cluster: 7, num_clusters: 16 },
+  ],
+  [
     'lariat_bdev_unquiesce',
     { held: true },
     (s) => s.bdev.unquiesce('a', 'g'),

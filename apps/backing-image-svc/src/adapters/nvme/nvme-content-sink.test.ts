@@ -87,6 +87,38 @@ describe('a sink over NVMe/TCP', () => {
   });
 });
 
+describe('the flushes of a sink', () => {
+  const bytes = Buffer.alloc(CLUSTER);
+  /** A sink that has written 200 clusters; `flush` is its device's. */
+  async function written(flush: () => Promise<void>): Promise<NvmeContentSink> {
+    const device = { write: () => Promise.resolve(), flush };
+    const sink = new NvmeContentSink(device, () => Promise.resolve());
+    for (let cluster = 0; cluster < 200; cluster += 1) await sink.writeCluster(cluster, bytes);
+    return sink;
+  }
+
+  it('begin beside the writes, one at a time, and the last one after all of them', async () => {
+    const ends: (() => void)[] = [];
+    const sink = await written(() => new Promise((resolve) => ends.push(resolve)));
+    expect(ends).toHaveLength(1);
+    const finished = sink.finish();
+    ends[0]?.();
+    await expect.poll(() => ends.length).toBe(2);
+    ends[1]?.();
+    await finished;
+  });
+
+  it('fail the import, also where the last one goes well', async () => {
+    let flushes = 0;
+    const sink = await written(() => {
+      flushes += 1;
+      return flushes === 1 ? Promise.reject(new Error('a bad block')) : Promise.resolve();
+    });
+    await expect(sink.finish()).rejects.toThrow('a bad block');
+    expect(flushes).toBe(3);
+  });
+});
+
 describe('a namespace as a source', () => {
   const open = (signal: AbortSignal): Promise<ByteReader> =>
     new NamespaceSource('a volume', { endpoint, hostNqn: HOST, ctrlrLossTimeoutMs: 1000 }).open(

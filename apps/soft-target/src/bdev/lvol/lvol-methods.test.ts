@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdir, readdir, rename, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MIB } from '@lariat/kernel';
@@ -108,6 +109,45 @@ test('an lvol looks like one of SPDK', async () => {
       cluster_size: MIB,
     },
   ]);
+});
+
+test('digests are of what reads give, and what is not allocated is not read', async () => {
+  await create('v', 20);
+  const ones = Buffer.alloc(4096, 1);
+  await bdev('lvs/v').write(0, ones);
+  await bdev('lvs/v').write(9 * MIB, ones);
+  await snapshot('v', 's');
+  await bdev('lvs/v').writeZeroes(0, MIB);
+  await bdev('lvs/v').write(17 * MIB, ones);
+  const ask = (name: string, first = 0, count = 64): Promise<unknown> =>
+    stack.call('lariat_lvol_get_cluster_digests', {
+      ...{ name, first_cluster: first, num_clusters: count },
+    });
+  const wanted = async (name: string, first: number, count: number): Promise<unknown> => {
+    const content = await bdev(name).read(first * MIB, count * MIB);
+    const digests = Array.from({ length: count }, (_, at) =>
+      createHash('sha256')
+        .update(content.subarray(at * MIB, (at + 1) * MIB))
+        .digest(),
+    );
+    const sha256 = Buffer.concat(digests).toString('base64');
+    return { cluster_size: MIB, num_clusters: count, sha256 };
+  };
+  expect(await ask('lvs/s')).toEqual(await wanted('lvs/s', 0, 20));
+  expect(await ask('lvs/v', 9, 8)).toEqual(await wanted('lvs/v', 9, 8));
+  expect(await ask('lvs/v', 20)).toEqual(await wanted('lvs/v', 20, 0));
+  const read = vi.spyOn(bdev('disk'), 'read');
+  const whole = await ask('lvs/v');
+  expect(read.mock.calls.map(([, lengthBytes]) => lengthBytes)).toEqual([MIB, MIB]);
+  read.mockRestore();
+  expect(whole).toEqual(await wanted('lvs/v', 0, 20));
+  await expect(ask('lvs/v', 21)).rejects.toEqual(fails(-22, 'Invalid argument'));
+  await expect(ask('lvs/v', 0, 65)).rejects.toEqual(fails(-22, 'Invalid argument'));
+  await expect(ask('disk')).rejects.toEqual(fails(-19, 'No such device'));
+  const error = new BlockIoError(BlockIoFailure.media, 'bad block');
+  vi.spyOn(bdev('disk'), 'read').mockRejectedValueOnce(error);
+  await expect(ask('lvs/v')).rejects.toEqual(fails(-5, 'bad block'));
+  vi.restoreAllMocks();
 });
 
 test('errors are those of SPDK', async () => {

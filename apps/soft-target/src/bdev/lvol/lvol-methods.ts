@@ -2,7 +2,9 @@ import { bool, decodeObject, opt, str, uint, uint32 } from '../../rpc/decode.js'
 import { method, type JsonObject, type MethodTable } from '../../rpc/method.js';
 import { RpcError } from '../../rpc/rpc-error.js';
 import { requireBdev, type TargetBdevs } from '../registry.js';
+import { clusterDigests, MAX_DIGESTS_PER_ANSWER } from './cluster-digests.js';
 import { answeringInternalError, answeringInvalidParams } from './lvol-answers.js';
+import { LvolBdev } from './lvol-bdev.js';
 import { clearMethod, requireStore } from './lvs-methods.js';
 import * as lifecycle from './lvol-lifecycle.js';
 import * as lineage from './lvol-lineage.js';
@@ -165,6 +167,22 @@ export function lvolMethods({ registry, stores }: LvolMethodsDeps): MethodTable 
         const progress = { copied_clusters: copiedClusters, total_clusters: totalClusters };
         if (error !== undefined) return { ...progress, state: 'error', error };
         return { ...progress, state: done ? 'complete' : 'in progress' };
+      },
+    ),
+    // Lariat's own: whoever compares an lvol's whole content need not have it sent.
+    lariat_lvol_get_cluster_digests: method(
+      decodeObject({ name: str, first_cluster: uint, num_clusters: uint }),
+      async ({ name, first_cluster: first, num_clusters: wanted }) => {
+        const bdev = registry.find(name);
+        if (!(bdev instanceof LvolBdev)) throw RpcError.errno('ENODEV');
+        const { sizeClusters } = bdev.lvol;
+        if (first > sizeClusters || wanted > MAX_DIGESTS_PER_ANSWER) throw RpcError.errno('EINVAL');
+        const clusters = Math.min(wanted, sizeClusters - first);
+        return {
+          cluster_size: bdev.store.clusterSizeBytes,
+          num_clusters: clusters,
+          sha256: (await clusterDigests(bdev, first, clusters)).toString('base64'),
+        };
       },
     ),
   };

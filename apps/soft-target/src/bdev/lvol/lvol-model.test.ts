@@ -1,4 +1,5 @@
 import { rejects } from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { afterEach, expect, test } from 'vitest';
 import { MallocBdev } from '../malloc/malloc-bdev.js';
@@ -16,6 +17,7 @@ import type { Lvol } from './lvol.js';
 
 const BLOCK = 512;
 const CLUSTER = 4096;
+const ZEROS = Buffer.alloc(CLUSTER);
 const DISK_CLUSTERS = 400;
 const MAX_LVOLS = 14;
 const MAX_SIZE = 7;
@@ -198,6 +200,18 @@ class Pair {
       const size = model.sizeClusters * CLUSTER;
       if (bdev?.sizeBytes !== size) found.push(`${name} has ${bdev?.sizeBytes} bytes`);
       else if (!(await bdev.read(0, size)).equals(model.content())) found.push(`${name} differs`);
+      const digests = await this.stack.call('lariat_lvol_get_cluster_digests', {
+        ...{ name: `lvs/${name}`, first_cluster: 0, num_clusters: 64 },
+      });
+      const clusters = Array.from(
+        { length: model.sizeClusters },
+        (_, c) => model.source(c) ?? ZEROS,
+      );
+      const sha256 = Buffer.concat(
+        clusters.map((bytes) => createHash('sha256').update(bytes).digest()),
+      ).toString('base64');
+      if ((digests as { sha256: string }).sha256 !== sha256)
+        found.push(`${name} has other digests`);
     }
     return found;
   }
