@@ -170,7 +170,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
       ...rebuildCommands({ node, journal, target, lvols, exports, controllers }),
       ...resyncCommands({ journal, target, lvols, exports, controllers, reader, digests }),
       ...frontendCommands(journal, exports, frontends),
-      ...recordCommands(journal, new Survey(node, journal, target)),
+      ...recordCommands(journal, new Survey(journal, target)),
     },
   });
   return {

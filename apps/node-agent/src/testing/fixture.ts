@@ -109,7 +109,7 @@ export async function fixture(path: string, over: Partial<BlockConnectorPort> = 
     ...snapshotCommands({ journal, target, lvols }),
     ...engineCommands({ node, journal, target, lvols, exports, engines, clock }),
     ...rebuildCommands({ node, journal, target, lvols, exports, controllers }),
-    ...recordCommands(journal, new Survey(node, journal, target)),
+    ...recordCommands(journal, new Survey(journal, target)),
     ...resyncCommands({ journal, target, lvols, exports, controllers, reader, digests }),
   };
   return {
