@@ -182,7 +182,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
       ...imageCommands({ journal, target, lvols, exports, digests, images, io }),
       ...imageContentCommands({ exports, digests, images, io }),
       ...frontendCommands(journal, exports, frontends),
-      ...recordCommands(journal, new Survey(node, journal, target)),
+      ...recordCommands(journal, new Survey(journal, target)),
     },
   });
   return {

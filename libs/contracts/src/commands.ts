@@ -292,7 +292,10 @@ export interface CommandMap extends ImageCommandMap {
   /** What this node keeps and has of its volumes, a page at a time: those after `after`, by id. Changes nothing. */
   'record.survey': {
     input: { after: string | null };
-    /** `disks`: those that it knows and sees; a node that was installed anew knows none of the old ones. */
+    /**
+     * `disks`: those that it knows and sees; a node that was installed anew knows none of the old ones. `next`: where the
+     * next page goes on; null after the last.
+     */
     output: {
       disks: readonly string[];
       volumes: readonly SurveyedVolume[];

@@ -286,6 +286,10 @@ export interface ReplicaView {
   } | null;
 }
 
+/** Whether the volume is in a state that no operation has to lead it out of. */
+export const isAtRest = ({ state }: Pick<VolumeRecord, 'state'>): boolean =>
+  state === VolumeState.attached || state === VolumeState.detached;
+
 /** Healthy is judged by what is on record, not by what a cache last heard. */
 export function robustnessOf(
   record: Pick<VolumeRecord, 'state' | 'replicas' | 'replicaCount' | 'inDoubt'>,

@@ -1,4 +1,10 @@
-import { type CommandMap, type CommandName, hasCode, lariatError } from '@lariat/contracts';
+import {
+  type CommandMap,
+  type CommandName,
+  type VolumeRecord,
+  hasCode,
+  lariatError,
+} from '@lariat/contracts';
 import { LariatError, delay, toLariatError } from '@lariat/kernel';
 import type { CommandOptions, StepContext } from './definition.js';
 
@@ -10,6 +16,8 @@ export type NodeAccess = Pick<
 
 /** Time for a node to answer a command that needs no copying. */
 export const COMMAND_TIMEOUT_MS = 10_000;
+/** An undo may find a node that does not answer; it asks once more whether the node is gone. */
+export const UNDO_COMMAND_TIMEOUT_MS = 5_000;
 
 export type Outcome<T> =
   | { readonly ok: true; readonly output: T }
@@ -42,6 +50,16 @@ export async function isDeclaredGone(context: NodeAccess, node: string): Promise
   }
 }
 
+/** Whether no node of a volume's in-sync set is left to be waited for (invariant 8). */
+export async function areMembersGone(
+  context: NodeAccess,
+  { replicas }: Pick<VolumeRecord, 'replicas'>,
+): Promise<boolean> {
+  const members = replicas.filter(({ mode }) => mode === 'RW');
+  const gone = await Promise.all(members.map(({ node }) => isDeclaredGone(context, node)));
+  return gone.every(Boolean);
+}
+
 /** Unknown outcome: the node did not answer, or was not reached. */
 export const isUnanswered = (error: LariatError): boolean =>
   error.kind === 'timeout' || error.kind === 'unavailable';
@@ -54,26 +72,15 @@ export async function whileNodesLive<T>(
   nodes: readonly string[],
   work: Promise<T>,
 ): Promise<T> {
-  return unless(work, WATCH_MS, async () => {
-    for (const node of nodes) {
-      // No answer says nothing about the node (invariant 2).
-      if (await isDeclaredGone(context, node).catch(() => false)) throw nodeGone(node);
-    }
-  });
-}
-
-/** The work's outcome, or what `look` throws first; it is called again and again meanwhile. */
-export async function unless<T>(
-  work: Promise<T>,
-  everyMs: number,
-  look: () => Promise<void>,
-): Promise<T> {
   const ended = new AbortController();
   const watch = async (): Promise<never> => {
     for (;;) {
-      await delay(everyMs, ended.signal);
+      await delay(WATCH_MS, ended.signal);
       if (ended.signal.aborted) return new Promise(() => undefined);
-      await look();
+      for (const node of nodes) {
+        // No answer says nothing about the node (invariant 2).
+        if (await isDeclaredGone(context, node).catch(() => false)) throw nodeGone(node);
+      }
     }
   };
   try {

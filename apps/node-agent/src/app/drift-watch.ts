@@ -6,7 +6,7 @@ import type { LogPort } from '../ports/log.port.js';
 import type { TargetPort } from '../ports/target.port.js';
 import { type Engines, limitsOf } from './engines.js';
 import type { Exports } from './exports.js';
-import type { Lvols } from './lvols.js';
+import type { Lvols, MadeLvol } from './lvols.js';
 import { RepairLanes } from './repair-lanes.js';
 
 export interface DriftWatchParts {
@@ -63,9 +63,9 @@ export class DriftWatch {
       for (const record of raids) if (isLimitedOtherwise(record, byName)) this.putBackLimit(record);
       counts.looked('heads', heads.length);
       const uuids = new Set(bdevs.map(({ uuid }) => uuid));
-      this.forgetAllBut(heads.filter(({ uuid }) => uuid !== null && !uuids.has(uuid)));
-      for (const head of heads)
-        if (head.uuid !== null && !uuids.has(head.uuid)) this.lookForHead(head);
+      const missing = heads.filter(({ uuid }) => !uuids.has(uuid));
+      this.forgetAllBut(missing);
+      for (const head of missing) this.lookForHead(head);
     } finally {
       this.looking = false;
     }
@@ -103,13 +103,13 @@ export class DriftWatch {
   }
 
   /** Looks again, by name and in the store's own list, before it believes: a bdev may be missing for other reasons. */
-  private lookForHead(seen: OwnedLvol): void {
+  private lookForHead(seen: MadeLvol): void {
     const { journal, lvols, counts, log } = this.parts;
-    if (seen.uuid === null || this.gone.has(seen.uuid)) return;
+    if (this.gone.has(seen.uuid)) return;
     this.lanes.run(`replica/${seen.owner}`, `head ${seen.name}`, async () => {
       const record = journal.owned('lvol', seen.name);
       if (record?.uuid !== seen.uuid || !isSettledHead(record)) return;
-      if (record.uuid === null || (await lvols.isPresent(record))) return;
+      if (await lvols.isPresent(record)) return;
       counts.repaired('heads');
       this.gone.set(record.uuid, `its head ${record.name} is not on its disk`);
       log.error('the head of a replica is gone', { replica: record.owner, lvol: record.name });
@@ -117,18 +117,22 @@ export class DriftWatch {
   }
 
   /** One that has come back, with its disk, is not gone; one that is no head any more concerns nobody. */
-  private forgetAllBut(heads: readonly OwnedLvol[]): void {
+  private forgetAllBut(heads: readonly MadeLvol[]): void {
     const known = new Set(heads.map(({ uuid }) => uuid));
     for (const uuid of this.gone.keys()) if (!known.has(uuid)) this.gone.delete(uuid);
   }
 }
 
 /** Half made, half way through a revert, or under rebuild it has no uuid that counts. */
-const isSettledHead = ({ uuid, params }: OwnedLvol): boolean =>
-  params.role === 'head' &&
-  uuid !== null &&
-  params.revertTo === null &&
-  params.sourceController === null;
+function isSettledHead(lvol: OwnedLvol): lvol is MadeLvol {
+  const { uuid, params } = lvol;
+  return (
+    params.role === 'head' &&
+    uuid !== null &&
+    params.revertTo === null &&
+    params.sourceController === null
+  );
+}
 
 function isLimitedOtherwise(record: OwnedRaid, byName: ReadonlyMap<string, BdevInfo>): boolean {
   const seen = byName.get(record.name)?.limits;

@@ -211,8 +211,8 @@ export class EngineWatch {
 
   /** The volume's in-sync set, as far as this node has heard. */
   private membersOf(volume: string): ReadonlySet<string> {
-    const record = this.parts.journal.records().find(({ id }) => id === volume);
-    const members = (record?.replicas ?? []).filter(({ mode }) => mode === ReplicaMode.rw);
+    const { replicas = [] } = this.parts.journal.record(volume) ?? {};
+    const members = replicas.filter(({ mode }) => mode === ReplicaMode.rw);
     return new Set(members.map(({ id }) => id));
   }
 

@@ -15,8 +15,8 @@ import type { TargetPort } from '../ports/target.port.js';
 import type { CommandHandlers, HandlersOf } from './command-handlers.js';
 import type { Engines } from './engines.js';
 import type { Exports } from './exports.js';
+import { dropUnneededRecord } from './kept-records.js';
 import type { Lvols } from './lvols.js';
-import { dropUnneededRecord } from './replica.commands.js';
 import { isAbsent, isOutage } from './target-errors.js';
 
 const QUIESCE = 'lariat_bdev_quiesce';

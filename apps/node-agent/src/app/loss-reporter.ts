@@ -100,10 +100,15 @@ export class LossReporter {
 }
 
 /** What an engine's record says of its legs, as the services are told it. */
-export function reportOf(node: string, record: OwnedRaid): EngineReportRequest {
+export const reportOf = (node: string, record: OwnedRaid): EngineReportRequest => ({
+  node,
+  ...engineReport(record),
+});
+
+/** The engine as it is on record: its members, and what it has lost. */
+export function engineReport(record: OwnedRaid): Omit<EngineReportRequest, 'node'> {
   const { legs } = record.params;
   return {
-    node,
     volume: record.name,
     epoch: record.epoch,
     operational: legs.filter((leg) => leg.state === 'member').map((leg) => leg.replica),

@@ -11,7 +11,7 @@ import { isOfImage } from '../domain/ownership.js';
 import type { ControlPlanePort } from '../ports/control-plane.port.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { LogPort } from '../ports/log.port.js';
-import { reportOf } from './loss-reporter.js';
+import { engineReport } from './loss-reporter.js';
 
 export interface PresenceParts {
   readonly node: string;
@@ -65,10 +65,7 @@ export class Presence {
       node,
       agentInstance,
       replicas: replicasOf(journal, absent),
-      engines: journal.ownedOfKind('raid').map((raid) => {
-        const { volume, epoch, operational, lost } = reportOf(node, raid);
-        return { volume, epoch, operational, lost };
-      }),
+      engines: journal.ownedOfKind('raid').map((raid) => engineReport(raid)),
       images: this.parts.images(),
     };
   }

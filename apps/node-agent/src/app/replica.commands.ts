@@ -1,11 +1,4 @@
-import {
-  type RecordPosition,
-  comparePositions,
-  hasCode,
-  lariatError,
-  replicaNqn,
-  scratchNqn,
-} from '@lariat/contracts';
+import { hasCode, lariatError, replicaNqn, scratchNqn } from '@lariat/contracts';
 import { roundUpToCluster } from '@lariat/kernel';
 import { sizeInMib } from '@lariat/spdk';
 import { headLvolName, lvolAlias } from '../domain/names.js';
@@ -17,6 +10,7 @@ import type { CommandHandlers, HandlersOf } from './command-handlers.js';
 import type { Controllers } from './controllers.js';
 import type { Exports } from './exports.js';
 import type { ImageCopies } from './image-copies.js';
+import { dropUnneededRecord, requireNoNewerRecord } from './kept-records.js';
 import { type Lvols, type MadeLvol, planLvol } from './lvols.js';
 
 export interface ReplicaCommandParts {
@@ -42,31 +36,6 @@ export function requireDisk(journal: JournalPort, disk: string): void {
   const record = journal.owned('disk', disk);
   if (record !== undefined && record.uuid !== null) return;
   throw lariatError('DISK_NOT_FOUND', `disk ${disk} is not on this node`);
-}
-
-/**
- * Refuses to take away what this node knows more of than whoever decided on it: in a store that was set back, a replica that
- * is not wanted may be the one that has all writes (docs/adr/0016).
- */
-export function requireNoNewerRecord(
-  journal: JournalPort,
-  volume: string,
-  decidedBy: RecordPosition | undefined,
-): void {
-  const held = journal.recordPosition(volume);
-  if (held === undefined || decidedBy === undefined || comparePositions(held, decidedBy) <= 0)
-    return;
-  const textOf = ({ generation, revision }: RecordPosition): string => `${generation}.${revision}`;
-  throw lariatError(
-    'RECORD_STALE',
-    `this node keeps record ${textOf(held)} of volume ${volume}, and ${textOf(decidedBy)} is older: nothing is taken away by it; see 'lariat recover --dry-run'`,
-    { volume, held: { ...held } },
-  );
-}
-
-/** The copy of a volume's record goes with the last thing of the volume that this node has. */
-export async function dropUnneededRecord(journal: JournalPort, volume: string): Promise<void> {
-  if (!journal.ownsPartOf(volume)) await journal.dropRecord(volume);
 }
 
 /** Commands on a replica's head and on the replica as a whole. */

@@ -17,9 +17,10 @@ import type { CommandHandlers, HandlersOf } from './command-handlers.js';
 import type { Controllers } from './controllers.js';
 import { copyClusters } from './copy-clusters.js';
 import type { Exports } from './exports.js';
+import { requireNoNewerRecord } from './kept-records.js';
 import type { LvolReader } from './lvol-reader.js';
 import { type Lvols, planLvol } from './lvols.js';
-import { engineUsing, requireNoNewerRecord } from './replica.commands.js';
+import { engineUsing } from './replica.commands.js';
 import { removeScratch } from './scratch.js';
 import type { SnapshotDigests } from './snapshot-digests.js';
 

@@ -1,5 +1,5 @@
 import type {
-  EngineReport,
+  CommandMap,
   SurveyedLvol,
   SurveyedReplica,
   SurveyedVolume,
@@ -9,15 +9,7 @@ import type { BdevInfo } from '@lariat/spdk';
 import type { OwnedLvol } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { TargetPort } from '../ports/target.port.js';
-import { reportOf } from './loss-reporter.js';
-
-export interface SurveyPage {
-  /** Disks that are on record here and loaded. */
-  readonly disks: readonly string[];
-  readonly volumes: readonly SurveyedVolume[];
-  /** Where the next page goes on; null after the last. */
-  readonly next: string | null;
-}
+import { engineReport } from './loss-reporter.js';
 
 /** A message may have 1 MiB, and one volume with its snapshots some hundred KiB. */
 const PAGE_BYTES = 256 * 1024;
@@ -34,12 +26,11 @@ interface Sight {
 /** Tells what this node keeps and has of its volumes; changes nothing. */
 export class Survey {
   constructor(
-    private readonly node: string,
     private readonly journal: JournalPort,
     private readonly target: TargetPort,
   ) {}
 
-  async page(after: string | null): Promise<SurveyPage> {
+  async page(after: string | null): Promise<CommandMap['record.survey']['output']> {
     const sight = await this.look();
     const lvols = groupBy(this.journal.ownedOfKind('lvol'), ({ volume }) => volume ?? '');
     const records = new Map(this.journal.records().map((record) => [record.id, record]));
@@ -72,11 +63,12 @@ export class Survey {
     sight: Sight | undefined,
   ): SurveyedVolume {
     const replicas = groupBy(lvols, ({ owner }) => owner);
+    const raid = this.journal.owned('raid', id);
     return {
       volume: id,
       record,
       replicas: Array.from(replicas, ([replica, parts]) => this.replica(replica, parts, sight)),
-      engine: this.engine(id),
+      engine: raid === undefined ? null : engineReport(raid),
       epoch: this.journal.highestEpoch(id),
     };
   }
@@ -121,13 +113,6 @@ export class Survey {
           : [],
       ),
     };
-  }
-
-  private engine(volume: string): EngineReport | null {
-    const raid = this.journal.owned('raid', volume);
-    if (raid === undefined) return null;
-    const { epoch, operational, lost } = reportOf(this.node, raid);
-    return { volume, epoch, operational, lost };
   }
 
   /** Undefined when the target does not answer: then nothing is known of any lvol. */

@@ -47,6 +47,8 @@ export interface JournalPort {
   ownsPartOf(volume: string): boolean;
   /** Where the kept copy of a volume's record stands; undefined when none is kept. */
   recordPosition(volume: string): RecordPosition | undefined;
+  /** The kept copy of a volume's record. */
+  record(volume: string): VolumeRecord | undefined;
   records(): readonly VolumeRecord[];
   dropRecord(volume: string): Promise<void>;
 

@@ -118,7 +118,7 @@ export async function fixture(path: string, over: Partial<BlockConnectorPort> = 
     ...snapshotCommands({ journal, target, lvols }),
     ...engineCommands({ node, journal, target, lvols, exports, engines, clock }),
     ...rebuildCommands({ node, journal, target, lvols, exports, controllers, images }),
-    ...recordCommands(journal, new Survey(node, journal, target)),
+    ...recordCommands(journal, new Survey(journal, target)),
     ...imageCommands({ journal, target, lvols, exports, digests, images, io }),
     ...imageContentCommands({ exports, digests, images, io }),
     ...resyncCommands({ journal, target, lvols, exports, controllers, reader, digests }),

@@ -1,5 +1,6 @@
 import type { AllocationRecord, PromisedReplica, VolumeRecord } from '@lariat/contracts';
 import { isMissing } from './promises.js';
+import { isIdle } from './idle.js';
 
 export interface PromiseDrift {
   /** Replicas of volumes at rest to whom their disk promises nothing, or too little. */
@@ -20,7 +21,7 @@ export function comparePromises(
 ): PromiseDrift {
   const byDisk = new Map(allocations.map((allocation) => [allocation.disk, allocation]));
   const missing = volumes
-    .filter((volume) => isAtRest(volume))
+    .filter((volume) => isIdle(volume))
     .flatMap(({ id: volume, sizeBytes, replicas }) =>
       replicas.map(({ id: replica, node, disk }) => ({ volume, replica, node, disk, sizeBytes })),
     )
@@ -36,6 +37,3 @@ export function comparePromises(
   );
   return { missing, unwanted };
 }
-
-const isAtRest = ({ state, operation, inDoubt }: VolumeRecord): boolean =>
-  (state === 'attached' || state === 'detached') && operation === null && inDoubt === undefined;

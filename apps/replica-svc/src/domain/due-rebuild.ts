@@ -1,4 +1,4 @@
-import { type ReplicaRecord, type VolumeRecord, lariatError } from '@lariat/contracts';
+import { type ReplicaRecord, type VolumeRecord, isAtRest, lariatError } from '@lariat/contracts';
 
 export interface RebuildPolicy {
   /** A failed replica may come back by itself for this long. */
@@ -50,7 +50,7 @@ export function dueRebuild(
   isBack: (replica: ReplicaRecord) => boolean,
 ): DueRebuild | undefined {
   if (record.operation !== null || record.rebuild?.paused === true) return undefined;
-  if (record.state !== 'attached' && record.state !== 'detached') return undefined;
+  if (!isAtRest(record)) return undefined;
   const inSync = record.replicas.filter(({ mode }) => mode === 'RW').length;
   if (inSync === 0 || inSync >= record.replicaCount) return undefined;
   const faulted = record.replicas.filter(({ mode }) => mode === 'ERR');

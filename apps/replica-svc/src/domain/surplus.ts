@@ -1,11 +1,7 @@
-import {
-  type NodeRecord,
-  type ReplicaRecord,
-  type VolumeRecord,
-  VolumeState,
-} from '@lariat/contracts';
+import type { NodeRecord, ReplicaRecord, VolumeRecord } from '@lariat/contracts';
 import { isReadyAmong } from './returned.js';
 import { inRemovalOrder } from './scale.js';
+import { isIdle } from './idle.js';
 
 /**
  * The replica that the volume has beyond its number and misses least: one that a move could not take away, since nobody was left
@@ -16,9 +12,8 @@ export function surplusReplica(
   record: VolumeRecord,
   nodes: readonly NodeRecord[],
 ): ReplicaRecord | undefined {
-  const { operation, inDoubt, state, replicas, replicaCount } = record;
-  if (operation !== null || inDoubt !== undefined) return undefined;
-  if (state !== VolumeState.attached && state !== VolumeState.detached) return undefined;
+  const { replicas, replicaCount } = record;
+  if (!isIdle(record)) return undefined;
   const [surplus] = inRemovalOrder(record, nodes);
   if (replicas.length <= replicaCount || surplus === undefined) return undefined;
   const isReady = isReadyAmong(nodes);

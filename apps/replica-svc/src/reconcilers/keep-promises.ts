@@ -3,7 +3,8 @@ import type { Log } from '@lariat/telemetry';
 import type { Allocator } from '../adapters/allocator.js';
 import type { NodeStore } from '../adapters/node-store.js';
 import type { VolumeView } from '../adapters/volume-view.js';
-import { comparePromises } from '../domain/compare-promises.js';
+import { type PromiseDrift, comparePromises } from '../domain/compare-promises.js';
+import { standing } from './standing.js';
 
 const LOOK_EVERY_MS = 10_000;
 /**
@@ -34,6 +35,11 @@ export async function keepPromises(deps: KeepPromisesDeps, signal: AbortSignal):
   }
 }
 
+const keyOf =
+  (kind: keyof PromiseDrift) =>
+  ({ disk, replica }: { readonly disk: string; readonly replica: string }): string =>
+    `${kind}/${disk}/${replica}`;
+
 /** One round. `since`, when each difference was first seen, is carried from round to round. */
 export async function comparePromisesOnce(
   { allocator, volumes, nodes, isAbsent, clock, counts, log }: KeepPromisesDeps,
@@ -44,20 +50,12 @@ export async function comparePromisesOnce(
   for (const { replicas } of allocations) counts.looked('promises', Object.keys(replicas).length);
   const disks = new Set(nodes.list().flatMap((node) => node.disks.map(({ id }) => id)));
   const drift = comparePromises(allocations, volumes.list(), (disk) => disks.has(disk));
-  const seen = new Set<string>();
-  const stands = (kind: string, disk: string, replica: string): boolean => {
-    const key = `${kind}/${disk}/${replica}`;
-    seen.add(key);
-    const firstMs = since.get(key) ?? nowMs;
-    since.set(key, firstMs);
-    return nowMs - firstMs >= STANDS_FOR_MS;
-  };
-  const missing = drift.missing.filter(({ disk, replica }) => stands('missing', disk, replica));
-  const unwanted = drift.unwanted.filter(
-    // A store that has lost volumes does not know of what their nodes still have: that takes its space.
-    ({ node, disk, replica }) => isAbsent(node, replica) && stands('unwanted', disk, replica),
-  );
-  for (const key of since.keys()) if (!seen.has(key)) since.delete(key);
+  // A store that has lost volumes does not know of what their nodes still have: that takes its space.
+  const gone = drift.unwanted.filter(({ node, replica }) => isAbsent(node, replica));
+  const found = [...drift.missing.map(keyOf('missing')), ...gone.map(keyOf('unwanted'))];
+  const due = standing(since, found, nowMs, STANDS_FOR_MS);
+  const missing = drift.missing.filter((one) => due.has(keyOf('missing')(one)));
+  const unwanted = gone.filter((one) => due.has(keyOf('unwanted')(one)));
   if (missing.length > 0) {
     counts.repaired('promises', missing.length);
     await allocator.restore(missing, false);

@@ -4,6 +4,7 @@ import type { Log } from '@lariat/telemetry';
 import type { NodeStore } from '../adapters/node-store.js';
 import type { VolumeView } from '../adapters/volume-view.js';
 import { surplusReplica } from '../domain/surplus.js';
+import { standing } from './standing.js';
 
 const LOOK_EVERY_MS = 1_000;
 /** How long a volume must have had too many: longer than the steps between a new number and the removals that follow. */
@@ -40,15 +41,11 @@ export async function removeDue(
   const busy = new Set(Array.from(running(), ({ subject }) => subject));
   const listed = volumes.list();
   counts.looked('surplus', listed.length);
-  const seen = listed
+  const found = listed
     .filter((record) => surplusReplica(record, nodes) !== undefined)
-    .filter(({ id }) => !busy.has(`volume-replicas/${id}`));
-  const ids = new Set(seen.map(({ id }) => id));
-  for (const id of sinceMs.keys()) if (!ids.has(id)) sinceMs.delete(id);
-  for (const id of ids) {
-    const since = sinceMs.get(id) ?? nowMs;
-    sinceMs.set(id, since);
-    if (nowMs - since < SURPLUS_FOR_MS) continue;
+    .map(({ id }) => id)
+    .filter((id) => !busy.has(`volume-replicas/${id}`));
+  for (const id of standing(sinceMs, found, nowMs, SURPLUS_FOR_MS)) {
     sinceMs.set(id, nowMs);
     try {
       // What is taken away on old news is taken away wrongly.

@@ -1,5 +1,5 @@
 import { type VolumeChange, type VolumeRecord, hasCode, lariatError } from '@lariat/contracts';
-import { type StepContext, isDeclaredGone } from '@lariat/saga';
+import { type StepContext, areMembersGone } from '@lariat/saga';
 
 /** What the changes of a volume need of a step's context. */
 export type OnVolume = Pick<
@@ -33,8 +33,10 @@ export async function changeWhileLive(
   try {
     return await changeVolume(context, changes);
   } catch (error) {
-    if (!hasCode(error, 'LEG_UNREACHABLE') || !(await areMembersGone(context))) throw error;
+    if (!hasCode(error, 'LEG_UNREACHABLE')) throw error;
     const { volume } = context.input;
+    const record = await context.client.request('internal.volume.record', { volume, fresh: true });
+    if (!(await areMembersGone(context, record))) throw error;
     throw lariatError(
       'VOLUME_FAULTED',
       `All nodes with a healthy replica of volume ${volume} are down: bring one of them back.`,
@@ -42,14 +44,6 @@ export async function changeWhileLive(
       error,
     );
   }
-}
-
-async function areMembersGone(context: OnVolume): Promise<boolean> {
-  const { volume } = context.input;
-  const record = await context.client.request('internal.volume.record', { volume, fresh: true });
-  const members = record.replicas.filter(({ mode }) => mode === 'RW');
-  const gone = await Promise.all(members.map(({ node }) => isDeclaredGone(context, node)));
-  return gone.every(Boolean);
 }
 
 /**

@@ -3,6 +3,7 @@ import {
   type RebuiltVolumeView,
   type VolumeRecord,
   hasCode,
+  isAtRest,
   lariatError,
   toVolumeView,
   zoneOf,
@@ -102,7 +103,7 @@ function claimStep(deps: RebuildDeps): RebuildStep {
     run: async (context) => {
       await returnsKnown(deps, context);
       const record = await claimVolume(context);
-      if (record.state !== 'attached' && record.state !== 'detached') throw notNow(record);
+      if (!isAtRest(record)) throw notNow(record);
       const nodes = deps.nodes.list();
       const zones = new Map(nodes.map((node) => [node.name, zoneOf(node)]));
       const { replica, toDisks } = context.input;

@@ -3,6 +3,7 @@ import {
   type ImageRecord,
   type SnapshotRecord,
   type VolumeRecord,
+  isAtRest,
   lariatError,
   robustnessOf,
 } from '@lariat/contracts';
@@ -41,7 +42,7 @@ export function assertCanClone(
 ): void {
   assertNotClaimed(record, operation);
   if (snapshot !== null) findSnapshot(record, snapshot);
-  if (record.state !== 'attached' && record.state !== 'detached') {
+  if (!isAtRest(record)) {
     throw lariatError(
       'VOLUME_BUSY',
       `Volume '${record.name}' is ${record.state}: clone it when it is attached or detached.`,
@@ -148,7 +149,7 @@ export function assertCanExpand(
 
 export function assertCanUpdate(record: VolumeRecord, operation: string | null): void {
   assertNotClaimed(record, operation);
-  if (record.state === 'attached' || record.state === 'detached') return;
+  if (isAtRest(record)) return;
   throw lariatError(
     'VOLUME_BUSY',
     `Volume '${record.name}' is ${record.state}: change it when it is attached or detached.`,

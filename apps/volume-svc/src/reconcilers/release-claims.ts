@@ -1,4 +1,4 @@
-import type { OperationState, VolumeRecord } from '@lariat/contracts';
+import { type OperationState, type VolumeRecord, isAtRest } from '@lariat/contracts';
 import { type Clock, type ReconcileCounts, delay, toLariatError } from '@lariat/kernel';
 import type { SagaStore } from '@lariat/saga';
 import type { Log } from '@lariat/telemetry';
@@ -79,10 +79,9 @@ async function releaseOne(
  * Whether nobody will ever let go of the volume. One that has stuck keeps it on purpose, and so may one that has failed half
  * way: nothing is to build on a half state. Pure.
  */
-export function isLeft({ state }: VolumeRecord, operation: OperationState | undefined): boolean {
+export function isLeft(record: VolumeRecord, operation: OperationState | undefined): boolean {
   if (operation === undefined) return true;
-  const isAtRest = state === 'attached' || state === 'detached';
-  return isAtRest && (operation === 'succeeded' || operation === 'failed');
+  return isAtRest(record) && (operation === 'succeeded' || operation === 'failed');
 }
 
 const claimOf = ({ id, operation }: VolumeRecord): string => `${id}/${operation ?? ''}`;

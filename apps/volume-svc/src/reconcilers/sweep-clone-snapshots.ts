@@ -1,4 +1,4 @@
-import type { VolumeRecord } from '@lariat/contracts';
+import { type VolumeRecord, isAtRest } from '@lariat/contracts';
 import { type Clock, type ReconcileCounts, delay, toLariatError } from '@lariat/kernel';
 import type { LariatClient } from '@lariat/messaging';
 import type { Log } from '@lariat/telemetry';
@@ -10,8 +10,7 @@ const RETRY_AFTER_MS = 15_000;
 
 /** Ids of the snapshots that were taken for clones which are gone, as far as they can be deleted now. Pure. */
 export function clonelessSnapshots(record: VolumeRecord): readonly string[] {
-  const isFree = record.operation === null;
-  if (!isFree || (record.state !== 'attached' && record.state !== 'detached')) return [];
+  if (record.operation !== null || !isAtRest(record)) return [];
   const needed = new Set((record.clones ?? []).map(({ snapshot }) => snapshot));
   return record.snapshots
     .filter(({ id, madeFor }) => madeFor === 'clone' && !needed.has(id))

@@ -3,6 +3,7 @@ import {
   RETRY_BRIEFLY,
   RETRY_UNTIL_KNOWN,
   type SagaDefinition,
+  UNDO_COMMAND_TIMEOUT_MS,
   attemptWhileLive,
   cleanUp,
 } from '@lariat/saga';
@@ -17,8 +18,6 @@ import {
 } from './expand-replicas.js';
 import { type SagaDeps, claimStep, finishStep, volumeResult } from './saga-deps.js';
 
-/** An undo may find a node that does not answer; it asks once more whether the node is gone. */
-const UNDO_COMMAND_TIMEOUT_MS = 5_000;
 /** Asked for this often, a second apart at most; what is larger by then is shown by the next attach. */
 const ENGINE_ATTEMPTS = 20;
 

@@ -1,5 +1,5 @@
 import { type VolumeRecord, hasCode } from '@lariat/contracts';
-import { type NodeAccess, isDeclaredGone } from '@lariat/saga';
+import { type NodeAccess, areMembersGone } from '@lariat/saga';
 import type { SagaDeps } from './saga-deps.js';
 
 /**
@@ -19,10 +19,4 @@ export async function keepChange(
     if (hasCode(error, 'VOLUME_IN_DOUBT')) return;
     if (!hasCode(error, 'LEG_UNREACHABLE') || !(await areMembersGone(context, record))) throw error;
   }
-}
-
-async function areMembersGone(context: NodeAccess, record: VolumeRecord): Promise<boolean> {
-  const members = record.replicas.filter(({ mode }) => mode === 'RW');
-  const gone = await Promise.all(members.map(({ node }) => isDeclaredGone(context, node)));
-  return gone.every(Boolean);
 }

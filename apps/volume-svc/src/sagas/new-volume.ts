@@ -19,6 +19,7 @@ import {
   RETRY_UNTIL_DONE,
   type SagaStep,
   type StepContext,
+  UNDO_COMMAND_TIMEOUT_MS,
   cleanUp,
 } from '@lariat/saga';
 import { staleReason } from '../domain/record-copies.js';
@@ -72,8 +73,6 @@ export const disksWith = (copies: ImageRecord['copies']): readonly string[] =>
   copies.flatMap(({ disk, state }) => (state === 'ready' || state === 'fetching' ? disk : []));
 
 const PLACE_TIMEOUT_MS = 10_000;
-/** An undo may find a node that does not answer; it asks once more whether the node is gone. */
-const UNDO_COMMAND_TIMEOUT_MS = 5_000;
 /** Older than whatever a node may keep of a volume that was made. */
 const BEFORE_ALL: RecordPosition = { generation: 0, revision: 0 };
 

@@ -177,6 +177,10 @@ export class LmdbJournal implements JournalPort {
     return this.positions.get(volume);
   }
 
+  record(volume: string): VolumeRecord | undefined {
+    return this.copies.get(volume);
+  }
+
   records(): readonly VolumeRecord[] {
     return Array.from(this.copies.getRange(), ({ value }) => value);
   }
