@@ -5,7 +5,7 @@ import {
   lariatError,
   positionOf,
 } from '@lariat/contracts';
-import { type Clock, delay, toLariatError } from '@lariat/kernel';
+import { type Clock, toLariatError, withDeadline } from '@lariat/kernel';
 import type { CommandClient } from '@lariat/messaging';
 import type { Log } from '@lariat/telemetry';
 import { joiningOf, keepersOf, witnessesOf } from '../domain/record-copies.js';
@@ -70,9 +70,8 @@ export class RecordCopies {
     await Promise.any(sent).catch((error: unknown) => {
       throw notKept(record, error);
     });
-    const settled = new AbortController();
-    await Promise.race([Promise.allSettled(heard), delay(GRACE_MS, settled.signal)]);
-    settled.abort();
+    // Who is late is heard with the next inventory.
+    await withDeadline('a copy', GRACE_MS, Promise.allSettled(heard)).catch(() => undefined);
     return disagreements.filter(({ held }) => comparePositions(held, positionOf(record)) >= 0);
   }
 

@@ -7,7 +7,7 @@ import {
   lariatError,
   positionOf,
 } from '@lariat/contracts';
-import { type Clock, delay } from '@lariat/kernel';
+import { type Clock, delay, withDeadline } from '@lariat/kernel';
 import { DELETED_KEEP_MS, MarkBucket, RecordBucket, type Versioned } from '@lariat/messaging';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { applyVolumeChanges, volumeInDoubt } from '../domain/apply-change.js';
@@ -30,7 +30,7 @@ export class VolumeStore {
     private readonly records: RecordBucket<VolumeRecord>,
     readonly names: VolumeNames,
     readonly deleted: MarkBucket,
-    readonly copies: RecordCopies,
+    private readonly copies: RecordCopies,
   ) {
     for (const [id, { value }] of records.cachedEntries()) this.index(id, value);
     records.listen((id, record) => this.index(id, record));
@@ -139,13 +139,8 @@ export class VolumeStore {
 
   /** As `confirm`, for what is true whoever keeps it: a copy that is late is sent again. */
   async tell(record: VolumeRecord): Promise<void> {
-    const ended = new AbortController();
-    await Promise.race([
-      // Left to the next inventory of the nodes.
-      this.confirm(record).catch(() => undefined),
-      delay(TELL_TIMEOUT_MS, ended.signal),
-    ]);
-    ended.abort();
+    // Left to the next inventory of the nodes.
+    await withDeadline('a copy', TELL_TIMEOUT_MS, this.confirm(record)).catch(() => undefined);
   }
 
   /** Whether the store has come as far as a copy of it, or further. */

@@ -10,6 +10,7 @@ import type { LariatClient, Versioned } from '@lariat/messaging';
 import { type SendToNode, surveyNodes } from '../adapters/survey-nodes.js';
 import type { VolumeStore } from '../adapters/volume-store.js';
 import {
+  type Hearing,
   type NodeAnswer,
   type VolumeEvidence,
   evidenceByVolume,
@@ -59,10 +60,11 @@ export async function recoverVolumes(
   const answers = await surveyNodes(parts.client, parts.send);
   const evidence = evidenceByVolume(answers);
   assertKnown(wish.acceptDataLoss, evidence);
+  const hearing = hearingOf(answers);
   const heard = new Set(evidence.map(({ volume }) => volume));
   const others = parts.volumes.list().filter(({ id }) => !heard.has(id));
   const found = [
-    ...(await sideBySide(evidence, (one) => recoverOne(parts, wish, answers, one))),
+    ...(await sideBySide(evidence, (one) => recoverOne(parts, wish, hearing, one))),
     ...(await sideBySide(others, (record) => othersAsStored(parts, wish, record.id))),
   ];
   const outcomes = await withClones(
@@ -143,14 +145,14 @@ async function withClones(
 async function recoverOne(
   parts: RecoveryParts,
   wish: RecoveryWish,
-  answers: readonly NodeAnswer[],
+  hearing: Hearing,
   evidence: VolumeEvidence,
 ): Promise<Outcome | undefined> {
   const { volumes, clock } = parts;
   const id = evidence.volume;
   const stored = await volumes.read(id);
   const plan = planVolume(evidence, {
-    hearing: hearingOf(answers),
+    hearing,
     stored: stored?.value,
     wasDeleted: stored === undefined && (await volumes.deleted.has(id)),
     acceptDataLoss: isNamed(wish.acceptDataLoss, evidence),
@@ -201,11 +203,10 @@ async function carryOut(
       };
     case 'in-doubt':
     case 'put-back': {
-      const isSame = JSON.stringify(stored?.value) === JSON.stringify(plan.record);
       const { name, named } = await reserveName(parts, wish, plan.record);
       const record = { ...plan.record, name };
       const tasks = plan.kind === 'put-back' ? plan.tasks : [];
-      const written = !isSame;
+      const written = JSON.stringify(stored?.value) !== JSON.stringify(plan.record);
       if (!wish.dryRun) {
         for (const task of tasks) await carryOutTask(parts.send, task);
         if (written) {

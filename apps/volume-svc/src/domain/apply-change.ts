@@ -71,9 +71,9 @@ function assertNotInDoubt(
   changes: readonly VolumeChange[],
 ): void {
   if (record.inDoubt === undefined || operation === null || record.operation === operation) return;
-  const isDelete = changes.some(({ type, ...rest }) => {
-    return type === 'transition' && 'event' in rest && rest.event === 'delete';
-  });
+  const isDelete = changes.some(
+    (change) => change.type === 'transition' && change.event === 'delete',
+  );
   if (!isDelete && changes.some(({ type }) => type === 'claim')) throw volumeInDoubt(record);
 }
 

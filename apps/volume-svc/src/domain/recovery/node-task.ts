@@ -1,25 +1,6 @@
-import type { CommandMap, CommandName } from '@lariat/contracts';
+import type { CommandMap } from '@lariat/contracts';
 
-type TaskOf<Name extends CommandName> = {
-  readonly node: string;
-  readonly command: Name;
-  readonly input: CommandMap[Name]['input'];
-};
-
-/** What a node must do before a volume's record holds again: it ends what an operation left half done. */
-export type NodeTask = {
-  [
-    Name in
-      | 'frontend.stop'
-      | 'engine.stop'
-      | 'engine.remove-leg'
-      | 'engine.resize'
-      | 'rebuild.unexport-snapshot'
-      | 'rebuild.detach-scratch'
-      | 'snapshot.delete'
-      | 'replica.resize'
-  ]: TaskOf<Name>;
-}[
+type TaskName =
   | 'frontend.stop'
   | 'engine.stop'
   | 'engine.remove-leg'
@@ -27,4 +8,13 @@ export type NodeTask = {
   | 'rebuild.unexport-snapshot'
   | 'rebuild.detach-scratch'
   | 'snapshot.delete'
-  | 'replica.resize'];
+  | 'replica.resize';
+
+type TaskOf<Name extends TaskName> = {
+  readonly node: string;
+  readonly command: Name;
+  readonly input: CommandMap[Name]['input'];
+};
+
+/** What a node must do before a volume's record holds again: it ends what an operation left half done. */
+export type NodeTask = { [Name in TaskName]: TaskOf<Name> }[TaskName];
