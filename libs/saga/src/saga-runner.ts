@@ -3,27 +3,26 @@ import {
   type Clock,
   type FaultPoints,
   type Json,
-  backoffMs,
   delay,
   deriveOperationId,
-  isRetryable,
   newOperationId,
   toLariatError,
   withDeadline,
 } from '@lariat/kernel';
 import type { CommandClient, LariatClient, Versioned } from '@lariat/messaging';
-import { type Log, type Tracing, inSpan, traceparentOf } from '@lariat/telemetry';
+import { type Log, type Tracing, traceparentOf } from '@lariat/telemetry';
 import { context } from '@opentelemetry/api';
 import type { CancelRequests } from './cancel-requests.js';
 import { NEVER, cancelled, pointOfNoReturn } from './cancellation.js';
-import type { AnySaga, RetryPolicy, SagaDefinition } from './definition.js';
+import type { AnySaga, SagaDefinition } from './definition.js';
 import { joinOrRefuse, operationNotFound } from './join-or-refuse.js';
 import { DEAD_AFTER_MS, type Liveness } from './liveness.js';
 import { type SagaEvent, type SagaShape, nextRecord } from './next-record.js';
+import { runStep } from './run-step.js';
 import { type Memory, type SagaRecord, isCancellable } from './saga-record.js';
 import { attributesOf, endRootSpan, rootContext } from './saga-spans.js';
 import { FenceLost, type SagaStore } from './saga-store.js';
-import { StepRun, type UntypedStep, known } from './step-run.js';
+import { StepRun, type UntypedStep } from './step-run.js';
 
 export interface SagaRunnerOptions {
   readonly store: SagaStore;
@@ -50,11 +49,6 @@ export interface StartRequest {
 type UntypedSaga = SagaDefinition<Json, Memory>;
 
 const SCAN_MS = 500;
-const UNDO_RETRY: RetryPolicy = {
-  attempts: 60,
-  backoff: { initialMs: 200, maxMs: 10_000, factor: 2 },
-};
-
 /** Runs sagas, and takes up those of instances that died. */
 export class SagaRunner {
   private readonly definitions: ReadonlyMap<string, UntypedSaga>;
@@ -337,7 +331,7 @@ export class SagaRunner {
     const append = (latest: Versioned<SagaRecord>, event: SagaEvent) =>
       this.options.store.write(latest, this.next(latest, event, definition));
     const run = new StepRun({ ...this.options, append, cancellation }, step, current);
-    const event = await this.runStep(run, definition, step);
+    const event = await runStep(this.options, run, step, definition);
     const latest = await run.settled();
     await this.options.faults.reach(`${position}/after`);
     // The last step that can be undone may have run to its end without looking.
@@ -366,66 +360,6 @@ export class SagaRunner {
     const record = this.options.store.cached(id)?.value;
     if (actor === undefined || record === undefined) return;
     this.cancellations.get(id)?.abort(cancelled(record, actor));
-  }
-
-  private async runStep(
-    run: StepRun,
-    definition: UntypedSaga,
-    step: UntypedStep,
-  ): Promise<SagaEvent> {
-    const value = run.record;
-    const undoing = value.state === 'undoing';
-    const stepContext = run.context();
-    const name = `${undoing ? 'saga.compensate' : 'saga.step'} ${value.kind}/${step.name}`;
-    const attributes = {
-      ...attributesOf(value),
-      'saga.step': step.name,
-      'saga.attempt': value.attempt,
-    };
-    try {
-      return await inSpan<SagaEvent>(
-        this.options.tracing.tracer,
-        name,
-        { attributes },
-        rootContext(value),
-        async () => {
-          const what = `step '${step.name}' of ${value.kind}`;
-          if (undoing) {
-            await withDeadline(what, step.timeoutMs, step.undo?.(stepContext) ?? Promise.resolve());
-            return { type: 'undo-done' };
-          }
-          const found = known(
-            (await withDeadline(what, step.timeoutMs, step.run(stepContext))) ?? {},
-          );
-          const result = definition.result?.(value.input, { ...value.memory, ...found }) ?? null;
-          return { type: 'step-done', memory: found, result };
-        },
-      );
-    } catch (reason) {
-      return this.failure(value, step, reason);
-    }
-  }
-
-  private failure(value: SagaRecord, step: UntypedStep, reason: unknown): SagaEvent {
-    const error = toLariatError(reason);
-    const undoing = value.state === 'undoing';
-    const policy = undoing ? UNDO_RETRY : step.retry;
-    const level = error.kind === 'internal' ? 'error' : 'info';
-    this.options.log[level]('saga step failed', {
-      operation: value.id,
-      kind: value.kind,
-      step: step.name,
-      undoing,
-      error: reason,
-    });
-    const mayPass = isRetryable(error.kind) && policy.final?.some((c) => c === error.code) !== true;
-    const again = undoing || mayPass || policy.attempts === Number.POSITIVE_INFINITY;
-    const failures = value.failures + 1;
-    if (again && failures < policy.attempts) {
-      const retryAtMs = this.options.clock.nowMs() + backoffMs(policy.backoff, failures);
-      return { type: undoing ? 'undo-retry' : 'step-retry', error: error.toRecord(), retryAtMs };
-    }
-    return { type: undoing ? 'undo-failed' : 'step-failed', error: error.toRecord() };
   }
 
   private tell(id: string, record: SagaRecord): void {
