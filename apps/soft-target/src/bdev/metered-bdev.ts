@@ -43,6 +43,10 @@ export abstract class MeteredBdev implements Bdev {
     return false;
   }
 
+  get keepsNoData(): boolean {
+    return false;
+  }
+
   read(offsetBytes: number, lengthBytes: number): Promise<Buffer> {
     return this.admit('read', offsetBytes, lengthBytes, () =>
       this.readBlocks(offsetBytes, lengthBytes),

@@ -46,6 +46,10 @@ export class LvolBdev extends MeteredBdev {
     return this.lvol.isReadOnly;
   }
 
+  override get keepsNoData(): boolean {
+    return this.store.base.keepsNoData === true;
+  }
+
   /** vbdev_lvol_dump_info_json (module/bdev/lvol/vbdev_lvol.c). */
   override describe(): JsonObject {
     const { store, lvol } = this;
