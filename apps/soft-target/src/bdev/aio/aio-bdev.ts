@@ -116,9 +116,13 @@ export class AioBdev extends MeteredBdev {
     };
   }
 
-  protected override async readBlocks(offsetBytes: number, lengthBytes: number): Promise<Buffer> {
-    const buffer = Buffer.allocUnsafe(lengthBytes);
-    let done = 0;
+  protected override async readBlocks(
+    offsetBytes: number,
+    lengthBytes: number,
+    into?: Buffer,
+  ): Promise<Buffer> {
+    const buffer = into ?? Buffer.allocUnsafe(lengthBytes);
+    let done = await this.directly(buffer, (direct) => direct.read(buffer, offsetBytes));
     while (done < lengthBytes) {
       const [at, length, position] = [done, lengthBytes - done, offsetBytes + done];
       const bytesRead = await this.io(() =>
@@ -140,7 +144,7 @@ export class AioBdev extends MeteredBdev {
   }
 
   protected override async writeBlocks(offsetBytes: number, data: Buffer): Promise<void> {
-    let done = await this.writeDirectly(offsetBytes, data);
+    let done = await this.directly(data, (direct) => direct.write(data, offsetBytes));
     while (done < data.length) {
       const [at, length, position] = [done, data.length - done, offsetBytes + done];
       done += await this.io(() =>
@@ -153,11 +157,14 @@ export class AioBdev extends MeteredBdev {
     }
   }
 
-  /** What it does not write goes through the page cache. */
-  private async writeDirectly(offsetBytes: number, data: Buffer): Promise<number> {
+  /** Bytes that went past the page cache; what is left goes through it. */
+  private async directly(
+    bytes: Buffer,
+    io: (direct: DirectFile) => Promise<number | undefined>,
+  ): Promise<number> {
     const { direct } = this;
-    if (direct === undefined || !direct.takes(data)) return 0;
-    return (await this.io(() => direct.write(data, offsetBytes))) ?? 0;
+    if (direct === undefined || !direct.takes(bytes)) return 0;
+    return (await this.io(() => io(direct))) ?? 0;
   }
 
   /** Node has no fallocate, so that holes can't be punched. */

@@ -71,8 +71,12 @@ export class LvolBdev extends MeteredBdev {
     };
   }
 
-  protected override readBlocks(offsetBytes: number, lengthBytes: number): Promise<Buffer> {
-    return this.store.io.read(this.lvol, offsetBytes, lengthBytes);
+  protected override readBlocks(
+    offsetBytes: number,
+    lengthBytes: number,
+    into?: Buffer,
+  ): Promise<Buffer> {
+    return this.store.io.read(this.lvol, offsetBytes, lengthBytes, into);
   }
 
   protected override writeBlocks(offsetBytes: number, data: Buffer): Promise<void> {
