@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { BlockIoError, BlockIoFailure } from '@lariat/nvme-tcp';
 import { RpcError } from '../../rpc/rpc-error.js';
-import type { DigestThread } from './digest-thread.js';
+import type { DigestThreads } from './digest-threads.js';
 import type { LvolBdev } from './lvol-bdev.js';
 
 export const MAX_DIGESTS_PER_ANSWER = 64;
@@ -19,7 +19,7 @@ export async function clusterDigests(
   bdev: LvolBdev,
   firstCluster: number,
   clusters: number,
-  thread: DigestThread,
+  threads: DigestThreads,
 ): Promise<Buffer> {
   const { lvol, store } = bdev;
   const sizeBytes = store.clusterSizeBytes;
@@ -31,7 +31,7 @@ export async function clusterDigests(
       const isZero = store.io.locate(lvol, cluster).kind === 'zeros';
       digests[at] = isZero
         ? zeroDigest(sizeBytes)
-        : await thread.digest(sizeBytes, (into) => read(bdev, cluster * sizeBytes, into));
+        : await threads.digest(sizeBytes, (into) => read(bdev, cluster * sizeBytes, into));
     }
   };
   await Promise.all(Array.from({ length: IN_FLIGHT }, work));
