@@ -8,8 +8,14 @@ import { join } from 'node:path';
 import { MIB, newVolumeId } from '@lariat/kernel';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type E2eCluster, startE2e } from '../e2e/e2e-cluster.js';
+import { has } from './fio.js';
+import { quantile } from './quantiles.js';
 
 const SIZE_MIB = 512;
+/** So large that the holes of the sparse one are not summed (docs/adr/0018). */
+const QCOW2_MIB = 1024;
+/** One beside the other, since other work on the machine weighs on both. */
+const RUNS = 3;
 const TIMEOUT_MS = 300_000;
 
 const msOf = async (work: () => Promise<unknown>): Promise<number> => {
@@ -18,27 +24,33 @@ const msOf = async (work: () => Promise<unknown>): Promise<number> => {
   return performance.now() - began;
 };
 
+/** Random bytes in every `every`th cluster, zeros in the others. */
+function writeImage(path: string, sizeMib: number, every: number): void {
+  const file = openSync(path, 'w');
+  for (let at = 0; at < sizeMib; at += 1)
+    writeSync(file, at % every === 0 ? randomBytes(MIB) : Buffer.alloc(MIB));
+  closeSync(file);
+}
+
+function writeQcow2(path: string, sizeMib: number, every: number): void {
+  const raw = `${path}.raw`;
+  writeImage(raw, sizeMib, every);
+  execFileSync('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', raw, path]);
+  rmSync(raw);
+}
+
 describe('the import of an image', () => {
   const folder = mkdtempSync(join(tmpdir(), 'lariat-image-bench-'));
   const full = join(folder, 'full.img');
   const sparse = join(folder, 'sparse.img');
   let e2e: E2eCluster;
-  let hashMs = 0;
   let fullMs = 0;
 
   beforeAll(async () => {
-    // Random bytes throughout, and in one of ten clusters.
-    for (const [path, every] of [
-      [full, 1],
-      [sparse, 10],
-    ] as const) {
-      const file = openSync(path, 'w');
-      for (let at = 0; at < SIZE_MIB; at += 1)
-        writeSync(file, at % every === 0 ? randomBytes(MIB) : Buffer.alloc(MIB));
-      closeSync(file);
-    }
+    writeImage(full, SIZE_MIB, 1);
+    writeImage(sparse, SIZE_MIB, 10);
     e2e = await startE2e({
-      ...{ split: true, diskSizeBytes: 4 * SIZE_MIB * MIB },
+      ...{ split: true, diskSizeBytes: 8 * QCOW2_MIB * MIB },
       env: { ...process.env, LARIAT_IMAGE_SCRATCH: folder, LARIAT_IMAGE_ALLOW: '127.0.0.1' },
     });
   });
@@ -48,7 +60,8 @@ describe('the import of an image', () => {
   });
 
   const say = (text: string): void => void process.stderr.write(`${text}\n`);
-  const rate = (ms: number): string => `${Math.round((SIZE_MIB * 1000) / ms)} MiB/s`;
+  const rate = (ms: number, sizeMib = SIZE_MIB): string =>
+    `${Math.round((sizeMib * 1000) / ms)} MiB/s`;
   const importFile = (name: string, path: string): Promise<number> =>
     msOf(() =>
       e2e.client.request(
@@ -59,21 +72,43 @@ describe('the import of an image', () => {
     );
 
   it('takes a local file at 0.6 of the speed of one sha512sum, or faster', async () => {
-    hashMs = await msOf(() =>
-      Promise.resolve(execFileSync('sh', ['-c', `cat ${full} | sha512sum`])),
-    );
-    fullMs = await importFile('full', full);
-    say(
-      `sha512sum ${rate(hashMs)}, import ${rate(fullMs)}, of it: ${(hashMs / fullMs).toFixed(2)}`,
-    );
-    expect(hashMs / fullMs).toBeGreaterThan(0.6);
+    const speeds: number[] = [];
+    for (let run = 1; run <= RUNS; run += 1) {
+      const hashMs = await msOf(() =>
+        Promise.resolve(execFileSync('sh', ['-c', `cat ${full} | sha512sum`])),
+      );
+      fullMs = await importFile(`full-${run}`, full);
+      speeds.push(hashMs / fullMs);
+      say(
+        `sha512sum ${rate(hashMs)}, import ${rate(fullMs)}, of it: ${(hashMs / fullMs).toFixed(2)}`,
+      );
+    }
+    expect(quantile(speeds, 0.5)).toBeGreaterThan(0.6);
   });
 
-  it('takes an image that is zeros to nine tenths at least four times as fast', async () => {
+  it('takes a raw file that is zeros to nine tenths no slower', async () => {
+    // Its SHA-512 runs over the zeros too: that alone is 0.6 of the time that a full one may take.
     const sparseMs = await importFile('sparse', sparse);
     say(`sparse ${rate(sparseMs)}, ${(fullMs / sparseMs).toFixed(1)} times as fast`);
-    expect(fullMs / sparseMs).toBeGreaterThan(4);
+    expect(fullMs / sparseMs).toBeGreaterThan(1);
   });
+
+  it.skipIf(!has('qemu-img'))(
+    'takes a qcow2 that is zeros to nine tenths at least four times as fast as a full one (needs qemu-img)',
+    async () => {
+      const took = async (name: string, every: number): Promise<number> => {
+        const path = join(folder, `${name}.qcow2`);
+        writeQcow2(path, QCOW2_MIB, every);
+        const ms = await importFile(name, path);
+        rmSync(path);
+        say(`${name} ${rate(ms, QCOW2_MIB)}`);
+        return ms;
+      };
+      const times = (await took('full-qcow2', 1)) / (await took('sparse-qcow2', 10));
+      say(`a sparse qcow2 is imported ${times.toFixed(1)} times as fast`);
+      expect(times).toBeGreaterThan(4);
+    },
+  );
 
   it('reads the source once, however many nodes get a copy', async () => {
     let requests = 0;

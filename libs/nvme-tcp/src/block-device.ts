@@ -9,6 +9,11 @@ export interface BlockDevice {
   readonly uuid: string;
   readonly blockSizeBytes: number;
   readonly sizeBytes: number;
+  /**
+   * True: once a write has settled, well or not, nothing reads its data any more, and the memory may be used for other
+   * data. Missing or false: something may, such as a leg that was given up while it was being written to.
+   */
+  readonly keepsNoData?: boolean;
   /** The buffer is the caller's own. */
   read(offsetBytes: number, lengthBytes: number): Promise<Buffer>;
   /** `data` must not be changed before the promise settles. */

@@ -1,3 +1,4 @@
+export * from './aligned-buffer.js';
 export * from './block-device.js';
 export * from './memory-block-device.js';
 export type { RegisteredController, ReservationReport } from './nvme/reservation-wire.js';

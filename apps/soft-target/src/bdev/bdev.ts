@@ -9,6 +9,8 @@ export interface Bdev extends BlockDevice {
   readonly aliases: readonly string[];
   /** e.g. `AIO disk`, `Logical Volume`, `Raid Volume`, `NVMe disk`. */
   readonly productName: string;
+  /** `into`: memory of that length which may be used for the answer, and need not. */
+  read(offsetBytes: number, lengthBytes: number, into?: Buffer): Promise<Buffer>;
   /** `driver_specific` of bdev_get_bdevs. */
   describe(): JsonObject;
 }

@@ -30,7 +30,11 @@ export abstract class MeteredBdev implements Bdev {
     return undefined;
   }
 
-  protected abstract readBlocks(offsetBytes: number, lengthBytes: number): Promise<Buffer>;
+  protected abstract readBlocks(
+    offsetBytes: number,
+    lengthBytes: number,
+    into?: Buffer,
+  ): Promise<Buffer>;
   protected abstract writeBlocks(offsetBytes: number, data: Buffer): Promise<void>;
   protected abstract zeroBlocks(offsetBytes: number, lengthBytes: number): Promise<void>;
   protected abstract flushBlocks(): Promise<void>;
@@ -43,9 +47,13 @@ export abstract class MeteredBdev implements Bdev {
     return false;
   }
 
-  read(offsetBytes: number, lengthBytes: number): Promise<Buffer> {
+  get keepsNoData(): boolean {
+    return false;
+  }
+
+  read(offsetBytes: number, lengthBytes: number, into?: Buffer): Promise<Buffer> {
     return this.admit('read', offsetBytes, lengthBytes, () =>
-      this.readBlocks(offsetBytes, lengthBytes),
+      this.readBlocks(offsetBytes, lengthBytes, into),
     );
   }
 

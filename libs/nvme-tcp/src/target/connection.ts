@@ -36,6 +36,7 @@ import type { ListenPort } from './listen-port.js';
 import { MAX_H2C_DATA_BYTES, type TargetLimits } from './options.js';
 import { planTransfer } from './plan-transfer.js';
 import type { QueueInfo } from './subsystem-types.js';
+import type { TransferMemory } from './transfer-memory.js';
 
 /** What a Connect command made of the connection. */
 export interface QueueAttachment {
@@ -73,7 +74,7 @@ export class TargetConnection implements PduSink {
   private readonly parser: PduParser;
   private readonly output: SocketOutput;
   private readonly encoder: PduEncoder;
-  private readonly transfers = new HostTransfers();
+  private readonly transfers: HostTransfers;
   private readonly outstanding = new Set<number>();
   /** Commands that wait until the host has read earlier answers. */
   private readonly held: Pdu[] = [];
@@ -83,11 +84,18 @@ export class TargetConnection implements PduSink {
   private sqHead = 0;
   private closed = false;
 
-  constructor(socket: Socket, port: ListenPort, limits: TargetLimits, connect: ConnectHandler) {
+  constructor(
+    socket: Socket,
+    port: ListenPort,
+    limits: TargetLimits,
+    memory: TransferMemory,
+    connect: ConnectHandler,
+  ) {
     this.socket = socket;
     this.port = port;
     this.limits = limits;
     this.connect = connect;
+    this.transfers = new HostTransfers(memory);
     this.parser = new PduParser(
       controllerRules(
         Math.max(ADMIN_IN_CAPSULE_MAX, limits.inCapsuleDataBytes),
@@ -206,6 +214,7 @@ export class TargetConnection implements PduSink {
     this.encoder.terminate(PduType.c2hTermReq, error);
     this.output.flush();
     this.output.close();
+    this.parser.stop();
     this.transfers.clear();
     this.held.length = 0;
     this.socket.end();
@@ -323,7 +332,7 @@ export class TargetConnection implements PduSink {
         return this.run({ entry, commandId, data, readLength: 0 });
       }
       case 'fetch': {
-        const tag = this.transfers.begin(entry, commandId, plan.length);
+        const tag = this.transfers.begin(entry, commandId, plan.length, this.keepsNoData(entry));
         return this.encoder.readyToTransfer(commandId, tag, 0, plan.length);
       }
     }
@@ -336,14 +345,27 @@ export class TargetConnection implements PduSink {
       pdu.dataDigestValid,
     );
     if (ended === undefined) return;
-    if (ended.aborted)
-      this.complete(ended.commandId, { status: doNotRetry(Status.abortedByPreempt) });
-    else if (ended.intact)
-      this.run({ entry: ended.entry, commandId: ended.commandId, data: ended.data, readLength: 0 });
-    else this.complete(ended.commandId, { status: Status.transientTransportError });
+    const { entry, commandId, data, memory } = ended;
+    if (ended.aborted) {
+      memory.release();
+      this.complete(commandId, { status: doNotRetry(Status.abortedByPreempt) });
+    } else if (ended.intact) {
+      // Asked again: another device may stand in the namespace by now.
+      const release = this.keepsNoData(entry) ? (): void => memory.release() : undefined;
+      this.run({ entry, commandId, data, readLength: 0 }, release);
+    } else {
+      memory.release();
+      this.complete(commandId, { status: Status.transientTransportError });
+    }
   }
 
-  private run(command: TargetCommand): void {
+  private keepsNoData(entry: Buffer): boolean {
+    const namespace = this.queue?.controller.namespace(readNsid(entry));
+    return namespace?.device.keepsNoData === true;
+  }
+
+  /** `release` is called when the command has ended, and with it all use of its data. */
+  private run(command: TargetCommand, release?: () => void): void {
     let outcome: CommandOutcome;
     try {
       outcome = this.dispatch(command);
@@ -351,14 +373,12 @@ export class TargetConnection implements PduSink {
       // A device that throws instead of rejecting must not take the other connections with it.
       outcome = { status: Status.internalError };
     }
-    if (!(outcome instanceof Promise)) {
-      this.complete(command.commandId, outcome);
-      return;
-    }
-    outcome.then(
-      (result) => this.complete(command.commandId, result),
-      () => this.complete(command.commandId, { status: Status.internalError }),
-    );
+    const end = (result: CommandResult): void => {
+      release?.();
+      this.complete(command.commandId, result);
+    };
+    if (outcome instanceof Promise) outcome.then(end, () => end({ status: Status.internalError }));
+    else end(outcome);
   }
 
   private dispatch(command: TargetCommand): CommandOutcome {

@@ -1,11 +1,13 @@
 import { FatalErrorStatus, PduField } from '../pdu/constants.js';
 import { PduError } from '../pdu/pdu-error.js';
 import type { TransferHeader } from '../pdu/pdu.js';
+import type { TransferBuffer, TransferMemory } from './transfer-memory.js';
 
 interface HostTransfer {
   readonly entry: Buffer;
   readonly commandId: number;
   readonly data: Buffer;
+  readonly memory: TransferBuffer;
   received: number;
   intact: boolean;
   aborted: boolean;
@@ -15,6 +17,8 @@ export interface EndedTransfer {
   readonly entry: Buffer;
   readonly commandId: number;
   readonly data: Buffer;
+  /** To be released when nothing uses `data` any more; or left to the garbage collector. */
+  readonly memory: TransferBuffer;
   /** False when a data digest did not match. */
   readonly intact: boolean;
   /** The command was aborted while its data was on its way. */
@@ -26,17 +30,19 @@ export class HostTransfers {
   private readonly byTag = new Map<number, HostTransfer>();
   private lastTag = 0;
 
-  /** Returns the transfer tag for the R2T. */
-  begin(entry: Buffer, commandId: number, length: number): number {
+  constructor(private readonly memory: TransferMemory) {}
+
+  /** Returns the transfer tag for the R2T. `isReusable`: the memory will be released. */
+  begin(entry: Buffer, commandId: number, length: number, isReusable: boolean): number {
     do {
       this.lastTag = (this.lastTag + 1) & 0xffff;
     } while (this.byTag.has(this.lastTag));
-    // Not from Node's pool: a device may keep it for long.
-    const data = Buffer.allocUnsafeSlow(length);
+    const memory = this.memory.take(length, isReusable);
     this.byTag.set(this.lastTag, {
       entry,
       commandId,
-      data,
+      data: memory.data,
+      memory,
       received: 0,
       intact: true,
       aborted: false,
@@ -107,7 +113,9 @@ export class HostTransfers {
       if (matches(transfer.entry)) transfer.aborted = true;
   }
 
+  /** Nothing may be placed any more. */
   clear(): void {
+    for (const { memory } of this.byTag.values()) memory.release();
     this.byTag.clear();
   }
 }

@@ -6,6 +6,7 @@ import { type NvmeTcpTargetOptions, type TargetLimits, targetLimits } from './op
 import { PortTable } from './port-table.js';
 import { Subsystem } from './subsystem.js';
 import type { SubsystemOptions } from './subsystem-types.js';
+import { TransferMemory } from './transfer-memory.js';
 
 /** An NVMe/TCP target: subsystems by NQN, each with its hosts, namespaces and listeners. */
 export class NvmeTcpTarget {
@@ -22,8 +23,9 @@ export class NvmeTcpTarget {
       discovery: this.discovery,
       subsystem: (nqn: string) => this.byNqn.get(nqn),
     };
+    const memory = new TransferMemory(this.limits.maxIoSizeBytes);
     this.ports = new PortTable((socket, port) => {
-      new TargetConnection(socket, port, this.limits, (connection, command) =>
+      new TargetConnection(socket, port, this.limits, memory, (connection, command) =>
         connectQueue(context, connection, command),
       );
     });

@@ -8,6 +8,7 @@ import type { JsonObject, MethodCall } from '../../rpc/method.js';
 import { Errno, RpcError } from '../../rpc/rpc-error.js';
 import { MeteredBdev } from '../metered-bdev.js';
 import { BlockingBudget } from './blocking-budget.js';
+import { DirectFile } from './direct-file.js';
 import { openExclusively } from './disk-lock.js';
 
 const DEFAULT_BLOCK_SIZE_BYTES = 4096;
@@ -24,7 +25,7 @@ export interface AioOptions {
 
 /**
  * A file or block device, which no one else may write to meanwhile unless it is opened read-only. Its writes are in the
- * page cache when they resolve; flush is fdatasync.
+ * page cache, or in the disk's own, when they resolve; flush is fdatasync.
  */
 export class AioBdev extends MeteredBdev {
   override readonly productName = 'AIO disk';
@@ -37,6 +38,7 @@ export class AioBdev extends MeteredBdev {
     private currentSizeBytes: number,
     private readonly options: AioOptions,
     private readonly file: FileHandle,
+    private readonly direct: DirectFile | undefined,
   ) {
     super();
   }
@@ -51,7 +53,8 @@ export class AioBdev extends MeteredBdev {
       const sizeBytes = await sizeOf(file, options.filename);
       if (sizeBytes % blockSizeBytes !== 0) throw RpcError.errno('EINVAL');
       const uuid = options.uuid ?? randomUUID();
-      return new AioBdev(options.name, uuid, blockSizeBytes, sizeBytes, options, file);
+      const direct = await DirectFile.open(file, options.readOnly);
+      return new AioBdev(options.name, uuid, blockSizeBytes, sizeBytes, options, file, direct);
     } catch (error) {
       await file.close();
       throw error;
@@ -66,6 +69,10 @@ export class AioBdev extends MeteredBdev {
     return this.options.readOnly;
   }
 
+  override get keepsNoData(): boolean {
+    return true;
+  }
+
   /** What the file or device holds now, in whole blocks. */
   async detectSizeBytes(): Promise<number> {
     const found = await sizeOf(this.file, this.options.filename);
@@ -78,6 +85,7 @@ export class AioBdev extends MeteredBdev {
 
   async close(): Promise<void> {
     await this.retire();
+    await this.direct?.close();
     await this.file.close();
   }
 
@@ -108,9 +116,13 @@ export class AioBdev extends MeteredBdev {
     };
   }
 
-  protected override async readBlocks(offsetBytes: number, lengthBytes: number): Promise<Buffer> {
-    const buffer = Buffer.allocUnsafe(lengthBytes);
-    let done = 0;
+  protected override async readBlocks(
+    offsetBytes: number,
+    lengthBytes: number,
+    into?: Buffer,
+  ): Promise<Buffer> {
+    const buffer = into ?? Buffer.allocUnsafe(lengthBytes);
+    let done = await this.directly(buffer, (direct) => direct.read(buffer, offsetBytes));
     while (done < lengthBytes) {
       const [at, length, position] = [done, lengthBytes - done, offsetBytes + done];
       const bytesRead = await this.io(() =>
@@ -132,7 +144,7 @@ export class AioBdev extends MeteredBdev {
   }
 
   protected override async writeBlocks(offsetBytes: number, data: Buffer): Promise<void> {
-    let done = 0;
+    let done = await this.directly(data, (direct) => direct.write(data, offsetBytes));
     while (done < data.length) {
       const [at, length, position] = [done, data.length - done, offsetBytes + done];
       done += await this.io(() =>
@@ -143,6 +155,16 @@ export class AioBdev extends MeteredBdev {
         ),
       );
     }
+  }
+
+  /** Bytes that went past the page cache; what is left goes through it. */
+  private async directly(
+    bytes: Buffer,
+    io: (direct: DirectFile) => Promise<number | undefined>,
+  ): Promise<number> {
+    const { direct } = this;
+    if (direct === undefined || !direct.takes(bytes)) return 0;
+    return (await this.io(() => io(direct))) ?? 0;
   }
 
   /** Node has no fallocate, so that holes can't be punched. */

@@ -46,6 +46,10 @@ export class LvolBdev extends MeteredBdev {
     return this.lvol.isReadOnly;
   }
 
+  override get keepsNoData(): boolean {
+    return this.store.base.keepsNoData === true;
+  }
+
   /** vbdev_lvol_dump_info_json (module/bdev/lvol/vbdev_lvol.c). */
   override describe(): JsonObject {
     const { store, lvol } = this;
@@ -67,8 +71,12 @@ export class LvolBdev extends MeteredBdev {
     };
   }
 
-  protected override readBlocks(offsetBytes: number, lengthBytes: number): Promise<Buffer> {
-    return this.store.io.read(this.lvol, offsetBytes, lengthBytes);
+  protected override readBlocks(
+    offsetBytes: number,
+    lengthBytes: number,
+    into?: Buffer,
+  ): Promise<Buffer> {
+    return this.store.io.read(this.lvol, offsetBytes, lengthBytes, into);
   }
 
   protected override writeBlocks(offsetBytes: number, data: Buffer): Promise<void> {

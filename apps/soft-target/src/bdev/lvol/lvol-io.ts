@@ -39,11 +39,12 @@ export interface LvolIoDeps {
 export class LvolIo {
   constructor(private readonly deps: LvolIoDeps) {}
 
-  read(lvol: Lvol, offsetBytes: number, lengthBytes: number): Promise<Buffer> {
+  /** `into` is used for a read of one cluster's bytes, from the store's own disk. */
+  read(lvol: Lvol, offsetBytes: number, lengthBytes: number, into?: Buffer): Promise<Buffer> {
     return this.deps.reads.run(async () => {
       const pieces = this.split(offsetBytes, lengthBytes);
       const only = pieces[0];
-      if (only !== undefined && pieces.length === 1) return this.readPiece(lvol, only);
+      if (only !== undefined && pieces.length === 1) return this.readPiece(lvol, only, into);
       const parts = await allSettledOrThrow(pieces.map((piece) => this.readPiece(lvol, piece)));
       return Buffer.concat(parts, lengthBytes);
     });
@@ -137,18 +138,18 @@ export class LvolIo {
     return this.deps.reads.run(() => this.deps.base.read(diskCluster * size, size));
   }
 
-  private async readPiece(lvol: Lvol, piece: Piece): Promise<Buffer> {
-    return this.readSource(this.locate(lvol, piece.cluster), piece);
+  private async readPiece(lvol: Lvol, piece: Piece, into?: Buffer): Promise<Buffer> {
+    return this.readSource(this.locate(lvol, piece.cluster), piece, into);
   }
 
-  private readSource(source: ClusterSource, piece: Piece): Promise<Buffer> {
+  private readSource(source: ClusterSource, piece: Piece, into?: Buffer): Promise<Buffer> {
     const { clusterSizeBytes, base } = this.deps;
     const { cluster, innerBytes, lengthBytes } = piece;
     switch (source.kind) {
       case 'zeros':
         return Promise.resolve(Buffer.alloc(lengthBytes));
       case 'disk':
-        return base.read(source.cluster * clusterSizeBytes + innerBytes, lengthBytes);
+        return base.read(source.cluster * clusterSizeBytes + innerBytes, lengthBytes, into);
       case 'external':
         return present(source.external).read(cluster * clusterSizeBytes + innerBytes, lengthBytes);
     }

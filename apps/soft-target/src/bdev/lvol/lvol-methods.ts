@@ -3,6 +3,7 @@ import { method, type JsonObject, type MethodTable } from '../../rpc/method.js';
 import { RpcError } from '../../rpc/rpc-error.js';
 import { requireBdev, type TargetBdevs } from '../registry.js';
 import { clusterDigests, MAX_DIGESTS_PER_ANSWER } from './cluster-digests.js';
+import { DigestThreads } from './digest-threads.js';
 import { answeringInternalError, answeringInvalidParams } from './lvol-answers.js';
 import { LvolBdev } from './lvol-bdev.js';
 import { clearMethod, requireStore } from './lvs-methods.js';
@@ -28,6 +29,7 @@ const byName = decodeObject({ name: str });
 /** The methods of module/bdev/lvol/vbdev_lvol_rpc.c on lvols. */
 export function lvolMethods({ registry, stores }: LvolMethodsDeps): MethodTable {
   const copies = new ShallowCopies(registry);
+  const digestThreads = new DigestThreads();
   const require = (name: string): Found => {
     const found = stores.lvolOf(registry.find(name));
     if (found === undefined) throw RpcError.errno('ENODEV');
@@ -181,7 +183,7 @@ export function lvolMethods({ registry, stores }: LvolMethodsDeps): MethodTable 
         return {
           cluster_size: bdev.store.clusterSizeBytes,
           num_clusters: clusters,
-          sha256: (await clusterDigests(bdev, first, clusters)).toString('base64'),
+          sha256: (await clusterDigests(bdev, first, clusters, digestThreads)).toString('base64'),
         };
       },
     ),
