@@ -1,4 +1,6 @@
 import {
+  type ImageEvidence,
+  type RecoveredImage,
   type RecoveredVolume,
   RecoveryOutcome,
   type RecoveryReport,
@@ -6,7 +8,7 @@ import {
   lariatError,
 } from '@lariat/contracts';
 import { type Clock, toLariatError } from '@lariat/kernel';
-import type { LariatClient, Versioned } from '@lariat/messaging';
+import { type LariatClient, type Versioned, claimRecoveredName } from '@lariat/messaging';
 import { type SendToNode, surveyNodes } from '../adapters/survey-nodes.js';
 import type { VolumeStore } from '../adapters/volume-store.js';
 import {
@@ -18,6 +20,7 @@ import {
 import type { NodeTask } from '../domain/recovery/node-task.js';
 import { type VolumePlan, asStored, planVolume } from '../domain/recovery/plan-volume.js';
 import { describeVolume, reportOf } from '../domain/recovery/report.js';
+import { evidenceByImage, findImageUsers, recoverImages } from './recover-images.js';
 import { type FoundVolumes, settleClones } from './settle-clones.js';
 
 export interface RecoveryParts {
@@ -45,12 +48,13 @@ interface Outcome {
 
 /** Volumes worked on at once. */
 const SIDE_BY_SIDE = 8;
-/** Replicas in one request to placement. */
+/** Replicas, or copies of images, in one request to placement. */
 const BATCH = 1_000;
 
 /**
- * Asks all nodes, decides on each volume, and writes what was decided. Each volume stands for itself: one that can't be
- * put back leaves the others alone. Done again, it finds what it has done and goes on.
+ * Asks all nodes, decides on each image and each volume, and writes what was decided; images first, so that no volume names
+ * one that is yet to come. Each stands for itself: one that can't be put back leaves the others alone. Done again, it
+ * finds what it has done and goes on.
  */
 export async function recoverVolumes(
   parts: RecoveryParts,
@@ -58,7 +62,16 @@ export async function recoverVolumes(
 ): Promise<RecoveryReport> {
   const answers = await surveyNodes(parts.client, parts.send);
   const evidence = evidenceByVolume(answers);
-  assertKnown(wish.acceptDataLoss, evidence);
+  const imageEvidence = evidenceByImage(
+    answers,
+    await findImageUsers(parts, evidence),
+    (...references) => references.some((one) => wish.acceptDataLoss.includes(one)),
+  );
+  assertKnown(wish.acceptDataLoss, evidence, imageEvidence);
+  const images = await recoverImages(parts, imageEvidence, {
+    dryRun: wish.dryRun,
+    answered: answers.flatMap(({ node, answered }) => (answered ? [node] : [])),
+  });
   const heard = new Set(evidence.map(({ volume }) => volume));
   const others = parts.volumes.list().filter(({ id }) => !heard.has(id));
   const found = [
@@ -75,13 +88,16 @@ export async function recoverVolumes(
     dryRun: wish.dryRun,
     answers,
     volumes: outcomes.map(({ volume }) => volume),
-    written: outcomes.some(({ written }) => written),
-    names: outcomes.filter(({ named }) => named).length,
-    allocations: await restoreAllocations(
-      parts,
-      wish,
-      outcomes.flatMap(({ record }) => record ?? []),
-    ),
+    images: images.images,
+    written: images.written || outcomes.some(({ written }) => written),
+    names: images.names + outcomes.filter(({ named }) => named).length,
+    allocations:
+      (await restoreImageAllocations(parts, wish, images.images)) +
+      (await restoreAllocations(
+        parts,
+        wish,
+        outcomes.flatMap(({ record }) => record ?? []),
+      )),
   });
 }
 
@@ -96,8 +112,16 @@ const isNamed = (names: readonly string[], { volume, copies }: VolumeEvidence): 
   names.some((name) => name === volume || copies.some(({ record }) => record.name === name));
 
 /** A typing error must not read as "there was nothing to accept". */
-function assertKnown(names: readonly string[], evidence: readonly VolumeEvidence[]): void {
-  const unknown = names.filter((name) => !evidence.some((one) => isNamed([name], one)));
+function assertKnown(
+  names: readonly string[],
+  evidence: readonly VolumeEvidence[],
+  images: readonly ImageEvidence[],
+): void {
+  const unknown = names.filter(
+    (name) =>
+      !evidence.some((one) => isNamed([name], one)) &&
+      !images.some(({ image, record }) => image === name || record?.name === name),
+  );
   if (unknown.length === 0) return;
   throw lariatError(
     'VOLUME_NOT_FOUND',
@@ -252,23 +276,25 @@ function carryOutTask(send: SendToNode, task: NodeTask): Promise<unknown> {
   );
 }
 
-const MAX_NAME_LENGTH = 63;
-
 /** The name that the volume gets: its own, unless a volume that was made since has it. */
 async function reserveName(
   { volumes: { names } }: RecoveryParts,
   { dryRun }: RecoveryWish,
-  { id, name }: VolumeRecord,
+  record: VolumeRecord,
 ): Promise<{ readonly name: string; readonly named: boolean }> {
-  const suffix = `-${id.slice(id.indexOf('-') + 1)}`;
-  const second = `${name.slice(0, MAX_NAME_LENGTH - suffix.length)}${suffix}`;
-  for (const wanted of [name, second]) {
-    const before = await names.volumeOf(wanted);
-    if (before === id) return { name: wanted, named: false };
-    if (before !== undefined) continue;
-    if (dryRun || (await names.reserve(wanted, id)) === id) return { name: wanted, named: true };
-  }
-  throw lariatError('VOLUME_NAME_TAKEN', `The names '${name}' and '${second}' are both taken.`);
+  const claimed = await claimRecoveredName(
+    {
+      holderOf: (name) => names.volumeOf(name),
+      reserve: (name, id) => names.reserve(name, id),
+    },
+    record,
+    dryRun,
+  );
+  if (claimed !== undefined) return claimed;
+  throw lariatError(
+    'VOLUME_NAME_TAKEN',
+    `The name '${record.name}', and that with its id behind it, are both taken: delete one of those volumes.`,
+  );
 }
 
 async function restoreAllocations(
@@ -284,6 +310,27 @@ async function restoreAllocations(
   let restored = 0;
   for (let at = 0; at < replicas.length; at += BATCH) {
     const batch = { replicas: replicas.slice(at, at + BATCH), dryRun };
+    restored += (await client.request('internal.placement.restore', batch)).restored;
+  }
+  return restored;
+}
+
+async function restoreImageAllocations(
+  { client }: RecoveryParts,
+  { dryRun }: RecoveryWish,
+  images: readonly RecoveredImage[],
+): Promise<number> {
+  const all = images
+    .filter(({ outcome }) => outcome === 'on-record' || outcome === 'recovered')
+    .flatMap(({ id: image, sizeBytes, copies }) =>
+      copies
+        // Room for one that is being fetched is its operation's to promise.
+        .filter(({ state }) => state !== 'fetching')
+        .map(({ node, disk }) => ({ image, node, disk, sizeBytes })),
+    );
+  let restored = 0;
+  for (let at = 0; at < all.length; at += BATCH) {
+    const batch = { replicas: [], copies: all.slice(at, at + BATCH), dryRun };
     restored += (await client.request('internal.placement.restore', batch)).restored;
   }
   return restored;
