@@ -7,7 +7,7 @@ import {
   RecoveryOutcome,
   lariatError,
 } from '@lariat/contracts';
-import { type Clock, toLariatError } from '@lariat/kernel';
+import { type Clock, sideBySide, toLariatError } from '@lariat/kernel';
 import {
   type CommandClient,
   type LariatClient,
@@ -34,6 +34,9 @@ interface Outcome {
   readonly named: boolean;
 }
 
+/** Images worked on at once. */
+const SIDE_BY_SIDE = 8;
+
 type Wish = Pick<RecoverImagesRequest, 'dryRun' | 'answered'>;
 
 /** Decides on each image and writes what was decided; one that can't be put back leaves the others alone. */
@@ -41,11 +44,9 @@ export async function recoverImages(
   parts: ImageRecoveryParts,
   { images, answered, dryRun }: RecoverImagesRequest,
 ): Promise<RecoveredImages> {
-  const outcomes: Outcome[] = [];
-  for (const evidence of images) {
-    const outcome = await recoverOne(parts, { answered, dryRun }, evidence);
-    if (outcome !== undefined) outcomes.push(outcome);
-  }
+  const wish = { answered, dryRun };
+  const found = await sideBySide(images, SIDE_BY_SIDE, (one) => recoverOne(parts, wish, one));
+  const outcomes = found.flatMap((outcome) => outcome ?? []);
   return {
     images: outcomes.map(({ image }) => image),
     written: outcomes.some(({ written }) => written),

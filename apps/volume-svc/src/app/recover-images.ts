@@ -15,10 +15,10 @@ export interface ImageRecoveryParts {
   readonly client: Pick<LariatClient, 'request'>;
 }
 
-/** Of the images in one request: a message may have 1 MiB. */
+/** Of the images in one request: a message may have 1 MiB, and a service that died with it is not waited for for long. */
 const BATCH_BYTES = 256 * 1024;
-/** Records are read and written one after the other, and each is told to its nodes. */
-const BATCH_TIMEOUT_MS = 10 * 60_000;
+const BATCH_IMAGES = 32;
+const BATCH_TIMEOUT_MS = 20_000;
 /** As long as another instance of the service takes to be up. */
 const TRIES = 10;
 const AGAIN_AFTER_MS = 1_000;
@@ -85,33 +85,39 @@ export async function recoverImages(
   evidence: readonly ImageEvidence[],
   wish: { readonly dryRun: boolean; readonly answered: readonly string[] },
 ): Promise<RecoveredImages> {
-  const tries = evidence.length === 0 ? 1 : TRIES;
   try {
-    return await persistently(tries, async () => {
-      const { images: stored } = await client.request('image.list', {});
-      const heard = new Set(evidence.map(({ image }) => image));
-      const others = stored
-        .filter(({ id }) => !heard.has(id))
-        .map(({ id: image }) => ({
-          ...{ image, record: null, copies: [], usedBy: [], isAccepted: false },
-        }));
-      const answers: RecoveredImages[] = [];
-      for (const images of batches([...evidence, ...others])) {
-        const body = { images: [...images], answered: [...wish.answered], dryRun: wish.dryRun };
-        const options = { timeoutMs: BATCH_TIMEOUT_MS };
-        answers.push(await client.request('internal.image.recover', body, options));
-      }
-      return {
-        images: answers.flatMap(({ images }) => images),
-        written: answers.some(({ written }) => written),
-        names: answers.reduce((sum, { names }) => sum + names, 0),
-      };
-    });
+    const tries = evidence.length === 0 ? 1 : TRIES;
+    const all = [...evidence, ...(await persistently(tries, () => othersThan(evidence, client)))];
+    const answers: RecoveredImages[] = [];
+    for (const images of batches(all)) {
+      const body = { images: [...images], answered: [...wish.answered], dryRun: wish.dryRun };
+      const options = { timeoutMs: BATCH_TIMEOUT_MS };
+      answers.push(
+        await persistently(TRIES, () => client.request('internal.image.recover', body, options)),
+      );
+    }
+    return {
+      images: answers.flatMap(({ images }) => images),
+      written: answers.some(({ written }) => written),
+      names: answers.reduce((sum, { names }) => sum + names, 0),
+    };
   } catch (error) {
     const { message } = toLariatError(error);
     const images = evidence.map((one) => unasked(one, message));
     return { images, written: false, names: 0 };
   }
+}
+
+/** Images that the store has and no node tells of: their names are looked after. */
+async function othersThan(
+  evidence: readonly ImageEvidence[],
+  client: ImageRecoveryParts['client'],
+): Promise<readonly ImageEvidence[]> {
+  const { images } = await client.request('image.list', {});
+  const heard = new Set(evidence.map(({ image }) => image));
+  return images
+    .filter(({ id }) => !heard.has(id))
+    .map(({ id }) => ({ image: id, record: null, copies: [], usedBy: [], isAccepted: false }));
 }
 
 async function persistently<T>(tries: number, work: () => Promise<T>): Promise<T> {
@@ -138,7 +144,7 @@ function batches(all: readonly ImageEvidence[]): readonly (readonly ImageEvidenc
   let bytes = BATCH_BYTES;
   for (const one of all) {
     const size = JSON.stringify(one).length;
-    if (bytes + size > BATCH_BYTES) {
+    if (bytes + size > BATCH_BYTES || found.at(-1)?.length === BATCH_IMAGES) {
       found.push([]);
       bytes = 0;
     }

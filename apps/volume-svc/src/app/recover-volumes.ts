@@ -7,7 +7,7 @@ import {
   type VolumeRecord,
   lariatError,
 } from '@lariat/contracts';
-import { type Clock, toLariatError } from '@lariat/kernel';
+import { type Clock, sideBySide, toLariatError } from '@lariat/kernel';
 import { type LariatClient, type Versioned, claimRecoveredName } from '@lariat/messaging';
 import { type SendToNode, surveyNodes } from '../adapters/survey-nodes.js';
 import type { VolumeStore } from '../adapters/volume-store.js';
@@ -75,8 +75,8 @@ export async function recoverVolumes(
   const heard = new Set(evidence.map(({ volume }) => volume));
   const others = parts.volumes.list().filter(({ id }) => !heard.has(id));
   const found = [
-    ...(await sideBySide(evidence, (one) => recoverOne(parts, wish, answers, one))),
-    ...(await sideBySide(others, (record) => othersAsStored(parts, wish, record.id))),
+    ...(await sideBySide(evidence, SIDE_BY_SIDE, (one) => recoverOne(parts, wish, answers, one))),
+    ...(await sideBySide(others, SIDE_BY_SIDE, (record) => othersAsStored(parts, wish, record.id))),
   ];
   const outcomes = await withClones(
     parts,
@@ -99,13 +99,6 @@ export async function recoverVolumes(
         outcomes.flatMap(({ record }) => record ?? []),
       )),
   });
-}
-
-async function sideBySide<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = [];
-  for (let at = 0; at < items.length; at += SIDE_BY_SIDE)
-    results.push(...(await Promise.all(items.slice(at, at + SIDE_BY_SIDE).map(work))));
-  return results;
 }
 
 const isNamed = (names: readonly string[], { volume, copies }: VolumeEvidence): boolean =>
@@ -143,7 +136,7 @@ async function withClones(
     ),
     silent: answers.filter(({ answered }) => !answered).map(({ node }) => node),
   };
-  return sideBySide(outcomes, async (outcome) => {
+  return sideBySide(outcomes, SIDE_BY_SIDE, async (outcome) => {
     const { volume, record } = outcome;
     const isUsable = volume.outcome === 'on-record' || volume.outcome === 'recovered';
     if (record === null || !isUsable) return outcome;
