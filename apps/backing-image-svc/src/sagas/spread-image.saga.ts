@@ -78,8 +78,11 @@ export function spreadImageSaga(deps: ImageSagaDeps): SagaDefinition<SpreadInput
             },
             actor,
           );
+          const isThere = readyOn(record, disk) !== undefined;
+          // Who has missed this copy would not ask for it in a recovery, and take a deleted image for whole.
+          if (!isThere) await images.tell(record);
           return {
-            isThere: readyOn(record, disk) !== undefined,
+            isThere,
             sizeBytes: record.sizeBytes,
             rootSha256: record.checksums.rootSha256 ?? '',
             record: positionOf(record),

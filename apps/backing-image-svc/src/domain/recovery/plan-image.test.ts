@@ -80,21 +80,33 @@ describe('an image that the store has lost', () => {
     });
   });
 
-  it('forgets a copy that was being fetched, or given up and is gone', () => {
-    for (const state of ['fetching', 'corrupt', 'deleting'] as const) {
-      const record = kept({ copies: [copyOn('n1'), copyOn('n2', { state })] });
-      const made = plan(told({ record, copies: [foundOn('n1')] }));
-      expect(made).toMatchObject({
-        kind: 'put-back',
-        record: { copies: [copyOn('n1')] },
-        notes: [],
-      });
-    }
+  it('forgets a copy that was being fetched, while its draft is there', () => {
+    const record = kept({ copies: [copyOn('n1'), copyOn('n2', { state: 'fetching' })] });
+    const draft = foundOn('n2', { state: 'writing' });
+    expect(plan(told({ record, copies: [foundOn('n1'), draft] }))).toMatchObject({
+      ...{ kind: 'put-back', record: { copies: [copyOn('n1')] }, notes: [] },
+    });
   });
 
+  it.each(['fetching', 'corrupt', 'deleting'] as const)(
+    'is in doubt also when a copy is gone that was %s: it may have become ready, and been deleted with the image',
+    (state) => {
+      const record = kept({ copies: [copyOn('n1'), copyOn('n2', { state })] });
+      const given = { record, copies: [foundOn('n1')] };
+      expect(plan(told(given)).kind).toBe('in-doubt');
+      expect(plan(told({ ...given, isAccepted: true }))).toMatchObject({
+        ...{ kind: 'put-back', record: { copies: [copyOn('n1')] } },
+      });
+    },
+  );
+
   it('takes a copy that nobody is known to have read back for none that may be used', () => {
-    const record = kept({ copies: [copyOn('n1'), copyOn('n2', { state: 'fetching' })] });
-    for (const second of [foundOn('n2'), foundOn('n3')]) {
+    const fetching = [copyOn('n1'), copyOn('n2', { state: 'fetching' })];
+    for (const [listed, second] of [
+      [fetching, foundOn('n2')],
+      [[copyOn('n1')], foundOn('n3')],
+    ] as const) {
+      const record = kept({ copies: listed });
       const made = plan(told({ record, copies: [foundOn('n1'), second] }));
       expect(made).toMatchObject({
         kind: 'put-back',

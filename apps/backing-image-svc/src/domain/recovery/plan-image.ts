@@ -31,8 +31,9 @@ export interface KnownOfImage {
 /**
  * Decides on one image by what the nodes tell. Its content never changes once it is ready, so an old record is as good as
  * the newest but for one thing: the image may have been deleted since. A deletion is kept beside the copies before the
- * first one goes, and takes the copies of all nodes that answer. So an image whose listed copies are all there was not
- * deleted, nor was one that a volume names; of any other nobody can tell, and it is in doubt (docs/adr/0016). Pure.
+ * first one goes, and takes the copies of all nodes that answer; a copy is kept on record by the nodes that it is fetched
+ * from before it is made. So an image whose listed copies are all there was not deleted, nor was one that a volume names;
+ * of any other nobody can tell, and it is in doubt (docs/adr/0016). Pure.
  */
 export function planImage(
   evidence: ImageEvidence,
@@ -91,7 +92,7 @@ const deletionNote = ({ name }: ImageRecord, usedBy: readonly string[]): string 
 
 interface SettledCopies {
   readonly copies: readonly ImageCopyRecord[];
-  /** Why copies that counted are not there to be seen. */
+  /** Why copies that the record has are not there to be seen. */
   readonly missing: readonly string[];
   readonly notes: readonly string[];
 }
@@ -108,11 +109,14 @@ function settleCopies(
   const notes: string[] = [];
   for (const copy of kept.copies) {
     const { node, disk, state, lvolUuid } = copy;
-    const there = sealed.find((one) => one.node === node && one.disk === disk);
+    const here = found.filter((one) => one.node === node && one.disk === disk);
+    const there = here.find((one) => sealed.includes(one));
     const isSilent = !answered.has(node);
-    if (state === 'fetching') continue;
-    if (isSilent || (lvolUuid !== null && there?.uuid === lvolUuid)) copies.push(copy);
-    if (state !== 'ready' || (there !== undefined && !isSilent)) continue;
+    if (state !== 'fetching' && (isSilent || (lvolUuid !== null && there?.uuid === lvolUuid)))
+      copies.push(copy);
+    // Whatever its state was: it may have become ready since, the source of others, and have been deleted with those.
+    const isSeen = there !== undefined || (state === 'fetching' && here.length > 0);
+    if (isSeen && !isSilent) continue;
     missing.push(
       isSilent
         ? `node '${node}', which has a copy on disk ${disk}, does not answer`
