@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BUCKETS, type ImageView, type RecoveryReport, type VolumeView } from '@lariat/contracts';
-import { MIB } from '@lariat/kernel';
+import { MIB, newImageId } from '@lariat/kernel';
 import { Kvm } from '@nats-io/kv';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type E2eCluster, startE2e, until } from './e2e-cluster.js';
@@ -137,6 +137,17 @@ describe('images, when NATS has lost all its data', () => {
     expect((await image('unused')).copies.map(({ node }) => node)).toEqual([away]);
     await e2e.client.request('image.delete', { image: 'unused' }, { timeoutMs: 60_000 });
   }, 120_000);
+
+  it('leave no draft of an import that was lost with its operation', async () => {
+    const [disk] = (await e2e.client.request('disk.list', {})).disks;
+    const cut = newImageId();
+    const draft = { image: cut, disk: disk?.id ?? '', sizeBytes: MIB, hostNqn: null };
+    await nodeCommands(e2e.connection)(disk?.node ?? '', 'image.create-copy', draft);
+    const { images } = await recover();
+    expect(images).toMatchObject([{ id: cut, outcome: 'not-recovered', state: null }]);
+    expect(images[0]?.notes.join()).toContain('nobody goes on with the draft');
+    expect(await recover()).toMatchObject({ changed: false, imagesOnRecord: 1, images: [] });
+  }, 60_000);
 
   it('are recovered without, and rebuilt whole, where an image is gone for good', async () => {
     const { client } = e2e;

@@ -11,6 +11,9 @@ export class CopySweep {
   /** From when on each stray counts. */
   private readonly sinceMs = new Map<string, number>();
 
+  /** What was said already. */
+  private readonly unknown = new Set<string>();
+
   constructor(private readonly deps: CopyKeeperDeps) {}
 
   /** How many stand on a copy, by its node's last word; null: nobody knows. */
@@ -44,19 +47,29 @@ export class CopySweep {
   ): Promise<
     readonly { readonly stray: StrayCopy; readonly decidedBy: ImageRecord | undefined }[]
   > {
-    const { images, log } = this.deps;
+    const { images } = this.deps;
     const records = new Map<string, ImageRecord>();
     const deleted = new Set<string>();
     for (const image of new Set(suspected.map((stray) => stray.image))) {
       const record = await images.read(image);
       if (record !== undefined) records.set(image, record);
       else if (await images.deleted.has(image)) deleted.add(image);
-      else log.debug('a node has a copy of an image that is not on record', { node, image });
+      else this.sayUnknown(node, image);
     }
     const recordOf = (id: string) => records.get(id);
     return findStrays(node, suspected, recordOf, (id) => deleted.has(id))
       .filter((stray) => !isBeingFetched(this.deps, stray))
       .map((stray) => ({ stray, decidedBy: records.get(stray.image) }));
+  }
+
+  private sayUnknown(node: string, image: string): void {
+    const key = `${node}/${image}`;
+    if (this.unknown.has(key)) return;
+    this.unknown.add(key);
+    this.deps.log.warn(
+      "a node has a copy of an image that is not on record: see 'lariat recover --dry-run'",
+      { node, image },
+    );
   }
 
   private forgetOthers(node: string, strays: readonly StrayCopy[]): void {
