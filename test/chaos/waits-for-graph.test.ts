@@ -98,6 +98,7 @@ describe('who waits for whom', () => {
     expect(known).toEqual([
       'operation on cluster -> an agent',
       'operation on cluster -> record allocation',
+      'operation on cluster -> record image',
       'operation on cluster -> record node',
       'operation on disk -> an agent',
       'operation on disk -> record node',
