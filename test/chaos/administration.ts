@@ -51,7 +51,9 @@ export async function recoverThrough(chaos: ChaosCluster, volume: string): Promi
   await chaos.perform('cluster.recover', {});
   const imageAfter = await showImage(chaos, image);
   if (JSON.stringify(lasting(imageAfter)) !== JSON.stringify(lasting(imageBefore)))
-    throw new Error(`${image} was ${JSON.stringify(imageBefore)}, is ${JSON.stringify(imageAfter)}`);
+    throw new Error(
+      `${image} was ${JSON.stringify(imageBefore)}, is ${JSON.stringify(imageAfter)}`,
+    );
   await chaos.perform('image.verify', { image });
   await chaos.perform('volume.attach', { volume, node: 'n2', frontend: 'nbd' });
   const after = await withDevice(chaos, volume, async (device) =>
