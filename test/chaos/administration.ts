@@ -1,14 +1,16 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { BUCKETS } from '@lariat/contracts';
-import { MIB } from '@lariat/kernel';
+import { BUCKETS, type ImageView } from '@lariat/contracts';
+import { type Json, MIB } from '@lariat/kernel';
 import { Kvm } from '@nats-io/kv';
 import { type ChaosCluster, eventually } from './chaos-cluster.js';
 import { scribble, withDevice } from './volume-life.js';
 
 const SIZE_BYTES = 16 * MIB;
+const IMAGE_BYTES = 4 * MIB;
 
-/** What an operator does beside volumes: a disk comes and goes, and a record that the store lost is put back. */
+/** What an operator does beside volumes: a disk comes and goes, and records that the store lost are put back. */
 export async function administerThrough(chaos: ChaosCluster, name: string): Promise<void> {
   await diskThrough(chaos, name);
   await recoverThrough(chaos, name);
@@ -31,13 +33,28 @@ async function disksOf(chaos: ChaosCluster, node: string): Promise<readonly stri
   return disks.map((disk) => disk.name);
 }
 
-async function recoverThrough(chaos: ChaosCluster, volume: string): Promise<void> {
-  await chaos.perform('volume.create', { name: volume, sizeBytes: SIZE_BYTES, replicas: 3 });
+/** A volume and the image that it stands on, both lost, are put back and hold what they held. */
+export async function recoverThrough(chaos: ChaosCluster, volume: string): Promise<void> {
+  const image = `image-of-${volume}`;
+  const path = join(chaos.cluster.paths.dataDir, `${image}.raw`);
+  writeFileSync(path, randomBytes(IMAGE_BYTES));
+  const source = { file: { path } };
+  await chaos.perform('image.create', { name: image, source, minimumCopies: 1 });
+  await chaos.perform('volume.create', {
+    ...{ name: volume, sizeBytes: SIZE_BYTES, replicas: 3, image },
+  });
   await chaos.perform('volume.attach', { volume, node: 'n1', frontend: 'nbd' });
   const before = await withDevice(chaos, volume, scribble);
   await chaos.perform('volume.detach', { volume });
-  await loseRecord(chaos, volume);
+  const imageBefore = await showImage(chaos, image);
+  await loseRecords(chaos, volume, imageBefore.id);
   await chaos.perform('cluster.recover', {});
+  const imageAfter = await showImage(chaos, image);
+  if (JSON.stringify(lasting(imageAfter)) !== JSON.stringify(lasting(imageBefore)))
+    throw new Error(
+      `${image} was ${JSON.stringify(imageBefore)}, is ${JSON.stringify(imageAfter)}`,
+    );
+  await chaos.perform('image.verify', { image });
   await chaos.perform('volume.attach', { volume, node: 'n2', frontend: 'nbd' });
   const after = await withDevice(chaos, volume, async (device) =>
     createHash('sha256')
@@ -47,17 +64,30 @@ async function recoverThrough(chaos: ChaosCluster, volume: string): Promise<void
   if (after !== before) throw new Error(`${volume} is not what it was before it was lost`);
   await chaos.perform('volume.detach', { volume });
   await chaos.perform('volume.delete', { volume });
+  await chaos.perform('image.delete', { image });
 }
 
-/** The store forgets the volume; what the nodes keep of it is all that is left. */
-async function loseRecord(chaos: ChaosCluster, volume: string): Promise<void> {
+const showImage = (chaos: ChaosCluster, image: string): Promise<ImageView> =>
+  chaos.retrying('the image to be shown', () => chaos.client.request('image.get', { image }));
+
+/** What no use of an image changes. */
+const lasting = ({ id, name, state, rootSha256, copies }: ImageView): Json => ({
+  ...{ id, name, state, rootSha256 },
+  copies: copies.map(({ disk, lvolUuid }) => ({ disk, lvolUuid })),
+});
+
+/** The store forgets the volume and its image; what the nodes keep of them is all that is left. */
+async function loseRecords(chaos: ChaosCluster, volume: string, image: string): Promise<void> {
   const { id } = await chaos.retrying('the volume to be shown', () =>
     chaos.client.request('volume.get', { volume }),
   );
-  const records = await new Kvm(chaos.connection).open(BUCKETS.volumes);
-  await records.purge(id);
-  await eventually(`${volume} to be unknown`, 10_000, async () => {
+  const kvm = new Kvm(chaos.connection);
+  await (await kvm.open(BUCKETS.volumes)).purge(id);
+  await (await kvm.open(BUCKETS.images)).purge(image);
+  await eventually(`${volume} and its image to be unknown`, 10_000, async () => {
     const { volumes } = await chaos.client.request('volume.list', {});
-    return volumes.some((one) => one.id === id) ? undefined : { value: true };
+    const { images } = await chaos.client.request('image.list', {});
+    const isKnown = [...volumes, ...images].some((one) => one.id === id || one.id === image);
+    return isKnown ? undefined : { value: true };
   });
 }

@@ -4,6 +4,7 @@ import {
   type CommandMap,
   type CommandName,
   type ErrorCode,
+  type ImageRecord,
   type NvmfEndpoint,
   clusterDigestOf,
   encodeDigestPage,
@@ -63,7 +64,7 @@ const ANSWERS: {
     sizeBytes: MIB,
   }),
   'record.keep': ({ record }) => ({ held: positionOf(record), isSame: true }),
-  'record.survey': () => ({ disks: [], volumes: [], next: null }),
+  'record.survey': () => ({ disks: [], volumes: [], images: [], next: null }),
   'snapshot.create': made,
   'snapshot.delete': nothing,
   'engine.start': ({ volume, legs }) => ({
@@ -117,6 +118,8 @@ export class ImaginedAgents {
   /** Called before a command is carried out, with its place in `sent`. */
   onSend: (index: number) => void = () => undefined;
   refusals: Readonly<Partial<Record<CommandName, ErrorCode>>> = {};
+  /** Of what every node keeps a record, while the store has none. */
+  lostImages: readonly ImageRecord[] = [];
   /** Commands under way, and since when. */
   readonly unanswered = new Map<
     CommandEnvelope,
@@ -188,7 +191,13 @@ export class ImaginedAgents {
     }
     const refusal = this.refusals[envelope.command];
     if (refusal !== undefined) throw lariatError(refusal, `${node} refuses ${envelope.command}`);
+    if (envelope.command === 'record.survey') return this.survey();
     const answer = ANSWERS[envelope.command] as (input: unknown) => unknown;
     return answer(envelope.input);
+  }
+
+  private survey(): CommandMap['record.survey']['output'] {
+    const images = this.lostImages.map((record) => ({ image: record.id, record, copies: [] }));
+    return { disks: [], volumes: [], images, next: null };
   }
 }

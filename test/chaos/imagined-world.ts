@@ -6,13 +6,15 @@ import {
   type OperationState,
   type OperationView,
   type Placement,
+  type RecoverImagesRequest,
+  type RecoveredImages,
   type VolumeChange,
   type VolumeRecord,
   isEnded,
   lariatError,
 } from '@lariat/contracts';
 import { type Json, MIB, delay, noFaultPoints } from '@lariat/kernel';
-import type { LariatClient, Versioned } from '@lariat/messaging';
+import { type LariatClient, RecordCopies, type Versioned, keptInTime } from '@lariat/messaging';
 import { type RebuildDeps, replicaSagas } from '@lariat/replica-svc';
 import {
   type SagaDefinition,
@@ -22,8 +24,13 @@ import {
   toOperationView,
 } from '@lariat/saga';
 import { createLog, createTelemetry } from '@lariat/telemetry';
-import { type ImageSagaDeps, applyImageChanges, imageSagas } from '@lariat/backing-image-svc';
-import { RecordCopies, type SagaDeps, applyVolumeChanges, volumeSagas } from '@lariat/volume-svc';
+import {
+  IMAGE_COPIES,
+  type ImageSagaDeps,
+  applyImageChanges,
+  imageSagas,
+} from '@lariat/backing-image-svc';
+import { type SagaDeps, VOLUME_COPIES, applyVolumeChanges, volumeSagas } from '@lariat/volume-svc';
 import { IMAGINED_ROOT, type ImaginedAgents, ODD_DISK, ODD_REPLICA } from './imagined-agents.js';
 
 const clock = { nowMs: () => Date.now(), monotonicMs: () => performance.now() };
@@ -74,7 +81,8 @@ export class ImaginedWorld {
   private readonly definitions: readonly SagaDefinition<Json, object>[];
   private readonly runner: SagaRunner;
   /** An agent answers these at once, or not at all: it waits for nobody then, and no queue is before it. */
-  private readonly copies: RecordCopies;
+  private readonly copies: RecordCopies<'volume'>;
+  private readonly imageCopies: RecordCopies<'image'>;
   /** One at a time: an operation that has begun another waits for its end. */
   private readonly running: Running[] = [];
 
@@ -84,12 +92,9 @@ export class ImaginedWorld {
     image: ImageRecord | null = null,
   ) {
     const log = createLog('imagined', 'error', () => undefined);
-    const sender = { send: (node: string, envelope: never) => agents.send(node, envelope) };
-    this.copies = new RecordCopies(
-      sender as unknown as ConstructorParameters<typeof RecordCopies>[0],
-      clock,
-      log,
-    );
+    const send = ((node: string, envelope: never) => agents.send(node, envelope)) as never;
+    this.copies = new RecordCopies(VOLUME_COPIES, { send }, clock, log);
+    this.imageCopies = new RecordCopies(IMAGE_COPIES, { send }, clock, log);
     if (volume !== null) this.volumes.set(volume.id, volume);
     if (image !== null) this.images.set(image.id, image);
     const sagas = [
@@ -251,6 +256,18 @@ export class ImaginedWorld {
     return { ready: true };
   }
 
+  /** As backing-image-svc would: each record that a node keeps is on record then. */
+  private recoverImages({ images, dryRun }: RecoverImagesRequest): RecoveredImages {
+    const lost = images.flatMap(({ image, record }) =>
+      record === null || this.images.has(image) ? [] : [record],
+    );
+    if (!dryRun) for (const record of lost) this.images.set(record.id, record);
+    const recovered = lost.map(({ id, name, state, sizeBytes, copies }) => ({
+      ...({ id, name, outcome: 'recovered', state, sizeBytes, copies, notes: [] } as const),
+    }));
+    return { images: recovered, written: lost.length > 0, names: lost.length };
+  }
+
   private client(): LariatClient {
     const answers: Readonly<Record<string, (body: never) => unknown>> = {
       'node.get': ({ node }: { node: string }) => this.node(node),
@@ -273,6 +290,8 @@ export class ImaginedWorld {
       }),
       'internal.image.record': ({ image }: { image: string }) => imaginedImage(image),
       'internal.image.ensure-copies': (body: EnsureImageCopiesRequest) => this.spread(body),
+      'image.list': () => ({ images: this.imageRecords() }),
+      'internal.image.recover': (body: RecoverImagesRequest) => this.recoverImages(body),
       'internal.placement.grow': () => ({}),
       'internal.placement.release': () => ({}),
       'internal.placement.restore': () => ({ restored: 0 }),
@@ -346,26 +365,28 @@ export class ImaginedWorld {
       if (found === undefined) throw lariatError('IMAGE_NOT_FOUND', 'There is no such image.');
       return found;
     };
-    const images: Pick<ImageSagaDeps['images'], 'read' | 'create' | 'change' | 'remove'> = {
-      read: (id) => Promise.resolve(this.images.get(id)),
-      create: (record) => {
-        const made = this.images.get(record.id) ?? record;
-        this.images.set(record.id, made);
-        return Promise.resolve(made);
-      },
-      change: async (id, decide) => {
-        await Promise.resolve();
-        const before = existing(id);
-        const changes = typeof decide === 'function' ? decide(before) : decide;
-        const { record } = applyImageChanges(before, changes);
-        this.images.set(id, record);
-        return record;
-      },
-      remove: (id) => {
-        this.images.delete(id);
-        return Promise.resolve();
-      },
-    };
+    const images: Pick<ImageSagaDeps['images'], 'read' | 'create' | 'change' | 'remove' | 'tell'> =
+      {
+        read: (id) => Promise.resolve(this.images.get(id)),
+        create: (record) => {
+          const made = this.images.get(record.id) ?? record;
+          this.images.set(record.id, made);
+          return Promise.resolve(made);
+        },
+        change: async (id, decide) => {
+          await Promise.resolve();
+          const before = existing(id);
+          const changes = typeof decide === 'function' ? decide(before) : decide;
+          const { record } = applyImageChanges(before, changes);
+          this.images.set(id, record);
+          return record;
+        },
+        tell: (record) => keptInTime(this.imageCopies.keep(record)),
+        remove: (id) => {
+          this.images.delete(id);
+          return Promise.resolve();
+        },
+      };
     const names = {
       reserve: (_name: string, image: string) => Promise.resolve(image),
       release: () => Promise.resolve(),

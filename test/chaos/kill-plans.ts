@@ -1,5 +1,5 @@
 import type { KillPlan } from './kill-at-every-position.js';
-import { administerThrough } from './administration.js';
+import { administerThrough, recoverThrough } from './administration.js';
 import { imageVolumeThrough } from './image-volume-life.js';
 import { imageThrough } from './image-life.js';
 import {
@@ -111,6 +111,15 @@ export const KILL_PLANS = {
     // Five steps, before and after each, and two commands.
     atLeast: 16,
     oneIn: 2,
+  },
+  imageServiceInRecovery: {
+    ...{ nodes: 3, victim: 'backing-image-svc' },
+    processes: ['volume-svc'],
+    sagas: ['cluster.recover'],
+    work: recoverThrough,
+    takes: (point) => point.startsWith('saga/cluster.recover/'),
+    // One step, before and after.
+    atLeast: 2,
   },
   images: {
     nodes: 3,

@@ -19,6 +19,8 @@ export interface Case {
   readonly kind: string;
   readonly volume: () => VolumeRecord | null;
   readonly image?: () => ImageRecord;
+  /** Of these only nodes keep a record. */
+  readonly lostImages?: () => readonly ImageRecord[];
   readonly input: Json;
   /** How often a step of it may begin another operation; each ends within END_MS. Default: none is begun. */
   readonly begins?: number;
@@ -235,7 +237,8 @@ export const CASES: Readonly<Record<string, Case>> = {
   },
   recover: {
     kind: 'cluster.recover',
-    volume: () => imaginedVolume(),
+    volume: () => imaginedVolume({ image: IMAGE }),
+    lostImages: () => [imaginedImageOn('n1', 'n2')],
     input: { acceptDataLoss: [] },
   },
 };
@@ -260,7 +263,7 @@ export interface Outcome {
 
 /** Runs the operation to its end, in virtual time: vitest's fake timers must be in use. */
 export async function live(
-  { kind, volume, image, input, begins = 1, refusals = {} }: Case,
+  { kind, volume, image, lostImages = () => [], input, begins = 1, refusals = {} }: Case,
   agents: ImaginedAgents,
   /** Cancels it, if it can be by then, when this command (counted from 0) is sent. */
   cancelAt?: number,
@@ -268,6 +271,7 @@ export async function live(
   watch: (operation: OperationView) => void = () => undefined,
 ): Promise<Outcome> {
   agents.refusals = refusals;
+  agents.lostImages = lostImages();
   const world = new ImaginedWorld(volume(), agents, image?.() ?? null);
   let id = '';
   let wasCancelled = false;

@@ -35,6 +35,7 @@ describe.each(Object.entries(CASES))('%s', (_name, what) => {
     const outcome = await live(what, newAgents());
     expect(complaint(outcome)).toBeUndefined();
     expect(outcome.state).toBe('succeeded');
+    expect(outcome.images).toEqual(expect.arrayContaining([...(what.lostImages?.() ?? [])]));
   });
 
   it('ends, whichever of its waits for a node meets one that never answers again', async () => {

@@ -12,7 +12,10 @@ const RECORD_OF: Readonly<Record<string, string>> = {
   'node.get': 'record node',
   'node.list': 'record node',
   'internal.node.register': 'record node',
+  'image.list': 'record image',
   'internal.image.record': 'record image',
+  // It asks no node, but to delete a draft that nobody goes on with.
+  'internal.image.recover': 'record image',
   'internal.volume.users-of-image': 'record volume',
   'internal.volume.record': 'record volume',
   'internal.volume.change': 'record volume',
@@ -95,6 +98,7 @@ describe('who waits for whom', () => {
     expect(known).toEqual([
       'operation on cluster -> an agent',
       'operation on cluster -> record allocation',
+      'operation on cluster -> record image',
       'operation on cluster -> record node',
       'operation on disk -> an agent',
       'operation on disk -> record node',

@@ -91,7 +91,7 @@ describe('a cluster whose NATS comes back with older data', () => {
     expect(report.volumes).toMatchObject([{ name: 'v', outcome: 'recovered', snapshots: 1 }]);
     const again = await lariat(natsUrl, 'recover');
     expect(again.stdout).toContain(
-      '1 volume(s) are on record as they should be; nothing was changed',
+      '1 volume(s) and 0 image(s) are on record as they should be; nothing was changed',
     );
 
     const { replicas, inDoubt } = await volume();

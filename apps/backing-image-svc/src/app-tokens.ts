@@ -1,5 +1,5 @@
 import type { Clock } from '@lariat/kernel';
-import type { LariatClient } from '@lariat/messaging';
+import type { CommandClient, LariatClient } from '@lariat/messaging';
 import type { SagaRunner } from '@lariat/saga';
 import type { ImageStore } from './adapters/image-store.js';
 import type { ImageSettings } from './domain/import-settings.js';
@@ -9,6 +9,7 @@ export interface ImageService {
   readonly images: ImageStore;
   readonly runner: SagaRunner;
   readonly client: LariatClient;
+  readonly commands: Pick<CommandClient, 'send'>;
   readonly clock: Clock;
   readonly settings: Pick<ImageSettings, 'folders'>;
 }

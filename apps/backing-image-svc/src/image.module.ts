@@ -1,5 +1,5 @@
 import { BUCKETS } from '@lariat/contracts';
-import { InventoryWatch, Lease, relayEvents } from '@lariat/messaging';
+import { InventoryWatch, Lease, RecordCopies, relayEvents } from '@lariat/messaging';
 import { type PluginContext, startSagas } from '@lariat/plugin';
 import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common';
 import { ImageStore } from './adapters/image-store.js';
@@ -9,7 +9,9 @@ import { IMAGE_SERVICE, type ImageService } from './app-tokens.js';
 import { ImageController } from './controllers/image.controller.js';
 import { InternalController } from './controllers/internal.controller.js';
 import { imageSettingsFrom } from './domain/import-settings.js';
+import { IMAGE_COPIES } from './domain/record-copies.js';
 import { CopyKeeper } from './reconcilers/keep-copies.js';
+import { RecordKeeper } from './reconcilers/keep-records.js';
 import { CopySweep } from './reconcilers/sweep-copies.js';
 import { imageSagas } from './sagas/image-sagas.js';
 
@@ -27,7 +29,11 @@ export class BackingImageModule {
     const { connection, client, commands, clock, log, instance, reconciled: counts } = context;
     const settings = imageSettingsFrom(process.env);
     await sweepScratch(settings.scratch);
-    const images = await ImageStore.open(connection, clock);
+    const images = await ImageStore.open(
+      connection,
+      clock,
+      new RecordCopies(IMAGE_COPIES, commands, clock, log),
+    );
     const importer = new PipelineImporter(settings, process.env, client);
     const stopping = new AbortController();
     const readers = new Map<string, number>();
@@ -39,7 +45,15 @@ export class BackingImageModule {
     };
     const sweep = new CopySweep(keeping);
     const keeper = new CopyKeeper(keeping, sweep);
-    const inventories = new InventoryWatch(connection, (told) => sweep.consider(told), log);
+    const records = new RecordKeeper(keeping);
+    const inventories = new InventoryWatch(
+      connection,
+      async (told) => {
+        await records.consider(told);
+        await sweep.consider(told);
+      },
+      log,
+    );
     const lease = await Lease.start({
       connection,
       name: 'backing-image-svc',
@@ -53,7 +67,7 @@ export class BackingImageModule {
         ]);
       },
     });
-    const service: ImageService = { images, runner, client, clock, settings };
+    const service: ImageService = { images, runner, client, commands, clock, settings };
     const stop = async (): Promise<void> => {
       stopping.abort();
       await runner.stop();

@@ -12,6 +12,7 @@ export const plugin = definePlugin({
 });
 
 export { applyImageChanges } from './domain/apply-change.js';
+export { IMAGE_COPIES } from './domain/record-copies.js';
 export { IMAGE_EVENTS, IMAGE_MACHINE } from './domain/image-machine.js';
 export { imageSagas } from './sagas/image-sagas.js';
 export type { ImageSagaDeps } from './sagas/saga-deps.js';

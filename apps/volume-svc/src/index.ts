@@ -11,7 +11,7 @@ export const plugin = definePlugin({
   streams: [STREAMS.events.name, STREAMS.commands.name],
 });
 
-export { RecordCopies } from './adapters/record-copies.js';
 export { applyVolumeChanges } from './domain/apply-change.js';
+export { VOLUME_COPIES } from './domain/record-copies.js';
 export type { SagaDeps } from './sagas/saga-deps.js';
 export { volumeSagas } from './sagas/volume-sagas.js';

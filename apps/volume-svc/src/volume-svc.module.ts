@@ -1,8 +1,7 @@
 import { BUCKETS } from '@lariat/contracts';
-import { InventoryWatch, Lease, relayEvents } from '@lariat/messaging';
+import { InventoryWatch, Lease, RecordCopies, relayEvents } from '@lariat/messaging';
 import { type PluginContext, type Sagas, startSagas } from '@lariat/plugin';
 import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common';
-import { RecordCopies } from './adapters/record-copies.js';
 import { VolumeStore } from './adapters/volume-store.js';
 import { VOLUME_SERVICE, type VolumeService } from './app-tokens.js';
 import { DeadLetterController } from './controllers/dead-letter.controller.js';
@@ -11,6 +10,7 @@ import { OperationController } from './controllers/operation.controller.js';
 import { RecoveryController } from './controllers/recovery.controller.js';
 import { SnapshotController } from './controllers/snapshot.controller.js';
 import { VolumeController } from './controllers/volume.controller.js';
+import { VOLUME_COPIES } from './domain/record-copies.js';
 import { AbsentReplicas } from './reconcilers/fault-absent.js';
 import { CopyKeeper } from './reconcilers/keep-copies.js';
 import { releaseClaims } from './reconcilers/release-claims.js';
@@ -35,11 +35,11 @@ class Shutdown implements OnApplicationShutdown {
 export class VolumeSvcModule {
   static async register(context: PluginContext): Promise<DynamicModule> {
     const { connection, client, commands, clock, log, instance, reconciled: counts } = context;
-    const copies = new RecordCopies(commands, clock, log);
+    const copies = new RecordCopies(VOLUME_COPIES, commands, clock, log);
     const volumes = await VolumeStore.open(connection, clock, copies);
     const deps = { volumes, clock };
     const sagas = await startSagas(context, volumeSagas(deps));
-    const keeper = new CopyKeeper(volumes, copies, log, counts);
+    const keeper = new CopyKeeper(volumes, log, counts);
     const faults = new AbsentReplicas(volumes, clock, log, counts);
     const inventories = new InventoryWatch(
       connection,

@@ -2,10 +2,10 @@ import type { ErrorRecord } from '@lariat/kernel';
 import type { DigestPage } from './cluster-digests.js';
 import type { ImageCommandMap } from './image-commands.js';
 import type { DiskRecord } from './node.js';
-import type { SurveyedVolume } from './node-survey.js';
+import type { SurveyedImage, SurveyedVolume } from './node-survey.js';
 import type { VolumeQos } from './qos.js';
-import type { RecordPosition } from './record-position.js';
-import type { Frontend, NvmfEndpoint, VolumeRecord } from './volume.js';
+import type { KeptRecords, RecordKind, RecordPosition } from './record-position.js';
+import type { Frontend, NvmfEndpoint } from './volume.js';
 
 /**
  * Commands to one node's agent: `lariat.v1.node.<node>.<noun>.<verb>` in the stream LARIAT_COMMANDS.
@@ -282,14 +282,14 @@ export interface CommandMap extends ImageCommandMap {
   };
 
   /**
-   * Keeps a copy of the volume's record beside its replicas, unless one as new is kept. Answers where the kept one
-   * stands, and whether it is this very record.
+   * Keeps a copy of a record beside what the node has of it (a volume's replicas, an image's sealed copies), unless one as
+   * new is kept. Answers where the kept one stands, and whether it is this very record.
    */
   'record.keep': {
-    input: { volume: string; record: VolumeRecord };
+    input: { [Kind in RecordKind]: { kind: Kind; record: KeptRecords[Kind] } }[RecordKind];
     output: { held: RecordPosition; isSame: boolean };
   };
-  /** What this node keeps and has of its volumes, a page at a time: those after `after`, by id. Changes nothing. */
+  /** What this node keeps and has of volumes and images, a page at a time: those after `after`, by id. Changes nothing. */
   'record.survey': {
     input: { after: string | null };
     /**
@@ -299,6 +299,7 @@ export interface CommandMap extends ImageCommandMap {
     output: {
       disks: readonly string[];
       volumes: readonly SurveyedVolume[];
+      images: readonly SurveyedImage[];
       next: string | null;
     };
   };

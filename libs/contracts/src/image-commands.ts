@@ -1,4 +1,5 @@
 import type { DigestPage } from './cluster-digests.js';
+import type { RecordPosition } from './record-position.js';
 import type { NvmfEndpoint } from './volume.js';
 
 type Nothing = Readonly<Record<string, never>>;
@@ -77,7 +78,8 @@ export interface ImageCommandMap {
   };
   /**
    * Deletes the copy, draft or sealed, with its exports. Refused while a clone stands on it: IMAGE_COPY_IN_USE, with
-   * the replicas in `details.replicas`.
+   * the replicas in `details.replicas`. `record`: where the image's record stands that does not want the copy; refused
+   * with RECORD_STALE when the node keeps a newer one. Missing: the image itself is wanted no more, or the copy is a draft.
    */
-  'image.delete-copy': { input: ImageCopyReference; output: Nothing };
+  'image.delete-copy': { input: ImageCopyReference & { record?: RecordPosition }; output: Nothing };
 }

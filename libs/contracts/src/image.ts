@@ -1,4 +1,5 @@
 import { CLUSTER_SIZE_BYTES, type ErrorRecord } from '@lariat/kernel';
+import type { RecordPosition } from './record-position.js';
 
 export const ImageState = Object.freeze({
   pending: 'pending',
@@ -106,10 +107,17 @@ export interface ImageRecord {
   readonly failure: ErrorRecord | null;
   readonly createdAt: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** Counts the changes that nodes keep; missing: 0 (record-position.ts). */
+  readonly revision?: number;
+  /** How often the record was put back from copies; missing: 0. */
+  readonly generation?: number;
 }
 
 /** An image as callers see it. */
-export interface ImageView extends Omit<ImageRecord, 'checksums' | 'dataClusters'> {
+export interface ImageView extends Omit<
+  ImageRecord,
+  'checksums' | 'dataClusters' | 'revision' | 'generation'
+> {
   /** `sha256:…`, `sha512:…` of the whole logical content; none before it is ready, or where no sum was taken. */
   readonly checksums: readonly string[];
   /** The same of the file as it was given. */
@@ -123,7 +131,7 @@ const sumsOf = (sums: ImageDigests | null | undefined): readonly string[] =>
   sums == null ? [] : [`sha256:${sums.sha256}`, `sha512:${sums.sha512}`];
 
 export function toImageView(record: ImageRecord): ImageView {
-  const { checksums, dataClusters, ...rest } = record;
+  const { checksums, dataClusters, revision: _revision, generation: _generation, ...rest } = record;
   return {
     ...rest,
     checksums: sumsOf(checksums.content),
@@ -171,4 +179,6 @@ export interface ImageCopyReport {
   readonly allocatedClusters: number | null;
   /** Lvols that stand on it directly; null while unknown. It is in use while there are any. */
   readonly clones: number | null;
+  /** Of the copy of the image's record that is kept beside it; missing or null: there is none. */
+  readonly record?: RecordPosition | null;
 }

@@ -1,3 +1,4 @@
+import type { ImageCopyState, ImageRecord } from './image.js';
 import type { EngineReport } from './node.js';
 import type { VolumeRecord } from './volume.js';
 
@@ -35,4 +36,20 @@ export interface SurveyedVolume {
   readonly engine: EngineReport | null;
   /** The highest epoch that this node has seen. */
   readonly epoch: number;
+}
+
+/** One copy of an image as its node finds it. */
+export interface SurveyedImageCopy extends Pick<SurveyedLvol, 'presence' | 'uuid' | 'sizeBytes'> {
+  readonly disk: string;
+  readonly state: ImageCopyState;
+  /** The operation that writes it, or has written it. */
+  readonly operation: string;
+}
+
+/** All that a node tells of one image. */
+export interface SurveyedImage {
+  readonly image: string;
+  /** The copy of its record that is kept here; null when there is none. */
+  readonly record: ImageRecord | null;
+  readonly copies: readonly SurveyedImageCopy[];
 }

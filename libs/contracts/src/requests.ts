@@ -32,7 +32,11 @@ import {
   ScaleVolumeRequest,
   VolumeRecordRequest,
 } from './dto/internal.dto.js';
-import { RecoverRequest, RestoreAllocationsRequest } from './dto/recovery.dto.js';
+import {
+  RecoverImagesRequest,
+  RecoverRequest,
+  RestoreAllocationsRequest,
+} from './dto/recovery.dto.js';
 import {
   ListOperationsRequest,
   OperationReference,
@@ -61,7 +65,7 @@ import type { DeadLetterView } from './dead-letter.js';
 import type { ImageRecord, ImageVerification, ImageView } from './image.js';
 import type { DiskView, NodeRecord, NodeView } from './node.js';
 import type { OperationView } from './operation.js';
-import type { RecoveryReport } from './recovery.js';
+import type { RecoveredImages, RecoveryReport } from './recovery.js';
 import type {
   ReplicaView,
   RebuiltVolumeView,
@@ -198,6 +202,8 @@ export interface RequestMap {
     request: EnsureImageCopiesRequest;
     reply: { readonly ready: true };
   };
+  /** Those that are told of alone; each stands for itself, and done again it changes nothing more. */
+  'internal.image.recover': { request: RecoverImagesRequest; reply: RecoveredImages };
   'internal.placement.reserve': {
     request: ReserveRequest;
     reply: { placements: readonly Placement[] };
@@ -277,6 +283,7 @@ export const REQUEST_DTOS = {
   'internal.volume.users-of-image': ImageUsersRequest,
   'internal.image.record': ImageRecordRequest,
   'internal.image.ensure-copies': EnsureImageCopiesRequest,
+  'internal.image.recover': RecoverImagesRequest,
   'internal.placement.reserve': ReserveRequest,
   'internal.placement.grow': ReserveGrowthRequest,
   'internal.placement.release': ReleaseRequest,

@@ -6,5 +6,6 @@ export * from './ids.js';
 export * from './keyed-queue.js';
 export * from './media-content.js';
 export * from './reconciled.js';
+export * from './side-by-side.js';
 export * from './state-table.js';
 export * from './units.js';

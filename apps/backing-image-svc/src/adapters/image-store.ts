@@ -1,8 +1,23 @@
-import { BUCKETS, type ImageRecord, lariatError } from '@lariat/contracts';
+import {
+  BUCKETS,
+  type ImageRecord,
+  type RecordPosition,
+  lariatError,
+  positionOf,
+} from '@lariat/contracts';
 import type { Clock } from '@lariat/kernel';
-import { DELETED_KEEP_MS, MarkBucket, RecordBucket, type Versioned } from '@lariat/messaging';
+import {
+  DELETED_KEEP_MS,
+  MarkBucket,
+  RecordBucket,
+  type RecordCopies,
+  type Versioned,
+  hasReached,
+  keptInTime,
+} from '@lariat/messaging';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { type ImageChange, applyImageChanges } from '../domain/apply-change.js';
+import { isWorthKeeping } from '../domain/record-copies.js';
 import { ImageNames } from './image-names.js';
 
 /** The images on record; this service alone writes them. */
@@ -11,9 +26,14 @@ export class ImageStore {
     private readonly records: RecordBucket<ImageRecord>,
     readonly names: ImageNames,
     readonly deleted: MarkBucket,
+    readonly copies: RecordCopies<'image'>,
   ) {}
 
-  static async open(connection: NatsConnection, clock: Clock): Promise<ImageStore> {
+  static async open(
+    connection: NatsConnection,
+    clock: Clock,
+    copies: RecordCopies<'image'>,
+  ): Promise<ImageStore> {
     const records = await RecordBucket.open<ImageRecord>({
       connection,
       bucket: BUCKETS.images,
@@ -21,7 +41,7 @@ export class ImageStore {
       nowMs: () => clock.nowMs(),
     });
     const deleted = await MarkBucket.open(connection, BUCKETS.deletedImages, DELETED_KEEP_MS);
-    return new ImageStore(records, await ImageNames.open(connection), deleted);
+    return new ImageStore(records, await ImageNames.open(connection), deleted, copies);
   }
 
   /** By name or id; IMAGE_NOT_FOUND only after JetStream itself has said so. */
@@ -37,6 +57,11 @@ export class ImageStore {
   /** By id, from JetStream; undefined when there is none. */
   async read(id: string): Promise<ImageRecord | undefined> {
     return (await this.records.read(id))?.value;
+  }
+
+  /** The same, with what `restore` compares. */
+  readVersioned(id: string): Promise<Versioned<ImageRecord> | undefined> {
+    return this.records.read(id);
   }
 
   /** As the cache last heard of it. */
@@ -63,17 +88,47 @@ export class ImageStore {
     decide: readonly ImageChange[] | ((record: ImageRecord) => readonly ImageChange[]),
     actor: string,
   ): Promise<ImageRecord> {
+    let isKept = false;
     const changed = await this.records.change(
       id,
       (record) => {
         const changes = typeof decide === 'function' ? decide(record) : decide;
         const { record: after, events } = applyImageChanges(record, changes);
-        return after === record ? undefined : { value: after, events };
+        isKept = after !== record && isWorthKeeping(record, after);
+        if (after === record) return undefined;
+        const revision = positionOf(record).revision + 1;
+        return { value: isKept ? { ...after, revision } : after, events };
       },
       actor,
     );
     if (changed === undefined) throw imageNotFound(id);
+    if (isKept) this.copies.spread(changed.value);
     return changed.value;
+  }
+
+  /** Waits, though not for long, until nodes with the image's copies keep its record, so that the loss of the store can't take it back. */
+  tell(record: ImageRecord): Promise<void> {
+    return keptInTime(this.copies.keep(record));
+  }
+
+  /** Whether the store has come as far as a copy of a record, or further. */
+  hasReached(id: string, held: RecordPosition): Promise<boolean> {
+    return hasReached(() => this.read(id), held);
+  }
+
+  /** Puts a record in the place of the one that a recovery has looked at; undefined when there was none. */
+  async restore(
+    record: ImageRecord,
+    previous: Versioned<ImageRecord> | undefined,
+    actor: string,
+  ): Promise<ImageRecord> {
+    const { state, generation = 0 } = record;
+    const event = { type: 'recovered', data: { state, generation } };
+    const written =
+      previous === undefined
+        ? await this.records.create(record.id, record, [event], actor)
+        : await this.records.update(record.id, previous, record, [event], actor);
+    return written.value;
   }
 
   /** Takes the record away; one that is gone already is fine. */

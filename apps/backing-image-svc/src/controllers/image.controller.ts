@@ -22,7 +22,7 @@ import { assertChecksum } from '../adapters/import/pipeline-importer.js';
 import { IMAGE_SERVICE, type ImageService } from '../app-tokens.js';
 import { imageNotReady } from '../domain/apply-change.js';
 import { parseSourceUrl } from '../domain/source-url.js';
-import { imageInUse } from '../sagas/delete-image.saga.js';
+import { imageInUse, isDeletable } from '../sagas/delete-image.saga.js';
 
 /** One copy more than is lost with a node. */
 const DEFAULT_MINIMUM_COPIES = 2;
@@ -88,8 +88,7 @@ export class ImageController {
 
   private async wouldDelete(reference: string): Promise<DryRun> {
     const record = await this.service.images.find(reference);
-    if (record.state !== 'ready' && record.state !== 'failed')
-      throw imageNotReady(record, `is ${record.state}`);
+    if (!isDeletable(record)) throw imageNotReady(record, `is ${record.state}`);
     const { volumes } = await this.service.client.request('internal.volume.users-of-image', {
       image: record.id,
     });

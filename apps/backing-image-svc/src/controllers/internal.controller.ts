@@ -2,6 +2,8 @@ import {
   EnsureImageCopiesRequest,
   type ImageRecord,
   ImageRecordRequest,
+  RecoverImagesRequest,
+  type RecoveredImages,
   hasCode,
   lariatError,
 } from '@lariat/contracts';
@@ -10,6 +12,7 @@ import { MessageContext, OnRequest } from '@lariat/messaging';
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { imageNotFound } from '../adapters/image-store.js';
+import { recoverImages } from '../app/recover-images.js';
 import { IMAGE_SERVICE, type ImageService } from '../app-tokens.js';
 import { imageNotReady } from '../domain/apply-change.js';
 
@@ -54,6 +57,15 @@ export class InternalController {
     );
     await Promise.all(missing.map((place) => this.spread(record, place, facts.actor)));
     return { ready: true };
+  }
+
+  @OnRequest('internal.image.recover')
+  recover(
+    @Payload() request: RecoverImagesRequest,
+    @Ctx() { facts }: MessageContext,
+  ): Promise<RecoveredImages> {
+    const { images, client, commands, clock } = this.service;
+    return recoverImages({ images, client, commands, clock, actor: facts.actor }, request);
   }
 
   /** Joins the operation that does it already. */

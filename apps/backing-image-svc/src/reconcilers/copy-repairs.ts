@@ -1,4 +1,4 @@
-import { type ImageCopyRecord, hasCode } from '@lariat/contracts';
+import { type ImageCopyRecord, type ImageRecord, hasCode, positionOf } from '@lariat/contracts';
 import { type Clock, type ReconcileCounts, deriveOperationId } from '@lariat/kernel';
 import type { CommandClient, LariatClient } from '@lariat/messaging';
 import type { SagaRunner, SagaStore } from '@lariat/saga';
@@ -37,11 +37,15 @@ export function isBeingFetched(
   return Array.from(operations.running()).some(({ value }) => value.subject === subject);
 }
 
-/** Has the node delete a copy that nobody wants; refused while something stands on it. */
+/**
+ * Has the node delete a copy that nobody wants; refused while something stands on it, and when the node knows more than the
+ * record that does not want it.
+ */
 export async function deleteOn(
   { commands, clock }: Pick<CopyKeeperDeps, 'commands' | 'clock'>,
   node: string,
   copy: StrayCopy,
+  decidedBy?: ImageRecord,
 ): Promise<void> {
   const wallMs = clock.nowMs();
   const key = keyOf(node, copy);
@@ -49,7 +53,7 @@ export async function deleteOn(
     ...{ id: `sweep/${key}/${wallMs}`, operation: deriveOperationId('sweep', key) },
     ...{ step: 'sweep', fence: 1, deadlineAtMs: wallMs + COMMAND_TIMEOUT_MS },
     command: 'image.delete-copy',
-    input: { ...copy },
+    input: { ...copy, ...(decidedBy === undefined ? {} : { record: positionOf(decidedBy) }) },
   });
 }
 
@@ -77,14 +81,15 @@ export async function dropCopy(
 /** Deletes a copy that is marked for it; one that turns out to be in use is called back. */
 export async function giveUpCopy(
   deps: CopyKeeperDeps,
-  node: string,
-  { image, disk }: StrayCopy,
+  decidedBy: ImageRecord,
+  { node, disk }: Pick<ImageCopyRecord, 'node' | 'disk'>,
   reason: string,
 ): Promise<void> {
   const { images, client, counts, log } = deps;
+  const image = decidedBy.id;
   counts.repaired('image-copies');
   try {
-    await deleteOn(deps, node, { image, disk });
+    await deleteOn(deps, node, { image, disk }, decidedBy);
   } catch (error) {
     if (!hasCode(error, 'IMAGE_COPY_IN_USE')) throw error;
     await images.change(

@@ -25,6 +25,8 @@ describe('the keeper of copies', () => {
   let down: string[];
   let refusal: ErrorCode | undefined;
   let sent: string[];
+  /** Where the records stood by which copies were deleted. */
+  let decidedBy: unknown[];
   let released: string[];
   let spread: unknown[];
   let counts: ReconcileCounts;
@@ -38,6 +40,7 @@ describe('the keeper of copies', () => {
     cached = undefined;
     isDeleted = false;
     [running, down, sent, released, spread] = [[], [], [], [], []];
+    decidedBy = [];
     refusal = undefined;
     counts = new ReconcileCounts();
     const node = (name: string) => ({
@@ -78,6 +81,7 @@ describe('the keeper of copies', () => {
       commands: {
         send: (to: string, { command, input }: CommandEnvelope<'image.delete-copy'>) => {
           sent.push(`${command} ${input.disk} to ${to}`);
+          decidedBy.push(input.record);
           return refusal === undefined
             ? Promise.resolve({})
             : Promise.reject(lariatError(refusal, 'refused'));
@@ -118,6 +122,17 @@ describe('the keeper of copies', () => {
     await pass('n2', report('n2'));
     expect(sent[0]).toBe('image.delete-copy disk-of-n2 to n2');
     expect(counts.view()['image-copies']?.repairs).toBeGreaterThan(0);
+  });
+
+  it('says by which record it deletes: a node that keeps a newer one refuses', async () => {
+    record = imageRecord({ generation: 1, revision: 8 });
+    await pass('n2', report('n2'));
+    expect(decidedBy).toEqual([{ generation: 1, revision: 8 }]);
+    record = undefined;
+    isDeleted = true;
+    await pass('n3', report('n3'));
+    // The whole image is not wanted, whatever the node knows of it.
+    expect(decidedBy.at(-1)).toBeUndefined();
   });
 
   it('deletes nothing by what it heard last: the record itself decides', async () => {

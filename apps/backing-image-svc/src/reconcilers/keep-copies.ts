@@ -68,9 +68,9 @@ export class CopyKeeper {
       if (!disks.has(disk) && state === 'ready')
         await dropCopy(this.deps, node, stray, 'its disk is not on record any more');
       if (state === 'deleting')
-        await giveUpCopy(this.deps, node, stray, 'nobody has used it for long');
+        await giveUpCopy(this.deps, record, copy, 'nobody has used it for long');
       if (this.isWrongAndFree(record, copy))
-        await giveUpCopy(this.deps, node, stray, 'it was not the image');
+        await giveUpCopy(this.deps, record, copy, 'it was not the image');
       if (state === 'fetching') await this.dropForgotten(node, stray);
     }
     this.verifyWhenDue(record);
@@ -164,7 +164,6 @@ export class CopyKeeper {
     const isMarked = changed.copies.some(({ disk, state }) => {
       return disk === found.disk && state === 'deleting';
     });
-    const stray = { image: record.id, disk: found.disk };
-    if (isMarked) await giveUpCopy(this.deps, found.node, stray, 'nobody has used it for long');
+    if (isMarked) await giveUpCopy(this.deps, changed, found, 'nobody has used it for long');
   }
 }

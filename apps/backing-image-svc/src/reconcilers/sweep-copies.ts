@@ -11,6 +11,9 @@ export class CopySweep {
   /** From when on each stray counts. */
   private readonly sinceMs = new Map<string, number>();
 
+  /** What was said already. */
+  private readonly unknown = new Set<string>();
+
   constructor(private readonly deps: CopyKeeperDeps) {}
 
   /** How many stand on a copy, by its node's last word; null: nobody knows. */
@@ -28,8 +31,11 @@ export class CopySweep {
     const recordOf = (id: string) => images.cached(id);
     const suspected = findStrays(node, reports, recordOf, () => true);
     const strays = suspected.length === 0 ? [] : await this.confirm(node, suspected);
-    this.forgetOthers(node, strays);
-    for (const stray of strays) await this.sweep(node, stray);
+    this.forgetOthers(
+      node,
+      strays.map(({ stray }) => stray),
+    );
+    for (const { stray, decidedBy } of strays) await this.sweep(node, stray, decidedBy);
     for (const lost of findAbsent(node, reports, recordOf))
       await dropCopy(this.deps, node, lost, 'its node says that it is not on its disk');
   }
@@ -38,19 +44,31 @@ export class CopySweep {
   private async confirm(
     node: string,
     suspected: readonly StrayCopy[],
-  ): Promise<readonly StrayCopy[]> {
-    const { images, log } = this.deps;
+  ): Promise<
+    readonly { readonly stray: StrayCopy; readonly decidedBy: ImageRecord | undefined }[]
+  > {
+    const { images } = this.deps;
     const records = new Map<string, ImageRecord>();
     const deleted = new Set<string>();
     for (const image of new Set(suspected.map((stray) => stray.image))) {
       const record = await images.read(image);
       if (record !== undefined) records.set(image, record);
       else if (await images.deleted.has(image)) deleted.add(image);
-      else log.debug('a node has a copy of an image that is not on record', { node, image });
+      else this.sayUnknown(node, image);
     }
     const recordOf = (id: string) => records.get(id);
-    return findStrays(node, suspected, recordOf, (id) => deleted.has(id)).filter(
-      (stray) => !isBeingFetched(this.deps, stray),
+    return findStrays(node, suspected, recordOf, (id) => deleted.has(id))
+      .filter((stray) => !isBeingFetched(this.deps, stray))
+      .map((stray) => ({ stray, decidedBy: records.get(stray.image) }));
+  }
+
+  private sayUnknown(node: string, image: string): void {
+    const key = `${node}/${image}`;
+    if (this.unknown.has(key)) return;
+    this.unknown.add(key);
+    this.deps.log.warn(
+      "a node has a copy of an image that is not on record: see 'lariat recover --dry-run'",
+      { node, image },
     );
   }
 
@@ -60,7 +78,11 @@ export class CopySweep {
       if (key.startsWith(`${node}/`) && !present.has(key)) this.sinceMs.delete(key);
   }
 
-  private async sweep(node: string, stray: StrayCopy): Promise<void> {
+  private async sweep(
+    node: string,
+    stray: StrayCopy,
+    decidedBy: ImageRecord | undefined,
+  ): Promise<void> {
     const { clock, settings, counts, log } = this.deps;
     const key = keyOf(node, stray);
     const nowMs = clock.monotonicMs();
@@ -69,7 +91,7 @@ export class CopySweep {
     if (nowMs - sinceMs < settings.strayAfterMs) return;
     counts.repaired('image-copies');
     try {
-      await deleteOn(this.deps, node, stray);
+      await deleteOn(this.deps, node, stray, decidedBy);
       this.sinceMs.delete(key);
       log.info('stray copy of an image removed', { node, ...stray });
     } catch (error) {

@@ -87,6 +87,7 @@ describe('an import', () => {
       ...{ state: 'ready', operation: null, ...content },
       copies: [{ node: 'n1', state: 'ready', lvolUuid: 'lvol' }],
     });
+    expect(store.told).toEqual(['ready']);
     expect(JSON.stringify(record)).not.toMatch(/secret|signature/);
     expect(step.sent).toEqual([
       'image.create-copy to n1',

@@ -133,6 +133,8 @@ export function createImageSaga(
             },
             actor,
           );
+          // Known to its node before anybody is told that it is ready.
+          await images.tell(record);
           return { view: toImageView(record) };
         },
       },

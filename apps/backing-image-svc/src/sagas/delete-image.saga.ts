@@ -1,4 +1,10 @@
-import { type ImageCopyRecord, type ImageView, lariatError, toImageView } from '@lariat/contracts';
+import {
+  type ImageCopyRecord,
+  type ImageRecord,
+  type ImageView,
+  lariatError,
+  toImageView,
+} from '@lariat/contracts';
 import type { Json } from '@lariat/kernel';
 import {
   COMMAND_TIMEOUT_MS,
@@ -39,8 +45,7 @@ export function deleteImageSaga(deps: ImageSagaDeps): SagaDefinition<OnImage, De
               before = toImageView(current);
               if (current.operation !== null && current.operation !== operation)
                 throw imageBusy(current, current.operation);
-              const isEnded = current.state === 'ready' || current.state === 'failed';
-              if (!isEnded && current.operation !== operation)
+              if (!isDeletable(current) && current.operation !== operation)
                 throw imageNotReady(current, `is ${current.state}`);
               return [
                 { type: 'claim', operation },
@@ -92,7 +97,10 @@ export function deleteImageSaga(deps: ImageSagaDeps): SagaDefinition<OnImage, De
         run: async (context) => {
           const { image } = context.input;
           // Read anew: a spread may have put one on record right before the claim.
-          const copies = (await images.read(image))?.copies ?? [];
+          const record = await images.read(image);
+          // A recovery from what nodes keep must not bring it back when some of the copies are gone.
+          if (record !== undefined) await images.tell(record);
+          const copies = record?.copies ?? [];
           await deleteCopies(deps, context, image, copies, 'the image is deleted');
         },
       },
@@ -110,6 +118,10 @@ export function deleteImageSaga(deps: ImageSagaDeps): SagaDefinition<OnImage, De
     result: (_input, { deleted }) => (deleted ?? null) as Json,
   };
 }
+
+/** Nobody works on it. One that is `deleting` so was found by a recovery: its deletion had begun. */
+export const isDeletable = ({ state, operation }: ImageRecord): boolean =>
+  state === 'ready' || state === 'failed' || (state === 'deleting' && operation === null);
 
 export function imageInUse(
   name: string,

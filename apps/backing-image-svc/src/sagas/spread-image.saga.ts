@@ -1,4 +1,11 @@
-import { type ImageCopyRecord, type ImageRecord, hasCode, lariatError } from '@lariat/contracts';
+import {
+  type ImageCopyRecord,
+  type ImageRecord,
+  type RecordPosition,
+  hasCode,
+  lariatError,
+  positionOf,
+} from '@lariat/contracts';
 import type { Json } from '@lariat/kernel';
 import {
   RETRY_BRIEFLY,
@@ -33,6 +40,8 @@ export interface SpreadMemory {
   readonly isThere: boolean;
   readonly sizeBytes: number;
   readonly rootSha256: string;
+  /** Where the record stands that has the copy as one to be made. */
+  readonly record: RecordPosition;
   /** The copies that may read-export to this one: each was asked to, or is about to be. */
   readonly sources: readonly SourceCopy[];
   /** Clusters that are here. */
@@ -69,10 +78,14 @@ export function spreadImageSaga(deps: ImageSagaDeps): SagaDefinition<SpreadInput
             },
             actor,
           );
+          const isThere = readyOn(record, disk) !== undefined;
+          // Who has missed this copy would not ask for it in a recovery, and take a deleted image for whole.
+          if (!isThere) await images.tell(record);
           return {
-            isThere: readyOn(record, disk) !== undefined,
+            isThere,
             sizeBytes: record.sizeBytes,
             rootSha256: record.checksums.rootSha256 ?? '',
+            record: positionOf(record),
           };
         },
       },
@@ -168,7 +181,8 @@ async function makeDraft(context: SpreadContext): Promise<void> {
   } catch (error) {
     if (!hasCode(error, 'IMAGE_COPY_EXISTS')) throw error;
     // No record wants it: it is left from an operation that its node could not be told to undo.
-    const stray = { image, disk };
+    const { record } = context.memory;
+    const stray = { image, disk, ...(record === undefined ? {} : { record }) };
     await commandWhileLive(context, node, 'image.delete-copy', stray, { key: disk });
     await create('second');
   }

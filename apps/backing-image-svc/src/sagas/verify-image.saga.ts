@@ -4,6 +4,7 @@ import {
   type ImageVerdict,
   type ImageVerification,
   hasCode,
+  positionOf,
 } from '@lariat/contracts';
 import type { Json } from '@lariat/kernel';
 import {
@@ -162,13 +163,15 @@ async function deleteWrong(
   const { image } = context.input;
   if (!sums.some(({ found }) => found === rootSha256)) return [];
   const wrong = sums.filter(({ found }) => found !== null && found !== rootSha256);
+  const decidedBy = await deps.images.read(image);
+  const record = decidedBy === undefined ? undefined : { record: positionOf(decidedBy) };
   const gone = await Promise.all(
     wrong.map(async ({ node, disk }) => {
       const deleted = await attemptWhileLive(
         context,
         node,
         'image.delete-copy',
-        { image, disk },
+        { image, disk, ...record },
         disk,
       );
       if (deleted.ok) {

@@ -8,6 +8,8 @@ export interface MemoryImages {
   readonly names: Map<string, string>;
   /** What removed records went for, in order. */
   readonly removed: string[];
+  /** States that nodes were told to keep, in order. */
+  readonly told: string[];
 }
 
 /** Images on record, without a store. */
@@ -15,6 +17,7 @@ export function memoryImages(...given: readonly ImageRecord[]): MemoryImages {
   const records = new Map(given.map((record) => [record.id, record]));
   const names = new Map(given.map(({ id, name }) => [name, id]));
   const removed: string[] = [];
+  const told: string[] = [];
   const images = {
     read: (id: string) => Promise.resolve(records.get(id)),
     create: (record: ImageRecord) => {
@@ -29,6 +32,10 @@ export function memoryImages(...given: readonly ImageRecord[]): MemoryImages {
       const { record } = applyImageChanges(before, changes);
       records.set(id, record);
       return record;
+    },
+    tell: ({ state }: ImageRecord) => {
+      told.push(state);
+      return Promise.resolve();
     },
     remove: (id: string, type: string) => {
       if (records.delete(id)) removed.push(type);
@@ -45,5 +52,5 @@ export function memoryImages(...given: readonly ImageRecord[]): MemoryImages {
       },
     },
   };
-  return { images: images as unknown as ImageStore, records, names, removed };
+  return { images: images as unknown as ImageStore, records, names, removed, told };
 }

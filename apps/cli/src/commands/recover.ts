@@ -16,15 +16,15 @@ interface RecoverOptions extends WaitOption, DryRunOption {
   readonly acceptDataLoss?: readonly string[];
 }
 
-/** Not all volumes are back: somebody has to look. */
+/** Not all volumes and images are back: somebody has to look. */
 const EXIT_INCOMPLETE = 1;
 
 export function addRecoverCommand(parent: Command, runtime: Runtime): void {
   parent
     .command('recover')
-    .description('put back volumes that NATS has lost, from what the nodes keep')
+    .description('put back volumes and images that NATS has lost, from what the nodes keep')
     .option(
-      '--accept-data-loss <volume>',
+      '--accept-data-loss <volume or image>',
       'put this one back though something newer may be lost (may be repeated)',
       collect,
     )
@@ -46,7 +46,7 @@ export function addRecoverCommand(parent: Command, runtime: Runtime): void {
         }
         const { reply } = outcome;
         context.printer.show(reply, () => recoveryText(reply));
-        if (reply.volumes.some(({ outcome: is }) => is !== 'recovered'))
+        if ([...reply.volumes, ...reply.images].some(({ outcome: is }) => is !== 'recovered'))
           runtime.setExitCode(EXIT_INCOMPLETE);
       }),
     );

@@ -211,7 +211,7 @@ export class EngineWatch {
 
   /** The volume's in-sync set, as far as this node has heard. */
   private membersOf(volume: string): ReadonlySet<string> {
-    const { replicas = [] } = this.parts.journal.record(volume) ?? {};
+    const { replicas = [] } = this.parts.journal.record('volume', volume) ?? {};
     const members = replicas.filter(({ mode }) => mode === ReplicaMode.rw);
     return new Set(members.map(({ id }) => id));
   }

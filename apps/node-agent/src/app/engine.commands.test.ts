@@ -407,7 +407,7 @@ test('it goes on with a leg that counts, not with the one beside it that is bein
   const modes = { 'rep-a': 'WO', 'rep-b': 'RW', 'rep-c': 'ERR' };
   const replicas = Object.entries(modes).map(([id, mode]) => ({ id, mode }));
   const record = { id: 'vol-1', revision: 1, replicas } as unknown as VolumeRecord;
-  await node.handlers['record.keep']({ volume: 'vol-1', record }, context);
+  await node.handlers['record.keep']({ kind: 'volume', record }, context);
   node.target.raids.clear();
   node.target.controllers.clear();
   const watch = watcher(

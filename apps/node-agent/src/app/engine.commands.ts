@@ -149,7 +149,7 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
     // A run that finds the raid gone could not tell any more.
     if (noted === undefined) await context.note(evidence);
     await engines.forget(volume);
-    await dropUnneededRecord(journal, volume);
+    await dropUnneededRecord(journal, 'volume', volume);
     return evidence;
   };
 

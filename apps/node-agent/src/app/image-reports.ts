@@ -21,12 +21,14 @@ export class ImageReports {
   constructor(private readonly parts: ImageReportsParts) {}
 
   list(): readonly ImageCopyReport[] {
+    const { journal } = this.parts;
     return this.records().map(({ uuid, params }) => ({
       image: params.image ?? '',
       disk: params.disk,
       state: params.role === 'image' ? 'sealed' : 'writing',
       uuid,
       sizeBytes: params.sizeBytes,
+      record: journal.recordPosition('image', params.image ?? '') ?? null,
       ...((uuid === null ? undefined : this.seen.get(uuid)) ?? UNKNOWN),
     }));
   }

@@ -295,7 +295,7 @@ describe("an image's copy, and the volumes that stand on it (S0)", () => {
     const uuid = await sealedCopy();
     await create(A.replica, A.volume, IMAGE);
     await send('record.keep', {
-      volume: A.volume,
+      kind: 'volume',
       record: { id: A.volume, generation: 0, revision: 1 } as VolumeRecord,
     });
     const page = (await send('record.survey', { after: null })) as {

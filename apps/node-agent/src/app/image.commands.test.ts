@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { imageDraftNqn } from '@lariat/contracts';
+import { type ImageRecord, imageDraftNqn } from '@lariat/contracts';
 import { delay } from '@lariat/kernel';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { queueKey } from '../domain/command-rules.js';
@@ -238,7 +238,8 @@ describe('the inventory', () => {
     expect(node.imageReports.list()).toEqual([]);
     const { lvolUuid: draft } = await create();
     const of = { ...COPY, sizeBytes: SIZE_BYTES };
-    const unknown = { presence: 'unknown', allocatedClusters: null, clones: null };
+    const none = { allocatedClusters: null, clones: null, record: null };
+    const unknown = { presence: 'unknown', ...none };
     expect(node.imageReports.list()).toEqual([
       { ...of, ...unknown, state: 'writing', uuid: draft },
     ]);
@@ -247,7 +248,7 @@ describe('the inventory', () => {
     await node.imageReports.refresh();
     const sealed = { ...of, state: 'sealed', uuid: lvolUuid };
     expect(node.imageReports.list()).toEqual([
-      { ...sealed, presence: 'present', allocatedClusters: 0, clones: 1 },
+      { ...sealed, ...none, presence: 'present', allocatedClusters: 0, clones: 1 },
     ]);
     node.target.stores.delete('disk-1');
     await node.imageReports.refresh();
@@ -259,5 +260,54 @@ describe('the inventory', () => {
     await remove();
     await delay(0);
     expect(node.imageReports.list()).toEqual([]);
+  });
+});
+
+describe('the copy of an image’s record', () => {
+  const keep = (revision: number) =>
+    node.handlers['record.keep'](
+      { kind: 'image', record: { id: COPY.image, generation: 0, revision } as ImageRecord },
+      newContext(),
+    );
+  const survey = async () =>
+    (await node.handlers['record.survey']({ after: null }, newContext())).images;
+
+  test('is kept beside a sealed copy, told of, and goes with it', async () => {
+    await create();
+    await expect(keep(1)).rejects.toMatchObject({ code: 'NOT_OWNED' });
+    const [draft] = await survey();
+    const of = { disk: COPY.disk, sizeBytes: SIZE_BYTES, presence: 'present', operation: 'op-1' };
+    expect(draft).toMatchObject({ record: null, copies: [{ ...of, state: 'writing' }] });
+    const { lvolUuid } = await seal();
+    expect(await keep(2)).toEqual({ held: { generation: 0, revision: 2 }, isSame: true });
+    await replica();
+    expect(node.imageReports.list()).toMatchObject([{ record: { generation: 0, revision: 2 } }]);
+    const [sealed] = await survey();
+    expect(sealed).toMatchObject({
+      ...{ image: COPY.image, record: { revision: 2 } },
+      copies: [{ ...of, state: 'sealed', uuid: lvolUuid }],
+    });
+    expect(sealed?.copies).toHaveLength(1);
+    const { volumes } = await node.handlers['record.survey']({ after: null }, newContext());
+    expect(volumes.map(({ volume }) => volume)).toEqual(['vol-1']);
+    await node.handlers['replica.delete']({ replica: 'rep-a', volume: 'vol-1' }, newContext());
+    await remove();
+    expect(await survey()).toEqual([]);
+    await expect(keep(3)).rejects.toMatchObject({ code: 'NOT_OWNED' });
+  });
+
+  test('keeps the copy from being deleted by who knows less: it may be the last one', async () => {
+    await create();
+    await seal();
+    await keep(5);
+    const drop = (revision: number) =>
+      node.handlers['image.delete-copy'](
+        { ...COPY, record: { generation: 0, revision } },
+        newContext(),
+      );
+    await expect(drop(4)).rejects.toMatchObject({ code: 'RECORD_STALE' });
+    expect((await survey())[0]?.copies).toMatchObject([{ presence: 'present' }]);
+    await drop(5);
+    expect(await survey()).toEqual([]);
   });
 });

@@ -9,6 +9,7 @@ import type { Exports } from './exports.js';
 import type { ImageContentCommandName } from './image-content.commands.js';
 import { type ImageCopies, usersAmong } from './image-copies.js';
 import type { ImageIo } from './image-io.js';
+import { dropUnneededRecord, requireNoNewerRecord } from './kept-records.js';
 import type { Lvols, MadeLvol } from './lvols.js';
 import { requireDisk } from './replica.commands.js';
 import type { SnapshotDigests } from './snapshot-digests.js';
@@ -114,9 +115,10 @@ export function imageCommands(
     return {};
   };
 
-  const deleteCopy: CommandHandlers['image.delete-copy'] = async ({ image, disk }) => {
+  const deleteCopy: CommandHandlers['image.delete-copy'] = async ({ image, disk, record }) => {
     const copy = { image, disk };
     await images.alone(copy, async () => {
+      requireNoNewerRecord(journal, 'image', image, record);
       const sealed = images.recordOf(copy, 'image');
       // What is not there has no clones; of what can't be looked at nobody knows.
       if (sealed !== undefined && sealed.uuid !== null && (await lvols.isPresent(sealed)))
@@ -125,6 +127,7 @@ export function imageCommands(
         if (thing.kind === 'subsystem') await exports.remove(thing.name);
       await dropDraft(copy);
       if (sealed !== undefined) await lvols.remove(sealed);
+      await dropUnneededRecord(journal, 'image', image);
     });
     await digests.sweep();
     return {};

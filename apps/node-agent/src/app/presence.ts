@@ -160,7 +160,7 @@ export function replicasOf(
     return {
       replica,
       volume,
-      record: journal.recordPosition(volume) ?? null,
+      record: journal.recordPosition('volume', volume) ?? null,
       ...(absent === undefined ? {} : { absent }),
     };
   });

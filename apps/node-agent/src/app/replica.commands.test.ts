@@ -35,7 +35,7 @@ describe('what a node knows more of than who decides on it', () => {
   const at = (generation: number, revision: number) => ({ generation, revision });
   const keep = (generation: number, revision: number) =>
     node.handlers['record.keep'](
-      { volume: 'vol-1', record: { id: 'vol-1', generation, revision } as VolumeRecord },
+      { kind: 'volume', record: { id: 'vol-1', generation, revision } as VolumeRecord },
       context,
     );
   const lvols = () => [...node.target.lvols.values()].map(({ name }) => name).toSorted();
@@ -70,7 +70,7 @@ describe('what a node knows more of than who decides on it', () => {
         newContext(),
       );
       expect(lvols()).toEqual([]);
-      expect(node.journal.recordPosition('vol-1')).toBeUndefined();
+      expect(node.journal.recordPosition('volume', 'vol-1')).toBeUndefined();
     }
   });
 

@@ -113,7 +113,7 @@ export function replicaCommands(parts: ReplicaCommandParts): HandlersOf<'replica
   };
 
   const remove: CommandHandlers['replica.delete'] = async ({ replica, volume, record }) => {
-    requireNoNewerRecord(journal, volume, record);
+    requireNoNewerRecord(journal, 'volume', volume, record);
     requireUnused(replica);
     // The whole deletion set comes from the records of this owner (invariant 1).
     const things = journal.ownedBy(replica);
@@ -125,7 +125,7 @@ export function replicaCommands(parts: ReplicaCommandParts): HandlersOf<'replica
     for (const thing of things) {
       if (thing.kind === 'controller') await controllers.remove(thing.name);
     }
-    await dropUnneededRecord(journal, volume);
+    await dropUnneededRecord(journal, 'volume', volume);
     return {};
   };
 

@@ -128,7 +128,7 @@ export function resyncCommands(
 
   const discardHead: CommandHandlers['rebuild.discard-head'] = async (input) => {
     const { replica, volume, record } = input;
-    requireNoNewerRecord(journal, volume, record);
+    requireNoNewerRecord(journal, 'volume', volume, record);
     requireUnused(replica);
     await exports.remove(replicaNqn(replica));
     await removeScratch(parts, replica);

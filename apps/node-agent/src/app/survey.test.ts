@@ -20,7 +20,7 @@ afterEach(async () => {
 const survey = (after: string | null = null) => node.handlers['record.survey']({ after }, context);
 const keep = (id: string, revision = 1, labels: Record<string, string> = {}) =>
   node.handlers['record.keep'](
-    { volume: id, record: { id, revision, labels } as unknown as VolumeRecord },
+    { kind: 'volume', record: { id, revision, labels } as unknown as VolumeRecord },
     context,
   );
 const create = (replica: string, volume = 'vol-1') =>
@@ -123,7 +123,7 @@ test('the copy of a record goes with the last replica of its volume, not before'
   await create('rep-2');
   await keep('vol-1');
   await node.handlers['replica.delete']({ replica: 'rep-1', volume: 'vol-1' }, context);
-  expect(node.journal.recordPosition('vol-1')).toEqual({ generation: 0, revision: 1 });
+  expect(node.journal.recordPosition('volume', 'vol-1')).toEqual({ generation: 0, revision: 1 });
   await node.handlers['replica.delete']({ replica: 'rep-2', volume: 'vol-1' }, context);
   // One that was on its way while the replica went.
   await expect(keep('vol-1', 2)).rejects.toMatchObject({ code: 'NOT_OWNED' });

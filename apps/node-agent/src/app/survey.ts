@@ -1,12 +1,14 @@
 import type {
   CommandMap,
+  ImageRecord,
+  SurveyedImage,
   SurveyedLvol,
   SurveyedReplica,
   SurveyedVolume,
   VolumeRecord,
 } from '@lariat/contracts';
 import type { BdevInfo } from '@lariat/spdk';
-import type { OwnedLvol } from '../domain/ownership.js';
+import { type OwnedLvol, isOfImage } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { TargetPort } from '../ports/target.port.js';
 import { engineReport } from './loss-reporter.js';
@@ -23,7 +25,7 @@ interface Sight {
   readonly loadedDisks: ReadonlySet<string>;
 }
 
-/** Tells what this node keeps and has of its volumes; changes nothing. */
+/** Tells what this node keeps and has of volumes and images; changes nothing. */
 export class Survey {
   constructor(
     private readonly journal: JournalPort,
@@ -32,28 +34,38 @@ export class Survey {
 
   async page(after: string | null): Promise<CommandMap['record.survey']['output']> {
     const sight = await this.look();
-    const lvols = groupBy(this.journal.ownedOfKind('lvol'), ({ volume }) => volume ?? '');
-    const records = new Map(this.journal.records().map((record) => [record.id, record]));
+    const all = this.journal.ownedOfKind('lvol');
+    const lvols = groupBy(all, (lvol) => (isOfImage(lvol) ? lvol.params.image : lvol.volume) ?? '');
+    const records = new Map(this.journal.records('volume').map((record) => [record.id, record]));
+    const images = new Map(this.journal.records('image').map((record) => [record.id, record]));
+    const imageIds = new Set([
+      ...images.keys(),
+      ...all.filter(isOfImage).map(({ params }) => params.image ?? ''),
+    ]);
     const engines = this.journal.ownedOfKind('raid').map(({ name }) => name);
-    const ids = [...new Set([...lvols.keys(), ...records.keys(), ...engines])]
+    const ids = [...new Set([...lvols.keys(), ...records.keys(), ...engines, ...imageIds])]
       .filter((id) => id !== '' && (after === null || id > after))
       .toSorted();
-    const volumes: SurveyedVolume[] = [];
+    const told: { volumes: SurveyedVolume[]; images: SurveyedImage[] } = {
+      volumes: [],
+      images: [],
+    };
     let bytes = 0;
+    let last: string | null = null;
     for (const id of ids) {
-      const volume = this.volume(id, records.get(id) ?? null, lvols.get(id) ?? [], sight);
-      volumes.push(volume);
-      bytes += JSON.stringify(volume).length;
+      const parts = lvols.get(id) ?? [];
+      const one = imageIds.has(id)
+        ? surveyImage(id, images.get(id) ?? null, parts, sight)
+        : this.volume(id, records.get(id) ?? null, parts, sight);
+      if ('image' in one) told.images.push(one);
+      else told.volumes.push(one);
+      last = id;
+      bytes += JSON.stringify(one).length;
       if (bytes >= PAGE_BYTES) break;
     }
-    const last = volumes.at(-1)?.volume;
     const disks = this.journal.ownedOfKind('disk').map(({ name }) => name);
     const loaded = disks.filter((disk) => sight?.loadedDisks.has(disk) === true);
-    return {
-      disks: loaded,
-      volumes,
-      next: last === undefined || last === ids.at(-1) ? null : last,
-    };
+    return { disks: loaded, ...told, next: last === ids.at(-1) ? null : last };
   }
 
   private volume(
@@ -148,6 +160,21 @@ function groupBy<T>(
     else group.push(item);
   }
   return groups;
+}
+
+function surveyImage(
+  image: string,
+  record: ImageRecord | null,
+  lvols: readonly OwnedLvol[],
+  sight: Sight | undefined,
+): SurveyedImage {
+  const copies = lvols.map((lvol) => {
+    const { presence, uuid, sizeBytes } = surveyLvol(lvol, sight, new Map());
+    const state = lvol.params.role === 'image' ? ('sealed' as const) : ('writing' as const);
+    const { operation } = lvol;
+    return { disk: lvol.params.disk, state, presence, uuid, sizeBytes, operation };
+  });
+  return { image, record, copies };
 }
 
 function surveyLvol(

@@ -21,7 +21,7 @@ const IMAGE_LANES: Readonly<Record<string, string>> = {
 };
 
 function textField(input: unknown, name: string): string {
-  const value = (input as Fields)[name];
+  const value = (input as Fields | undefined)?.[name];
   return typeof value === 'string' ? value : '';
 }
 
@@ -33,7 +33,7 @@ export function queueKey(command: CommandName, input: unknown): string {
   const noun = command.slice(0, command.indexOf('.'));
   if (noun === 'engine' || noun === 'frontend') return `volume/${textField(input, 'volume')}`;
   if (noun === 'disk') return `disk/${textField(input, 'disk')}`;
-  if (noun === 'record') return `record/${textField(input, 'volume')}`;
+  if (noun === 'record') return `record/${textField((input as Fields)['record'], 'id')}`;
   if (noun === 'image') {
     const copy = `${textField(input, 'image')}/${textField(input, 'disk')}`;
     return `${IMAGE_LANES[command] ?? 'image'}/${copy}`;

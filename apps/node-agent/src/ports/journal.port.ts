@@ -1,8 +1,9 @@
 import type {
   CommandAnswer,
   CommandEnvelope,
+  KeptRecords,
+  RecordKind,
   RecordPosition,
-  VolumeRecord,
 } from '@lariat/contracts';
 import type { LariatError } from '@lariat/kernel';
 import type { Owned, OwnedKind, OwnedOf } from '../domain/ownership.js';
@@ -39,18 +40,21 @@ export interface JournalPort {
   dropOwned(kind: OwnedKind, name: string): Promise<void>;
 
   /**
-   * Keeps the copy of a volume's record unless one as new is kept; answers which is kept now. Undefined when the
-   * node has nothing of the volume: a copy that comes after the last replica has gone would stay for ever.
+   * Keeps the copy of a record unless one as new is kept; answers which is kept now. Undefined when the
+   * node has nothing of the volume or image: a copy that comes after the last part has gone would stay for ever.
    */
-  keepRecord(record: VolumeRecord): Promise<KeptRecord | undefined>;
-  /** True while an lvol or the engine of the volume is on record. */
-  ownsPartOf(volume: string): boolean;
-  /** Where the kept copy of a volume's record stands; undefined when none is kept. */
-  recordPosition(volume: string): RecordPosition | undefined;
-  /** The kept copy of a volume's record. */
-  record(volume: string): VolumeRecord | undefined;
-  records(): readonly VolumeRecord[];
-  dropRecord(volume: string): Promise<void>;
+  keepRecord<Kind extends RecordKind>(
+    kind: Kind,
+    record: KeptRecords[Kind],
+  ): Promise<KeptRecord | undefined>;
+  /** True while an lvol or the engine of the volume, or a sealed copy of the image, is on record. */
+  ownsPartOf(kind: RecordKind, id: string): boolean;
+  /** Where the kept copy of a record stands; undefined when none is kept. */
+  recordPosition(kind: RecordKind, id: string): RecordPosition | undefined;
+  /** The kept copy of a record. */
+  record<Kind extends RecordKind>(kind: Kind, id: string): KeptRecords[Kind] | undefined;
+  records<Kind extends RecordKind>(kind: Kind): readonly KeptRecords[Kind][];
+  dropRecord(kind: RecordKind, id: string): Promise<void>;
 
   highestEpoch(volume: string): number;
   setting(key: string): unknown;

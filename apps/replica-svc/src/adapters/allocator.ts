@@ -127,6 +127,19 @@ export class Allocator {
     return restored;
   }
 
+  /** The same for copies of images. One on a disk that is not on record waits for its node, and is looked after then. */
+  async restoreImageCopies(copies: readonly ImageCopyPromise[], dryRun: boolean): Promise<number> {
+    const disks = new Set(this.disks().map(({ disk }) => disk));
+    let restored = 0;
+    for (const copy of copies.filter(({ disk }) => disks.has(disk))) {
+      const { images = {} } = (await this.records.read(copy.disk))?.value ?? {};
+      if ((images[copy.image] ?? 0) >= copy.sizeBytes) continue;
+      restored += 1;
+      if (!dryRun) await this.promiseImageCopy(copy, { isThere: true });
+    }
+    return restored;
+  }
+
   /** Ends or settles the leases that have run out, as `holderOf` finds the volumes. */
   async settleLeases(holderOf: LeaseHolder): Promise<readonly string[]> {
     return settleLeases(this.records, this.index.list(), holderOf, this.clock.nowMs(), ACTOR);

@@ -32,8 +32,12 @@ export class PlacementController {
 
   @OnRequest('internal.placement.restore')
   async restore(@Payload() request: RestoreAllocationsRequest): Promise<{ restored: number }> {
-    const { replicas, dryRun } = request;
-    return { restored: await this.service.allocator.restore(replicas, dryRun) };
+    const { replicas, copies = [], dryRun } = request;
+    const { allocator } = this.service;
+    const restored =
+      (await allocator.restore(replicas, dryRun)) +
+      (await allocator.restoreImageCopies(copies, dryRun));
+    return { restored };
   }
 
   @OnRequest('internal.placement.promise-copy')

@@ -1,4 +1,4 @@
-import type { CommandMap, CommandName, SurveyedVolume } from '@lariat/contracts';
+import type { CommandMap, CommandName, SurveyedImage, SurveyedVolume } from '@lariat/contracts';
 import { toLariatError } from '@lariat/kernel';
 import type { LariatClient } from '@lariat/messaging';
 import type { NodeAnswer } from '../domain/recovery/evidence.js';
@@ -11,7 +11,7 @@ export type SendToNode = <Name extends CommandName>(
   key: string,
 ) => Promise<CommandMap[Name]['output']>;
 
-/** Asks every node on record what it keeps and has of its volumes, side by side. Changes nothing. */
+/** Asks every node on record what it keeps and has of volumes and images, side by side. Changes nothing. */
 export async function surveyNodes(
   client: Pick<LariatClient, 'request'>,
   send: SendToNode,
@@ -33,8 +33,9 @@ export async function surveyNodes(
 async function surveyNode(
   node: string,
   send: SendToNode,
-): Promise<{ readonly disks: readonly string[]; readonly volumes: readonly SurveyedVolume[] }> {
-  const all: SurveyedVolume[] = [];
+): Promise<Omit<CommandMap['record.survey']['output'], 'next'>> {
+  const volumes: SurveyedVolume[] = [];
+  const images: SurveyedImage[] = [];
   for (let after: string | null = null; ;) {
     const key = `${node}/${after ?? ''}`;
     const page: CommandMap['record.survey']['output'] = await send(
@@ -43,8 +44,9 @@ async function surveyNode(
       { after },
       key,
     );
-    all.push(...page.volumes);
-    if (page.next === null) return { disks: page.disks, volumes: all };
+    volumes.push(...page.volumes);
+    images.push(...page.images);
+    if (page.next === null) return { disks: page.disks, volumes, images };
     after = page.next;
   }
 }

@@ -7,19 +7,20 @@ import {
   lariatError,
   positionOf,
 } from '@lariat/contracts';
-import { type Clock, delay, withDeadline } from '@lariat/kernel';
-import { DELETED_KEEP_MS, MarkBucket, RecordBucket, type Versioned } from '@lariat/messaging';
+import type { Clock } from '@lariat/kernel';
+import {
+  DELETED_KEEP_MS,
+  MarkBucket,
+  RecordBucket,
+  type RecordCopies,
+  type Versioned,
+  hasReached,
+  keptInTime,
+} from '@lariat/messaging';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { applyVolumeChanges, volumeInDoubt } from '../domain/apply-change.js';
 import { isWorthKeeping, staleReason } from '../domain/record-copies.js';
-import type { RecordCopies } from './record-copies.js';
 import { VolumeNames } from './volume-names.js';
-
-/** A read of JetStream may lag behind the write that a node has heard of. */
-const LAG_TRIES = 5;
-const LAG_RETRY_MS = 200;
-/** What an outcome may wait for its copies; they come in any case. */
-const TELL_TIMEOUT_MS = 1_000;
 
 /** The volumes on record; volume-svc alone writes them. */
 export class VolumeStore {
@@ -30,7 +31,7 @@ export class VolumeStore {
     private readonly records: RecordBucket<VolumeRecord>,
     readonly names: VolumeNames,
     readonly deleted: MarkBucket,
-    private readonly copies: RecordCopies,
+    readonly copies: RecordCopies<'volume'>,
   ) {
     for (const [id, { value }] of records.cachedEntries()) this.index(id, value);
     records.listen((id, record) => this.index(id, record));
@@ -39,7 +40,7 @@ export class VolumeStore {
   static async open(
     connection: NatsConnection,
     clock: Clock,
-    copies: RecordCopies,
+    copies: RecordCopies<'volume'>,
   ): Promise<VolumeStore> {
     const records = await RecordBucket.open<VolumeRecord>({
       connection,
@@ -138,20 +139,13 @@ export class VolumeStore {
   }
 
   /** As `confirm`, for what is true whoever keeps it: a copy that is late is sent again. */
-  async tell(record: VolumeRecord): Promise<void> {
-    // Left to the next inventory of the nodes.
-    await withDeadline('a copy', TELL_TIMEOUT_MS, this.confirm(record)).catch(() => undefined);
+  tell(record: VolumeRecord): Promise<void> {
+    return keptInTime(this.confirm(record));
   }
 
   /** Whether the store has come as far as a copy of it, or further. */
-  async hasReached(id: string, held: RecordPosition): Promise<boolean> {
-    for (let attempt = 1; ; attempt += 1) {
-      const found = await this.records.read(id);
-      // One that was deleted meanwhile is behind nothing.
-      if (found === undefined || comparePositions(positionOf(found.value), held) >= 0) return true;
-      if (attempt >= LAG_TRIES) return false;
-      await delay(LAG_RETRY_MS);
-    }
+  hasReached(id: string, held: RecordPosition): Promise<boolean> {
+    return hasReached(async () => (await this.records.read(id))?.value, held);
   }
 
   /** Nothing but a delete or a recovery may use the volume from now on. */

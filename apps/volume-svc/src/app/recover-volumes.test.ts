@@ -1,13 +1,20 @@
 import { join } from 'node:path';
-import { type SurveyedVolume, type VolumeRecord, lariatError } from '@lariat/contracts';
+import {
+  type ImageEvidence,
+  type ImageRecord,
+  type SurveyedImage,
+  type SurveyedVolume,
+  type VolumeRecord,
+  lariatError,
+} from '@lariat/contracts';
 import { deriveVolumeId, systemClock, toLariatError } from '@lariat/kernel';
-import { connectNats } from '@lariat/messaging';
+import { RecordCopies, connectNats } from '@lariat/messaging';
 import { createLog } from '@lariat/telemetry';
 import { type TestNats, findNatsBinary, startNats } from '@lariat/testing';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { RecordCopies } from '../adapters/record-copies.js';
 import { VolumeStore } from '../adapters/volume-store.js';
+import { VOLUME_COPIES } from '../domain/record-copies.js';
 import { found } from '../domain/recovery/recovery.test-support.js';
 import { newReplica, newVolumeRecord } from '../domain/volume-record.test-support.js';
 import { type RecoveryParts, recoverVolumes } from './recover-volumes.js';
@@ -19,12 +26,15 @@ class OneNode {
   readonly done: string[] = [];
   refuses: (command: string) => boolean = () => false;
 
-  constructor(private readonly volumes: readonly SurveyedVolume[]) {}
+  constructor(
+    private readonly volumes: readonly SurveyedVolume[],
+    private readonly images: readonly SurveyedImage[] = [],
+  ) {}
 
   readonly send = ((node: string, command: string): Promise<unknown> => {
     if (this.refuses(command)) return Promise.reject(lariatError('SNAPSHOT_IN_USE', 'has clones'));
     if (command !== 'record.survey') this.done.push(`${node} ${command}`);
-    const answer = { disks: ['d'], volumes: this.volumes, next: null };
+    const answer = { disks: ['d'], volumes: this.volumes, images: this.images, next: null };
     return Promise.resolve(command === 'record.survey' ? answer : {});
   }) as unknown as RecoveryParts['send'];
 }
@@ -56,10 +66,15 @@ describe.skipIf(binary === undefined)('a recovery into an empty store', () => {
   /** Operations that have not ended. */
   let runs: Set<string>;
   let isOneAway: boolean;
+  /** What the image service was asked about, in order. */
+  let asked: ImageEvidence[];
+  let imageService: (images: readonly ImageEvidence[]) => Promise<unknown>;
 
   beforeEach(async () => {
     runs = new Set();
     isOneAway = false;
+    asked = [];
+    imageService = () => Promise.resolve({ images: [], written: false, names: 0 });
     nats = await startNats(binary ?? '');
     connection = await connectNats({ servers: nats.url, name: 'test' });
     const log = createLog('test', 'error', () => undefined);
@@ -67,7 +82,7 @@ describe.skipIf(binary === undefined)('a recovery into an empty store', () => {
     volumes = await VolumeStore.open(
       connection,
       systemClock,
-      new RecordCopies(nobody, systemClock, log),
+      new RecordCopies(VOLUME_COPIES, nobody, systemClock, log),
     );
     promised = [];
   });
@@ -91,6 +106,12 @@ describe.skipIf(binary === undefined)('a recovery into an empty store', () => {
         return runs.has(operation)
           ? Promise.resolve({ state: 'running' })
           : Promise.reject(lariatError('OPERATION_NOT_FOUND', 'there is none'));
+      }
+      if (name === 'image.list') return Promise.resolve({ images: [] });
+      if (name === 'internal.image.recover') {
+        const { images } = body as { images: readonly ImageEvidence[] };
+        asked.push(...images);
+        return imageService(images);
       }
       const { replicas, dryRun: dry } = body as { replicas: typeof promised; dryRun: boolean };
       const missing = replicas.filter((one) => !promised.some((p) => p.replica === one.replica));
@@ -116,6 +137,36 @@ describe.skipIf(binary === undefined)('a recovery into an empty store', () => {
     expect(promised).toMatchObject([{ replica: `rep-of-${a.id}`, sizeBytes: a.sizeBytes }]);
 
     expect(await recover(node)).toMatchObject({ changed: false, onRecord: 1, volumes: [] });
+  });
+
+  it('tells the image service first what is kept of images, and which of them volumes name', async () => {
+    const image = { id: 'img-aaaaaaaaaaaa', name: 'debian', revision: 3 } as ImageRecord;
+    const a = recordOf('vol-aaaaaaaaaaaa', 'a', { image: image.id });
+    const copies = [
+      { disk: 'd', state: 'sealed', presence: 'present', uuid: 'u', sizeBytes: 1, operation: 'op' },
+    ] as const;
+    const node = new OneNode([surveyOf(a)], [{ image: image.id, record: image, copies }]);
+    let wasThere: boolean | undefined;
+    imageService = async () => {
+      wasThere = (await volumes.read(a.id)) !== undefined;
+      const described = { id: image.id, name: 'debian', outcome: 'recovered', state: 'ready' };
+      const place = { node: 'n1', disk: 'd', state: 'ready' };
+      return {
+        images: [{ ...described, sizeBytes: 1, copies: [place], notes: [] }],
+        written: true,
+        names: 1,
+      };
+    };
+    const report = await recover(node, false, ['debian']);
+    expect(asked).toEqual([
+      {
+        ...{ image: image.id, record: image, usedBy: ['a'], isAccepted: true },
+        copies: [{ ...copies[0], node: 'n1' }],
+      },
+    ]);
+    expect(wasThere).toBe(false);
+    expect(report).toMatchObject({ names: 2, imagesOnRecord: 0, images: [{ name: 'debian' }] });
+    expect(report.volumes).toMatchObject([{ name: 'a', outcome: 'recovered' }]);
   });
 
   it('puts a name back that is missing alone', async () => {

@@ -1,12 +1,14 @@
 import {
+  type ImageEvidence,
+  type RecoveredImage,
   type RecoveredVolume,
   RecoveryOutcome,
   type RecoveryReport,
   type VolumeRecord,
   lariatError,
 } from '@lariat/contracts';
-import { type Clock, toLariatError } from '@lariat/kernel';
-import type { LariatClient, Versioned } from '@lariat/messaging';
+import { type Clock, sideBySide, toLariatError } from '@lariat/kernel';
+import { type LariatClient, type Versioned, claimRecoveredName } from '@lariat/messaging';
 import { type SendToNode, surveyNodes } from '../adapters/survey-nodes.js';
 import type { VolumeStore } from '../adapters/volume-store.js';
 import {
@@ -19,6 +21,7 @@ import {
 import type { NodeTask } from '../domain/recovery/node-task.js';
 import { type VolumePlan, asStored, planVolume } from '../domain/recovery/plan-volume.js';
 import { describeVolume, reportOf } from '../domain/recovery/report.js';
+import { evidenceByImage, findImageUsers, recoverImages } from './recover-images.js';
 import { type FoundVolumes, settleClones } from './settle-clones.js';
 
 export interface RecoveryParts {
@@ -46,12 +49,13 @@ interface Outcome {
 
 /** Volumes worked on at once. */
 const SIDE_BY_SIDE = 8;
-/** Replicas in one request to placement. */
+/** Replicas, or copies of images, in one request to placement. */
 const BATCH = 1_000;
 
 /**
- * Asks all nodes, decides on each volume, and writes what was decided. Each volume stands for itself: one that can't be
- * put back leaves the others alone. Done again, it finds what it has done and goes on.
+ * Asks all nodes, decides on each image and each volume, and writes what was decided; images first, so that no volume names
+ * one that is yet to come. Each stands for itself: one that can't be put back leaves the others alone. Done again, it
+ * finds what it has done and goes on.
  */
 export async function recoverVolumes(
   parts: RecoveryParts,
@@ -59,13 +63,22 @@ export async function recoverVolumes(
 ): Promise<RecoveryReport> {
   const answers = await surveyNodes(parts.client, parts.send);
   const evidence = evidenceByVolume(answers);
-  assertKnown(wish.acceptDataLoss, evidence);
+  const imageEvidence = evidenceByImage(
+    answers,
+    await findImageUsers(parts, evidence),
+    (...references) => references.some((one) => wish.acceptDataLoss.includes(one)),
+  );
+  assertKnown(wish.acceptDataLoss, evidence, imageEvidence);
+  const images = await recoverImages(parts, imageEvidence, {
+    dryRun: wish.dryRun,
+    answered: answers.flatMap(({ node, answered }) => (answered ? [node] : [])),
+  });
   const hearing = hearingOf(answers);
   const heard = new Set(evidence.map(({ volume }) => volume));
   const others = parts.volumes.list().filter(({ id }) => !heard.has(id));
   const found = [
-    ...(await sideBySide(evidence, (one) => recoverOne(parts, wish, hearing, one))),
-    ...(await sideBySide(others, (record) => othersAsStored(parts, wish, record.id))),
+    ...(await sideBySide(evidence, SIDE_BY_SIDE, (one) => recoverOne(parts, wish, hearing, one))),
+    ...(await sideBySide(others, SIDE_BY_SIDE, (record) => othersAsStored(parts, wish, record.id))),
   ];
   const outcomes = await withClones(
     parts,
@@ -77,29 +90,33 @@ export async function recoverVolumes(
     dryRun: wish.dryRun,
     answers,
     volumes: outcomes.map(({ volume }) => volume),
-    written: outcomes.some(({ written }) => written),
-    names: outcomes.filter(({ named }) => named).length,
-    allocations: await restoreAllocations(
-      parts,
-      wish,
-      outcomes.flatMap(({ record }) => record ?? []),
-    ),
+    images: images.images,
+    written: images.written || outcomes.some(({ written }) => written),
+    names: images.names + outcomes.filter(({ named }) => named).length,
+    allocations:
+      (await restoreImageAllocations(parts, wish, images.images)) +
+      (await restoreAllocations(
+        parts,
+        wish,
+        outcomes.flatMap(({ record }) => record ?? []),
+      )),
   });
-}
-
-async function sideBySide<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = [];
-  for (let at = 0; at < items.length; at += SIDE_BY_SIDE)
-    results.push(...(await Promise.all(items.slice(at, at + SIDE_BY_SIDE).map(work))));
-  return results;
 }
 
 const isNamed = (names: readonly string[], { volume, copies }: VolumeEvidence): boolean =>
   names.some((name) => name === volume || copies.some(({ record }) => record.name === name));
 
 /** A typing error must not read as "there was nothing to accept". */
-function assertKnown(names: readonly string[], evidence: readonly VolumeEvidence[]): void {
-  const unknown = names.filter((name) => !evidence.some((one) => isNamed([name], one)));
+function assertKnown(
+  names: readonly string[],
+  evidence: readonly VolumeEvidence[],
+  images: readonly ImageEvidence[],
+): void {
+  const unknown = names.filter(
+    (name) =>
+      !evidence.some((one) => isNamed([name], one)) &&
+      !images.some(({ image, record }) => image === name || record?.name === name),
+  );
   if (unknown.length === 0) return;
   throw lariatError(
     'VOLUME_NOT_FOUND',
@@ -121,7 +138,7 @@ async function withClones(
     ),
     silent: answers.filter(({ answered }) => !answered).map(({ node }) => node),
   };
-  return sideBySide(outcomes, async (outcome) => {
+  return sideBySide(outcomes, SIDE_BY_SIDE, async (outcome) => {
     const { volume, record } = outcome;
     const isUsable = volume.outcome === 'on-record' || volume.outcome === 'recovered';
     if (record === null || !isUsable) return outcome;
@@ -253,23 +270,25 @@ function carryOutTask(send: SendToNode, task: NodeTask): Promise<unknown> {
   );
 }
 
-const MAX_NAME_LENGTH = 63;
-
 /** The name that the volume gets: its own, unless a volume that was made since has it. */
 async function reserveName(
   { volumes: { names } }: RecoveryParts,
   { dryRun }: RecoveryWish,
-  { id, name }: VolumeRecord,
+  record: VolumeRecord,
 ): Promise<{ readonly name: string; readonly named: boolean }> {
-  const suffix = `-${id.slice(id.indexOf('-') + 1)}`;
-  const second = `${name.slice(0, MAX_NAME_LENGTH - suffix.length)}${suffix}`;
-  for (const wanted of [name, second]) {
-    const before = await names.volumeOf(wanted);
-    if (before === id) return { name: wanted, named: false };
-    if (before !== undefined) continue;
-    if (dryRun || (await names.reserve(wanted, id)) === id) return { name: wanted, named: true };
-  }
-  throw lariatError('VOLUME_NAME_TAKEN', `The names '${name}' and '${second}' are both taken.`);
+  const claimed = await claimRecoveredName(
+    {
+      holderOf: (name) => names.volumeOf(name),
+      reserve: (name, id) => names.reserve(name, id),
+    },
+    record,
+    dryRun,
+  );
+  if (claimed !== undefined) return claimed;
+  throw lariatError(
+    'VOLUME_NAME_TAKEN',
+    `The name '${record.name}', and that with its id behind it, are both taken: delete one of those volumes.`,
+  );
 }
 
 async function restoreAllocations(
@@ -285,6 +304,27 @@ async function restoreAllocations(
   let restored = 0;
   for (let at = 0; at < replicas.length; at += BATCH) {
     const batch = { replicas: replicas.slice(at, at + BATCH), dryRun };
+    restored += (await client.request('internal.placement.restore', batch)).restored;
+  }
+  return restored;
+}
+
+async function restoreImageAllocations(
+  { client }: RecoveryParts,
+  { dryRun }: RecoveryWish,
+  images: readonly RecoveredImage[],
+): Promise<number> {
+  const all = images
+    .filter(({ outcome }) => outcome === 'on-record' || outcome === 'recovered')
+    .flatMap(({ id: image, sizeBytes, copies }) =>
+      copies
+        // Room for one that is being fetched is its operation's to promise.
+        .filter(({ state }) => state !== 'fetching')
+        .map(({ node, disk }) => ({ image, node, disk, sizeBytes })),
+    );
+  let restored = 0;
+  for (let at = 0; at < all.length; at += BATCH) {
+    const batch = { replicas: [], copies: all.slice(at, at + BATCH), dryRun };
     restored += (await client.request('internal.placement.restore', batch)).restored;
   }
   return restored;

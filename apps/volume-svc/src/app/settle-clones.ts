@@ -1,11 +1,6 @@
-import {
-  type CloneRecord,
-  type VolumeChange,
-  type VolumeRecord,
-  hasCode,
-  isEnded,
-} from '@lariat/contracts';
+import { type CloneRecord, type VolumeChange, type VolumeRecord, isEnded } from '@lariat/contracts';
 import { deriveVolumeId } from '@lariat/kernel';
+import { isOperationRunning } from '@lariat/saga';
 import { cloneFate } from '../domain/recovery/clone-fate.js';
 import type { RecoveryParts } from './recover-volumes.js';
 
@@ -72,10 +67,5 @@ async function isBeingMade(
     const { operations } = await client.request('operation.list', {});
     return operations.some(({ id, state }) => !isEnded(state) && deriveVolumeId(id) === volume);
   }
-  try {
-    return !isEnded((await client.request('operation.get', { operation })).state);
-  } catch (error) {
-    if (hasCode(error, 'OPERATION_NOT_FOUND')) return false;
-    throw error;
-  }
+  return isOperationRunning(client, operation);
 }

@@ -1,9 +1,8 @@
 import type { VolumeRecord } from '@lariat/contracts';
 import { toLariatError } from '@lariat/kernel';
 import { describe, expect, it } from 'vitest';
-import { findStrayCopies } from '../reconcilers/keep-copies.js';
 import { applyVolumeChanges } from './apply-change.js';
-import { isWorthKeeping, keepersOf, witnessesOf } from './record-copies.js';
+import { findStrayVolumeCopies, isWorthKeeping, keepersOf, witnessesOf } from './record-copies.js';
 import { newReplica, newVolumeRecord } from './volume-record.test-support.js';
 
 describe('copies of a record', () => {
@@ -48,7 +47,7 @@ describe('copies of a record', () => {
   it('are behind or ahead of the record by what a node says', () => {
     const record = newVolumeRecord({ revision: 5 });
     const seen = (held: number | null, given: Partial<VolumeRecord> = {}) =>
-      findStrayCopies(
+      findStrayVolumeCopies(
         {
           node: 'n1',
           replicas: [

@@ -1,4 +1,11 @@
-import { ReplicaMode, type VolumeRecord } from '@lariat/contracts';
+import {
+  type Inventory,
+  type KeepingRules,
+  ReplicaMode,
+  type StrayRecordCopy,
+  type VolumeRecord,
+  findStrayCopies,
+} from '@lariat/contracts';
 
 /** The nodes that a copy of the record belongs on: those of its replicas, and the one of its engine. */
 export function keepersOf(record: VolumeRecord): readonly string[] {
@@ -23,6 +30,40 @@ export function witnessesOf(
 /** The nodes of replicas that do not count, and may be about to. */
 export function joiningOf(record: VolumeRecord): readonly string[] {
   return record.replicas.filter(({ mode }) => mode === ReplicaMode.wo).map(({ node }) => node);
+}
+
+/** The rules of RecordCopies for volumes. */
+export const VOLUME_COPIES: KeepingRules<'volume'> = {
+  kind: 'volume',
+  keepersOf,
+  witnessesOf,
+  joiningOf,
+  witness: 'a healthy replica',
+};
+
+/** The copies of a node that differ from the records, by what the inventory says. Pure. */
+export const findStrayVolumeCopies = (
+  { node, replicas }: Pick<Inventory, 'node' | 'replicas'>,
+  recordOf: (volume: string) => VolumeRecord | undefined,
+): readonly StrayRecordCopy[] =>
+  findStrayCopies(
+    replicas.map(({ replica, volume, record: held = null }) => ({
+      id: volume,
+      held,
+      with: comparable(node, replica, recordOf(volume)),
+    })),
+  );
+
+function comparable(
+  node: string,
+  replica: string,
+  record: VolumeRecord | undefined,
+): { readonly record: VolumeRecord; readonly isSettled: boolean } | undefined {
+  if (record === undefined || record.inDoubt !== undefined || record.state === 'creating')
+    return undefined;
+  const isListed = record.replicas.some((one) => one.id === replica && one.node === node);
+  // Half way through an operation the next change is about to come.
+  return { record, isSettled: isListed && record.operation === null };
 }
 
 /** Whether the copies should follow a change at once. What only an operation needs while it runs is left out. */

@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { VolumeRecord } from '@lariat/contracts';
+import type { ImageRecord, VolumeRecord } from '@lariat/contracts';
 import type { OwnedLvol } from '../../domain/ownership.js';
 import { envelopeOf, tempDir } from '../../testing/fixture.js';
 import { LmdbJournal } from './lmdb-journal.js';
@@ -117,24 +117,42 @@ test('of two copies of a record the newer one is kept, in whatever order they co
     generation,
     revision,
   });
-  expect(await journal.keepRecord(copy(0, 9))).toBeUndefined();
+  expect(await journal.keepRecord('volume', copy(0, 9))).toBeUndefined();
   await journal.putOwned(lvol('disk-1/rep-a', 'rep-a'));
-  expect(journal.recordPosition('vol-1')).toBeUndefined();
+  expect(journal.recordPosition('volume', 'vol-1')).toBeUndefined();
   const kept = { held: { generation: 0, revision: 7 }, isSame: true };
-  expect(await journal.keepRecord(copy(0, 7))).toEqual(kept);
-  expect(await journal.keepRecord(copy(0, 7))).toEqual(kept);
-  expect(await journal.keepRecord(copy(0, 6))).toEqual({ ...kept, isSame: false });
+  expect(await journal.keepRecord('volume', copy(0, 7))).toEqual(kept);
+  expect(await journal.keepRecord('volume', copy(0, 7))).toEqual(kept);
+  expect(await journal.keepRecord('volume', copy(0, 6))).toEqual({ ...kept, isSame: false });
   // The same place again, with other words: the first to come is the one that was counted on.
   const other = { ...copy(0, 7), name: 'other' };
-  expect(await journal.keepRecord(other)).toEqual({ ...kept, isSame: false });
-  expect(journal.records()).toMatchObject([{ name: '0.7' }]);
-  await Promise.all([journal.keepRecord(copy(1, 2)), journal.keepRecord(copy(0, 900))]);
+  expect(await journal.keepRecord('volume', other)).toEqual({ ...kept, isSame: false });
+  expect(journal.records('volume')).toMatchObject([{ name: '0.7' }]);
+  await Promise.all([
+    journal.keepRecord('volume', copy(1, 2)),
+    journal.keepRecord('volume', copy(0, 900)),
+  ]);
   await reopen();
-  expect(journal.records()).toMatchObject([{ name: '1.2' }]);
-  expect(journal.recordPosition('vol-1')).toEqual({ generation: 1, revision: 2 });
-  await journal.dropRecord('vol-1');
-  expect(journal.records()).toEqual([]);
-  expect(journal.recordPosition('vol-1')).toBeUndefined();
+  expect(journal.records('volume')).toMatchObject([{ name: '1.2' }]);
+  expect(journal.recordPosition('volume', 'vol-1')).toEqual({ generation: 1, revision: 2 });
+  await journal.dropRecord('volume', 'vol-1');
+  expect(journal.records('volume')).toEqual([]);
+  expect(journal.recordPosition('volume', 'vol-1')).toBeUndefined();
+});
+
+test('the record of an image is kept beside a sealed copy of it alone, apart from those of volumes', async () => {
+  const record = { id: 'img-1', name: 'debian', revision: 2 } as ImageRecord;
+  const { params, ...owned } = lvol('disk-1/img-1', 'image/img-1/disk-1');
+  const ofImage = (role: 'image' | 'image-draft') =>
+    journal.putOwned({ ...owned, volume: null, params: { ...params, role, image: 'img-1' } });
+  await ofImage('image-draft');
+  expect(await journal.keepRecord('image', record)).toBeUndefined();
+  await ofImage('image');
+  expect(await journal.keepRecord('image', record)).toMatchObject({ isSame: true });
+  await reopen();
+  expect(journal.records('image')).toEqual([record]);
+  expect(journal.recordPosition('image', 'img-1')).toEqual({ generation: 0, revision: 2 });
+  expect([journal.records('volume'), journal.ownsPartOf('volume', 'img-1')]).toEqual([[], false]);
 });
 
 test('a note is kept over a restart, until it is pruned', async () => {

@@ -1,17 +1,17 @@
 import {
-  comparePositions,
   lariatError,
-  positionOf,
   type CommandAnswer,
   type CommandEnvelope,
+  type KeptRecords,
+  type RecordKind,
   type RecordPosition,
-  type VolumeRecord,
 } from '@lariat/contracts';
 import type { LariatError } from '@lariat/kernel';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { epochOf, refusal } from '../../domain/command-rules.js';
 import { OWNED_KINDS, type Owned, type OwnedKind, type OwnedOf } from '../../domain/ownership.js';
 import type { JournalPort, KeptRecord } from '../../ports/journal.port.js';
+import { LmdbKeptCopies } from './lmdb-kept-copies.js';
 
 interface CommandEntry {
   readonly command: string;
@@ -44,9 +44,7 @@ export class LmdbJournal implements JournalPort {
   private readonly epochs: Database<number, string>;
   private readonly things: Database<Owned, OwnedKey>;
   private readonly settings: Database<unknown, string>;
-  private readonly copies: Database<VolumeRecord, string>;
-  /** Where the copies stand: looked at with every inventory. */
-  private readonly positions = new Map<string, RecordPosition>();
+  private readonly copies: { readonly [Kind in RecordKind]: LmdbKeptCopies<Kind> };
   /** What is on disk in `things`, by kind and name: they are looked through with every command. */
   private readonly mirror = new Map<OwnedKind, Map<string, Owned>>(
     OWNED_KINDS.map((kind) => [kind, new Map()]),
@@ -55,7 +53,7 @@ export class LmdbJournal implements JournalPort {
   constructor(path: string) {
     this.root = open<unknown, string>({
       path,
-      maxDbs: 8,
+      maxDbs: 16,
       mapSize: MAP_SIZE_BYTES,
       encoding: 'json',
       // The default acknowledges a commit before it is flushed; an intent must survive a power cut.
@@ -67,10 +65,12 @@ export class LmdbJournal implements JournalPort {
     this.epochs = this.root.openDB<number, string>({ name: 'epochs', encoding: 'json' });
     this.things = this.root.openDB<Owned, OwnedKey>({ name: 'owned', encoding: 'json' });
     this.settings = this.root.openDB<unknown, string>({ name: 'settings', encoding: 'json' });
-    this.copies = this.root.openDB<VolumeRecord, string>({ name: 'records', encoding: 'json' });
-    for (const { key, value } of this.copies.getRange()) this.positions.set(key, positionOf(value));
     for (const { value } of this.things.getRange())
       this.mirror.get(value.kind)?.set(value.name, value);
+    this.copies = {
+      volume: new LmdbKeptCopies(this.root, 'records', (id) => this.ownsPartOf('volume', id)),
+      image: new LmdbKeptCopies(this.root, 'image-records', (id) => this.ownsPartOf('image', id)),
+    };
   }
 
   answerOf(commandId: string): CommandAnswer | undefined {
@@ -152,42 +152,35 @@ export class LmdbJournal implements JournalPort {
     this.mirror.get(kind)?.delete(name);
   }
 
-  async keepRecord(record: VolumeRecord): Promise<KeptRecord | undefined> {
-    const position = positionOf(record);
-    const kept = await this.root.transaction((): KeptRecord | undefined => {
-      if (!this.ownsPartOf(record.id)) return undefined;
-      const known = this.copies.get(record.id);
-      const held = known === undefined ? undefined : positionOf(known);
-      // One that comes late, or from a store that was set back, never replaces what is newer.
-      if (held !== undefined && comparePositions(held, position) >= 0)
-        return { held, isSame: JSON.stringify(known) === JSON.stringify(record) };
-      void this.copies.put(record.id, record);
-      return { held: position, isSame: true };
-    });
-    if (kept !== undefined) this.positions.set(record.id, kept.held);
-    return kept;
+  keepRecord<Kind extends RecordKind>(
+    kind: Kind,
+    record: KeptRecords[Kind],
+  ): Promise<KeptRecord | undefined> {
+    return this.copies[kind].keep(record);
   }
 
-  ownsPartOf(volume: string): boolean {
-    if (this.owned('raid', volume) !== undefined) return true;
-    return this.ownedOfKind('lvol').some((lvol) => lvol.volume === volume);
+  ownsPartOf(kind: RecordKind, id: string): boolean {
+    const lvols = this.ownedOfKind('lvol');
+    // A draft may never become a copy of the image.
+    if (kind === 'image')
+      return lvols.some(({ params }) => params.role === 'image' && params.image === id);
+    return this.owned('raid', id) !== undefined || lvols.some((lvol) => lvol.volume === id);
   }
 
-  recordPosition(volume: string): RecordPosition | undefined {
-    return this.positions.get(volume);
+  recordPosition(kind: RecordKind, id: string): RecordPosition | undefined {
+    return this.copies[kind].position(id);
   }
 
-  record(volume: string): VolumeRecord | undefined {
-    return this.copies.get(volume);
+  record<Kind extends RecordKind>(kind: Kind, id: string): KeptRecords[Kind] | undefined {
+    return this.copies[kind].get(id);
   }
 
-  records(): readonly VolumeRecord[] {
-    return Array.from(this.copies.getRange(), ({ value }) => value);
+  records<Kind extends RecordKind>(kind: Kind): readonly KeptRecords[Kind][] {
+    return this.copies[kind].list();
   }
 
-  async dropRecord(volume: string): Promise<void> {
-    await this.copies.remove(volume);
-    this.positions.delete(volume);
+  dropRecord(kind: RecordKind, id: string): Promise<void> {
+    return this.copies[kind].drop(id);
   }
 
   highestEpoch(volume: string): number {

@@ -1,5 +1,6 @@
 import type {
   EngineReport,
+  SurveyedImage,
   SurveyedReplica,
   SurveyedVolume,
   VolumeRecord,
@@ -13,6 +14,7 @@ export type NodeAnswer =
       /** Disks that it knows and sees. */
       readonly disks: readonly string[];
       readonly volumes: readonly SurveyedVolume[];
+      readonly images: readonly SurveyedImage[];
     }
   | { readonly node: string; readonly answered: false; readonly reason: string };
 

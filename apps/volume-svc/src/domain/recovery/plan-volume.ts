@@ -5,6 +5,7 @@ import {
   type VolumeRecord,
   comparePositions,
   positionOf,
+  positionRecovered,
 } from '@lariat/contracts';
 import { inSyncOf } from '../apply-change.js';
 import { chooseRecord, foundReplica, missing } from './choose-record.js';
@@ -129,7 +130,12 @@ function asDeleting(record: VolumeRecord, evidence: VolumeEvidence): VolumePlan 
   const { inDoubt: _settled, ...rest } = record;
   return {
     kind: 'put-back',
-    record: { ...rest, ...next(record), epoch: highestEpoch(record, evidence), operation: null },
+    record: {
+      ...rest,
+      ...positionRecovered(record),
+      epoch: highestEpoch(record, evidence),
+      operation: null,
+    },
     tasks: [],
     notes: ['it was being deleted: delete it again'],
   };
@@ -177,7 +183,7 @@ function putBack(
     kind: 'put-back',
     record: {
       ...rest,
-      ...next(record),
+      ...positionRecovered(record),
       state: attached.state,
       attachment: attached.attachment === null ? null : { ...attached.attachment, inSync },
       clean: attached.clean && doubts.length === 0,
@@ -192,12 +198,6 @@ function putBack(
     notes: [...notes, ...attached.notes, ...chain.notes],
   };
 }
-
-/** Above everything that was written before, also by nodes that were not heard. */
-const next = (record: VolumeRecord): Pick<VolumeRecord, 'generation' | 'revision'> => ({
-  generation: positionOf(record).generation + 1,
-  revision: positionOf(record).revision + 1,
-});
 
 const highestEpoch = (record: VolumeRecord, evidence: VolumeEvidence): number =>
   Math.max(record.epoch, evidence.epoch, ...evidence.engines.map(({ epoch }) => epoch));

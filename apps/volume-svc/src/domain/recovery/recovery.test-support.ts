@@ -54,6 +54,7 @@ export const answers = (node: string): Extract<NodeAnswer, { answered: true }> =
   answered: true,
   disks: [`disk-of-${node}`],
   volumes: [],
+  images: [],
 });
 
 export const silent = (node: string): NodeAnswer => ({ node, answered: false, reason: 'down' });

@@ -1,8 +1,7 @@
-import { type VolumeRecord, lariatError, positionOf } from '@lariat/contracts';
+import { type KeepingRules, type VolumeRecord, lariatError, positionOf } from '@lariat/contracts';
 import { systemClock, toLariatError } from '@lariat/kernel';
 import { createLog } from '@lariat/telemetry';
 import { describe, expect, it } from 'vitest';
-import { newReplica, newVolumeRecord } from '../domain/volume-record.test-support.js';
 import { RecordCopies } from './record-copies.js';
 
 type Reply = (record: VolumeRecord) => Promise<unknown>;
@@ -14,6 +13,21 @@ const newer: Reply = ({ revision = 0 }) =>
   Promise.resolve({ held: { generation: 0, revision: revision + 1 }, isSame: false });
 const other: Reply = (record) => Promise.resolve({ held: positionOf(record), isSame: false });
 
+type Part = Pick<VolumeRecord['replicas'][number], 'id' | 'node' | 'mode'>;
+const newReplica = (id: string, node: string): Part => ({ id, node, mode: 'RW' });
+/** What is looked at here of a record. */
+const recordWith = (replicas: readonly Part[]): VolumeRecord =>
+  ({ ...{ id: 'vol-1', name: 'v1', revision: 3 }, replicas }) as unknown as VolumeRecord;
+const nodesOf = (record: VolumeRecord, mode?: Part['mode']): readonly string[] =>
+  record.replicas.filter((one) => mode === undefined || one.mode === mode).map(({ node }) => node);
+const RULES: KeepingRules<'volume'> = {
+  kind: 'volume',
+  keepersOf: (record) => nodesOf(record),
+  witnessesOf: (record) => nodesOf(record, 'RW'),
+  joiningOf: (record) => nodesOf(record, 'WO'),
+  witness: 'a healthy replica',
+};
+
 function copiesWith(replies: Readonly<Record<string, Reply>>) {
   const asked: string[] = [];
   const send = (node: string, { input }: { input: object }): Promise<unknown> => {
@@ -21,11 +35,12 @@ function copiesWith(replies: Readonly<Record<string, Reply>>) {
     return (replies[node] ?? silent)((input as { record: VolumeRecord }).record);
   };
   const log = createLog('test', 'error', () => undefined);
-  const copies = new RecordCopies({ send: send as never }, systemClock, log);
+  const copies = new RecordCopies(RULES, { send: send as never }, systemClock, log);
   return { copies, asked };
 }
 
-const record = newVolumeRecord({ revision: 3 });
+const THREE = [newReplica('r1', 'n1'), newReplica('r2', 'n2'), newReplica('r3', 'n3')];
+const record = recordWith(THREE);
 
 describe('a record that is to be kept beside its replicas', () => {
   it('is when one member of the in-sync set has it, whatever becomes of the others', async () => {
@@ -38,7 +53,7 @@ describe('a record that is to be kept beside its replicas', () => {
     const faulted = { ...newReplica('r3', 'n3'), mode: 'ERR' as const };
     const replicas = [newReplica('r1', 'n1'), newReplica('r2', 'n2'), faulted];
     const { copies } = copiesWith({ n1: refused, n2: refused, n3: same });
-    const outcome = await copies.keep({ ...record, replicas }).catch(toLariatError);
+    const outcome = await copies.keep(recordWith(replicas)).catch(toLariatError);
     expect(outcome).toMatchObject({ code: 'LEG_UNREACHABLE' });
   });
 
@@ -51,11 +66,11 @@ describe('a record that is to be kept beside its replicas', () => {
     const joining = { ...newReplica('r3', 'n3'), mode: 'WO' as const };
     const replicas = [newReplica('r1', 'n1'), newReplica('r2', 'n2'), joining];
     const { copies } = copiesWith({ n1: same, n2: same, n3: newer });
-    expect((await copies.keep({ ...record, replicas })).map(({ node }) => node)).toEqual(['n3']);
+    expect((await copies.keep(recordWith(replicas))).map(({ node }) => node)).toEqual(['n3']);
     // Nobody waits long for one that has nothing to keep it with, or is silent.
     for (const n3 of [refused, silent]) {
       const others = copiesWith({ n1: same, n2: same, n3 });
-      expect(await others.copies.keep({ ...record, replicas })).toEqual([]);
+      expect(await others.copies.keep(recordWith(replicas))).toEqual([]);
     }
   });
 
