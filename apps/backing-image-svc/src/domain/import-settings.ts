@@ -8,6 +8,8 @@ import { type AllowList, parseAllowList } from './address-guard.js';
 export interface ImageSettings {
   /** LARIAT_IMAGE_ALLOW: addresses that are not public and may be fetched from, as `10.1.0.0/16,127.0.0.1`. */
   readonly allowedAddresses: AllowList;
+  /** LARIAT_IMAGE_PATIENCE_MS: how long a server may be silent; over twice that it has to send 16 KiB/s. */
+  readonly patienceMs: number;
   /** LARIAT_IMAGE_MAX_BYTES: the largest file, and the largest content. */
   readonly maxBytes: number;
   /** LARIAT_IMAGE_FOLDERS: files are taken from these folders alone, `:` between them; without any, from none. */
@@ -24,6 +26,7 @@ export interface ImageSettings {
   readonly verifyMibPerSecond: number;
 }
 
+const DEFAULT_PATIENCE_MS = 30_000;
 const DEFAULT_MAX_BYTES = 16 * TIB;
 const DEFAULT_EVICT_AFTER_MS = 24 * 3_600_000;
 const DEFAULT_STRAY_MS = 5_000;
@@ -38,6 +41,7 @@ export function imageSettingsFrom(
   const folders = env.LARIAT_IMAGE_FOLDERS ?? '';
   return {
     allowedAddresses: parseAllowList(allow.split(',').filter((part) => part.trim() !== '')),
+    patienceMs: countFrom(env, 'LARIAT_IMAGE_PATIENCE_MS', DEFAULT_PATIENCE_MS, 1),
     maxBytes: countFrom(env, 'LARIAT_IMAGE_MAX_BYTES', DEFAULT_MAX_BYTES),
     folders: folders.split(':').filter((part) => part !== ''),
     scratch: env.LARIAT_IMAGE_SCRATCH ?? join(tmpdir(), 'lariat-images'),
@@ -56,10 +60,14 @@ function countFrom(
   env: Readonly<Record<string, string | undefined>>,
   name: string,
   byDefault: number,
+  least = 0,
 ): number {
   const text = env[name];
   if (text === undefined || text === '') return byDefault;
   const value = Number(text);
-  if (Number.isSafeInteger(value) && value >= 0) return value;
-  throw lariatError('REQUEST_INVALID', `${name} must be a whole number, not '${text}'.`);
+  if (Number.isSafeInteger(value) && value >= least) return value;
+  throw lariatError(
+    'REQUEST_INVALID',
+    `${name} must be a whole number from ${least} on, not '${text}'.`,
+  );
 }
