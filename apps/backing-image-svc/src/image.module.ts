@@ -9,6 +9,8 @@ import { IMAGE_SERVICE, type ImageService } from './app-tokens.js';
 import { ImageController } from './controllers/image.controller.js';
 import { InternalController } from './controllers/internal.controller.js';
 import { imageSettingsFrom } from './domain/import-settings.js';
+import { CloneCounts } from './reconcilers/clone-counts.js';
+import { CopyEviction } from './reconcilers/evict-copies.js';
 import { CopyKeeper } from './reconcilers/keep-copies.js';
 import { CopySweep } from './reconcilers/sweep-copies.js';
 import { imageSagas } from './sagas/image-sagas.js';
@@ -37,8 +39,17 @@ export class BackingImageModule {
     const keeping = {
       ...{ images, operations, runner, client, commands, clock, settings, log, counts },
     };
+    const clones = new CloneCounts();
+    const eviction = new CopyEviction(keeping, clones);
     const sweep = new CopySweep(keeping);
-    const keeper = new CopyKeeper(keeping, sweep);
+    const keeper = new CopyKeeper(keeping, clones, eviction);
+    // Any instance is asked which copies are idle, not only the one that has the duty.
+    const counting = new InventoryWatch(
+      connection,
+      (told) => Promise.resolve(clones.hear(told)),
+      log,
+    );
+    void counting.whileHeld(stopping.signal);
     const inventories = new InventoryWatch(connection, (told) => sweep.consider(told), log);
     const lease = await Lease.start({
       connection,
@@ -53,11 +64,12 @@ export class BackingImageModule {
         ]);
       },
     });
-    const service: ImageService = { images, runner, client, clock, settings };
+    const service: ImageService = { images, runner, client, clock, settings, eviction };
     const stop = async (): Promise<void> => {
       stopping.abort();
       await runner.stop();
       inventories.stop();
+      counting.stop();
       await importer.close();
       await lease.stop();
     };

@@ -1,5 +1,8 @@
 import {
   EnsureImageCopiesRequest,
+  EvictImageCopiesRequest,
+  IdleImageCopiesRequest,
+  type IdleImageCopy,
   type ImageRecord,
   ImageRecordRequest,
   hasCode,
@@ -54,6 +57,18 @@ export class InternalController {
     );
     await Promise.all(missing.map((place) => this.spread(record, place, facts.actor)));
     return { ready: true };
+  }
+
+  @OnRequest('internal.image.idle-copies')
+  async idleCopies(
+    @Payload() _request: IdleImageCopiesRequest,
+  ): Promise<{ copies: readonly IdleImageCopy[] }> {
+    return { copies: await this.service.eviction.idle() };
+  }
+
+  @OnRequest('internal.image.evict-copies')
+  async evictCopies(@Payload() { copies }: EvictImageCopiesRequest): Promise<{ evicted: number }> {
+    return { evicted: await this.service.eviction.evict(copies, 'its disk has no room left') };
   }
 
   /** Joins the operation that does it already. */

@@ -21,6 +21,6 @@ it('does not start with a setting that it cannot read', () => {
     'LARIAT_IMAGE_MAX_BYTES',
   );
   // It would give up every server at once.
-  expect(() => imageSettingsFrom({ LARIAT_IMAGE_PATIENCE_MS: '0' })).toThrow('from 1 on');
+  expect(() => imageSettingsFrom({ LARIAT_IMAGE_PATIENCE_MS: '0' })).toThrow('from 1 to');
   expect(() => imageSettingsFrom({ LARIAT_IMAGE_ALLOW: 'localhost' })).toThrow('localhost');
 });

@@ -18,6 +18,8 @@ export interface ImageSettings {
   readonly scratch: string;
   /** LARIAT_IMAGE_EVICT_AFTER_MS: a copy above the minimum that nobody has used or asked for since goes. */
   readonly evictAfterMs: number;
+  /** LARIAT_IMAGE_LEAST_FREE_PERCENT: below so much room on a disk its idle copies above the minimum go at once; 0: never. */
+  readonly leastFreePercent: number;
   /** LARIAT_IMAGE_STRAY_MS: how long a copy must have had no owner on record before it goes. */
   readonly strayAfterMs: number;
   /** LARIAT_IMAGE_VERIFY_EVERY_MS: how often each copy is read whole; 0: only on request. */
@@ -29,6 +31,7 @@ export interface ImageSettings {
 const DEFAULT_PATIENCE_MS = 30_000;
 const DEFAULT_MAX_BYTES = 16 * TIB;
 const DEFAULT_EVICT_AFTER_MS = 24 * 3_600_000;
+const DEFAULT_LEAST_FREE_PERCENT = 10;
 const DEFAULT_STRAY_MS = 5_000;
 const DEFAULT_VERIFY_EVERY_MS = 7 * 24 * 3_600_000;
 /** A small part of what a disk reads. */
@@ -41,11 +44,17 @@ export function imageSettingsFrom(
   const folders = env.LARIAT_IMAGE_FOLDERS ?? '';
   return {
     allowedAddresses: parseAllowList(allow.split(',').filter((part) => part.trim() !== '')),
-    patienceMs: countFrom(env, 'LARIAT_IMAGE_PATIENCE_MS', DEFAULT_PATIENCE_MS, 1),
+    patienceMs: countFrom(env, 'LARIAT_IMAGE_PATIENCE_MS', DEFAULT_PATIENCE_MS, { least: 1 }),
     maxBytes: countFrom(env, 'LARIAT_IMAGE_MAX_BYTES', DEFAULT_MAX_BYTES),
     folders: folders.split(':').filter((part) => part !== ''),
     scratch: env.LARIAT_IMAGE_SCRATCH ?? join(tmpdir(), 'lariat-images'),
     evictAfterMs: countFrom(env, 'LARIAT_IMAGE_EVICT_AFTER_MS', DEFAULT_EVICT_AFTER_MS),
+    leastFreePercent: countFrom(
+      env,
+      'LARIAT_IMAGE_LEAST_FREE_PERCENT',
+      DEFAULT_LEAST_FREE_PERCENT,
+      { most: 100 },
+    ),
     strayAfterMs: countFrom(env, 'LARIAT_IMAGE_STRAY_MS', DEFAULT_STRAY_MS),
     verifyEveryMs: countFrom(env, 'LARIAT_IMAGE_VERIFY_EVERY_MS', DEFAULT_VERIFY_EVERY_MS),
     verifyMibPerSecond: countFrom(
@@ -60,14 +69,14 @@ function countFrom(
   env: Readonly<Record<string, string | undefined>>,
   name: string,
   byDefault: number,
-  least = 0,
+  { least = 0, most = Number.MAX_SAFE_INTEGER } = {},
 ): number {
   const text = env[name];
   if (text === undefined || text === '') return byDefault;
   const value = Number(text);
-  if (Number.isSafeInteger(value) && value >= least) return value;
+  if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
   throw lariatError(
     'REQUEST_INVALID',
-    `${name} must be a whole number from ${least} on, not '${text}'.`,
+    `${name} must be a whole number from ${least} to ${most}, not '${text}'.`,
   );
 }

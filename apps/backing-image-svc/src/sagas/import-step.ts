@@ -200,7 +200,11 @@ async function choose(
   exceptDisks: readonly string[],
 ): Promise<ChosenDisk> {
   const { nodes } = await client.request('node.list', {});
-  const found = findDisk({ nodes, needBytes, exceptDisks, exceptNodes: [] });
-  if (found === undefined) throw noRoomForImage(needBytes);
-  return found;
+  const choice = { nodes, needBytes, exceptDisks, exceptNodes: [] };
+  const found = findDisk(choice);
+  if (found !== undefined) return found;
+  const { copies: idle } = await client.request('internal.image.idle-copies', {});
+  const freed = findDisk({ ...choice, idle });
+  if (freed === undefined) throw noRoomForImage(needBytes);
+  return freed;
 }
