@@ -14,8 +14,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import type { ImageView } from '@lariat/contracts';
-import { GIB, type LariatError, MIB, TIB, delay, toLariatError } from '@lariat/kernel';
+import type { DiskView, ImageView } from '@lariat/contracts';
+import { GIB, type LariatError, MIB, TIB, delay, newVolumeId, toLariatError } from '@lariat/kernel';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type E2eCluster, startE2e, until } from './e2e-cluster.js';
 
@@ -88,7 +88,7 @@ describe('an image that is bad, or can not be had,', () => {
     if (CAN_MOUNT)
       execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${SCRATCH_BYTES}`, 'none', scratch]);
     e2e = await startE2e({
-      nodes: 1,
+      nodes: 2,
       diskSizeBytes: DISK_BYTES,
       env: {
         ...process.env,
@@ -100,6 +100,8 @@ describe('an image that is bad, or can not be had,', () => {
         LARIAT_IMAGE_PATIENCE_MS: String(PATIENCE_MS),
       },
     });
+    // All goes to one disk, until another one is wanted.
+    await e2e.client.request('node.cordon', { node: 'n2' });
     before = [];
   });
   afterAll(async () => {
@@ -133,6 +135,33 @@ describe('an image that is bad, or can not be had,', () => {
     expect(readdirSync(scratch)).toEqual([]);
   }
 
+  const diskOf = async (node: string): Promise<DiskView> => {
+    const { disks } = await e2e.client.request('disk.list', { node });
+    const [disk] = disks;
+    if (disk === undefined) throw new Error(`${node} has no disk`);
+    return disk;
+  };
+
+  /** Another disk takes the image, from which it does not get onto the full one, and leaves nothing there. */
+  async function expectNoSpread(content: Buffer, node: string, disk: string): Promise<void> {
+    await e2e.client.request('node.cordon', { node: 'n1' });
+    await e2e.client.request('node.uncordon', { node: 'n2' });
+    const { id: image } = await create('good', fromFile(content));
+    const asked = { image, disks: [{ node, disk }], volume: newVolumeId() };
+    await expect(
+      e2e.client.request('internal.image.ensure-copies', asked, { timeoutMs: 60_000 }),
+    ).rejects.toMatchObject({
+      ...{ code: 'IMAGE_COPY_FAILED', details: { node, disk, code: 'DISK_FULL' } },
+      message: expect.stringContaining(`disk ${disk} of node '${node}'`) as string,
+    });
+    expect(await e2e.client.request('image.get', { image })).toMatchObject({
+      ...{ state: 'ready', copies: [{ node: 'n2', state: 'ready' }] },
+    });
+    expect((await diskOf(node)).images).toBe(0);
+    await e2e.client.request('image.delete', { image });
+    await expectNothingLeft();
+  }
+
   /** What the import fails with, which is on record until it is deleted, and leaves nothing. */
   async function refusalOf(source: object): Promise<LariatError> {
     const error = await create('bad', source).then(
@@ -143,7 +172,7 @@ describe('an image that is bad, or can not be had,', () => {
     expect(await e2e.client.request('image.get', { image: 'bad' })).toMatchObject({
       ...{ state: 'failed', copies: [], operation: null, failure: { code, message } },
     });
-    expect((await e2e.client.request('disk.list', {})).disks[0]?.images).toBe(0);
+    expect((await diskOf('n1')).images).toBe(0);
     await e2e.client.request('image.delete', { image: 'bad' });
     await expectNothingLeft();
     return toLariatError(error);
@@ -413,8 +442,8 @@ describe('an image that is bad, or can not be had,', () => {
   });
 
   it('for a disk that fills up midway, since more is promised on it than it has, names the disk', async () => {
-    const [disk] = (await e2e.client.request('disk.list', {})).disks;
-    const { node = '', id = '' } = disk ?? {};
+    const { id } = await diskOf('n1');
+    const node = 'n1';
     await e2e.client.request('disk.update', { node, disk: id, overProvisioningPercent: 200 });
     await e2e.client.request('volume.create', {
       ...{ name: 'filler', sizeBytes: FILLER_BYTES, replicas: 1 },
@@ -435,6 +464,7 @@ describe('an image that is bad, or can not be had,', () => {
     });
     await e2e.client.request('image.delete', { image: 'bad' });
     await expectNothingLeft();
+    await expectNoSpread(large, node, id);
     // Who filled the disk has all of it, and can write again.
     const found: Buffer[] = [];
     for await (const chunk of device.readAll(0, FILLER_BYTES)) found.push(chunk);

@@ -35,6 +35,7 @@ describe('the keeper of copies', () => {
   let keeper: CopyKeeper;
   let sweep: CopySweep;
   let clones: CloneCounts;
+  let eviction: CopyEviction;
 
   beforeEach(() => {
     nowMs = Date.parse('2026-11-21T12:00:00Z');
@@ -101,7 +102,7 @@ describe('the keeper of copies', () => {
     };
     sweep = new CopySweep(deps as unknown as CopyKeeperDeps);
     clones = new CloneCounts();
-    const eviction = new CopyEviction(deps as unknown as CopyKeeperDeps, clones);
+    eviction = new CopyEviction(deps as unknown as CopyKeeperDeps, clones);
     keeperWith = (given) => {
       const changed = { ...deps, settings: { ...settings, ...given } };
       return new CopyKeeper(changed as unknown as CopyKeeperDeps, clones, eviction);
@@ -214,6 +215,31 @@ describe('the keeper of copies', () => {
     await keeper.look();
     expect(record.copies.map(({ node }) => node)).toEqual(['n1']);
     expect(released).toEqual(['disk-of-n2']);
+  });
+
+  it('keeps the minimum whoever evicts what at once, and tells how many have gone', async () => {
+    const wantedAt = new Date(nowMs - 120_000).toISOString();
+    const nodes = ['n1', 'n2', 'n3'];
+    record = imageRecord({
+      ...{ minimumCopies: 2, copies: nodes.map((node) => copyOn(node, { wantedAt })) },
+    });
+    for (const node of nodes) await tell(node, report(node));
+    const idle = await eviction.idle();
+    expect(idle.map(({ node, spare }) => [node, spare])).toEqual(nodes.map((node) => [node, 1]));
+    const gone = await Promise.all([eviction.evict(idle, 'room'), eviction.evict(idle, 'room')]);
+    expect(gone.reduce((sum, evicted) => sum + evicted, 0)).toBe(1);
+    expect(record.copies).toHaveLength(2);
+    expect(await eviction.idle()).toEqual([]);
+  });
+
+  it('evicts none of a node that is away, and counts none of its copies', async () => {
+    const wantedAt = new Date(nowMs - 120_000).toISOString();
+    record = imageRecord({ copies: [copyOn('n1', { wantedAt }), copyOn('n2', { wantedAt })] });
+    for (const node of ['n1', 'n2']) await tell(node, report(node));
+    const idle = await eviction.idle();
+    down = ['n2'];
+    expect(await eviction.evict(idle, 'room')).toBe(0);
+    expect(sent).toEqual([]);
   });
 
   it('asks a node that has refused not at once again', async () => {
