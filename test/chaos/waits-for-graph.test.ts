@@ -16,6 +16,7 @@ const RECORD_OF: Readonly<Record<string, string>> = {
   'internal.image.record': 'record image',
   // It asks no node, but to delete a draft that nobody goes on with.
   'internal.image.recover': 'record image',
+  'internal.image.idle-copies': 'record image',
   'internal.volume.users-of-image': 'record volume',
   'internal.volume.record': 'record volume',
   'internal.volume.change': 'record volume',
@@ -90,6 +91,9 @@ describe('who waits for whom', () => {
     expect(agents).toContain('internal.volume.report-engine');
     const waits = [
       ...sagas,
+      // Room for a promise is made by deleting idle copies of images; no operation does that.
+      { from: 'record allocation', to: 'record image', because: 'internal.image.evict-copies' },
+      { from: 'record allocation', to: 'an agent', because: 'internal.image.evict-copies' },
       ...agents.map((name) => ({ from: 'an agent', to: waitedFor(name), because: name })),
     ];
     expect(findCircle(waits)).toBeUndefined();

@@ -3,6 +3,7 @@ import type { CommandClient, LariatClient } from '@lariat/messaging';
 import type { SagaRunner } from '@lariat/saga';
 import type { ImageStore } from './adapters/image-store.js';
 import type { ImageSettings } from './domain/import-settings.js';
+import type { CopyEviction } from './reconcilers/evict-copies.js';
 
 /** What the controllers work with; injected as IMAGE_SERVICE. */
 export interface ImageService {
@@ -12,6 +13,7 @@ export interface ImageService {
   readonly commands: Pick<CommandClient, 'send'>;
   readonly clock: Clock;
   readonly settings: Pick<ImageSettings, 'folders'>;
+  readonly eviction: Pick<CopyEviction, 'idle' | 'evict'>;
 }
 
 export const IMAGE_SERVICE = Symbol('IMAGE_SERVICE');

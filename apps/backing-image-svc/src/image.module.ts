@@ -9,6 +9,8 @@ import { IMAGE_SERVICE, type ImageService } from './app-tokens.js';
 import { ImageController } from './controllers/image.controller.js';
 import { InternalController } from './controllers/internal.controller.js';
 import { imageSettingsFrom } from './domain/import-settings.js';
+import { CloneCounts } from './reconcilers/clone-counts.js';
+import { CopyEviction } from './reconcilers/evict-copies.js';
 import { IMAGE_COPIES } from './domain/record-copies.js';
 import { CopyKeeper } from './reconcilers/keep-copies.js';
 import { RecordKeeper } from './reconcilers/keep-records.js';
@@ -43,9 +45,18 @@ export class BackingImageModule {
     const keeping = {
       ...{ images, operations, runner, client, commands, clock, settings, log, counts },
     };
+    const clones = new CloneCounts();
+    const eviction = new CopyEviction(keeping, clones);
     const sweep = new CopySweep(keeping);
-    const keeper = new CopyKeeper(keeping, sweep);
+    const keeper = new CopyKeeper(keeping, clones, eviction);
     const records = new RecordKeeper(keeping);
+    // Any instance is asked which copies are idle, not only the one that has the duty.
+    const counting = new InventoryWatch(
+      connection,
+      (told) => Promise.resolve(clones.hear(told)),
+      log,
+    );
+    void counting.whileHeld(stopping.signal);
     const inventories = new InventoryWatch(
       connection,
       async (told) => {
@@ -67,11 +78,12 @@ export class BackingImageModule {
         ]);
       },
     });
-    const service: ImageService = { images, runner, client, commands, clock, settings };
+    const service = { images, runner, client, commands, clock, settings, eviction };
     const stop = async (): Promise<void> => {
       stopping.abort();
       await runner.stop();
       inventories.stop();
+      counting.stop();
       await importer.close();
       await lease.stop();
     };

@@ -3,6 +3,7 @@ import { DELETED_KEEP_MS, InventoryWatch, Lease, MarkBucket, relayEvents } from 
 import { type PluginContext, startSagas } from '@lariat/plugin';
 import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common';
 import { Allocator } from './adapters/allocator.js';
+import { RoomMaker } from './adapters/make-room.js';
 import { NodeStore } from './adapters/node-store.js';
 import { VolumeView } from './adapters/volume-view.js';
 import { REPLICA_SERVICE, type ReplicaService } from './app-tokens.js';
@@ -35,7 +36,13 @@ export class ReplicaSvcModule {
     const policy = rebuildPolicyFrom(process.env);
     const nodes = await NodeStore.open(connection, clock);
     const volumes = await VolumeView.open(connection, client, clock);
-    const allocator = await Allocator.open(connection, nodes, clock, volumes);
+    const allocator = await Allocator.open(
+      connection,
+      nodes,
+      clock,
+      volumes,
+      new RoomMaker(client, log),
+    );
     const { limitMibPerSecond } = policy;
     const deps = { volumes, nodes, allocator, clock, limitMibPerSecond };
     const sagas = await startSagas(context, replicaSagas(deps));

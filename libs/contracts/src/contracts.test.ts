@@ -72,6 +72,11 @@ describe('requests', () => {
         volume: newVolumeId(),
       },
     ],
+    ['internal.image.idle-copies', {}],
+    [
+      'internal.image.evict-copies',
+      { copies: [{ image: newImageId(), node: 'n1', disk: newDiskId() }] },
+    ],
     [
       'internal.placement.promise-copy',
       { image: newImageId(), node: 'n1', disk: newDiskId(), sizeBytes: MIB },

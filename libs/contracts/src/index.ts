@@ -17,6 +17,7 @@ export * from './dto/qos.dto.js';
 export * from './dto/volume.dto.js';
 export * from './error-codes.js';
 export * from './events.js';
+export * from './idle-copies.js';
 export * from './image-commands.js';
 export * from './image.js';
 export * from './node-survey.js';

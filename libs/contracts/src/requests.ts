@@ -21,6 +21,8 @@ import {
   ChangeVolumeRecordRequest,
   EngineReportRequest,
   EnsureImageCopiesRequest,
+  EvictImageCopiesRequest,
+  IdleImageCopiesRequest,
   ImageRecordRequest,
   ImageUsersRequest,
   NodeRegistration,
@@ -62,6 +64,7 @@ import {
   VolumeReference,
 } from './dto/volume.dto.js';
 import type { DeadLetterView } from './dead-letter.js';
+import type { IdleImageCopy } from './idle-copies.js';
 import type { ImageRecord, ImageVerification, ImageView } from './image.js';
 import type { DiskView, NodeRecord, NodeView } from './node.js';
 import type { OperationView } from './operation.js';
@@ -204,6 +207,16 @@ export interface RequestMap {
   };
   /** Those that are told of alone; each stands for itself, and done again it changes nothing more. */
   'internal.image.recover': { request: RecoverImagesRequest; reply: RecoveredImages };
+  /** The copies that may go where room is wanted; nothing is decided by it. */
+  'internal.image.idle-copies': {
+    request: IdleImageCopiesRequest;
+    reply: { readonly copies: readonly IdleImageCopy[] };
+  };
+  /** Gives up those of the copies that may still go, and answers how many have gone, with what was promised to them. */
+  'internal.image.evict-copies': {
+    request: EvictImageCopiesRequest;
+    reply: { readonly evicted: number };
+  };
   'internal.placement.reserve': {
     request: ReserveRequest;
     reply: { placements: readonly Placement[] };
@@ -284,6 +297,8 @@ export const REQUEST_DTOS = {
   'internal.image.record': ImageRecordRequest,
   'internal.image.ensure-copies': EnsureImageCopiesRequest,
   'internal.image.recover': RecoverImagesRequest,
+  'internal.image.idle-copies': IdleImageCopiesRequest,
+  'internal.image.evict-copies': EvictImageCopiesRequest,
   'internal.placement.reserve': ReserveRequest,
   'internal.placement.grow': ReserveGrowthRequest,
   'internal.placement.release': ReleaseRequest,

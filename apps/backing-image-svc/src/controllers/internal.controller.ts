@@ -1,5 +1,8 @@
 import {
   EnsureImageCopiesRequest,
+  EvictImageCopiesRequest,
+  IdleImageCopiesRequest,
+  type IdleImageCopy,
   type ImageRecord,
   ImageRecordRequest,
   RecoverImagesRequest,
@@ -7,7 +10,7 @@ import {
   hasCode,
   lariatError,
 } from '@lariat/contracts';
-import { LariatError, toLariatError } from '@lariat/kernel';
+import { LariatError, delay, toLariatError } from '@lariat/kernel';
 import { MessageContext, OnRequest } from '@lariat/messaging';
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
@@ -18,6 +21,10 @@ import { imageNotReady } from '../domain/apply-change.js';
 
 /** As long as a copy of the largest image may take; whoever asks waits with a deadline of its own. */
 const SPREAD_TIMEOUT_MS = 12 * 3_600_000;
+
+/** Longer than a node that answers takes to delete a copy. */
+const GIVEN_UP_WITHIN_MS = 20_000;
+const LOOK_EVERY_MS = 100;
 
 /** Requests of Lariat's other parts. */
 @Controller()
@@ -68,6 +75,29 @@ export class InternalController {
     return recoverImages({ images, client, commands, clock, actor: facts.actor }, request);
   }
 
+  @OnRequest('internal.image.idle-copies')
+  async idleCopies(
+    @Payload() _request: IdleImageCopiesRequest,
+  ): Promise<{ copies: readonly IdleImageCopy[] }> {
+    return { copies: await this.service.eviction.idle() };
+  }
+
+  @OnRequest('internal.image.evict-copies')
+  async evictCopies(@Payload() { copies }: EvictImageCopiesRequest): Promise<{ evicted: number }> {
+    return { evicted: await this.service.eviction.evict(copies, 'its disk has no room left') };
+  }
+
+  /** A copy that is just being evicted is fetched anew when it is gone; whoever asked did not know. */
+  private async whenGivenUp(image: string, disk: string): Promise<void> {
+    const { images, clock } = this.service;
+    const deadlineMs = clock.monotonicMs() + GIVEN_UP_WITHIN_MS;
+    while (clock.monotonicMs() < deadlineMs) {
+      const copies = (await images.read(image))?.copies ?? [];
+      if (!copies.some((copy) => copy.disk === disk && copy.state === 'deleting')) return;
+      await delay(LOOK_EVERY_MS);
+    }
+  }
+
   /** Joins the operation that does it already. */
   private async spread(
     { id: image, name }: ImageRecord,
@@ -76,6 +106,7 @@ export class InternalController {
   ): Promise<void> {
     const { runner } = this.service;
     const input = { image, node, disk };
+    await this.whenGivenUp(image, disk);
     try {
       const started = await runner.start({
         ...{ kind: 'image.spread', input, actor, requestId: undefined },

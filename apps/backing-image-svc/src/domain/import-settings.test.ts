@@ -20,5 +20,7 @@ it('does not start with a setting that it cannot read', () => {
   expect(() => imageSettingsFrom({ LARIAT_IMAGE_MAX_BYTES: 'much' })).toThrow(
     'LARIAT_IMAGE_MAX_BYTES',
   );
+  // It would give up every server at once.
+  expect(() => imageSettingsFrom({ LARIAT_IMAGE_PATIENCE_MS: '0' })).toThrow('from 1 to');
   expect(() => imageSettingsFrom({ LARIAT_IMAGE_ALLOW: 'localhost' })).toThrow('localhost');
 });

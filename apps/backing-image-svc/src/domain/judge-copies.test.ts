@@ -1,10 +1,11 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { copyOn, imageRecord } from '../testing/image-record.js';
 import {
   WANTED_FOR_MS,
   findAbsent,
-  findEvictable,
   findStrays,
+  idleCopiesOf,
   missingCopies,
 } from './judge-copies.js';
 
@@ -58,25 +59,31 @@ describe('a copy above the minimum', () => {
   const old = { readyAt: ago(10 * HOUR_MS), wantedAt: ago(9 * HOUR_MS) };
   const newer = { readyAt: ago(5 * HOUR_MS), wantedAt: null };
   const copies = [copyOn('n1', newer), copyOn('n2', old)];
-  const find = (given: object, clones: number | null = 0, evictAfterMs = HOUR_MS) =>
-    findEvictable(imageRecord({ copies, ...given }), () => clones, NOW_MS, evictAfterMs)?.node;
+  const find = (given: object, clones: number | null = 0, idleForMs = HOUR_MS, away = '') =>
+    idleCopiesOf(imageRecord({ copies, ...given }), {
+      clonesOf: () => clones,
+      isReady: (node) => node !== away,
+      ...{ nowMs: NOW_MS, idleForMs },
+    }).map(({ node }) => node);
 
-  it('may go when it was idle for the longest of all, and for long enough', () => {
-    expect(find({})).toBe('n2');
-    expect(find({}, 0, 20 * HOUR_MS)).toBeUndefined();
+  it('may go when it was idle for long enough, that which was for the longest first', () => {
+    expect(find({})).toEqual(['n2', 'n1']);
+    expect(find({}, 0, 6 * HOUR_MS)).toEqual(['n2']);
+    expect(find({}, 0, 20 * HOUR_MS)).toEqual([]);
   });
 
   it('stays while something stands on it, or nobody knows', () => {
-    expect(find({}, 1)).toBeUndefined();
-    expect(find({}, null)).toBeUndefined();
+    expect(find({}, 1)).toEqual([]);
+    expect(find({}, null)).toEqual([]);
   });
 
   it('stays when the others are too few, or an operation works on the image', () => {
-    expect(find({ minimumCopies: 2 })).toBeUndefined();
-    expect(find({ operation: 'op-1' })).toBeUndefined();
-    expect(find({ copies: [copies[0], copyOn('n2', { ...old, state: 'corrupt' })] })).toBe(
-      undefined,
-    );
+    expect(find({ minimumCopies: 2 })).toEqual([]);
+    expect(find({ operation: 'op-1' })).toEqual([]);
+    expect(find({ state: 'deleting' })).toEqual([]);
+    expect(find({ copies: [copies[0], copyOn('n2', { ...old, state: 'corrupt' })] })).toEqual([]);
+    // One on a node that is away is none that an image could be read from.
+    expect(find({}, 0, HOUR_MS, 'n1')).toEqual([]);
   });
 
   it('stays for a minute after a volume has asked for it, however early copies are given up', () => {
@@ -84,8 +91,47 @@ describe('a copy above the minimum', () => {
       copyOn('n1', { wantedAt: ago(ms) }),
       copyOn('n2', { wantedAt: ago(ms) }),
     ];
-    expect(find({ copies: wanted(WANTED_FOR_MS - 1) }, 0, 0)).toBeUndefined();
-    expect(find({ copies: wanted(WANTED_FOR_MS + 1) }, 0, 0)).toBe('n1');
+    expect(find({ copies: wanted(WANTED_FOR_MS - 1) }, 0, 0)).toEqual([]);
+    expect(find({ copies: wanted(WANTED_FOR_MS + 1) }, 0, 0)).toEqual(['n1', 'n2']);
+  });
+
+  it('is one of those that have no use, and of no more than the image can spare, in any cluster', () => {
+    const nodes = ['n1', 'n2', 'n3', 'n4'] as const;
+    const copy = fc.record({
+      state: fc.constantFrom('ready', 'ready', 'fetching', 'corrupt', 'deleting'),
+      clones: fc.constantFrom(0, 0, 1, null),
+      idleMs: fc.constantFrom(1, WANTED_FOR_MS, WANTED_FOR_MS + 1, HOUR_MS + 1),
+      isReady: fc.boolean(),
+    });
+    const cluster = fc.record({
+      given: fc.array(copy, { minLength: 1, maxLength: 4 }),
+      minimumCopies: fc.integer({ min: 1, max: 4 }),
+      idleForMs: fc.constantFrom(0, HOUR_MS),
+    });
+    fc.assert(
+      fc.property(cluster, ({ given, minimumCopies, idleForMs }) => {
+        const of = (node: string) => given[nodes.findIndex((name) => name === node)];
+        const record = imageRecord({
+          minimumCopies,
+          copies: given.map(({ state, idleMs }, at) =>
+            copyOn(nodes[at] ?? '', { state, wantedAt: ago(idleMs) }),
+          ),
+        });
+        const idle = idleCopiesOf(record, {
+          clonesOf: (_image, { node }) => of(node)?.clones ?? null,
+          isReady: (node) => of(node)?.isReady === true,
+          ...{ nowMs: NOW_MS, idleForMs },
+        });
+        const there = given.filter(({ state, isReady }) => state === 'ready' && isReady).length;
+        for (const { node, spare } of idle) {
+          const one = of(node);
+          expect(one).toMatchObject({ state: 'ready', clones: 0, isReady: true });
+          expect(one?.idleMs).toBeGreaterThan(Math.max(WANTED_FOR_MS, idleForMs));
+          expect(spare).toBeGreaterThan(0);
+          expect(there - spare).toBe(minimumCopies);
+        }
+      }),
+    );
   });
 });
 

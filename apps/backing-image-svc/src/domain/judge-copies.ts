@@ -1,4 +1,9 @@
-import type { ImageCopyRecord, ImageCopyReport, ImageRecord } from '@lariat/contracts';
+import type {
+  IdleImageCopy,
+  ImageCopyRecord,
+  ImageCopyReport,
+  ImageRecord,
+} from '@lariat/contracts';
 
 /** A copy that a node has and no record wants. */
 export interface StrayCopy {
@@ -41,25 +46,39 @@ export function findAbsent(
     .map(({ image, disk }) => ({ image, disk }));
 }
 
-/** What the nodes say of how many stand on a copy; null: nothing is known. */
-export type ClonesOf = (copy: Pick<ImageCopyRecord, 'node' | 'disk'>) => number | null;
-
 /** How long a copy that a volume has asked for is kept, so that its clone can be made. */
 export const WANTED_FOR_MS = 60_000;
 
-/** The copy above the minimum that was idle for the longest, if it may go: unused, and not asked for lately. Pure. */
-export function findEvictable(
-  { state, operation, copies, minimumCopies }: ImageRecord,
-  clonesOf: ClonesOf,
-  nowMs: number,
-  evictAfterMs: number,
-): ImageCopyRecord | undefined {
-  const ready = copies.filter((copy) => copy.state === 'ready');
-  if (state !== 'ready' || operation !== null || ready.length <= minimumCopies) return undefined;
-  return ready
-    .filter((copy) => clonesOf(copy) === 0)
-    .filter((copy) => nowMs - idleSinceMs(copy) > Math.max(evictAfterMs, WANTED_FOR_MS))
-    .toSorted((a, b) => idleSinceMs(a) - idleSinceMs(b))[0];
+/** All that decides whether a copy may go, beside its record. */
+export interface CopySituation {
+  /** What the nodes say of how many stand on a copy; null: nothing is known. */
+  readonly clonesOf: (image: string, copy: Pick<ImageCopyRecord, 'node' | 'disk'>) => number | null;
+  /** Whether a node can be told to delete one, and one that it has counts as there. */
+  readonly isReady: (node: string) => boolean;
+  readonly nowMs: number;
+  /** How long it must have been idle; never less than WANTED_FOR_MS. */
+  readonly idleForMs: number;
+}
+
+/**
+ * The copies that may go, idle for the longest first: unused, not asked for lately, and none while an operation works on
+ * the image or there are no more than its minimum. Pure.
+ */
+export function idleCopiesOf(
+  { id: image, state, operation, copies, sizeBytes, minimumCopies }: ImageRecord,
+  { clonesOf, isReady, nowMs, idleForMs }: CopySituation,
+): readonly IdleImageCopy[] {
+  const there = copies.filter((copy) => copy.state === 'ready' && isReady(copy.node));
+  const spare = there.length - minimumCopies;
+  if (state !== 'ready' || operation !== null || spare <= 0) return [];
+  return there
+    .filter((copy) => clonesOf(image, copy) === 0)
+    .filter((copy) => nowMs - idleSinceMs(copy) > Math.max(idleForMs, WANTED_FOR_MS))
+    .map((copy) => {
+      const { node, disk } = copy;
+      return { image, node, disk, sizeBytes, idleSinceMs: idleSinceMs(copy), spare };
+    })
+    .toSorted((a, b) => a.idleSinceMs - b.idleSinceMs);
 }
 
 const idleSinceMs = ({ wantedAt, readyAt }: ImageCopyRecord): number =>

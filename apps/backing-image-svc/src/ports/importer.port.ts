@@ -5,6 +5,9 @@ import type { ImportProgress } from '../domain/progress.js';
 export interface DraftAccess {
   readonly endpoint: NvmfEndpoint;
   readonly hostNqn: string;
+  /** The disk that it is on, as a person finds it again. */
+  readonly node: string;
+  readonly disk: string;
 }
 
 export interface Import {

@@ -16,7 +16,7 @@ export interface CopyKeeperDeps {
   readonly clock: Clock;
   readonly settings: Pick<
     ImageSettings,
-    'evictAfterMs' | 'strayAfterMs' | 'verifyEveryMs' | 'verifyMibPerSecond'
+    'evictAfterMs' | 'leastFreePercent' | 'strayAfterMs' | 'verifyEveryMs' | 'verifyMibPerSecond'
   >;
   readonly log: Log;
   readonly counts: ReconcileCounts;
@@ -78,13 +78,13 @@ export async function dropCopy(
   log.warn('a copy of an image is lost', { image, node, disk, reason });
 }
 
-/** Deletes a copy that is marked for it; one that turns out to be in use is called back. */
+/** Deletes a copy that is marked for it, and is true; one that turns out to be in use is called back. */
 export async function giveUpCopy(
-  deps: CopyKeeperDeps,
+  deps: Pick<CopyKeeperDeps, 'images' | 'client' | 'commands' | 'clock' | 'counts' | 'log'>,
   decidedBy: ImageRecord,
   { node, disk }: Pick<ImageCopyRecord, 'node' | 'disk'>,
   reason: string,
-): Promise<void> {
+): Promise<boolean> {
   const { images, client, counts, log } = deps;
   const image = decidedBy.id;
   counts.repaired('image-copies');
@@ -100,9 +100,10 @@ export async function giveUpCopy(
           .map((copy) => ({ type: 'put-copy', copy: { ...copy, state: 'ready' } })),
       ACTOR,
     );
-    return;
+    return false;
   }
   await client.request('internal.placement.release-copy', { image, node, disk });
   await images.change(image, [{ type: 'drop-copy', disk, reason }], ACTOR);
   log.info('a copy of an image was given up', { image, node, disk, reason });
+  return true;
 }

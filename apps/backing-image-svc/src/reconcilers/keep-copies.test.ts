@@ -10,6 +10,8 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { applyImageChanges } from '../domain/apply-change.js';
 import { copyOn, imageRecord } from '../testing/image-record.js';
 import type { CopyKeeperDeps } from './copy-repairs.js';
+import { CloneCounts } from './clone-counts.js';
+import { CopyEviction } from './evict-copies.js';
 import { CopyKeeper } from './keep-copies.js';
 import { CopySweep } from './sweep-copies.js';
 
@@ -23,6 +25,7 @@ describe('the keeper of copies', () => {
   let isDeleted: boolean;
   let running: string[];
   let down: string[];
+  let freeBytes: number;
   let refusal: ErrorCode | undefined;
   let sent: string[];
   /** Where the records stood by which copies were deleted. */
@@ -33,6 +36,8 @@ describe('the keeper of copies', () => {
   let keeperWith: (settings: object) => CopyKeeper;
   let keeper: CopyKeeper;
   let sweep: CopySweep;
+  let clones: CloneCounts;
+  let eviction: CopyEviction;
 
   beforeEach(() => {
     nowMs = Date.parse('2026-11-21T12:00:00Z');
@@ -42,10 +47,17 @@ describe('the keeper of copies', () => {
     [running, down, sent, released, spread] = [[], [], [], [], []];
     decidedBy = [];
     refusal = undefined;
+    freeBytes = 32 * MIB;
     counts = new ReconcileCounts();
     const node = (name: string) => ({
       ...{ name, state: down.includes(name) ? 'down' : 'ready', schedulable: true },
-      disks: [{ id: `disk-of-${name}`, node: name, schedulable: true, availableBytes: 64 * MIB }],
+      disks: [
+        {
+          ...{ id: `disk-of-${name}`, node: name, schedulable: true },
+          ...{ allocatableBytes: 64 * MIB, scheduledBytes: 64 * MIB - freeBytes },
+          availableBytes: freeBytes,
+        },
+      ],
     });
     const images = {
       cached: () => cached ?? record,
@@ -60,7 +72,7 @@ describe('the keeper of copies', () => {
       deleted: { has: () => Promise.resolve(isDeleted) },
     };
     const settings = {
-      ...{ strayAfterMs: STRAY_MS, evictAfterMs: EVICT_MS },
+      ...{ strayAfterMs: STRAY_MS, evictAfterMs: EVICT_MS, leastFreePercent: 10 },
       ...{ verifyEveryMs: 0, verifyMibPerSecond: 32 },
     };
     const deps = {
@@ -93,9 +105,11 @@ describe('the keeper of copies', () => {
       counts,
     };
     sweep = new CopySweep(deps as unknown as CopyKeeperDeps);
+    clones = new CloneCounts();
+    eviction = new CopyEviction(deps as unknown as CopyKeeperDeps, clones);
     keeperWith = (given) => {
       const changed = { ...deps, settings: { ...settings, ...given } };
-      return new CopyKeeper(changed as unknown as CopyKeeperDeps, sweep);
+      return new CopyKeeper(changed as unknown as CopyKeeperDeps, clones, eviction);
     };
     keeper = keeperWith({});
   });
@@ -105,8 +119,11 @@ describe('the keeper of copies', () => {
     ...{ sizeBytes: 4 * MIB, presence: 'present', allocatedClusters: 2, clones: 0 },
     ...given,
   });
-  const tell = (node: string, ...images: ImageCopyReport[]): Promise<void> =>
-    sweep.consider({ node, agentInstance: 'i', replicas: [], engines: [], images });
+  const tell = (node: string, ...images: ImageCopyReport[]): Promise<void> => {
+    const inventory = { node, agentInstance: 'i', replicas: [], engines: [], images };
+    clones.hear(inventory);
+    return sweep.consider(inventory);
+  };
 
   /** Inventories of the node, one a second, for longer than a stray may stay. */
   async function pass(node: string, ...images: ImageCopyReport[]): Promise<void> {
@@ -196,6 +213,48 @@ describe('the keeper of copies', () => {
     await keeper.look();
     expect(record.copies.map(({ node }) => node)).toEqual(['n1']);
     expect(released).toEqual(['disk-of-n2']);
+  });
+
+  it('gives up a copy at once where little room is left, and none that was wanted just now', async () => {
+    const ago = (ms: number) => new Date(nowMs - ms).toISOString();
+    record = imageRecord({
+      copies: [copyOn('n1', { wantedAt: ago(1_000) }), copyOn('n2', { wantedAt: ago(120_000) })],
+    });
+    for (const node of ['n1', 'n2']) await tell(node, report(node));
+    await keeper.look();
+    expect(sent).toEqual([]);
+    freeBytes = 6 * MIB;
+    await keeperWith({ leastFreePercent: 0 }).look();
+    expect(sent).toEqual([]);
+    await keeper.look();
+    await keeper.look();
+    expect(record.copies.map(({ node }) => node)).toEqual(['n1']);
+    expect(released).toEqual(['disk-of-n2']);
+  });
+
+  it('keeps the minimum whoever evicts what at once, and tells how many have gone', async () => {
+    const wantedAt = new Date(nowMs - 120_000).toISOString();
+    const nodes = ['n1', 'n2', 'n3'];
+    record = imageRecord({
+      ...{ minimumCopies: 2, copies: nodes.map((node) => copyOn(node, { wantedAt })) },
+    });
+    for (const node of nodes) await tell(node, report(node));
+    const idle = await eviction.idle();
+    expect(idle.map(({ node, spare }) => [node, spare])).toEqual(nodes.map((node) => [node, 1]));
+    const gone = await Promise.all([eviction.evict(idle, 'room'), eviction.evict(idle, 'room')]);
+    expect(gone.reduce((sum, evicted) => sum + evicted, 0)).toBe(1);
+    expect(record.copies).toHaveLength(2);
+    expect(await eviction.idle()).toEqual([]);
+  });
+
+  it('evicts none of a node that is away, and counts none of its copies', async () => {
+    const wantedAt = new Date(nowMs - 120_000).toISOString();
+    record = imageRecord({ copies: [copyOn('n1', { wantedAt }), copyOn('n2', { wantedAt })] });
+    for (const node of ['n1', 'n2']) await tell(node, report(node));
+    const idle = await eviction.idle();
+    down = ['n2'];
+    expect(await eviction.evict(idle, 'room')).toBe(0);
+    expect(sent).toEqual([]);
   });
 
   it('asks a node that has refused not at once again', async () => {

@@ -1,12 +1,8 @@
 import type { ImageCopyRecord, ImageRecord, NodeView } from '@lariat/contracts';
 import { delay } from '@lariat/kernel';
 import { findDisk } from '../domain/choose-disk.js';
-import {
-  type StrayCopy,
-  findEvictable,
-  isVerificationDue,
-  missingCopies,
-} from '../domain/judge-copies.js';
+import { type StrayCopy, isVerificationDue, missingCopies } from '../domain/judge-copies.js';
+import { copiesToRelieve } from '../domain/relieve-disks.js';
 import {
   ACTOR,
   type CopyKeeperDeps,
@@ -15,7 +11,8 @@ import {
   isBeingFetched,
   keyOf,
 } from './copy-repairs.js';
-import type { CopySweep } from './sweep-copies.js';
+import type { CloneCounts } from './clone-counts.js';
+import type { CopyEviction } from './evict-copies.js';
 
 const LOOK_EVERY_MS = 10_000;
 /** An image that could not be spread is left for so long. */
@@ -33,7 +30,8 @@ export class CopyKeeper {
 
   constructor(
     private readonly deps: CopyKeeperDeps,
-    private readonly sweep: Pick<CopySweep, 'clonesOf'>,
+    private readonly clones: Pick<CloneCounts, 'of'>,
+    private readonly eviction: CopyEviction,
   ) {}
 
   /** Until the signal aborts. */
@@ -58,6 +56,7 @@ export class CopyKeeper {
         this.deps.log.warn('copies of an image not looked at', { image: record.id, error });
       }
     }
+    await this.evict(nodes);
   }
 
   private async lookAt(record: ImageRecord, nodes: readonly NodeView[]): Promise<void> {
@@ -74,13 +73,13 @@ export class CopyKeeper {
       if (state === 'fetching') await this.dropForgotten(node, stray);
     }
     this.verifyWhenDue(record);
-    if (!(await this.spreadOne(record, nodes))) await this.evictOne(record);
+    await this.spreadOne(record, nodes);
   }
 
   /** Found to be wrong while something stood on it, which has gone. */
   private isWrongAndFree({ id, copies }: ImageRecord, copy: ImageCopyRecord): boolean {
     if (copy.state !== 'corrupt' || !copies.some(({ state }) => state === 'ready')) return false;
-    return this.sweep.clonesOf(id, copy) === 0;
+    return this.clones.of(id, copy) === 0;
   }
 
   /** Of an operation that could neither go on nor be undone, and that nobody runs any more. */
@@ -112,58 +111,46 @@ export class CopyKeeper {
       .catch((error: unknown) => log.warn('an image is not verified', { image: record.id, error }));
   }
 
-  /** True when the image has too few copies, whether or not there is a place for one more. */
-  private async spreadOne(record: ImageRecord, nodes: readonly NodeView[]): Promise<boolean> {
+  private async spreadOne(record: ImageRecord, nodes: readonly NodeView[]): Promise<void> {
     const { runner, clock, counts, log } = this.deps;
     const stateOf = (name: string) => nodes.find((node) => node.name === name)?.state ?? 'down';
-    if (missingCopies(record, (name) => stateOf(name) === 'down') === 0) return false;
+    if (missingCopies(record, (name) => stateOf(name) === 'down') === 0) return;
     const nowMs = clock.monotonicMs();
     if (nowMs - (this.spreadAtMs.get(record.id) ?? Number.NEGATIVE_INFINITY) < SPREAD_AGAIN_MS)
-      return true;
-    const place = findDisk({
+      return;
+    const choice = {
       nodes,
       needBytes: record.sizeBytes,
       // A second copy on a node is lost with the first.
       exceptNodes: record.copies.map(({ node }) => node),
       exceptDisks: [],
-    });
+    };
+    const place = findDisk(choice) ?? findDisk({ ...choice, idle: await this.eviction.idle() });
     const canRead = record.copies.some(
       ({ node, state }) => state === 'ready' && stateOf(node) === 'ready',
     );
-    if (place === undefined || !canRead) return true;
+    if (place === undefined || !canRead) return;
     this.spreadAtMs.set(record.id, nowMs);
     counts.repaired('image-copies');
     const input = { image: record.id, ...place };
     await runner.start({ kind: 'image.spread', input, actor: ACTOR, requestId: undefined });
     log.info('an image has too few copies', { image: record.id, ...place });
-    return true;
   }
 
-  private async evictOne(record: ImageRecord): Promise<void> {
-    const { images, clock, settings } = this.deps;
-    const find = (current: ImageRecord) =>
-      findEvictable(
-        current,
-        (copy) => this.sweep.clonesOf(record.id, copy),
-        clock.nowMs(),
-        settings.evictAfterMs,
-      );
-    const found = find(record);
-    if (found === undefined) return;
-    // Decided anew on the record that is changed: a volume may have asked for it since.
-    const changed = await images.change(
-      record.id,
-      (current) => {
-        const copy = find(current);
-        return copy?.disk === found.disk
-          ? [{ type: 'put-copy', copy: { ...copy, state: 'deleting' } }]
-          : [];
-      },
-      ACTOR,
-    );
-    const isMarked = changed.copies.some(({ disk, state }) => {
-      return disk === found.disk && state === 'deleting';
-    });
-    if (isMarked) await giveUpCopy(this.deps, changed, found, 'nobody has used it for long');
+  /** What is idle on disks that have little room left goes, and what nobody has used for long. */
+  private async evict(nodes: readonly NodeView[]): Promise<void> {
+    const { eviction } = this;
+    const { clock, settings } = this.deps;
+    const { evictAfterMs, leastFreePercent } = settings;
+    const idle = await eviction.idle();
+    const disks = nodes.flatMap((node) => node.disks);
+    const pressed = leastFreePercent === 0 ? [] : copiesToRelieve(disks, idle, leastFreePercent);
+    await eviction.evict(pressed, 'its disk has little room left');
+    const nowMs = clock.nowMs();
+    const old = idle
+      .filter((copy) => nowMs - copy.idleSinceMs > evictAfterMs && !pressed.includes(copy))
+      // One of each image at a time.
+      .filter(({ image }, at, all) => all.findIndex((copy) => copy.image === image) === at);
+    await eviction.evict(old, 'nobody has used it for long', evictAfterMs);
   }
 }

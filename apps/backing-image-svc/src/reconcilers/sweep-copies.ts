@@ -1,4 +1,4 @@
-import type { ImageCopyRecord, ImageRecord, Inventory } from '@lariat/contracts';
+import type { ImageRecord, Inventory } from '@lariat/contracts';
 import { type StrayCopy, findAbsent, findStrays } from '../domain/judge-copies.js';
 import { type CopyKeeperDeps, deleteOn, dropCopy, isBeingFetched, keyOf } from './copy-repairs.js';
 
@@ -7,7 +7,6 @@ const AGAIN_AFTER_MS = 60_000;
 
 /** Compares the copies that nodes have with those on record: what has no owner goes, what is lost is dropped. */
 export class CopySweep {
-  private readonly told = new Map<string, Inventory>();
   /** From when on each stray counts. */
   private readonly sinceMs = new Map<string, number>();
 
@@ -16,17 +15,10 @@ export class CopySweep {
 
   constructor(private readonly deps: CopyKeeperDeps) {}
 
-  /** How many stand on a copy, by its node's last word; null: nobody knows. */
-  clonesOf(image: string, { node, disk }: Pick<ImageCopyRecord, 'node' | 'disk'>): number | null {
-    const told = this.told.get(node)?.images;
-    return told?.find((one) => one.image === image && one.disk === disk)?.clones ?? null;
-  }
-
   /** Looks at one inventory of a node. */
   async consider(inventory: Inventory): Promise<void> {
     const { images, counts } = this.deps;
     const { node, images: reports = [] } = inventory;
-    this.told.set(node, inventory);
     counts.looked('image-copies', reports.length);
     const recordOf = (id: string) => images.cached(id);
     const suspected = findStrays(node, reports, recordOf, () => true);

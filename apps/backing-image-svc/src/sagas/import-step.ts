@@ -58,7 +58,7 @@ export function importStep(deps: ImageSagaDeps): SagaStep<CreateImageInput, Crea
           ...{ source, checksum, format },
           openDraft: async (sizeBytes) => {
             const draft = await openDraft(deps, context, image, sizeBytes);
-            place = draft.place;
+            place = { node: draft.node, disk: draft.disk };
             return draft;
           },
           signal: AbortSignal.any([cancellation, whenStopping(stopping)]),
@@ -151,7 +151,7 @@ async function openDraft(
   context: CreateImageContext,
   image: string,
   sizeBytes: number,
-): Promise<DraftAccess & { readonly place: ChosenDisk }> {
+): Promise<DraftAccess> {
   const hostNqn = imageImportHostNqn(context.operation);
   const tried: string[] = [];
   for (;;) {
@@ -179,7 +179,7 @@ async function openDraft(
         { key: disk, timeoutMs: CREATE_COPY_TIMEOUT_MS },
       );
       if (endpoint === null) throw new Error(`node ${node} did not export the draft`);
-      return { endpoint, hostNqn, place: { node, disk } };
+      return { endpoint, hostNqn, node, disk };
     } catch (error) {
       if (!hasCode(error, ...ELSEWHERE) || tried.length >= PLACES) throw error;
       context.log.info('another disk is tried for an image', { image, node, disk, error });
@@ -200,7 +200,11 @@ async function choose(
   exceptDisks: readonly string[],
 ): Promise<ChosenDisk> {
   const { nodes } = await client.request('node.list', {});
-  const found = findDisk({ nodes, needBytes, exceptDisks, exceptNodes: [] });
-  if (found === undefined) throw noRoomForImage(needBytes);
-  return found;
+  const choice = { nodes, needBytes, exceptDisks, exceptNodes: [] };
+  const found = findDisk(choice);
+  if (found !== undefined) return found;
+  const { copies: idle } = await client.request('internal.image.idle-copies', {});
+  const freed = findDisk({ ...choice, idle });
+  if (freed === undefined) throw noRoomForImage(needBytes);
+  return freed;
 }

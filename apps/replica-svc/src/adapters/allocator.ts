@@ -11,9 +11,10 @@ import { type Clock, newInstanceId } from '@lariat/kernel';
 import { RecordBucket } from '@lariat/messaging';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { type BatchDecision, decideBatch } from '../domain/decide-batch.js';
-import { type DiskState, disksOf, scheduledBytesOf } from '../domain/disk-state.js';
+import { type DiskState, disksOf, freeBytes, scheduledBytesOf } from '../domain/disk-state.js';
 import type { Promised } from '../domain/node-view.js';
-import { type PlaceRequest, placementError } from '../domain/place.js';
+import { type PlaceRequest, place, placementError } from '../domain/place.js';
+import { withHeldByImages } from '../domain/plan-eviction.js';
 import {
   type ImageCopyPromise,
   isMissing,
@@ -25,11 +26,18 @@ import {
   withoutPromises,
 } from '../domain/promises.js';
 import { AllocationIndex, type AllocationRecords } from './allocation-records.js';
-import { growPromises } from './grow-promises.js';
+import { growPromises, lackingForGrowth } from './grow-promises.js';
+import { NO_ROOM_MADE, type RoomMaker } from './make-room.js';
 import type { VolumeView } from './volume-view.js';
 import { LEASE_MS, type LeaseHolder, settleLeases } from './settle-leases.js';
 
 const ACTOR = 'replica-svc';
+/** Others may take what was freed for one; then it is told that there is no room. */
+const MOST_EVICTIONS = 5;
+const NO_ROOM_MAKER: Pick<RoomMaker, 'forRequest' | 'onDisks'> = {
+  forRequest: () => Promise.resolve(NO_ROOM_MADE),
+  onDisks: () => Promise.resolve(NO_ROOM_MADE),
+};
 
 interface Pending {
   readonly request: PlaceRequest;
@@ -37,6 +45,8 @@ interface Pending {
   readonly token: string;
   /** What it has promised so far, to be taken back when it fails. */
   readonly made: Set<string>;
+  /** How often room was made for it. */
+  evictions: number;
   readonly resolve: (placements: readonly Placement[]) => void;
   readonly reject: (reason: unknown) => void;
 }
@@ -61,6 +71,7 @@ export class Allocator {
     private readonly nodes: NodeList,
     private readonly clock: Pick<Clock, 'nowMs'>,
     private readonly volumes: Pick<VolumeView, 'cached'> = { cached: () => undefined },
+    private readonly room: Pick<RoomMaker, 'forRequest' | 'onDisks'> = NO_ROOM_MAKER,
   ) {
     this.index = new AllocationIndex(records);
   }
@@ -70,6 +81,7 @@ export class Allocator {
     nodes: NodeList,
     clock: Clock,
     volumes?: Pick<VolumeView, 'cached'>,
+    room?: RoomMaker,
   ): Promise<Allocator> {
     const records = await RecordBucket.open<AllocationRecord>({
       connection,
@@ -77,23 +89,51 @@ export class Allocator {
       kind: 'disk',
       nowMs: () => clock.nowMs(),
     });
-    return new Allocator(records, nodes, clock, volumes);
+    return new Allocator(records, nodes, clock, volumes, room);
   }
 
   /** Places and promises; the same ids again give the same places. */
   reserve(request: PlaceRequest): Promise<readonly Placement[]> {
     return new Promise((resolve, reject) => {
       const token = newInstanceId();
-      this.pending.push({ request, token, made: new Set(), resolve, reject });
-      if (!this.committing) void this.commitPending();
+      this.enqueue({ request, token, made: new Set(), evictions: 0, resolve, reject });
     });
+  }
+
+  private enqueue(pending: Pending): void {
+    this.pending.push(pending);
+    if (!this.committing) void this.commitPending();
   }
 
   /** Changes what is promised to replicas that are placed: all of them or none. */
   async grow(replicas: readonly string[], sizeBytes: number): Promise<void> {
-    // A write whose answer was lost may not be in the cache: an undo must not take it for never made.
-    await this.refresh();
-    await growPromises(this.records, this.index, this.disks(), { replicas, sizeBytes }, ACTOR);
+    const growth = { replicas, sizeBytes };
+    await this.whileRoomIsMade(
+      async () => {
+        // A write whose answer was lost may not be in the cache: an undo must not take it for never made.
+        await this.refresh();
+        await growPromises(this.records, this.index, this.disks(), growth, ACTOR);
+      },
+      () => lackingForGrowth(this.disks(), growth),
+    );
+  }
+
+  /** Once more after each time that copies of images gave the room which the work did not find. */
+  private async whileRoomIsMade(
+    work: () => Promise<void>,
+    lackingBytes: () => ReadonlyMap<string, number>,
+    exceptImage?: string,
+  ): Promise<void> {
+    for (let evictions = 0; ;) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!hasCode(error, 'NO_CAPACITY') || evictions >= MOST_EVICTIONS) throw error;
+        const { isMade, isForOther } = await this.room.onDisks(lackingBytes(), exceptImage);
+        if (!isMade) throw error;
+        if (!isForOther) evictions += 1;
+      }
+    }
   }
 
   /** Gives back what is promised to the replicas; those that have nothing are fine. */
@@ -162,14 +202,27 @@ export class Allocator {
     { image, node, disk, sizeBytes }: ImageCopyPromise,
     { isThere = false } = {},
   ): Promise<void> {
-    const known = await this.records.read(disk);
-    const limitBytes = this.disks().find((state) => state.disk === disk)?.allocatableBytes;
-    if (limitBytes === undefined) throw diskNotFound(node, disk);
-    const promise = (record: AllocationRecord): AllocationRecord =>
-      withImageCopy(record, { image, sizeBytes }, limitBytes, isThere);
-    if (known === undefined)
-      await this.records.create(disk, promise({ disk, node, replicas: {} }), [], ACTOR);
-    else await this.changeRecord(disk, promise);
+    const stateOf = (): DiskState => {
+      const found = this.disks().find((state) => state.disk === disk);
+      if (found === undefined) throw diskNotFound(node, disk);
+      return found;
+    };
+    await this.whileRoomIsMade(
+      async () => {
+        const known = await this.records.read(disk);
+        const limitBytes = stateOf().allocatableBytes;
+        const promise = (record: AllocationRecord): AllocationRecord =>
+          withImageCopy(record, { image, sizeBytes }, limitBytes, isThere);
+        if (known === undefined)
+          await this.records.create(disk, promise({ disk, node, replicas: {} }), [], ACTOR);
+        else await this.changeRecord(disk, promise);
+      },
+      () => {
+        const hasBytes = this.index.recordOf(disk)?.images?.[image] ?? 0;
+        return new Map([[disk, sizeBytes - hasBytes - freeBytes(stateOf())]]);
+      },
+      image,
+    );
   }
 
   async releaseImageCopy({ image, disk }: Pick<ImageCopyPromise, 'image' | 'disk'>): Promise<void> {
@@ -267,7 +320,11 @@ export class Allocator {
     decision: BatchDecision,
     failures: ReadonlyMap<string, unknown>,
   ): Promise<void> {
-    if (!decision.placed) return this.fail(pending, placementError(decision));
+    if (!decision.placed) {
+      // Not waited for: no other request waits until nodes have deleted something.
+      void this.refuse(pending, decision);
+      return;
+    }
     const errors = decision.placements.flatMap(({ disk }) =>
       failures.has(disk) ? [failures.get(disk)] : [],
     );
@@ -280,6 +337,23 @@ export class Allocator {
     if (lasting.length > 0) return this.fail(pending, lasting[0]);
     // Another instance wrote the disk at the same moment: decide again on what it left.
     this.pending.push(pending);
+  }
+
+  /** Copies of images that nobody uses are no reason to refuse: they go first, and it is tried again. */
+  private async refuse(
+    pending: Pending,
+    decision: Extract<BatchDecision, { placed: false }>,
+  ): Promise<void> {
+    const { request, evictions } = pending;
+    if (decision.code !== 'NO_CAPACITY' || evictions >= MOST_EVICTIONS)
+      return this.fail(pending, placementError(decision));
+    const { isMade, isForOther, idle } = await this.room.forRequest(request, () => this.disks());
+    if (!isForOther) pending.evictions += 1;
+    if (isMade) return this.enqueue(pending);
+    const told = idle === null ? decision : place(request, withHeldByImages(this.disks(), idle));
+    // Room that came free in the meantime.
+    if (told.placed) return this.enqueue(pending);
+    return this.fail(pending, placementError(told));
   }
 
   /** Nothing is left of a request that failed: what it had promised so far goes back first. */

@@ -72,9 +72,21 @@ const changed = (
 ): { readonly value: AllocationRecord; readonly events: readonly [] } | undefined =>
   before === after ? undefined : { value: after, events: [] };
 
-/** All disks that lack room, so that one answer tells what to make free. */
-function assertRoom(disks: readonly DiskState[], { replicas, sizeBytes }: Growth): void {
-  const lacking = disks.flatMap((disk) => {
+/** What the growth lacks on each disk that has too little room for it, by the disk's id. */
+export function lackingForGrowth(
+  disks: readonly DiskState[],
+  growth: Growth,
+): ReadonlyMap<string, number> {
+  return new Map(
+    lackingDisks(disks, growth).map(({ disk, moreBytes }) => [
+      disk.disk,
+      moreBytes - freeBytes(disk),
+    ]),
+  );
+}
+
+function lackingDisks(disks: readonly DiskState[], { replicas, sizeBytes }: Growth) {
+  return disks.flatMap((disk) => {
     const moreBytes = replicas.reduce((sum, replica) => {
       const hasBytes = disk.replicas.get(replica);
       return hasBytes === undefined ? sum : sum + sizeBytes - hasBytes;
@@ -82,6 +94,12 @@ function assertRoom(disks: readonly DiskState[], { replicas, sizeBytes }: Growth
     if (moreBytes <= 0 || moreBytes <= freeBytes(disk)) return [];
     return [{ disk, moreBytes, freeBytes: Math.max(0, freeBytes(disk)) }];
   });
+}
+
+/** All disks that lack room, so that one answer tells what to make free. */
+function assertRoom(disks: readonly DiskState[], growth: Growth): void {
+  const { replicas, sizeBytes } = growth;
+  const lacking = lackingDisks(disks, growth);
   if (lacking.length === 0) return;
   const told = lacking.map(
     ({ disk, moreBytes, freeBytes: free }) =>

@@ -22,6 +22,10 @@ export interface DiskState {
   /** The most that may be promised on it. */
   readonly allocatableBytes: number;
   readonly scheduledBytes: number;
+  /** What of it is promised to copies of images. */
+  readonly imageBytes: number;
+  /** What of that can not be evicted, where somebody has asked. */
+  readonly heldByImagesBytes?: number;
   /** Replica id -> bytes promised. */
   readonly replicas: ReadonlyMap<string, number>;
 }
@@ -58,6 +62,7 @@ export function disksOf(
       diskTags: settings.tags ?? disk.tags,
       allocatableBytes: allocatableBytes(disk.capacityBytes, settings),
       scheduledBytes: scheduledBytesOf(record),
+      imageBytes: sumOf(Object.values(record.images ?? {})),
       replicas,
     };
   });

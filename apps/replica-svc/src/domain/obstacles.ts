@@ -39,7 +39,12 @@ export function obstaclesOf(
   if (freeBytes(disk) < neededBytes) {
     const free = formatBytes(Math.max(0, freeBytes(disk)));
     const why = copyBytes === 0 ? '' : `, ${formatBytes(copyBytes)} of it for a copy of the image`;
-    report('no-room', `${free} free, ${formatBytes(neededBytes)} needed${why}`);
+    const { heldByImagesBytes = 0 } = disk;
+    const held =
+      heldByImagesBytes === 0
+        ? ''
+        : `, ${formatBytes(heldByImagesBytes)} held by copies of images that are in use or needed`;
+    report('no-room', `${free} free${held}, ${formatBytes(neededBytes)} needed${why}`);
   }
   return found;
 }

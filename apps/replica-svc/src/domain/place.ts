@@ -32,6 +32,8 @@ export interface PlaceRequest {
 }
 
 export interface ImageToStandOn {
+  /** Its id, where the caller tells it. */
+  readonly id?: string;
   /** Disks that have a copy of it: they come before others, unless these have far more room. */
   readonly disks: readonly string[];
   /** What the copy takes that a disk without one is to get too; 0: a replica can do without. */

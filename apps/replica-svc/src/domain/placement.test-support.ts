@@ -15,6 +15,7 @@ export const disk = (node: string, given: Partial<DiskState> = {}): DiskState =>
   diskTags: [],
   allocatableBytes: 100,
   scheduledBytes: 0,
+  imageBytes: 0,
   replicas: new Map(),
   ...given,
 });

@@ -202,7 +202,7 @@ describe('a rebuild of a volume that stands on an image', () => {
   it('is for a disk that has the image, if there is one, and asks for no room for another copy', async () => {
     memory = { ...memory, sizeBytes: MIB, others: [], placement: DEFAULT_PLACEMENT };
     expect(await run('place')).toBeNull();
-    expect(placed?.image).toEqual({ disks: ['d5'], copyBytes: 0 });
+    expect(placed?.image).toEqual({ id: 'img-1', disks: ['d5'], copyBytes: 0 });
     refusals.set('internal.image.record', ['SERVICE_UNAVAILABLE']);
     expect(await run('place')).toBeNull();
     expect(placed).not.toHaveProperty('image');

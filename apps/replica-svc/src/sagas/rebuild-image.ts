@@ -84,7 +84,7 @@ export async function imageToStandOn(
   try {
     const { copies } = await client.request('internal.image.record', { image });
     const there = copies.filter(({ state }) => state === 'ready' || state === 'fetching');
-    return { disks: there.map(({ disk }) => disk), copyBytes: 0 };
+    return { id: image, disks: there.map(({ disk }) => disk), copyBytes: 0 };
   } catch (error) {
     log.info('copies of the image not known', { operation, image, error });
     return undefined;

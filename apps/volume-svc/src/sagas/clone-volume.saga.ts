@@ -244,7 +244,7 @@ async function copiesOf(
   if (image === null) return null;
   try {
     const { copies } = await client.request('internal.image.record', { image });
-    return { disks: disksWith(copies), copyBytes: 0 };
+    return { id: image, disks: disksWith(copies), copyBytes: 0 };
   } catch (error) {
     log.info('copies of the image not known', { operation, image, error });
     return null;

@@ -56,7 +56,11 @@ export interface Origin {
   /** Id of the image that its replicas stand on; null: none. */
   readonly image: string | null;
   /** What placement is to know of the image; null: nothing is known of it. */
-  readonly copies: { readonly disks: readonly string[]; readonly copyBytes: number } | null;
+  readonly copies: {
+    readonly id: string;
+    readonly disks: readonly string[];
+    readonly copyBytes: number;
+  } | null;
 }
 
 /** Its content is an image's: never to be formatted (invariant 9). */
@@ -65,7 +69,7 @@ export const originOf = ({ id, sizeBytes, copies }: ImageRecord): Origin => ({
   content: { state: 'foreign' },
   disks: [],
   image: id,
-  copies: { disks: disksWith(copies), copyBytes: sizeBytes },
+  copies: { id, disks: disksWith(copies), copyBytes: sizeBytes },
 });
 
 /** Where there is a copy of an image, or one is on its way. */

@@ -189,6 +189,11 @@ export class PlacedImage {
   @IsInt()
   @Min(0)
   copyBytes!: number;
+
+  /** Its id: no copy of it is evicted to make room for what is to stand on it. */
+  @IsOptional()
+  @IsReference('image')
+  id?: string;
 }
 
 export class ReserveRequest {
@@ -287,23 +292,32 @@ export class EnsureImageCopiesRequest {
   volume!: string;
 }
 
+/** A copy of an image on a disk. */
+export class ImageCopySite extends ImageSite {
+  /** The id. */
+  @IsReference('image')
+  image!: string;
+}
+
+export class IdleImageCopiesRequest {}
+
+export class EvictImageCopiesRequest {
+  @IsArray()
+  @ArrayMaxSize(4096)
+  @ValidateNested({ each: true })
+  @Type(() => ImageCopySite)
+  copies!: ImageCopySite[];
+}
+
 export class ImageUsersRequest {
   /** The id. */
   @IsReference('image')
   image!: string;
 }
 
-export class PromiseImageCopyRequest extends ImageSite {
-  /** The id. */
-  @IsReference('image')
-  image!: string;
-
+export class PromiseImageCopyRequest extends ImageCopySite {
   @IsVolumeSize()
   sizeBytes!: number;
 }
 
-export class ReleaseImageCopyRequest extends ImageSite {
-  /** The id. */
-  @IsReference('image')
-  image!: string;
-}
+export class ReleaseImageCopyRequest extends ImageCopySite {}

@@ -2,6 +2,7 @@ import { createInterface } from 'node:readline';
 import { lariatError } from '@lariat/contracts';
 import { GIB, MIB } from '@lariat/kernel';
 import { cancelled } from '../../domain/cancelled.js';
+import { scratchFull } from '../scratch/scratch-full.js';
 import { type Extent, type ExtentTally, parseExtentLine } from '../../domain/qemu-map.js';
 import { QEMU_MEMORY_BYTES, type Sandbox, Tool } from './sandbox.js';
 import { type ToolEnd, ToolProcess } from './tool-process.js';
@@ -116,12 +117,7 @@ export async function convertImage(
 function failure(task: QemuImgTask, what: string, end: ToolEnd): Error {
   if (task.signal.aborted) return cancelled(task.signal);
   const { stderr, killedBy, isLate } = end;
-  if (/no space left/i.test(stderr)) {
-    return lariatError(
-      'IMAGE_SCRATCH_FULL',
-      'the disk for temporary files of imports is full; free space on it, or give a larger one',
-    );
-  }
+  if (/no space left/i.test(stderr)) return scratchFull(task.folder);
   if (isLate || killedBy === 'SIGXCPU' || killedBy === 'SIGKILL') {
     return lariatError(
       'IMAGE_CONVERSION_FAILED',

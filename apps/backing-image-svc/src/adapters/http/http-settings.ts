@@ -40,6 +40,19 @@ export const DEFAULT_HTTP_SETTINGS = {
   backoff: { initialMs: 500, maxMs: 30_000, factor: 2 },
 } as const satisfies Partial<HttpSettings>;
 
+/** The defaults for servers that may be silent for so long, and then are tried again after at most that. */
+export function httpSettingsFor(patienceMs: number) {
+  const { connectTimeoutMs, rate, backoff } = DEFAULT_HTTP_SETTINGS;
+  return {
+    ...DEFAULT_HTTP_SETTINGS,
+    connectTimeoutMs: Math.min(connectTimeoutMs, patienceMs),
+    answerTimeoutMs: patienceMs,
+    idleTimeoutMs: patienceMs,
+    rate: { ...rate, windowMs: 2 * patienceMs },
+    backoff: { ...backoff, maxMs: patienceMs },
+  };
+}
+
 /** The proxy variables as curl reads them: the names in small letters come first. */
 export function proxyFromEnvironment(
   env: Readonly<Record<string, string | undefined>>,

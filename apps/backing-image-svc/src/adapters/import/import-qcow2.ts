@@ -151,8 +151,8 @@ async function converted(
   if (dataBytes > freeBytes) {
     throw lariatError(
       'IMAGE_SCRATCH_FULL',
-      `the image needs ${formatBytes(dataBytes)} for temporary files, and ${formatBytes(freeBytes)} are free; free space, or give a larger disk`,
-      { neededBytes: dataBytes, freeBytes },
+      `the image needs ${formatBytes(dataBytes)} for temporary files, and the disk with ${scratch.path} has ${formatBytes(freeBytes)} left; free space there, or name a folder on a larger disk with LARIAT_IMAGE_SCRATCH`,
+      { folder: scratch.path, neededBytes: dataBytes, freeBytes },
     );
   }
   progress.begin(ImportPhase.converting, dataBytes);

@@ -13,11 +13,7 @@ import { Sandbox } from '../child/sandbox.js';
 import { FileSource } from '../file/file-source.js';
 import { Workbenches } from '../hash/workbenches.js';
 import { expectedChecksum } from '../http/expected-checksum.js';
-import {
-  DEFAULT_HTTP_SETTINGS,
-  type HttpSettings,
-  proxyFromEnvironment,
-} from '../http/http-settings.js';
+import { type HttpSettings, httpSettingsFor, proxyFromEnvironment } from '../http/http-settings.js';
 import { HttpSource } from '../http/http-source.js';
 import { connectDraft } from '../nvme/draft-sink.js';
 import { ScratchFolder } from '../scratch/scratch-folder.js';
@@ -37,7 +33,7 @@ export class PipelineImporter implements Importer {
     private readonly client: Pick<LariatClient, 'request' | 'connection'>,
   ) {
     this.http = {
-      ...DEFAULT_HTTP_SETTINGS,
+      ...httpSettingsFor(settings.patienceMs),
       allowedAddresses: settings.allowedAddresses,
       proxy: proxyFromEnvironment(env),
       maxBytes: settings.maxBytes,

@@ -48,6 +48,7 @@ export class DraftSink implements ContentSink {
 
 function inWordsOfAnImport(access: DraftAccess, reason: unknown): unknown {
   if (!(reason instanceof BlockIoError)) return reason;
+  const { node, disk } = access;
   const { traddr, trsvcid } = access.endpoint;
   switch (reason.failure) {
     case BlockIoFailure.gone:
@@ -56,8 +57,8 @@ function inWordsOfAnImport(access: DraftAccess, reason: unknown): unknown {
     case BlockIoFailure.noSpace:
       return lariatError(
         'DISK_FULL',
-        `the disk that the image is written to, of the node at ${traddr}:${trsvcid}, is full; free space on it, or add one`,
-        { traddr, trsvcid },
+        `disk ${disk} of node '${node}' (${traddr}:${trsvcid}) is full midway: more is promised on it than it has. Free space on it, or cordon it ('lariat disk cordon') so that another one is taken, and import again.`,
+        { node, disk },
         reason,
       );
     case BlockIoFailure.outOfRange:

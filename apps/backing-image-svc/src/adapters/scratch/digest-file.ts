@@ -1,4 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import {
   DIGEST_BYTES,
   isZero,
@@ -6,6 +7,7 @@ import {
   ZERO_CLUSTER_DIGEST,
 } from '../../domain/cluster-digest.js';
 import type { DigestLog } from '../../ports/digest-log.port.js';
+import { onScratch } from './scratch-full.js';
 import { writeAll } from './sparse-file.js';
 
 const PAGE_BYTES = 2048 * DIGEST_BYTES;
@@ -19,10 +21,14 @@ export class DigestFile implements DigestLog {
   /** Where the page begins in the file. */
   private offsetBytes = 0;
 
-  private constructor(private readonly file: FileHandle) {}
+  private constructor(
+    private readonly file: FileHandle,
+    private readonly folder: string,
+  ) {}
 
   static async create(path: string): Promise<DigestFile> {
-    return new DigestFile(await open(path, 'w+', 0o600));
+    const folder = dirname(path);
+    return new DigestFile(await onScratch(folder, () => open(path, 'w+', 0o600)), folder);
   }
 
   async add(digest: Buffer): Promise<void> {
@@ -39,7 +45,7 @@ export class DigestFile implements DigestLog {
   async finish(deviceSizeBytes: number): Promise<string> {
     await this.write();
     await this.file.truncate(this.offsetBytes);
-    await this.file.sync();
+    await onScratch(this.folder, () => this.file.sync());
     return this.rootDigest(deviceSizeBytes);
   }
 
@@ -61,7 +67,8 @@ export class DigestFile implements DigestLog {
 
   private async write(): Promise<void> {
     if (this.pageBytes === 0) return;
-    await writeAll(this.file, this.page, this.pageBytes, this.offsetBytes);
+    const { file, page, pageBytes, offsetBytes } = this;
+    await onScratch(this.folder, () => writeAll(file, page, pageBytes, offsetBytes));
     this.offsetBytes += this.pageBytes;
     this.pageBytes = 0;
   }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { chmod, chown, mkdir, mkdtemp, readdir, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import { onScratch } from './scratch-full.js';
 
 /** What tools run as when the service is root: nobody, who owns nothing but its scratch folder. */
 export const UNPRIVILEGED_ID = 65_534;
@@ -25,9 +26,11 @@ export class ScratchFolder {
   private constructor(readonly path: string) {}
 
   static async make(parent: string): Promise<ScratchFolder> {
-    await mkdir(parent, { recursive: true });
     const ticks = startTicks(process.pid) ?? '0';
-    const path = await mkdtemp(join(parent, `${PREFIX}-${process.pid}-${ticks}-`));
+    const path = await onScratch(parent, async () => {
+      await mkdir(parent, { recursive: true });
+      return mkdtemp(join(parent, `${PREFIX}-${process.pid}-${ticks}-`));
+    });
     await chmod(path, 0o700);
     const folder = new ScratchFolder(path);
     await folder.handOver(path);

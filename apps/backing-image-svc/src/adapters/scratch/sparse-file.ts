@@ -1,37 +1,30 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { lariatError } from '@lariat/contracts';
+import { dirname } from 'node:path';
 import { CLUSTER_SIZE_BYTES } from '@lariat/kernel';
 import type { RandomReader } from '../../app/content-pieces.js';
 import { ClusterMap } from '../../domain/cluster-map.js';
 import type { ContentSink } from '../../ports/content-sink.port.js';
-
-/** A full disk is for an operator to mend, and said so. */
-const asScratchError = (reason: unknown): unknown =>
-  (reason as NodeJS.ErrnoException).code === 'ENOSPC'
-    ? lariatError(
-        'IMAGE_SCRATCH_FULL',
-        'the disk for temporary files of imports is full; free space on it, or give a larger one',
-        {},
-        reason,
-      )
-    : reason;
+import { onScratch } from './scratch-full.js';
 
 /** A scratch file in which clusters of zeros take no space. */
 export class SparseFile implements ContentSink, RandomReader {
   private constructor(
     private readonly file: FileHandle,
+    private readonly folder: string,
     /** Which clusters were written. */
     readonly map: ClusterMap,
   ) {}
 
   /** `maxSizeBytes` bounds what may come. */
   static async create(path: string, maxSizeBytes: number): Promise<SparseFile> {
-    return new SparseFile(await open(path, 'wx+', 0o600), ClusterMap.ofSize(maxSizeBytes));
+    const folder = dirname(path);
+    const file = await onScratch(folder, () => open(path, 'wx+', 0o600));
+    return new SparseFile(file, folder, ClusterMap.ofSize(maxSizeBytes));
   }
 
   /** What somebody else has written, to be read. */
   static async open(path: string): Promise<SparseFile> {
-    return new SparseFile(await open(path, 'r'), new ClusterMap(0));
+    return new SparseFile(await open(path, 'r'), dirname(path), new ClusterMap(0));
   }
 
   async readAt(into: Buffer, offsetBytes: number): Promise<number> {
@@ -50,7 +43,8 @@ export class SparseFile implements ContentSink, RandomReader {
   }
 
   async writeCluster(cluster: number, bytes: Buffer): Promise<void> {
-    await writeAll(this.file, bytes, bytes.length, cluster * CLUSTER_SIZE_BYTES);
+    const offsetBytes = cluster * CLUSTER_SIZE_BYTES;
+    await onScratch(this.folder, () => writeAll(this.file, bytes, bytes.length, offsetBytes));
     this.map.mark(cluster);
   }
 
@@ -70,13 +64,9 @@ export async function writeAll(
   lengthBytes: number,
   offsetBytes: number,
 ): Promise<void> {
-  try {
-    for (let done = 0; done < lengthBytes;) {
-      const left = lengthBytes - done;
-      const { bytesWritten } = await file.write(bytes, done, left, offsetBytes + done);
-      done += bytesWritten;
-    }
-  } catch (reason) {
-    throw asScratchError(reason);
+  for (let done = 0; done < lengthBytes;) {
+    const left = lengthBytes - done;
+    const { bytesWritten } = await file.write(bytes, done, left, offsetBytes + done);
+    done += bytesWritten;
   }
 }
