@@ -28,7 +28,7 @@ export class BackingImageModule {
     const settings = imageSettingsFrom(process.env);
     await sweepScratch(settings.scratch);
     const images = await ImageStore.open(connection, clock);
-    const importer = new PipelineImporter(settings, process.env, client);
+    const importer = new PipelineImporter(settings, process.env, connection);
     const stopping = new AbortController();
     const readers = new Map<string, number>();
     const deps = { images, importer, clock, stopping: stopping.signal, readers };

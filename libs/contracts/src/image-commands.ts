@@ -1,4 +1,5 @@
 import type { DigestPage } from './cluster-digests.js';
+import type { FileVersion } from './image.js';
 import type { NvmfEndpoint } from './volume.js';
 
 type Nothing = Readonly<Record<string, never>>;
@@ -80,4 +81,15 @@ export interface ImageCommandMap {
    * the replicas in `details.replicas`.
    */
   'image.delete-copy': { input: ImageCopyReference; output: Nothing };
+  /**
+   * Answers for the bytes of a file of this node on `uploadSubject(token)`, until it is told that this is over or nobody
+   * has asked for a while. Sent again, under the same token, it does so again: for a reader that was slow, or after a
+   * restart of the agent. Only a regular file in a folder that the agent was told of (IMAGE_FILES_CLOSED,
+   * IMAGE_SOURCE_REFUSED, IMAGE_SOURCE_NOT_FOUND), and, with `expected`, one that has not changed since
+   * (IMAGE_SOURCE_CHANGED).
+   */
+  'image.serve-file': {
+    input: { path: string; token: string; expected: FileVersion | null };
+    output: FileVersion;
+  };
 }

@@ -63,4 +63,12 @@ export class ImageController {
   ): Promise<CommandMap['image.delete-copy']['output']> {
     return this.executor.execute(envelope);
   }
+
+  /** Unjournaled: its effect ends with the process, so that the first answer would not be true after a restart. */
+  @OnCommand('image.serve-file')
+  serveFile(
+    envelope: CommandEnvelope<'image.serve-file'>,
+  ): Promise<CommandMap['image.serve-file']['output']> {
+    return this.executor.executeUnjournaled(envelope);
+  }
 }
