@@ -64,11 +64,14 @@ export class ImageController {
     return this.executor.execute(envelope);
   }
 
-  /** Unjournaled: its effect ends with the process, so that the first answer would not be true after a restart. */
+  /**
+   * Unjournaled: its effect ends with the process, so that the first answer would not be true after a restart. One whose
+   * import has given it up meanwhile opens nothing.
+   */
   @OnCommand('image.serve-file')
   serveFile(
     envelope: CommandEnvelope<'image.serve-file'>,
   ): Promise<CommandMap['image.serve-file']['output']> {
-    return this.executor.executeUnjournaled(envelope);
+    return this.executor.executeUnjournaledInTime(envelope);
   }
 }
