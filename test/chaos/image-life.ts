@@ -8,7 +8,7 @@ import { type ChaosCluster, eventually } from './chaos-cluster.js';
 const CLUSTERS = 6;
 const SPREAD_ANSWER_MS = 5_000;
 
-/** An image comes from a file onto one disk, spreads to all, is read back whole, and goes. */
+/** An image comes from a node's file onto one disk, spreads to all, is read back whole, and goes. */
 export async function imageThrough(chaos: ChaosCluster, name: string): Promise<void> {
   const { dataDir } = chaos.cluster.paths;
   const content = randomBytes(CLUSTERS * MIB);
@@ -24,7 +24,8 @@ export async function imageThrough(chaos: ChaosCluster, name: string): Promise<v
     ),
   });
 
-  await chaos.perform('image.create', { name, source: { file: { path } }, minimumCopies: 1 });
+  const source = { file: { node: 'n2', path } };
+  await chaos.perform('image.create', { name, source, minimumCopies: 1 });
   const image = await chaos.retrying('the image to be shown', () =>
     chaos.client.request('image.get', { image: name }),
   );

@@ -109,6 +109,7 @@ const ANSWERS: {
   }),
   'image.read-digests': () => ({ digests: encodeDigestPage({ digests: IMAGINED_DIGESTS }, 0, 1) }),
   'image.delete-copy': nothing,
+  'image.serve-file': ({ expected }) => expected ?? { sizeBytes: MIB, mtimeNs: '1', inode: '1' },
 };
 
 /** Agents that answer every command at once, but for nodes that are silent. */

@@ -68,6 +68,8 @@ const POLL_MS = 50;
 /** As long as those who ask for copies of an image wait for one answer. */
 const SPREAD_TIMEOUT_MS = 10_000;
 const IMPORT_MS = 50;
+/** As long as an import waits for the node that has its file. */
+const SERVE_TIMEOUT_MS = 30_000;
 
 /** The real sagas, run by the real runner; everything they talk to is imagined, and so is time. */
 export class ImaginedWorld {
@@ -392,8 +394,12 @@ export class ImaginedWorld {
       release: () => Promise.resolve(),
     };
     const importer: ImageSagaDeps['importer'] = {
-      import: async ({ openDraft, signal, onProgress }) => {
+      import: async ({ source, serveFile, openDraft, signal, onProgress }) => {
         const phase = 'downloading';
+        if ('file' in source && source.file.node !== null) {
+          const asked = { path: source.file.path, token: 'imagined', expected: null };
+          await serveFile(source.file.node, asked, SERVE_TIMEOUT_MS);
+        }
         onProgress({ phase, doneBytes: 0, totalBytes: MIB, bytesPerSecond: 0, etaMs: null });
         await openDraft(MIB);
         await delay(IMPORT_MS, signal);

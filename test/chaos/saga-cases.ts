@@ -211,6 +211,14 @@ export const CASES: Readonly<Record<string, Case>> = {
       ...{ minimumCopies: 1, labels: {} },
     },
   },
+  'import an image from a file of a node': {
+    kind: 'image.create',
+    volume: () => null,
+    input: {
+      ...{ name: 'i2', source: { file: { node: 'n2', path: '/i2' } }, checksum: null },
+      ...{ format: null, minimumCopies: 1, labels: {} },
+    },
+  },
   'spread an image': {
     kind: 'image.spread',
     volume: () => null,

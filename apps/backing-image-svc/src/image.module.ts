@@ -36,7 +36,7 @@ export class BackingImageModule {
       clock,
       new RecordCopies(IMAGE_COPIES, commands, clock, log),
     );
-    const importer = new PipelineImporter(settings, process.env, client);
+    const importer = new PipelineImporter(settings, process.env, connection);
     const stopping = new AbortController();
     const readers = new Map<string, number>();
     const deps = { images, importer, clock, stopping: stopping.signal, readers };

@@ -15,6 +15,7 @@ import { LmdbDigests } from './adapters/lmdb/lmdb-digests.js';
 import { LmdbJournal } from './adapters/lmdb/lmdb-journal.js';
 import { startCommandService } from './adapters/nats/command-service.js';
 import { NatsControlPlane } from './adapters/nats/nats-control-plane.js';
+import { ServedFiles } from './adapters/nats/served-files.js';
 import { AgentLock } from './adapters/process/agent-lock.js';
 import { StatusFile } from './adapters/process/status-file.js';
 import { probePort } from './adapters/process/tcp-port.js';
@@ -55,7 +56,7 @@ export class Agent {
       readonly journal: JournalPort;
       readonly digestStore: DigestStorePort;
     },
-    private readonly parts: NodeParts,
+    private readonly parts: NodeParts & { readonly files: ServedFiles },
     private readonly telemetry: Telemetry,
     private readonly log: Log,
   ) {}
@@ -76,6 +77,7 @@ export class Agent {
       ...(config.otlpEndpoint === undefined ? {} : { otlpEndpoint: config.otlpEndpoint }),
     });
     const controlPlane = new NatsControlPlane(`node/${config.node}`);
+    const files = new ServedFiles(config.node, config.imageFolders, log);
     const status = new StatusFile(config.dataDir);
     const faults = new AgentFaultPoints();
     let agent: Agent | undefined;
@@ -89,6 +91,7 @@ export class Agent {
         digestStore,
         listen,
         controlPlane,
+        files,
         faults,
         tracer: telemetry.tracer,
         log,
@@ -97,13 +100,14 @@ export class Agent {
           status.write({ target: session.process(), frontends: frontends.processes() });
         },
       });
-      agent = new Agent(lock, { journal, digestStore }, parts, telemetry, log);
+      agent = new Agent(lock, { journal, digestStore }, { ...parts, files }, telemetry, log);
       await parts.keeper.start();
       agent.watchOver();
       for (const disk of config.disks) await agent.addDisk(config, disk);
       const connection = await agent.connect(config, signal);
       sink = natsSpanSink(connection);
       controlPlane.use(connection);
+      files.use(connection);
       await ensureStreams(connection);
       await faults.use(connection, config.node, process.env);
       agent.presence = new Presence({
@@ -160,13 +164,14 @@ export class Agent {
   async stop(what: 'all' | 'agent'): Promise<void> {
     if (this.stopping.signal.aborted) return;
     this.stopping.abort();
-    const { frontends, keeper, losses } = this.parts;
+    const { files, frontends, keeper, losses } = this.parts;
     for (const timer of this.timers) clearInterval(timer);
     this.presence?.stop();
     losses.stop();
     await this.quietly('stop taking commands', async () => {
       await withDeadline('commands under way', STOP_COMMANDS_MS, this.endCommands());
     });
+    await this.quietly('stop giving files', () => files.close());
     if (what === 'all') await this.quietly('stop frontends', () => frontends.stopProcesses());
     await this.quietly('stop target', () => keeper.stop(what === 'all', STOP_TARGET_MS));
     await this.quietly('send spans', () => this.telemetry.shutdown());

@@ -26,6 +26,14 @@ test('arguments win over the environment', () => {
   });
 });
 
+test('folders for images come from flags or from the environment, and there are none by default', () => {
+  const env = { LARIAT_IMAGE_FOLDERS: '/srv/images:/mnt/iso' };
+  const flags = ['--image-folder', '/a', '--image-folder', '/b:c'];
+  expect(readConfig(BASE, {}).imageFolders).toEqual([]);
+  expect(readConfig(BASE, env).imageFolders).toEqual(['/srv/images', '/mnt/iso']);
+  expect(readConfig([...BASE, ...flags], env).imageFolders).toEqual(['/a', '/b:c']);
+});
+
 test('everything may come from the environment', () => {
   const env = {
     LARIAT_NODE: 'n2',
@@ -49,6 +57,7 @@ test.each([
   [['--target', 'hard'], 'neither soft nor spdk'],
   [['--target', 'spdk'], '--spdk-bin'],
   [['--target', 'spdk', '--spdk-bin', '/no/such/file'], 'no such file'],
+  [['--image-folder', 'images'], "begins with '/'"],
   [['--nonsense'], 'nonsense'],
   [['positional'], 'positional'],
 ])('%j is refused: %s', (argv, message) => {

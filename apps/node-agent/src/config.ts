@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { imageFoldersFrom } from '@lariat/contracts';
 import { isDnsLabel, MIB, parseSizeBytes } from '@lariat/kernel';
 
 export type TargetKind = 'soft' | 'spdk';
@@ -22,6 +23,8 @@ export interface AgentConfig {
   readonly trsvcid: number;
   readonly disks: readonly DiskFlag[];
   readonly target: TargetKind;
+  /** Images are made of files in these folders alone; without any, of no file of this node. */
+  readonly imageFolders: readonly string[];
   readonly softTargetBin: string;
   readonly spdkBin: string;
   readonly spdkArgs: readonly string[];
@@ -41,6 +44,7 @@ export const USAGE = `usage: lariat-node-agent --node NAME --nats URL --data DIR
   --traddr ADDRESS     address of the NVMe/TCP listener (127.0.0.1)     LARIAT_TRADDR
   --trsvcid PORT       its port; 0 chooses one and keeps it (0)         LARIAT_TRSVCID
   --disk NAME=SIZE     a disk in a file, made when missing; repeatable  LARIAT_DISKS (comma-separated)
+  --image-folder DIR   images may be made of files in it; repeatable    LARIAT_IMAGE_FOLDERS (colon-separated)
   --target KIND        soft or spdk (soft)                              LARIAT_TARGET
   --spdk-bin PATH      spdk_tgt, for --target spdk                      LARIAT_SPDK_BIN
   --spdk-args ARGS     further arguments of spdk_tgt                    LARIAT_SPDK_ARGS
@@ -68,6 +72,7 @@ const OPTIONS = {
   traddr: { type: 'string' },
   trsvcid: { type: 'string' },
   disk: { type: 'string', multiple: true },
+  'image-folder': { type: 'string', multiple: true },
   target: { type: 'string' },
   'spdk-bin': { type: 'string' },
   'spdk-args': { type: 'string' },
@@ -101,6 +106,7 @@ export function readConfig(argv: readonly string[], env: Environment): AgentConf
     trsvcid: portOf(one('trsvcid', 'LARIAT_TRSVCID') ?? '0'),
     disks: disksOf(many('disk', 'LARIAT_DISKS')),
     target,
+    imageFolders: foldersOf(flags['image-folder'] ?? imageFoldersFrom(env['LARIAT_IMAGE_FOLDERS'])),
     softTargetBin: one('soft-target', 'LARIAT_SOFT_TARGET') ?? besideUs('soft-target'),
     spdkBin,
     spdkArgs: (one('spdk-args', 'LARIAT_SPDK_ARGS') ?? DEFAULT_SPDK_ARGS)
@@ -115,6 +121,7 @@ interface Flags {
   readonly [flag: string]: string | string[] | undefined;
   readonly label?: string[];
   readonly disk?: string[];
+  readonly 'image-folder'?: string[];
 }
 
 function parseFlags(argv: readonly string[]): Flags {
@@ -152,6 +159,12 @@ function portOf(text: string): number {
   const port = Number(text);
   if (/^\d+$/.test(text) && port <= 65_535) return port;
   throw new UsageError(`--trsvcid '${text}' is not a port from 0 to 65535`);
+}
+
+function foldersOf(paths: readonly string[]): readonly string[] {
+  const relative = paths.find((path) => !isAbsolute(path));
+  if (relative === undefined) return paths;
+  throw new UsageError(`--image-folder '${relative}' must be a path that begins with '/'`);
 }
 
 function split(text: string, flag: string): readonly [string, string] {

@@ -25,6 +25,7 @@ import { ImageCopies } from './app/image-copies.js';
 import { ImageReports } from './app/image-reports.js';
 import { imageContentCommands } from './app/image-content.commands.js';
 import { ImageIo } from './app/image-io.js';
+import { imageFileCommands } from './app/image-file.commands.js';
 import { imageCommands } from './app/image.commands.js';
 import { LossReporter } from './app/loss-reporter.js';
 import { LvolReader } from './app/lvol-reader.js';
@@ -41,6 +42,7 @@ import { TargetKeeper } from './app/target-keeper.js';
 import type { AgentConfig } from './config.js';
 import type { ControlPlanePort } from './ports/control-plane.port.js';
 import type { DigestStorePort } from './ports/digest-store.port.js';
+import type { FileServingPort } from './ports/file-serving.port.js';
 import type { JournalPort } from './ports/journal.port.js';
 import type { LogPort } from './ports/log.port.js';
 import type { ListenPort } from './ports/target.port.js';
@@ -51,6 +53,7 @@ export interface NodePartsOptions {
   readonly digestStore: DigestStorePort;
   readonly listen: ListenPort;
   readonly controlPlane: ControlPlanePort;
+  readonly files: FileServingPort;
   readonly faults: FaultPoints;
   readonly tracer: Tracer;
   readonly log: LogPort;
@@ -181,6 +184,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
       ...resyncCommands({ journal, target, lvols, exports, controllers, reader, digests }),
       ...imageCommands({ journal, target, lvols, exports, digests, images, io }),
       ...imageContentCommands({ exports, digests, images, io }),
+      ...imageFileCommands(options.files),
       ...frontendCommands(journal, exports, frontends),
       ...recordCommands(journal, new Survey(journal, target)),
     },

@@ -95,7 +95,6 @@ export const ERROR_KIND_BY_CODE = {
   IMAGE_SOURCE_UNAVAILABLE: 'unavailable',
   IMAGE_SOURCE_TOO_SLOW: 'unavailable',
   IMAGE_REDIRECT_REFUSED: 'invalid',
-  IMAGE_FILE_ELSEWHERE: 'precondition',
   IMAGE_FILES_CLOSED: 'precondition',
   IMAGE_DRAFT_UNREACHABLE: 'unavailable',
   IMAGE_TOOL_MISSING: 'precondition',

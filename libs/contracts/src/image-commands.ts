@@ -1,4 +1,5 @@
 import type { DigestPage } from './cluster-digests.js';
+import type { FileVersion } from './image.js';
 import type { RecordPosition } from './record-position.js';
 import type { NvmfEndpoint } from './volume.js';
 
@@ -82,4 +83,15 @@ export interface ImageCommandMap {
    * with RECORD_STALE when the node keeps a newer one. Missing: the image itself is wanted no more, or the copy is a draft.
    */
   'image.delete-copy': { input: ImageCopyReference & { record?: RecordPosition }; output: Nothing };
+  /**
+   * Answers for the bytes of a file of this node on `uploadSubject(token)`, until it is told that this is over or nobody
+   * has asked for a while. Sent again, under the same token, it does so again: for a reader that was slow, or after a
+   * restart of the agent. Only a regular file in a folder that the agent was told of (IMAGE_FILES_CLOSED,
+   * IMAGE_SOURCE_REFUSED, IMAGE_SOURCE_NOT_FOUND), and, with `expected`, one that has not changed since
+   * (IMAGE_SOURCE_CHANGED).
+   */
+  'image.serve-file': {
+    input: { path: string; token: string; expected: FileVersion | null };
+    output: FileVersion;
+  };
 }

@@ -1,4 +1,4 @@
-import { CLUSTER_SIZE_BYTES, type ErrorRecord } from '@lariat/kernel';
+import { CLUSTER_SIZE_BYTES, type ErrorRecord, KIB } from '@lariat/kernel';
 import type { RecordPosition } from './record-position.js';
 
 export const ImageState = Object.freeze({
@@ -49,7 +49,7 @@ export const NO_CHECKSUMS: ImageChecksums = Object.freeze({
 });
 
 /**
- * Where an image is taken from; `node` of a file is null for the machine of the image service. An upload's token, by which
+ * Where an image is taken from; a file of a `node` is read by its agent, and without one (null) by the image service. An upload's token, by which
  * its bytes are asked for, is a secret, and missing on record.
  */
 export type ImageSourceRecord =
@@ -64,11 +64,35 @@ export type ImageUpload = {
   readonly token?: string;
 };
 
-/** What the image service asks an uploader for, on `uploadSubject`; the answer is the bytes alone, or an error in the headers. */
+/**
+ * What the image service asks for, on `uploadSubject`, of whoever has a file: a command line, or a node's agent. The answer
+ * is the bytes alone, or an error as any request has it.
+ */
 export interface UploadPieceRequest {
   readonly offsetBytes: number;
+  /** At most MAX_PIECE_BYTES. */
   readonly lengthBytes: number;
 }
+
+/** Below what NATS takes in one message (1 MiB unless it is set otherwise). */
+export const MAX_PIECE_BYTES = 512 * KIB;
+
+/** On the same subject, unanswered: no more is asked for. */
+export interface UploadOver {
+  readonly isOver: true;
+}
+
+/** What tells one state of a file from another. A type, not an interface: it goes over the wire as JSON. */
+export type FileVersion = {
+  readonly sizeBytes: number;
+  /** Nanoseconds since 1970, in decimal; of the last change. */
+  readonly mtimeNs: string;
+  readonly inode: string;
+};
+
+/** What LARIAT_IMAGE_FOLDERS of a service or an agent names: folders that images may be taken from, `:` between them. */
+export const imageFoldersFrom = (text: string | undefined): readonly string[] =>
+  (text ?? '').split(':').filter((part) => part !== '');
 
 export interface ImageCopyRecord {
   readonly node: string;

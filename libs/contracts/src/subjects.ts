@@ -19,7 +19,7 @@ export const replySubject = (instance: string, token: string): string =>
   `${SUBJECT_PREFIX}.reply.${instance}.${token}`;
 export const instanceSubject = (instance: string): string =>
   `${SUBJECT_PREFIX}.instance.${instance}`;
-/** On which whoever uploads a file answers for its bytes. */
+/** On which whoever has a file, an uploader or a node's agent, answers for its bytes. */
 export const uploadSubject = (token: string): string => `${SUBJECT_PREFIX}.upload.${token}`;
 export const SPANS_SUBJECT = `${SUBJECT_PREFIX}.spans`;
 

@@ -24,3 +24,6 @@ export * from './transport/lariat-transport.js';
 export * from './transport/message-context.js';
 export * from './transport/request-lane.js';
 export * from './transport/rethrow.filter.js';
+export * from './uploads/image-folders.js';
+export * from './uploads/opened-file.js';
+export * from './uploads/serve-pieces.js';

@@ -17,7 +17,7 @@ import { MessageContext, OnRequest } from '@lariat/messaging';
 import { runOperation } from '@lariat/saga';
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
-import { assertFilesOpen } from '../adapters/file/file-source.js';
+import { ownFolders } from '../adapters/file/file-source.js';
 import { assertChecksum } from '../adapters/import/pipeline-importer.js';
 import { IMAGE_SERVICE, type ImageService } from '../app-tokens.js';
 import { imageNotReady } from '../domain/apply-change.js';
@@ -47,11 +47,10 @@ export class ImageController {
     @Payload() request: CreateImageRequest,
     @Ctx() context: MessageContext,
   ): Promise<ImageView | OperationAccepted> {
-    return this.run<ImageView>('image.create', request.wait, context, () => {
+    return this.run<ImageView>('image.create', request.wait, context, async () => {
       if (request.checksum !== undefined) assertChecksum(request.checksum);
       const source = sourceOf(request.source);
-      // Before anything is on record: no file will be read, whichever it is.
-      if ('file' in source) assertFilesOpen(this.service.settings);
+      if ('file' in source) await this.assertReadable(source.file.node);
       return {
         name: request.name,
         source: { ...source },
@@ -84,6 +83,12 @@ export class ImageController {
     return this.run<ImageView>('image.delete', request.wait, context, async () => ({
       image: (await this.service.images.find(request.image)).id,
     }));
+  }
+
+  /** Before anything is on record: there no file can be read, whichever it is. */
+  private async assertReadable(node: string | null): Promise<void> {
+    if (node === null) ownFolders(this.service.settings).assertOpen();
+    else await this.service.client.request('node.get', { node });
   }
 
   private async wouldDelete(reference: string): Promise<DryRun> {

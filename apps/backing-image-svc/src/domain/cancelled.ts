@@ -11,3 +11,18 @@ export function cancelled(signal: AbortSignal): LariatError {
 export function throwIfCancelled(signal: AbortSignal): void {
   if (signal.aborted) throw cancelled(signal);
 }
+
+/** The work's outcome, or the end of the import that it is for; the work itself may go on unheard. */
+export async function unlessCancelled<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  const ended = new AbortController();
+  const end = new Promise<never>((_, reject) => {
+    const give = (): void => reject(cancelled(signal));
+    if (signal.aborted) give();
+    else signal.addEventListener('abort', give, { signal: ended.signal });
+  });
+  try {
+    return await Promise.race([work, end]);
+  } finally {
+    ended.abort();
+  }
+}

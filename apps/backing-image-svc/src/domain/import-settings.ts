@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TIB } from '@lariat/kernel';
-import { lariatError } from '@lariat/contracts';
+import { imageFoldersFrom, lariatError } from '@lariat/contracts';
 import { type AllowList, parseAllowList } from './address-guard.js';
 
 /** How the service imports, and keeps copies; from the environment of its process. */
@@ -41,12 +41,11 @@ export function imageSettingsFrom(
   env: Readonly<Record<string, string | undefined>>,
 ): ImageSettings {
   const allow = env.LARIAT_IMAGE_ALLOW ?? '';
-  const folders = env.LARIAT_IMAGE_FOLDERS ?? '';
   return {
     allowedAddresses: parseAllowList(allow.split(',').filter((part) => part.trim() !== '')),
     patienceMs: countFrom(env, 'LARIAT_IMAGE_PATIENCE_MS', DEFAULT_PATIENCE_MS, { least: 1 }),
     maxBytes: countFrom(env, 'LARIAT_IMAGE_MAX_BYTES', DEFAULT_MAX_BYTES),
-    folders: folders.split(':').filter((part) => part !== ''),
+    folders: imageFoldersFrom(env.LARIAT_IMAGE_FOLDERS),
     scratch: env.LARIAT_IMAGE_SCRATCH ?? join(tmpdir(), 'lariat-images'),
     evictAfterMs: countFrom(env, 'LARIAT_IMAGE_EVICT_AFTER_MS', DEFAULT_EVICT_AFTER_MS),
     leastFreePercent: countFrom(

@@ -1,4 +1,9 @@
-import type { ImageFormatName, ImageSourceRecord, NvmfEndpoint } from '@lariat/contracts';
+import type {
+  CommandMap,
+  ImageFormatName,
+  ImageSourceRecord,
+  NvmfEndpoint,
+} from '@lariat/contracts';
 import type { ImageContent } from '../domain/apply-change.js';
 import type { ImportProgress } from '../domain/progress.js';
 
@@ -16,6 +21,12 @@ export interface Import {
   readonly format: ImageFormatName | null;
   /** Called once, when the size is known: makes the empty draft that the content is written to. */
   readonly openDraft: (sizeBytes: number) => Promise<DraftAccess>;
+  /** Has a node answer for one of its files; once more when it has stopped. Rejects when the node is gone. */
+  readonly serveFile: (
+    node: string,
+    input: CommandMap['image.serve-file']['input'],
+    timeoutMs: number,
+  ) => Promise<CommandMap['image.serve-file']['output']>;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: ImportProgress) => void;
 }

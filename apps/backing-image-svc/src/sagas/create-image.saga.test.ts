@@ -4,7 +4,12 @@ import { describe, expect, it } from 'vitest';
 import type { Importer } from '../ports/importer.port.js';
 import { imageRecord } from '../testing/image-record.js';
 import { type MemoryImages, memoryImages } from '../testing/memory-images.js';
-import { type Answers, type ImaginedStep, imaginedStep } from '../testing/step-context.js';
+import {
+  type Answers,
+  type ImaginedStep,
+  type StepSetting,
+  imaginedStep,
+} from '../testing/step-context.js';
 import { type CreateImageInput, createImageSaga } from './create-image.saga.js';
 
 const IMAGE = deriveImageId('op-1');
@@ -39,20 +44,22 @@ describe('an import', () => {
       readonly answers?: Answers;
       readonly importer?: Importer;
       readonly undoneFor?: ErrorCode;
+      readonly source?: CreateImageInput['source'];
+      readonly requests?: StepSetting<unknown>['requests'];
     } = {},
   ): {
     readonly step: ImaginedStep;
     readonly run: (...names: string[]) => Promise<void>;
     readonly undo: () => Promise<void>;
   } {
-    const { importer = importing, undoneFor } = options;
+    const { importer = importing, undoneFor, source = input.source } = options;
     const saga = createImageSaga({
       ...{ images: store.images, importer, readers: new Map<string, number>() },
       clock: { nowMs: () => 0, monotonicMs: () => 0 },
       stopping: new AbortController().signal,
     });
     const step = imaginedStep({
-      input,
+      input: { ...input, source },
       answers: {
         'image.create-copy': () => ({ lvolUuid: 'draft', sizeBytes: MIB, endpoint }),
         'image.seal-copy': () => ({ lvolUuid: 'lvol', sizeBytes: MIB, allocatedBytes: MIB }),
@@ -62,6 +69,7 @@ describe('an import', () => {
       requests: {
         'node.list': () => ({ nodes: ['n1', 'n2'].map(node) }),
         'node.get': (body: { node: string }) => node(body.node),
+        ...options.requests,
       },
       ...(undoneFor === undefined ? {} : { undoneFor: lariatError(undoneFor, 'why').toRecord() }),
     });
@@ -159,6 +167,32 @@ describe('an import', () => {
     await expect(run('claim', 'import')).rejects.toMatchObject({ code: 'IMAGE_NOT_READY' });
     expect(step.sent).toEqual([]);
     expect(store.records.get(IMAGE)).toMatchObject({ state: 'ready', copies: [] });
+  });
+
+  it('has the agent of a node answer for its file, as often as it is needed, until the node is gone', async () => {
+    const path = '/srv/a.img';
+    const version = { sizeBytes: MIB, mtimeNs: '1', inode: '2' };
+    let state = 'ready';
+    const asking: Importer = {
+      import: async ({ source, serveFile }) => {
+        expect(source).toEqual({ file: { node: 'n2', path } });
+        expect(await serveFile('n2', { path, token: 't', expected: null }, 1)).toEqual(version);
+        await serveFile('n2', { path, token: 't', expected: version }, 1);
+        state = 'down';
+        await serveFile('n2', { path, token: 't', expected: version }, 1);
+        return content;
+      },
+    };
+    const { step, run } = begin(memoryImages(), {
+      importer: asking,
+      source: { file: { node: 'n2', path } },
+      answers: { 'image.serve-file': () => version },
+      requests: { 'node.get': () => ({ ...node('n2'), state }) },
+    });
+    await expect(run('claim', 'import')).rejects.toMatchObject({ code: 'NODE_NOT_READY' });
+    expect(step.sent).toEqual(['image.serve-file to n2', 'image.serve-file to n2']);
+    // The answer to the first is none to the second: the agent was restarted since.
+    expect(step.keys).toEqual(['t/1', 't/2']);
   });
 
   it('is not ready when the copy does not read as it was written', async () => {

@@ -12,7 +12,7 @@ import { imageNotReady } from '../domain/apply-change.js';
 import type { ImageEvent } from '../domain/image-machine.js';
 import { type ChosenDisk, findDisk, noRoomForImage } from '../domain/choose-disk.js';
 import type { ImportProgress } from '../domain/progress.js';
-import type { DraftAccess } from '../ports/importer.port.js';
+import type { DraftAccess, Import } from '../ports/importer.port.js';
 import type {
   CreateImageContext,
   CreateImageInput,
@@ -56,6 +56,7 @@ export function importStep(deps: ImageSagaDeps): SagaStep<CreateImageInput, Crea
       const content = await whileTold(context, (tell) =>
         importer.import({
           ...{ source, checksum, format },
+          serveFile: fileServing(context),
           openDraft: async (sizeBytes) => {
             const draft = await openDraft(deps, context, image, sizeBytes);
             place = { node: draft.node, disk: draft.disk };
@@ -79,7 +80,19 @@ export function importStep(deps: ImageSagaDeps): SagaStep<CreateImageInput, Crea
 
 function describe(source: ImageSourceRecord): string {
   if ('url' in source) return `what ${new URL(source.url).host} sends`;
-  return 'file' in source ? `file ${source.file.path}` : `the upload of ${source.upload.fileName}`;
+  if ('upload' in source) return `the upload of ${source.upload.fileName}`;
+  const { node, path } = source.file;
+  return node === null ? `file ${path}` : `file ${path} of node '${node}'`;
+}
+
+/** Each request is a command of its own: what the agent has answered before is not what it does now. */
+function fileServing(context: CreateImageContext): Import['serveFile'] {
+  let requests = 0;
+  return (node, input, timeoutMs) => {
+    requests += 1;
+    const key = `${input.token}/${requests}`;
+    return commandWhileLive(context, node, 'image.serve-file', input, { key, timeoutMs });
+  };
 }
 
 function whenStopping(stopping: AbortSignal): AbortSignal {

@@ -1,6 +1,6 @@
 import type { CommandMap, CommandName } from '@lariat/contracts';
 import type { ErrorRecord } from '@lariat/kernel';
-import type { StepContext } from '@lariat/saga';
+import type { CommandOptions, StepContext } from '@lariat/saga';
 
 export type Answers = {
   readonly [Name in CommandName]?: (
@@ -22,6 +22,8 @@ export interface ImaginedStep {
   readonly context: StepContext<never, never>;
   /** `image.seal-copy to n1`, in order. */
   readonly sent: string[];
+  /** What tells those apart. */
+  readonly keys: string[];
   /** What it has journaled. */
   readonly memory: Record<string, unknown>;
 }
@@ -30,6 +32,7 @@ export interface ImaginedStep {
 export function imaginedStep<Input>(setting: StepSetting<Input>): ImaginedStep {
   const { input, answers, requests = {}, undoneFor = null } = setting;
   const sent: string[] = [];
+  const keys: string[] = [];
   const memory: Record<string, unknown> = { ...setting.memory };
   const context = {
     ...{ operation: 'op-1', input, memory, actor: 'test', attempt: 1, undoneFor },
@@ -43,9 +46,10 @@ export function imaginedStep<Input>(setting: StepSetting<Input>): ImaginedStep {
         return answer === undefined ? {} : answer(body);
       },
     },
-    command: async (node: string, name: CommandName, given: unknown) => {
+    command: async (node: string, name: CommandName, given: unknown, options: CommandOptions) => {
       await Promise.resolve();
       sent.push(`${name} to ${node}`);
+      keys.push(options.key);
       const answer = answers[name] as ((node: string, input: unknown) => unknown) | undefined;
       return answer === undefined ? {} : answer(node, given);
     },
@@ -55,5 +59,5 @@ export function imaginedStep<Input>(setting: StepSetting<Input>): ImaginedStep {
     },
     progress: () => undefined,
   };
-  return { context: context as unknown as StepContext<never, never>, sent, memory };
+  return { context: context as unknown as StepContext<never, never>, sent, keys, memory };
 }

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import type { RequestMap } from '@lariat/contracts';
 import { given } from '../client/given.js';
 import type { GlobalOptions } from '../context.js';
@@ -17,11 +17,16 @@ import {
   parseCount,
 } from './runtime.js';
 
+interface NodeFile {
+  readonly node: string;
+  readonly path: string;
+}
+
 interface CreateOptions extends WaitOption {
   readonly url?: string;
   readonly file?: string;
   readonly serviceFile?: string;
-  readonly node?: string;
+  readonly nodeFile?: NodeFile;
   readonly checksum?: string;
   readonly format?: 'raw' | 'qcow2';
   readonly copies?: number;
@@ -46,7 +51,11 @@ function addCreate(image: Command, runtime: Runtime): void {
       '--service-file <path>',
       'let the image service read a file of its machine, below one of its LARIAT_IMAGE_FOLDERS',
     )
-    .option('--node <node>', 'with --service-file: the node that has the file')
+    .option(
+      '--node-file <node:path>',
+      "have a node's agent send a file of its machine, as n2:/srv/images/a.qcow2, below one of its LARIAT_IMAGE_FOLDERS",
+      parseNodeFile,
+    )
     .option('--checksum <sum>', 'sha256:… or sha512:… of the file, or the url of a SHA256SUMS file')
     .addOption(
       new Option('--format <format>', 'refuse another one; default: what the content says').choices(
@@ -85,19 +94,27 @@ const timeoutOf = (command: Command): string | undefined =>
   command.optsWithGlobals<GlobalOptions>().timeout;
 
 function assertOneSource(options: CreateOptions, command: Command): void {
-  const { url, file, serviceFile, node, wait } = options;
-  if ([url, file, serviceFile].filter((source) => source !== undefined).length !== 1)
-    command.error('error: give one source: --url URL, --file PATH or --service-file PATH');
+  const { url, file, serviceFile, nodeFile, wait } = options;
+  if ([url, file, serviceFile, nodeFile].filter((source) => source !== undefined).length !== 1)
+    command.error(
+      'error: give one source: --url URL, --file PATH, --service-file PATH or --node-file NODE:PATH',
+    );
   if (file !== undefined && !wait)
     command.error('error: --file needs this command to its end: leave --no-wait out');
-  if (node !== undefined && serviceFile === undefined)
-    command.error(
-      'error: --node says where --service-file PATH is; a file of this machine needs none',
-    );
 }
 
-const sourceOf = ({ url, serviceFile: path, node }: CreateOptions) =>
-  path === undefined ? given({ url }) : { file: { path, ...given({ node }) } };
+function sourceOf({ url, serviceFile, nodeFile }: CreateOptions) {
+  if (nodeFile !== undefined) return { file: nodeFile };
+  return serviceFile === undefined ? given({ url }) : { file: { path: serviceFile } };
+}
+
+/** A node's name has no colon; a path may have some. */
+function parseNodeFile(text: string): NodeFile {
+  const at = text.indexOf(':');
+  const [node, path] = [text.slice(0, at), text.slice(at + 1)];
+  if (at > 0 && path.startsWith('/')) return { node, path };
+  throw new InvalidArgumentError("Give a node and a path that begins with '/', as n2:/srv/a.img.");
+}
 
 function addLooks(image: Command, runtime: Runtime): void {
   image

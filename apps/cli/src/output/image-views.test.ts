@@ -27,6 +27,14 @@ describe('an image', () => {
     expect(imageTable([image()])).toMatch(/debian\s+ready\s+8 MiB\s+2 MiB\s+qcow2\s+n1/);
   });
 
+  it('is shown with where it is from', () => {
+    const path = '/srv/a.img';
+    const textOf = (source: ImageView['source']): string => imageDetails(image({ source }));
+    expect(textOf({ file: { node: null, path } })).toMatch(/source:\s+file \/srv\/a.img$/m);
+    expect(textOf({ file: { node: 'n2', path } })).toMatch(/file \/srv\/a.img of node n2$/m);
+    expect(textOf({ upload: { fileName: 'a.img', sizeBytes: 1 } })).toMatch(/upload of a.img$/m);
+  });
+
   it('that failed says why, and one on its way what its copy is', () => {
     const failure = { code: 'IMAGE_EMPTY', kind: 'invalid', message: 'there is nothing' } as const;
     expect(imageDetails(image({ state: 'failed', failure, copies: [] }))).toContain(

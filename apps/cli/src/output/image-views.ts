@@ -26,12 +26,12 @@ export function imageTable(images: readonly ImageView[]): string {
 const copyText = ({ node, state }: ImageView['copies'][number]): string =>
   state === 'ready' ? node : `${node} (${state})`;
 
-const sourceText = (source: ImageSourceRecord): string =>
-  'url' in source
-    ? source.url
-    : 'file' in source
-      ? `file ${source.file.path}`
-      : `upload of ${source.upload.fileName}`;
+function sourceText(source: ImageSourceRecord): string {
+  if ('url' in source) return source.url;
+  if ('upload' in source) return `upload of ${source.upload.fileName}`;
+  const { node, path } = source.file;
+  return node === null ? `file ${path}` : `file ${path} of node ${node}`;
+}
 
 export function imageDetails(image: ImageView): string {
   const { failure } = image;

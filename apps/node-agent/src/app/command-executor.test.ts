@@ -160,3 +160,16 @@ test('a long copy does not hold up the engine, and two commands on one replica d
   await copy;
   expect(order).toEqual(['stopped', 's2 begins', 's2 ends', 's3 begins', 's3 ends', 'copied']);
 });
+
+test('what is not journaled runs each time, and where its time matters not after it', async () => {
+  const agent = executor(counting);
+  await agent.executeUnjournaled(create());
+  await agent.executeUnjournaledInTime(create());
+  const late = create({ deadlineAtMs: Date.now() - 1 });
+  await agent.executeUnjournaled(late);
+  expect(runs).toHaveLength(3);
+  await expect(agent.executeUnjournaledInTime(late)).rejects.toMatchObject({
+    code: 'COMMAND_EXPIRED',
+  });
+  expect(runs).toHaveLength(3);
+});

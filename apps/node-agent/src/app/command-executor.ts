@@ -7,7 +7,7 @@ import {
   type FaultPoints,
   type KeyedQueue,
 } from '@lariat/kernel';
-import { queueKey } from '../domain/command-rules.js';
+import { NO_PRECEDENTS, queueKey, refusal } from '../domain/command-rules.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { CommandContext, CommandHandlers } from './command-handlers.js';
 import { translateTargetError } from './target-errors.js';
@@ -44,6 +44,15 @@ export class CommandExecutor {
     envelope: CommandEnvelope<Name>,
   ): Promise<CommandMap[Name]['output']> {
     return outputOf<Name>(await this.effect(envelope));
+  }
+
+  /** The same for one that nobody has a use for after its deadline. */
+  async executeUnjournaledInTime<Name extends CommandName>(
+    envelope: CommandEnvelope<Name>,
+  ): Promise<CommandMap[Name]['output']> {
+    const refused = refusal(envelope, NO_PRECEDENTS, this.parts.clock.nowMs());
+    if (refused !== undefined) throw refused;
+    return this.executeUnjournaled(envelope);
   }
 
   private async carryOut<Name extends CommandName>(

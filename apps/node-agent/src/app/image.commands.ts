@@ -8,6 +8,7 @@ import type { CommandHandlers, HandlersOf } from './command-handlers.js';
 import type { Exports } from './exports.js';
 import type { ImageContentCommandName } from './image-content.commands.js';
 import { type ImageCopies, usersAmong } from './image-copies.js';
+import type { ImageFileCommandName } from './image-file.commands.js';
 import type { ImageIo } from './image-io.js';
 import { dropUnneededRecord, requireNoNewerRecord } from './kept-records.js';
 import type { Lvols, MadeLvol } from './lvols.js';
@@ -27,7 +28,7 @@ export interface ImageCommandParts {
 /** Making, sealing, exporting and deleting copies of images on this node's disks (docs/adr/0019). */
 export function imageCommands(
   parts: ImageCommandParts,
-): Omit<HandlersOf<'image'>, ImageContentCommandName> {
+): Omit<HandlersOf<'image'>, ImageContentCommandName | ImageFileCommandName> {
   const { journal, target, lvols, exports, digests, images, io } = parts;
 
   const createCopy: CommandHandlers['image.create-copy'] = async (input, context) => {

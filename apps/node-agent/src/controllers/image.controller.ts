@@ -63,4 +63,15 @@ export class ImageController {
   ): Promise<CommandMap['image.delete-copy']['output']> {
     return this.executor.execute(envelope);
   }
+
+  /**
+   * Unjournaled: its effect ends with the process, so that the first answer would not be true after a restart. One whose
+   * import has given it up meanwhile opens nothing.
+   */
+  @OnCommand('image.serve-file')
+  serveFile(
+    envelope: CommandEnvelope<'image.serve-file'>,
+  ): Promise<CommandMap['image.serve-file']['output']> {
+    return this.executor.executeUnjournaledInTime(envelope);
+  }
 }

@@ -67,6 +67,9 @@ export interface Precedents {
   readonly highestEpoch: number;
 }
 
+/** For a command that no other bears on. */
+export const NO_PRECEDENTS: Precedents = { highestFence: 0, highestEpoch: 0 };
+
 /** Undefined when the command may run; otherwise why not. Nothing has been changed then. */
 export function refusal(
   envelope: CommandEnvelope,

@@ -25,7 +25,7 @@ export class ImageReference {
 const MAX_TEXT = 4_096;
 
 export class ImageFileRequest {
-  /** Left out: the machine on which the image service runs. */
+  /** Whose agent reads it; left out: the image service itself does, on the machine that it runs on. */
   @IsOptional()
   @IsReference('source.file.node')
   node?: string;

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { toLariatError } from '@lariat/kernel';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readAll } from '../../testing/read-all.js';
-import { assertFilesOpen, FileSource } from './file-source.js';
+import { FileSource, ownFolders } from './file-source.js';
 
 const NEVER = new AbortController().signal;
 const ANYWHERE = { maxBytes: 1000, folders: ['/'] };
@@ -90,7 +90,9 @@ it('is closed without folders, whatever the file', async () => {
   writeFileSync(path, 'a');
   for (const asked of [path, join(folder, 'missing'), '/etc/shadow'])
     expect(await verdict(asked, { maxBytes: 1000, folders: [] })).toBe('IMAGE_FILES_CLOSED');
-  expect(() => assertFilesOpen({ folders: [] })).toThrow(/LARIAT_IMAGE_FOLDERS.* --file PATH/);
+  expect(() => ownFolders({ folders: [] }).assertOpen()).toThrow(
+    /LARIAT_IMAGE_FOLDERS.* --file PATH/,
+  );
 });
 
 it('ends with an error when the file grows or shrinks meanwhile', async () => {

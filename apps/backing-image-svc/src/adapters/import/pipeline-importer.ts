@@ -1,6 +1,5 @@
-import { networkInterfaces } from 'node:os';
 import { basename } from 'node:path';
-import { type ImageSourceRecord, lariatError } from '@lariat/contracts';
+import type { ImageSourceRecord } from '@lariat/contracts';
 import type { LariatClient } from '@lariat/messaging';
 import { type Checksum, parseChecksum } from '../../domain/checksum.js';
 import type { ImageContent } from '../../domain/apply-change.js';
@@ -17,6 +16,7 @@ import { type HttpSettings, httpSettingsFor, proxyFromEnvironment } from '../htt
 import { HttpSource } from '../http/http-source.js';
 import { connectDraft } from '../nvme/draft-sink.js';
 import { ScratchFolder } from '../scratch/scratch-folder.js';
+import { NodeFileSource } from '../upload/node-file-source.js';
 import { UploadSource } from '../upload/upload-source.js';
 import { importImage } from './import-image.js';
 import type { ImportResult } from './import-types.js';
@@ -30,7 +30,7 @@ export class PipelineImporter implements Importer {
   constructor(
     private readonly settings: ImageSettings,
     private readonly env: Readonly<Record<string, string | undefined>>,
-    private readonly client: Pick<LariatClient, 'request' | 'connection'>,
+    private readonly connection: LariatClient['connection'],
   ) {
     this.http = {
       ...httpSettingsFor(settings.patienceMs),
@@ -42,7 +42,7 @@ export class PipelineImporter implements Importer {
 
   async import(task: Import): Promise<ImageContent> {
     const { scratch, maxBytes } = this.settings;
-    const source = await this.open(task.source);
+    const source = this.open(task);
     const checksum = await this.checksum(task);
     this.sandbox ??= Sandbox.detect(this.env.PATH ?? '');
     const sandbox = await this.sandbox;
@@ -76,26 +76,13 @@ export class PipelineImporter implements Importer {
     return expectedChecksum(checksum, fileNameIn(source), this.http, signal);
   }
 
-  private async open(source: ImageSourceRecord): Promise<ImageSource> {
+  private open({ source, serveFile }: Import): ImageSource {
     const { maxBytes, folders } = this.settings;
     if ('url' in source) return new HttpSource(parseSourceUrl(source.url), this.http);
-    if ('upload' in source)
-      return new UploadSource(this.client.connection, source.upload, maxBytes);
+    if ('upload' in source) return new UploadSource(this.connection, source.upload, maxBytes);
     const { node, path } = source.file;
-    if (node !== null) await this.requireHere(node, path);
-    return new FileSource(path, { maxBytes, folders });
-  }
-
-  /** Files are read by this process: those of another machine it can't see. */
-  private async requireHere(node: string, path: string): Promise<void> {
-    const { traddr } = await this.client.request('node.get', { node });
-    const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
-    if (own.some(({ address }) => address === traddr)) return;
-    throw lariatError(
-      'IMAGE_FILE_ELSEWHERE',
-      `${path} is on node '${node}' (${traddr}), and the image service runs on another machine; bring the file to that one and leave the node out, or serve it over http`,
-      { node, path },
-    );
+    if (node === null) return new FileSource(path, { maxBytes, folders });
+    return new NodeFileSource(this.connection, { node, path }, serveFile, maxBytes);
   }
 }
 

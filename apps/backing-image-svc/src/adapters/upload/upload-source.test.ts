@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import type { UploadPieceRequest } from '@lariat/contracts';
-import { KIB } from '@lariat/kernel';
-import { NoRespondersError, headers } from '@nats-io/nats-core';
+import { type UploadPieceRequest, lariatError } from '@lariat/contracts';
+import { KIB, type LariatError } from '@lariat/kernel';
+import { encodeError } from '@lariat/messaging';
+import { NoRespondersError } from '@nats-io/nats-core';
 import { describe, expect, it } from 'vitest';
 import { readAll } from '../../testing/read-all.js';
 import { UploadSource } from './upload-source.js';
@@ -10,7 +11,7 @@ const content = randomBytes(2_500 * KIB + 7);
 
 describe('an upload', () => {
   function source(
-    answer: (piece: UploadPieceRequest, nth: number) => { data: Buffer; error?: string },
+    answer: (piece: UploadPieceRequest, nth: number) => Buffer | LariatError,
     maxBytes = 1e9,
   ): {
     readonly upload: UploadSource;
@@ -27,19 +28,18 @@ describe('an upload', () => {
       most = Math.max(most, open);
       await new Promise((resolve) => setImmediate(resolve));
       open -= 1;
-      const { data, error } = answer(piece, nth);
-      const head = headers();
-      if (error !== undefined) head.set('Nats-Service-Error', error);
-      return { data, headers: head };
+      const given = answer(piece, nth);
+      if (Buffer.isBuffer(given)) return { data: given };
+      const error = encodeError(given, undefined);
+      return { data: error.body, headers: error.headers };
     };
     const connection = { request, info: { max_payload: 1024 * KIB } } as never;
     const upload = { fileName: 'a.img', sizeBytes: content.length, token: '0123456789abcdef' };
     return { upload: new UploadSource(connection, upload, maxBytes), asked, most: () => most };
   }
 
-  const pieceOf = ({ offsetBytes, lengthBytes }: UploadPieceRequest) => ({
-    data: content.subarray(offsetBytes, offsetBytes + lengthBytes),
-  });
+  const pieceOf = ({ offsetBytes, lengthBytes }: UploadPieceRequest): Buffer =>
+    content.subarray(offsetBytes, offsetBytes + lengthBytes);
   const read = async (upload: UploadSource, signal = new AbortController().signal) => {
     const reader = await upload.open(signal);
     try {
@@ -68,14 +68,14 @@ describe('an upload', () => {
   });
 
   it('ends when the file is another one by now, or shorter', async () => {
-    const changed = source(() => ({ data: Buffer.alloc(0), error: 'the file changed' }));
+    const changed = source(() => lariatError('IMAGE_SOURCE_CHANGED', 'the file changed'));
     await expect(read(changed.upload)).rejects.toMatchObject({
       ...{
         code: 'IMAGE_SOURCE_CHANGED',
         message: expect.stringContaining('the file changed') as string,
       },
     });
-    const short = source((piece) => ({ data: pieceOf(piece).data.subarray(1) }));
+    const short = source((piece) => pieceOf(piece).subarray(1));
     await expect(read(short.upload)).rejects.toMatchObject({ code: 'IMAGE_SOURCE_CHANGED' });
   });
 
