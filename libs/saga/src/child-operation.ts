@@ -1,7 +1,8 @@
 import { type OperationView, hasCode, isEnded } from '@lariat/contracts';
 import { LariatError } from '@lariat/kernel';
 import type { LariatClient } from '@lariat/messaging';
-import { type StepContext, whileWanted } from '@lariat/saga';
+import { whileWanted } from './cancellation.js';
+import type { StepContext } from './definition.js';
 
 type Caller = Pick<StepContext<unknown, unknown>, 'client' | 'cancellation'>;
 
@@ -31,15 +32,40 @@ export async function outcomeOf({ client, cancellation }: Caller, begun: unknown
   const end = followOperation(client, operation.id);
   await whileWanted({ cancellation }, end).catch(async (reason: unknown) => {
     if (!cancellation.aborted) throw reason;
-    // One that is past it, or has ended, is not undone; then the caller takes its effect back.
-    await client
-      .request('operation.cancel', { operation: operation.id })
-      .catch((error: unknown) => {
-        if (!hasCode(error, 'OPERATION_NOT_CANCELLABLE')) throw error;
-      });
+    await askToCancel(client, operation.id);
     await end;
     throw reason;
   });
   const { error } = await end;
   if (error !== null) throw LariatError.fromRecord(error);
+}
+
+/** For an undo: the operation is cancelled, if it can be, and has ended then. One that is not there has. */
+export async function endOperation(client: LariatClient, operation: string): Promise<void> {
+  const found = await findOperation(client, operation);
+  if (found === undefined || isEnded(found.state)) return;
+  await askToCancel(client, operation);
+  await followOperation(client, operation);
+}
+
+/** The operation as it is now; undefined: it is not, or not any more, on record. */
+export async function findOperation(
+  client: LariatClient,
+  operation: string,
+): Promise<OperationView | undefined> {
+  try {
+    return await client.request('operation.get', { operation });
+  } catch (error) {
+    if (hasCode(error, 'OPERATION_NOT_FOUND')) return undefined;
+    throw error;
+  }
+}
+
+async function askToCancel(client: LariatClient, operation: string): Promise<void> {
+  try {
+    await client.request('operation.cancel', { operation });
+  } catch (error) {
+    // One that is past it, or has ended, is not undone; then the caller takes its effect back.
+    if (!hasCode(error, 'OPERATION_NOT_CANCELLABLE')) throw error;
+  }
 }
