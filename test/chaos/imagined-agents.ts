@@ -66,6 +66,8 @@ const ANSWERS: {
   'record.survey': () => ({ disks: [], volumes: [], next: null }),
   'snapshot.create': made,
   'snapshot.delete': nothing,
+  'snapshot.export': ({ snapshot }) => endpoint(snapshot),
+  'snapshot.unexport': nothing,
   'engine.start': ({ volume, legs }) => ({
     endpoint: endpoint(volume),
     operational: legs.map(({ replica }) => replica),
