@@ -7,8 +7,19 @@ export interface DraftAccess {
   readonly hostNqn: string;
 }
 
+/** A namespace that a node exports, to be read. */
+export interface NamespaceAccess extends DraftAccess {
+  /** For messages. */
+  readonly description: string;
+}
+
+/** Where the bytes come from: of a volume, what a replica exports of its snapshot, which is taken as it is. */
+export type ImportSource =
+  | Exclude<ImageSourceRecord, { readonly volume: unknown }>
+  | { readonly namespace: NamespaceAccess };
+
 export interface Import {
-  readonly source: ImageSourceRecord;
+  readonly source: ImportSource;
   readonly checksum: string | null;
   readonly format: ImageFormatName | null;
   /** Called once, when the size is known: makes the empty draft that the content is written to. */

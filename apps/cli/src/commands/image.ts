@@ -15,6 +15,8 @@ import {
   noWait,
   online,
   parseCount,
+  parseVolumeSource,
+  type VolumeSourceOption,
 } from './runtime.js';
 
 interface CreateOptions extends WaitOption {
@@ -22,6 +24,7 @@ interface CreateOptions extends WaitOption {
   readonly file?: string;
   readonly serviceFile?: string;
   readonly node?: string;
+  readonly from?: VolumeSourceOption;
   readonly checksum?: string;
   readonly format?: 'raw' | 'qcow2';
   readonly copies?: number;
@@ -47,6 +50,12 @@ function addCreate(image: Command, runtime: Runtime): void {
       'let the image service read a file of its machine, below one of its LARIAT_IMAGE_FOLDERS',
     )
     .option('--node <node>', 'with --service-file: the node that has the file')
+    .addOption(
+      new Option(
+        '--from <volume[@snapshot]>',
+        'what a volume holds now, attached or not, or what a snapshot of it does; taken as it is',
+      ).argParser(parseVolumeSource),
+    )
     .option('--checksum <sum>', 'sha256:… or sha512:… of the file, or the url of a SHA256SUMS file')
     .addOption(
       new Option('--format <format>', 'refuse another one; default: what the content says').choices(
@@ -85,9 +94,11 @@ const timeoutOf = (command: Command): string | undefined =>
   command.optsWithGlobals<GlobalOptions>().timeout;
 
 function assertOneSource(options: CreateOptions, command: Command): void {
-  const { url, file, serviceFile, node, wait } = options;
-  if ([url, file, serviceFile].filter((source) => source !== undefined).length !== 1)
-    command.error('error: give one source: --url URL, --file PATH or --service-file PATH');
+  const { url, file, serviceFile, node, from, wait } = options;
+  if ([url, file, serviceFile, from].filter((source) => source !== undefined).length !== 1)
+    command.error(
+      'error: give one source: --url URL, --file PATH, --service-file PATH or --from VOLUME[@SNAPSHOT]',
+    );
   if (file !== undefined && !wait)
     command.error('error: --file needs this command to its end: leave --no-wait out');
   if (node !== undefined && serviceFile === undefined)
@@ -96,8 +107,8 @@ function assertOneSource(options: CreateOptions, command: Command): void {
     );
 }
 
-const sourceOf = ({ url, serviceFile: path, node }: CreateOptions) =>
-  path === undefined ? given({ url }) : { file: { path, ...given({ node }) } };
+const sourceOf = ({ url, serviceFile: path, node, from }: CreateOptions) =>
+  from ?? (path === undefined ? given({ url }) : { file: { path, ...given({ node }) } });
 
 function addLooks(image: Command, runtime: Runtime): void {
   image

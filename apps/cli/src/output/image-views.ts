@@ -31,7 +31,9 @@ const sourceText = (source: ImageSourceRecord): string =>
     ? source.url
     : 'file' in source
       ? `file ${source.file.path}`
-      : `upload of ${source.upload.fileName}`;
+      : 'volume' in source
+        ? `volume ${source.volume.name}`
+        : `upload of ${source.upload.fileName}`;
 
 export function imageDetails(image: ImageView): string {
   const { failure } = image;

@@ -59,7 +59,9 @@ async function run(task: ImportTask, resources: ImportResources): Promise<Import
   const opened = { scratch, digests, resources, progress };
   const context = { options, environment, openSink, pool, hashing, ...opened };
   const stream = await openStream(reader, context);
-  const format = detectFormat(headOf(stream.first), options.format);
+  const format = options.isContent
+    ? ImageFormat.raw
+    : detectFormat(headOf(stream.first), options.format);
   const importer = format === ImageFormat.raw ? importRaw : importQcow2;
   const result = await importer(stream, context);
   isClean = true;

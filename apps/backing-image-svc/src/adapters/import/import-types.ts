@@ -9,6 +9,8 @@ export interface ImportOptions {
   readonly checksum: Checksum | null;
   /** Null: by the content. */
   readonly format: ImageFormat | null;
+  /** The bytes are the content, whatever they look like: nothing is unpacked or converted. */
+  readonly isContent: boolean;
   /** Of the content. */
   readonly maxSizeBytes: number;
   /** The digests of the clusters go into a file here, for `readDigests`. */

@@ -1,4 +1,5 @@
-import { CLUSTER_SIZE_BYTES } from '@lariat/kernel';
+import { lariatError } from '@lariat/contracts';
+import { CLUSTER_SIZE_BYTES, toLariatError } from '@lariat/kernel';
 import type { BlockDevice } from '@lariat/nvme-tcp';
 import { throwIfCancelled } from '../../domain/cancelled.js';
 import type { ByteReader, ImageSource } from '../../ports/byte-reader.port.js';
@@ -7,7 +8,7 @@ import { connectNamespace, type NamespaceOptions } from './connect-namespace.js'
 /** Clusters that are read ahead: hides the way to another node. */
 const READ_AHEAD = 4;
 
-/** The content of a volume or a snapshot, which an agent exports. */
+/** The content of a snapshot, which an agent exports. */
 export class NamespaceSource implements ImageSource {
   constructor(
     readonly description: string,
@@ -16,9 +17,23 @@ export class NamespaceSource implements ImageSource {
 
   async open(signal: AbortSignal): Promise<ByteReader> {
     throwIfCancelled(signal);
-    const { device, disconnect } = await connectNamespace(this.options);
-    return new DeviceReader(device, disconnect, signal);
+    const { description, options } = this;
+    try {
+      const { device, disconnect } = await connectNamespace(options);
+      return new DeviceReader(description, device, disconnect, signal);
+    } catch (reason) {
+      throw sourceLost(description, reason);
+    }
   }
+}
+
+function sourceLost(description: string, reason: unknown): Error {
+  return lariatError(
+    'IMAGE_SOURCE_LOST',
+    `${description} can't be read over NVMe/TCP: ${toLariatError(reason).message}`,
+    {},
+    reason,
+  );
 }
 
 export class DeviceReader implements ByteReader {
@@ -28,6 +43,7 @@ export class DeviceReader implements ByteReader {
   private cluster: Buffer = Buffer.alloc(0);
 
   constructor(
+    private readonly description: string,
     private readonly device: Pick<BlockDevice, 'sizeBytes' | 'read'>,
     private readonly disconnect: () => Promise<void>,
     private readonly signal: AbortSignal,
@@ -39,7 +55,7 @@ export class DeviceReader implements ByteReader {
     throwIfCancelled(this.signal);
     if (this.cluster.length === 0) {
       this.askAhead();
-      this.cluster = (await this.ahead.shift()) ?? this.cluster;
+      this.cluster = (await this.next()) ?? this.cluster;
     }
     const length = this.cluster.copy(into);
     this.cluster = this.cluster.subarray(length);
@@ -48,6 +64,14 @@ export class DeviceReader implements ByteReader {
 
   close(): Promise<void> {
     return this.disconnect();
+  }
+
+  private async next(): Promise<Buffer | undefined> {
+    try {
+      return await this.ahead.shift();
+    } catch (reason) {
+      throw sourceLost(this.description, reason);
+    }
   }
 
   private askAhead(): void {
