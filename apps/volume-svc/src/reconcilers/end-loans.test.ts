@@ -74,7 +74,7 @@ describe('what was lent to an import', () => {
 
   it('is waited for anew when it was given back, and lent again', async () => {
     await round(0);
-    await round(20_000, [newVolumeRecord()]);
+    await round(20_000, [newVolumeRecord({})]);
     await round(31_000);
     expect(dropped).toEqual([]);
   });

@@ -30,8 +30,9 @@ export async function endLoans(deps: EndLoansDeps, signal: AbortSignal): Promise
 
 /** One round. `since`, when each was first seen without its import, is carried from round to round. */
 export async function endLoansOnce(deps: EndLoansDeps, since: Map<string, number>): Promise<void> {
-  const lent = deps.volumes.list().flatMap((record) => loansOf(record));
-  deps.counts.looked('loans', lent.length);
+  const records = deps.volumes.list();
+  deps.counts.looked('loans', records.length);
+  const lent = records.flatMap((record) => loansOf(record));
   const images = new Set(lent.map(({ image }) => image));
   for (const image of since.keys()) if (!images.has(image)) since.delete(image);
   for (const loan of lent) {
