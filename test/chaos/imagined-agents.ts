@@ -66,7 +66,7 @@ const ANSWERS: {
   'record.survey': () => ({ disks: [], volumes: [], next: null }),
   'snapshot.create': made,
   'snapshot.delete': nothing,
-  'snapshot.export': ({ snapshot }) => endpoint(snapshot),
+  'snapshot.export': ({ snapshot }) => ({ ...endpoint(snapshot), allocatedBytes: 0 }),
   'snapshot.unexport': nothing,
   'engine.start': ({ volume, legs }) => ({
     endpoint: endpoint(volume),

@@ -3,16 +3,24 @@ import { type ImageView, type SnapshotView, hasCode } from '@lariat/contracts';
 import { MIB, delay } from '@lariat/kernel';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type E2eCluster, startE2e, until } from './e2e-cluster.js';
+import { nodeCommands } from './node-commands.js';
 
 const SIZE_BYTES = 16 * MIB;
 const BLOCK = 4096;
+/** Larger are refused. */
+const MAX_BYTES = 300 * MIB;
 
 const sha256 = (data: Buffer): string => createHash('sha256').update(data).digest('hex');
 
 describe('images of volumes', () => {
   let e2e: E2eCluster;
   beforeAll(async () => {
-    e2e = await startE2e();
+    e2e = await startE2e({
+      env: {
+        ...process.env,
+        ...{ LARIAT_REBUILD: 'manual', LARIAT_IMAGE_MAX_BYTES: String(MAX_BYTES) },
+      },
+    });
   });
   afterAll(async () => {
     await e2e.stop();
@@ -193,6 +201,93 @@ describe('images of volumes', () => {
     });
     await client.request('snapshot.delete', { volume: 'big', snapshot: 'kept' });
     await client.request('volume.delete', { volume: 'big' });
+  });
+
+  it('are refused where the volume is too large', async () => {
+    const { client } = e2e;
+    const sizeBytes = MAX_BYTES + MIB;
+    await client.request('volume.create', { name: 'huge', sizeBytes, replicas: 1 });
+    await expect(imageOf('bad', { volume: 'huge' })).rejects.toMatchObject({
+      code: 'IMAGE_TOO_LARGE',
+    });
+    await client.request('image.delete', { image: 'bad' });
+    await expectGivenBack('huge', []);
+    await client.request('volume.delete', { volume: 'huge' });
+  });
+
+  it('are read where the volume has data, over all of its snapshots, and from no export that stays', async () => {
+    const { client, connection } = e2e;
+    const sizeBytes = 128 * MIB;
+    const { id, replicas } = await client.request('volume.create', {
+      ...{ name: 'thin', sizeBytes, replicas: 1 },
+    });
+    const content = Buffer.alloc(sizeBytes);
+    await withVolume('thin', 'n1', async (device) => {
+      for (const at of [0, 5 * MIB - BLOCK, 90 * MIB, sizeBytes - BLOCK]) {
+        const data = randomBytes(2 * BLOCK).subarray(0, sizeBytes - at);
+        data.copy(content, at);
+        await device.write(at, data);
+        await client.request('snapshot.create', { volume: 'thin', snapshot: `at-${at / BLOCK}` });
+      }
+    });
+    const image = await imageOf('of-thin', { volume: 'thin' });
+    expect(image.checksums).toContain(`sha256:${sha256(content)}`);
+    expect(image.allocatedBytes).toBe(5 * MIB);
+    // What it goes by: two writes reach into a second cluster, and one snapshot stands on the other.
+    const { snapshots: all } = await client.request('snapshot.list', { volume: 'thin' });
+    const newest = all.find(({ name }) => name === `at-${sizeBytes / BLOCK - 1}`);
+    const [replica] = replicas;
+    const hostNqn = 'nqn.2026-11.io.lariat:reader';
+    const reading = { replica: replica?.id ?? '', volume: id, snapshot: newest?.id ?? '', hostNqn };
+    const send = nodeCommands(connection);
+    const exported = await send(replica?.node ?? '', 'snapshot.export', reading);
+    expect(exported.allocatedBytes).toBe(5 * MIB);
+    await send(replica?.node ?? '', 'snapshot.unexport', reading);
+  });
+
+  it('come from another replica when the node that is read is lost', async () => {
+    const { client, cluster } = e2e;
+    const sizeBytes = 160 * MIB;
+    await client.request('volume.create', { name: 'wide', sizeBytes, replicas: 2 });
+    const content = Buffer.concat(Array.from({ length: 8 }, () => randomBytes(20 * MIB)));
+    await withVolume('wide', 'n1', async (device) => {
+      for (let at = 0; at < sizeBytes; at += MIB)
+        await device.write(at, content.subarray(at, at + MIB));
+    });
+    await client.request('image.create', {
+      ...{ name: 'of-wide', source: { volume: 'wide' }, minimumCopies: 1, wait: false },
+    });
+    const read = await until('the content to be read', 30_000, async () => {
+      const { operations } = await client.request('operation.list', {});
+      const running = operations.find(({ kind, state }) => {
+        return kind === 'image.create' && state === 'running';
+      });
+      return running?.step === 'import' && running.progress !== null ? running : undefined;
+    });
+    const { replicas } = await client.request('volume.get', { volume: 'wide' });
+    const lost = replicas[0]?.node ?? '';
+    await cluster.killNode(lost);
+    try {
+      const image = await until('the image to be ready', 120_000, async () => {
+        const { state } = await client.request('operation.get', { operation: read.id });
+        if (state === 'failed') throw new Error('the import failed');
+        const now = await client.request('image.get', { image: 'of-wide' });
+        return now.state === 'ready' ? now : undefined;
+      });
+      expect(image.checksums).toContain(`sha256:${sha256(content)}`);
+      expect(image.copies.map(({ node }) => node)).not.toContain(lost);
+    } finally {
+      await cluster.startNode(lost);
+    }
+    await until('the import to have given back what it read', 60_000, async () => {
+      const { state } = await client.request('operation.get', { operation: read.id });
+      return state === 'succeeded' ? true : undefined;
+    });
+    await until('the node to be back', 60_000, async () => {
+      const { state } = await client.request('node.get', { node: lost });
+      return state === 'ready' ? true : undefined;
+    });
+    await expectGivenBack('wide', []);
   });
 
   it('leave nothing behind when all is deleted', async () => {

@@ -149,10 +149,13 @@ export interface CommandMap extends ImageCommandMap {
     input: { replica: string; volume: string; snapshot: string };
     output: Nothing;
   };
-  /** Lets one more host read the snapshot, which any number may do at a time, beside a rebuild that reads it. */
+  /**
+   * Lets one more host read the snapshot, which any number may do at a time, beside a rebuild that reads it. `allocatedBytes`:
+   * what it and all beneath it take; no more of it can be other than zeros.
+   */
   'snapshot.export': {
     input: { replica: string; volume: string; snapshot: string; hostNqn: string };
-    output: NvmfEndpoint;
+    output: NvmfEndpoint & { allocatedBytes: number };
   };
   /** Ends what `snapshot.export` gave to this host; what is not exported is fine. */
   'snapshot.unexport': {

@@ -1,5 +1,6 @@
 import type { ImageFormatName, ImageSourceRecord, NvmfEndpoint } from '@lariat/contracts';
 import type { ImageContent } from '../domain/apply-change.js';
+import type { ClusterMap } from '../domain/cluster-map.js';
 import type { ImportProgress } from '../domain/progress.js';
 
 export interface DraftAccess {
@@ -11,6 +12,8 @@ export interface DraftAccess {
 export interface NamespaceAccess extends DraftAccess {
   /** For messages. */
   readonly description: string;
+  /** Clusters that may hold data; null: any may. */
+  readonly map: ClusterMap | null;
 }
 
 /** Where the bytes come from: of a volume, what a replica exports of its snapshot, which is taken as it is. */

@@ -1,4 +1,10 @@
-import { type ErrorCode, type OperationView, lariatError } from '@lariat/contracts';
+import {
+  type ErrorCode,
+  type OperationView,
+  clusterDigestOf,
+  encodeDigestPage,
+  lariatError,
+} from '@lariat/contracts';
 import { MIB, deriveImageId, deriveOperationId } from '@lariat/kernel';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Importer } from '../ports/importer.port.js';
@@ -7,6 +13,7 @@ import { type Answers, type ImaginedStep, imaginedStep } from '../testing/step-c
 import { type CreateImageInput, createImageSaga } from './create-image.saga.js';
 
 const IMAGE = deriveImageId('op-1');
+const SIZE_BYTES = 4 * MIB;
 const FIRST = deriveOperationId('op-1/lend/1');
 const SECOND = deriveOperationId('op-1/lend/2');
 const input: CreateImageInput = {
@@ -34,6 +41,10 @@ describe('an image of a volume', () => {
   let readings: (ErrorCode | null)[];
   let read: string[];
   let drafts: number;
+  /** What the snapshot takes, and the digests of its clusters. */
+  let allocated: number;
+  let digests: Buffer;
+  let maps: (readonly number[] | null)[];
 
   beforeEach(() => {
     lends = new Map();
@@ -43,12 +54,21 @@ describe('an image of a volume', () => {
     readings = [];
     read = [];
     drafts = 0;
+    allocated = SIZE_BYTES;
+    digests = Buffer.alloc(0);
+    maps = [];
   });
 
   const importer: Importer = {
     import: async ({ source, openDraft, onProgress }) => {
       if (!('namespace' in source)) throw new Error('not a namespace');
-      read.push(source.namespace.description);
+      const { description, map } = source.namespace;
+      read.push(description);
+      maps.push(
+        map === null
+          ? null
+          : Array.from({ length: map.clusters }, (_, at) => Number(map.isData(at))),
+      );
       const phase = 'downloading';
       onProgress({ phase, doneBytes: 0, totalBytes: MIB, bytesPerSecond: 1, etaMs: 1 });
       await openDraft(MIB);
@@ -64,7 +84,7 @@ describe('an image of a volume', () => {
     'node.list': () => ({ nodes: [node('n4')] }),
     'node.get': (body: { node: string }) => node(body.node),
     'internal.volume.record': () => ({
-      clones,
+      ...{ name: 'db', clones, snapshots: [{ id: 'snp-1', sizeBytes: SIZE_BYTES }] },
       replicas: [replica('n1', 'RW'), replica('n2', 'ERR'), replica('n3', 'RW')],
     }),
     'internal.volume.lend-snapshot': ({ borrower }: { borrower: string }) => {
@@ -108,7 +128,10 @@ describe('an image of a volume', () => {
     const step = imaginedStep({
       ...{ input, requests, memory: options.memory ?? {} },
       answers: {
-        'snapshot.export': () => endpoint,
+        'snapshot.export': () => ({ ...endpoint, allocatedBytes: allocated }),
+        'rebuild.read-digests': (_on, { firstCluster, clusters }) => ({
+          digests: encodeDigestPage({ digests }, firstCluster, clusters),
+        }),
         'image.create-copy': () => ({ lvolUuid: 'draft', sizeBytes: MIB, endpoint }),
         'image.seal-copy': () => ({ lvolUuid: 'lvol', sizeBytes: MIB, allocatedBytes: MIB }),
         'image.digest-copy': () => ({ sha256: 'root', sizeBytes: MIB }),
@@ -187,7 +210,7 @@ describe('an image of a volume', () => {
     const refuses = (nodes: readonly string[]): Answers => ({
       'snapshot.export': (to) => {
         if (nodes.includes(to)) throw lariatError('REPLICA_NOT_FOUND', 'gone');
-        return endpoint;
+        return { ...endpoint, allocatedBytes: allocated };
       },
     });
     await begin({ answers: refuses(['n1']) }).run('claim', 'borrow', 'import');
@@ -196,6 +219,33 @@ describe('an image of a volume', () => {
     await expect(
       begin({ answers: refuses(['n1', 'n3']) }).run('claim', 'borrow', 'import'),
     ).rejects.toMatchObject({ code: 'IMAGE_SOURCE_LOST' });
+  });
+
+  it('is read only where there is data, when much of it may be zeros', async () => {
+    const [zeros, data] = [Buffer.alloc(MIB), Buffer.alloc(MIB, 1)];
+    digests = Buffer.concat([zeros, data, zeros, data].map((cluster) => clusterDigestOf(cluster)));
+    allocated = SIZE_BYTES / 2;
+    const { step, run } = begin();
+    await run('claim', 'borrow', 'import');
+    expect(maps).toEqual([[0, 1, 0, 1]]);
+    expect(step.sent.slice(0, 2)).toEqual(['snapshot.export to n1', 'rebuild.read-digests to n1']);
+    allocated += 1;
+    await run('import');
+    expect(maps[1]).toBeNull();
+  });
+
+  it('is read from another replica where a node does not tell of all clusters', async () => {
+    allocated = 0;
+    const { step, run } = begin();
+    await expect(run('claim', 'borrow', 'import')).rejects.toMatchObject({
+      code: 'IMAGE_SOURCE_LOST',
+    });
+    expect(step.sent.filter((sent) => sent.startsWith('snapshot.'))).toEqual([
+      'snapshot.export to n1',
+      'snapshot.unexport to n1',
+      'snapshot.export to n3',
+      'snapshot.unexport to n3',
+    ]);
   });
 
   it('reads no other replica for what is wrong with the draft', async () => {

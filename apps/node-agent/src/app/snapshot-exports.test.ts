@@ -43,6 +43,7 @@ describe('the export of a snapshot', () => {
       nqn: NQN,
       uuid: node.lvols.recordOf('rep-a', 'snapshot', 's1')?.uuid,
     });
+    expect(endpoint.allocatedBytes).toBeGreaterThanOrEqual(0);
     expect(await admit(OTHER)).toEqual(endpoint);
     await admit(READER);
     expect(hosts()).toEqual([OTHER, READER]);

@@ -58,8 +58,11 @@ export function snapshotCommands(parts: SnapshotCommandParts): HandlersOf<'snaps
     return {};
   };
 
-  const open: CommandHandlers['snapshot.export'] = (input, context) =>
-    snapshotExports.admit(input, input.hostNqn, context.operation);
+  const open: CommandHandlers['snapshot.export'] = async (input, context) => {
+    const endpoint = await snapshotExports.admit(input, input.hostNqn, context.operation);
+    const snapshot = await lvols.snapshot(input.replica, input.snapshot);
+    return { ...endpoint, allocatedBytes: await lvols.allocatedBytes(snapshot) };
+  };
 
   const close: CommandHandlers['snapshot.unexport'] = async (input) => {
     await snapshotExports.dismiss(input, input.hostNqn);

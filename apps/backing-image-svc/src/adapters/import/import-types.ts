@@ -29,8 +29,8 @@ export interface ImportEnvironment {
 export interface ImportResult {
   readonly format: ImageFormat;
   readonly compression: Compression | null;
-  /** The file as it was given. */
-  readonly file: { readonly sizeBytes: number; readonly sums: Sums };
+  /** The file as it was given; sums null: a volume that is mostly holes. */
+  readonly file: { readonly sizeBytes: number; readonly sums: Sums | null };
   readonly content: {
     readonly sizeBytes: number;
     /** Null: mostly holes, see HolePolicy; then the root digest alone tells the content. */

@@ -89,8 +89,8 @@ export class PipelineImporter implements Importer {
   private async open(source: ImportSource): Promise<ImageSource> {
     const { maxBytes, folders } = this.settings;
     if ('namespace' in source) {
-      const { description, ...access } = source.namespace;
-      return new NamespaceSource(description, { ...access, ctrlrLossTimeoutMs: PATH_LOST_MS });
+      const { description, map, ...access } = source.namespace;
+      return new NamespaceSource(description, { ...access, ctrlrLossTimeoutMs: PATH_LOST_MS }, map);
     }
     if ('url' in source) return new HttpSource(parseSourceUrl(source.url), this.http);
     if ('upload' in source)
@@ -133,7 +133,7 @@ function contentOf({ format, file, content, device }: ImportResult): ImageConten
     contentBytes: content.sizeBytes,
     dataClusters: device.dataClusters,
     checksums: {
-      file: { ...file.sums },
+      file: file.sums === null ? null : { ...file.sums },
       content: content.sums === null ? null : { ...content.sums },
       rootSha256: device.rootDigest,
     },
