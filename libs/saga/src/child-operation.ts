@@ -1,12 +1,15 @@
 import { type OperationView, hasCode, isEnded } from '@lariat/contracts';
-import { LariatError } from '@lariat/kernel';
+import { LariatError, delay } from '@lariat/kernel';
 import type { LariatClient } from '@lariat/messaging';
 import { whileWanted } from './cancellation.js';
 import type { StepContext } from './definition.js';
 
 type Caller = Pick<StepContext<unknown, unknown>, 'client' | 'cancellation'>;
 
-const WAIT_MS = 20_000;
+/** Short: who answers may die meanwhile, and then nothing comes until the request times out. */
+const WAIT_MS = 5_000;
+const ANSWER_MS = WAIT_MS + 2_000;
+const SERVICE_BACK_MS = 500;
 
 /** The operation when it has ended, however long that takes. */
 export async function followOperation(
@@ -15,10 +18,12 @@ export async function followOperation(
 ): Promise<OperationView> {
   for (;;) {
     try {
-      const view = await client.request('operation.wait', { operation, timeoutMs: WAIT_MS });
+      const request = { operation, timeoutMs: WAIT_MS };
+      const view = await client.request('operation.wait', request, { timeoutMs: ANSWER_MS });
       if (isEnded(view.state)) return view;
     } catch (error) {
-      if (!hasCode(error, 'DEADLINE_EXCEEDED')) throw error;
+      if (hasCode(error, 'SERVICE_UNAVAILABLE')) await delay(SERVICE_BACK_MS);
+      else if (!hasCode(error, 'DEADLINE_EXCEEDED')) throw error;
     }
   }
 }

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Importer } from '../ports/importer.port.js';
 import { imageRecord } from '../testing/image-record.js';
 import { type MemoryImages, memoryImages } from '../testing/memory-images.js';
-import { type Answers, type ImaginedStep, imaginedStep } from '../testing/step-context.js';
+import { type Answers, type ImaginedStep, driven, imaginedStep } from '../testing/step-context.js';
 import { type CreateImageInput, createImageSaga } from './create-image.saga.js';
 
 const IMAGE = deriveImageId('op-1');
@@ -67,14 +67,7 @@ describe('an import', () => {
     });
     return {
       step,
-      run: async (...names) => {
-        const wanted =
-          names.length === 0 ? saga.steps : saga.steps.filter(({ name }) => names.includes(name));
-        for (const one of wanted) Object.assign(step.memory, await one.run(step.context as never));
-      },
-      undo: async () => {
-        for (const one of saga.steps.toReversed()) await one.undo?.(step.context as never);
-      },
+      ...driven(saga.steps as never, step),
     };
   }
 

@@ -9,7 +9,7 @@ import { MIB, deriveImageId, deriveOperationId } from '@lariat/kernel';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Importer } from '../ports/importer.port.js';
 import { memoryImages } from '../testing/memory-images.js';
-import { type Answers, type ImaginedStep, imaginedStep } from '../testing/step-context.js';
+import { type Answers, type ImaginedStep, driven, imaginedStep } from '../testing/step-context.js';
 import { type CreateImageInput, createImageSaga } from './create-image.saga.js';
 
 const IMAGE = deriveImageId('op-1');
@@ -141,14 +141,7 @@ describe('an image of a volume', () => {
     });
     return {
       ...{ step, store },
-      run: async (...names) => {
-        const wanted =
-          names.length === 0 ? saga.steps : saga.steps.filter(({ name }) => names.includes(name));
-        for (const one of wanted) Object.assign(step.memory, await one.run(step.context as never));
-      },
-      undo: async () => {
-        for (const one of saga.steps.toReversed()) await one.undo?.(step.context as never);
-      },
+      ...driven(saga.steps as never, step),
     };
   }
 
