@@ -14,10 +14,12 @@ const newAgents = (): ImaginedAgents => new ImaginedAgents(() => Date.now());
 
 /** What an operation that was undone leaves as it was: where the data is, and what users see of the volume. */
 const kept = (
-  { name, sizeBytes, replicaCount, state, replicas, snapshots }: VolumeRecord,
+  { name, sizeBytes, replicaCount, state, replicas, snapshots, clones = [] }: VolumeRecord,
   loses: Case['losesWhenUndone'] = [],
 ): object => ({
   ...{ name, sizeBytes, replicaCount },
+  // What is noted on a volume keeps it from deletion.
+  clones: clones.map(({ volume }) => volume),
   // Hidden ones are swept when nothing stands on them.
   snapshots: snapshots.filter(({ user }) => user).map(({ id }) => id),
   ...(loses.includes('engine') ? {} : { state }),

@@ -67,6 +67,8 @@ const ANSWERS: {
   'record.survey': () => ({ disks: [], volumes: [], images: [], next: null }),
   'snapshot.create': made,
   'snapshot.delete': nothing,
+  'snapshot.export': ({ snapshot }) => ({ ...endpoint(snapshot), allocatedBytes: 0 }),
+  'snapshot.unexport': nothing,
   'engine.start': ({ volume, legs }) => ({
     endpoint: endpoint(volume),
     operational: legs.map(({ replica }) => replica),

@@ -2,6 +2,7 @@ import {
   type DiskView,
   type EnsureImageCopiesRequest,
   type ImageRecord,
+  type LendSnapshotRequest,
   type NodeRecord,
   type OperationState,
   type OperationView,
@@ -14,7 +15,13 @@ import {
   lariatError,
 } from '@lariat/contracts';
 import { type Json, MIB, delay, noFaultPoints } from '@lariat/kernel';
-import { type LariatClient, RecordCopies, type Versioned, keptInTime } from '@lariat/messaging';
+import {
+  type LariatClient,
+  RecordCopies,
+  type RequestOptions,
+  type Versioned,
+  keptInTime,
+} from '@lariat/messaging';
 import { type RebuildDeps, replicaSagas } from '@lariat/replica-svc';
 import {
   type SagaDefinition,
@@ -131,11 +138,11 @@ export class ImaginedWorld {
     this.runner = new SagaRunner(parts as unknown as SagaRunnerOptions);
   }
 
-  async start(kind: string, input: Json): Promise<string> {
+  async start(kind: string, input: Json, requestId?: string): Promise<string> {
     const saga = this.definitions.find((definition) => definition.kind === kind);
     if (saga === undefined) throw new Error(`no saga is called '${kind}'`);
     this.running.push({ kind, subject: saga.subjectOf(input) });
-    return (await this.runner.start({ kind, input, actor: 'test', requestId: undefined })).id;
+    return (await this.runner.start({ kind, input, actor: 'test', requestId })).id;
   }
 
   /** Those that there are, the first one first. */
@@ -218,8 +225,12 @@ export class ImaginedWorld {
     return found;
   }
 
-  private async begin(kind: string, input: Json): Promise<{ operation: { id: string } }> {
-    return { operation: { id: await this.start(kind, input) } };
+  private async begin(
+    kind: string,
+    input: Json,
+    requestId?: string,
+  ): Promise<{ operation: { id: string } }> {
+    return { operation: { id: await this.start(kind, input, requestId) } };
   }
 
   private async ended(id: string): Promise<{ state: OperationState; error: unknown }> {
@@ -271,7 +282,7 @@ export class ImaginedWorld {
   }
 
   private client(): LariatClient {
-    const answers: Readonly<Record<string, (body: never) => unknown>> = {
+    const answers: Readonly<Record<string, (body: never, requestId?: string) => unknown>> = {
       'node.get': ({ node }: { node: string }) => this.node(node),
       'node.list': () => ({
         nodes: NODES.map((name) => ({ ...this.node(name), disks: [imaginedDisk(name)] })),
@@ -301,6 +312,16 @@ export class ImaginedWorld {
         this.begin('replica.rebuild', { volume, replica: replica ?? null }),
       'replica.remove': ({ volume, replica }: { volume: string; replica: string }) =>
         this.begin('replica.remove', { volume, replica }),
+      'internal.volume.lend-snapshot': (body: LendSnapshotRequest, requestId) => {
+        const { volume, snapshot = null, image, name, borrower } = body;
+        const input = { volume, snapshot, image, name, borrower };
+        return this.begin('snapshot.lend', input, requestId);
+      },
+      'operation.get': ({ operation }: { operation: string }) => {
+        const found = this.journal.get(operation);
+        if (found === undefined) throw lariatError('OPERATION_NOT_FOUND', 'There is none.');
+        return toOperationView(found.value);
+      },
       'operation.cancel': ({ operation }: { operation: string }) => {
         if (this.cancel(operation)) return {};
         throw lariatError('OPERATION_NOT_CANCELLABLE', 'It is past that.');
@@ -308,12 +329,12 @@ export class ImaginedWorld {
       'operation.wait': ({ operation }: { operation: string }) => this.ended(operation),
     };
     const client = {
-      request: (name: string, body: unknown): Promise<unknown> => {
+      request: (name: string, body: unknown, options?: RequestOptions): Promise<unknown> => {
         // The request that began it is noted, and is the same wait.
         if (name !== 'operation.wait' && name !== 'operation.cancel') this.note(`request ${name}`);
-        const answer = answers[name] as ((body: unknown) => unknown) | undefined;
+        const answer = answers[name] as ((body: unknown, id?: string) => unknown) | undefined;
         if (answer === undefined) throw new Error(`a step asks for '${name}'`);
-        return Promise.resolve().then(() => answer(body));
+        return Promise.resolve().then(() => answer(body, options?.requestId));
       },
       connection: { subscribe: () => ({ unsubscribe: () => undefined }) },
     };

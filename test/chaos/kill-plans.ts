@@ -2,6 +2,7 @@ import type { KillPlan } from './kill-at-every-position.js';
 import { administerThrough, recoverThrough } from './administration.js';
 import { imageVolumeThrough } from './image-volume-life.js';
 import { imageThrough } from './image-life.js';
+import { imageOfVolumeThrough } from './image-of-volume-life.js';
 import {
   changeThrough,
   changeThroughInUse,
@@ -130,6 +131,20 @@ export const KILL_PLANS = {
     // Four sagas of four or five steps, before and after each, and six commands, three positions each.
     atLeast: 50,
     oneIn: 6,
+  },
+  imageSources: {
+    nodes: 3,
+    processes: ['volume-svc', 'backing-image-svc', ...NODES],
+    sagas: ['image.create', 'snapshot.lend'],
+    work: imageOfVolumeThrough,
+    // What an import of anything passes is taken by the plan before.
+    takes: (point) =>
+      /saga\/(image\.create\/(borrow|import|return)|snapshot\.lend)\/|agent\/snapshot\.(create|delete|export|unexport)\//.test(
+        point,
+      ),
+    // Four steps, before and after each, and commands to three nodes, three positions each.
+    atLeast: 26,
+    oneIn: 4,
   },
   natsInLife: {
     ...{ nodes: 3, victim: 'nats' },

@@ -44,6 +44,15 @@ const clone = (snapshot: string | null): Json => ({
   source: { volume: 'vol-1', snapshot },
 });
 
+/** How often an import may ask for a snapshot: each time is an operation. */
+const LENDS = 10;
+/** An import that does not run here: what is lent to it stays. */
+export const BORROWER = 'op-i2';
+const imageOf = (snapshot: string | null): Json => ({
+  ...{ name: 'i2', source: { volume: { id: 'vol-1', name: 'v1', snapshot } } },
+  ...{ checksum: null, format: null, minimumCopies: 1, labels: {} },
+});
+
 /** Each saga, from each kind of volume that it treats in its own way. */
 export const CASES: Readonly<Record<string, Case>> = {
   create: {
@@ -218,6 +227,23 @@ export const CASES: Readonly<Record<string, Case>> = {
       ...{ name: 'i2', source: { file: { node: 'n2', path: '/i2' } }, checksum: null },
       ...{ format: null, minimumCopies: 1, labels: {} },
     },
+  },
+  'import an image of a snapshot': {
+    kind: 'image.create',
+    volume: () => imaginedVolume(),
+    input: imageOf('snp-1'),
+    begins: LENDS,
+  },
+  'import an image of what an attached volume holds': {
+    kind: 'image.create',
+    volume: () => imaginedAttached(),
+    input: imageOf(null),
+    begins: LENDS,
+  },
+  'lend a snapshot of a detached volume to an import': {
+    kind: 'snapshot.lend',
+    volume: () => imaginedVolume(),
+    input: onVolume({ snapshot: null, image: 'img-2', name: 'i2', borrower: BORROWER }),
   },
   'spread an image': {
     kind: 'image.spread',

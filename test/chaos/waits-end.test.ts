@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ImaginedAgents, type Silence } from './imagined-agents.js';
-import { CASES, FOR_EVER_MS, type Outcome, live } from './saga-cases.js';
+import { BORROWER, CASES, FOR_EVER_MS, type Outcome, live } from './saga-cases.js';
 
 const ENDS = ['succeeded', 'failed'];
 const RESTS = ['detached', 'attached'];
@@ -16,6 +16,10 @@ function complaint({ state, error, volumes, images, afterMs }: Outcome): string 
     (image) => image.operation !== null || !IMAGE_RESTS.includes(image.state),
   );
   if (unsettled !== undefined) return `${state}, image ${unsettled.state}`;
+  const lent = volumes.find(({ clones = [] }) =>
+    clones.some(({ kind, operation }) => kind === 'image' && operation !== BORROWER),
+  );
+  if (lent !== undefined) return `${state}, and ${lent.name} is kept for an image`;
   const restless = volumes.find((volume) => !RESTS.includes(volume.state));
   return restless === undefined ? undefined : `${state}, ${restless.name} ${restless.state}`;
 }

@@ -18,6 +18,7 @@ const RECORD_OF: Readonly<Record<string, string>> = {
   'internal.image.recover': 'record image',
   'internal.image.idle-copies': 'record image',
   'internal.volume.users-of-image': 'record volume',
+  'operation.get': 'record operation',
   'internal.volume.record': 'record volume',
   'internal.volume.change': 'record volume',
   'internal.volume.report-engine': 'record volume',
@@ -34,6 +35,7 @@ const BEGUN_ON: Readonly<Record<string, string>> = {
   'replica.rebuild': 'operation on volume',
   'replica.remove': 'operation on volume',
   'internal.image.ensure-copies': 'operation on image-copy',
+  'internal.volume.lend-snapshot': 'operation on image-source',
 };
 
 /** Any other request is one that begins, or waits for, an operation on what its noun names. */
@@ -114,8 +116,13 @@ describe('who waits for whom', () => {
       'operation on image-copy -> record allocation',
       'operation on image-copy -> record node',
       'operation on image-name -> an agent',
+      'operation on image-name -> operation on image-source',
       'operation on image-name -> record allocation',
       'operation on image-name -> record node',
+      'operation on image-name -> record operation',
+      'operation on image-name -> record volume',
+      'operation on image-source -> an agent',
+      'operation on image-source -> record node',
       'operation on image-verify -> an agent',
       'operation on image-verify -> operation on image-copy',
       'operation on image-verify -> record allocation',

@@ -16,6 +16,7 @@ const KINDS: readonly ReconcileKind[] = [
   'image-copies',
   'leases',
   'limits',
+  'loans',
   'nodes',
   'promises',
   'rebuilds',

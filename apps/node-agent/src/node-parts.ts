@@ -178,7 +178,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     handlers: {
       ...diskCommands(disks),
       ...replicaCommands({ journal, target, lvols, exports, controllers, checksums, images }),
-      ...snapshotCommands({ journal, target, lvols }),
+      ...snapshotCommands({ target, lvols, exports }),
       ...engineCommands({ node, journal, target, lvols, exports, engines, clock }),
       ...rebuildCommands({ node, journal, target, lvols, exports, controllers, images }),
       ...resyncCommands({ journal, target, lvols, exports, controllers, reader, digests }),

@@ -12,6 +12,7 @@ import { SnapshotController } from './controllers/snapshot.controller.js';
 import { VolumeController } from './controllers/volume.controller.js';
 import { VOLUME_COPIES } from './domain/record-copies.js';
 import { AbsentReplicas } from './reconcilers/fault-absent.js';
+import { endLoans } from './reconcilers/end-loans.js';
 import { CopyKeeper } from './reconcilers/keep-copies.js';
 import { releaseClaims } from './reconcilers/release-claims.js';
 import { sweepCloneSnapshots } from './reconcilers/sweep-clone-snapshots.js';
@@ -60,6 +61,7 @@ export class VolumeSvcModule {
           ...relayed.map((bucket) => relayEvents({ connection, bucket, log }, signal)),
           inventories.whileHeld(signal),
           releaseClaims({ volumes, operations: sagas.store, clock, counts, log }, signal),
+          endLoans({ volumes, operations: sagas.store, clock, counts, log }, signal),
           sweepCloneSnapshots({ list: () => volumes.list(), client, clock, log, counts }, signal),
         ]);
       },

@@ -149,6 +149,19 @@ export interface CommandMap extends ImageCommandMap {
     input: { replica: string; volume: string; snapshot: string };
     output: Nothing;
   };
+  /**
+   * Lets one more host read the snapshot, which any number may do at a time, beside a rebuild that reads it. `allocatedBytes`:
+   * what it and all beneath it take; no more of it can be other than zeros.
+   */
+  'snapshot.export': {
+    input: { replica: string; volume: string; snapshot: string; hostNqn: string };
+    output: NvmfEndpoint & { allocatedBytes: number };
+  };
+  /** Ends what `snapshot.export` gave to this host; what is not exported is fine. */
+  'snapshot.unexport': {
+    input: { replica: string; volume: string; snapshot: string; hostNqn: string };
+    output: Nothing;
+  };
 
   /** Connects the legs, makes the raid, exports it. A leg that cannot be reached is reported, not fatal, while one is left. */
   'engine.start': {

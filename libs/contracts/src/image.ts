@@ -55,7 +55,17 @@ export const NO_CHECKSUMS: ImageChecksums = Object.freeze({
 export type ImageSourceRecord =
   | { readonly url: string }
   | { readonly upload: ImageUpload }
-  | { readonly file: { readonly node: string | null; readonly path: string } };
+  | { readonly file: { readonly node: string | null; readonly path: string } }
+  | { readonly volume: ImageVolumeSource };
+
+/** A volume as it is when the import begins, or a snapshot of it. A type, not an interface: it goes into journals as JSON. */
+export type ImageVolumeSource = {
+  readonly id: string;
+  /** `db`, or `db@before-upgrade`, as they were called when the image was asked for. */
+  readonly name: string;
+  /** Id of the snapshot; null: what the volume holds then. */
+  readonly snapshot: string | null;
+};
 
 /** A type, not an interface: it goes into journals as JSON. */
 export type ImageUpload = {

@@ -10,7 +10,7 @@ export const volumeNqn = (volume: string): string => `${PREFIX}:volume:${volume}
 /** Subsystem of one replica's head; admits only the host of the current epoch's engine. */
 export const replicaNqn = (replica: string): string => `${PREFIX}:replica:${replica}`;
 
-/** Read-only subsystem of a replica's snapshot, for a rebuild on another node. */
+/** Read-only subsystem of a replica's snapshot, for a rebuild on another node and for images that are made of it. */
 export const snapshotNqn = (replica: string, snapshot: string): string =>
   `${PREFIX}:snapshot:${replica}:${snapshot}`;
 
@@ -41,6 +41,6 @@ export const imageCopyNqn = (lvolUuid: string): string => `${PREFIX}:image-copy:
 export const imageFetchHostNqn = (image: string, disk: string): string =>
   `${PREFIX}:image-fetch:${image}:${disk}`;
 
-/** The host name under which the image service writes the draft that an operation imports into. */
+/** The host name under which the image service writes the draft that an operation imports into, and reads what it imports. */
 export const imageImportHostNqn = (operation: string): string =>
   `${PREFIX}:image-import:${operation}`;

@@ -25,6 +25,7 @@ import {
   IdleImageCopiesRequest,
   ImageRecordRequest,
   ImageUsersRequest,
+  LendSnapshotRequest,
   NodeRegistration,
   PromiseImageCopyRequest,
   ReleaseImageCopyRequest,
@@ -194,6 +195,11 @@ export interface RequestMap {
     request: ImageUsersRequest;
     reply: { volumes: readonly { readonly id: string; readonly name: string }[] };
   };
+  /**
+   * Keeps a snapshot of a volume for an image that is made of it, until the volume is told (`drop-clone`) or the import
+   * has ended; without one, takes one of what the volume holds now. VOLUME_FAULTED, VOLUME_BUSY, SNAPSHOT_NOT_FOUND, SNAPSHOT_LIMIT.
+   */
+  'internal.volume.lend-snapshot': { request: LendSnapshotRequest; reply: SnapshotView };
   /** IMAGE_NOT_FOUND when there is none. */
   'internal.image.record': { request: ImageRecordRequest; reply: ImageRecord };
   /**
@@ -294,6 +300,7 @@ export const REQUEST_DTOS = {
   'internal.volume.change': ChangeVolumeRecordRequest,
   'internal.volume.scale': ScaleVolumeRequest,
   'internal.volume.users-of-image': ImageUsersRequest,
+  'internal.volume.lend-snapshot': LendSnapshotRequest,
   'internal.image.record': ImageRecordRequest,
   'internal.image.ensure-copies': EnsureImageCopiesRequest,
   'internal.image.recover': RecoverImagesRequest,

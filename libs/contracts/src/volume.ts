@@ -97,16 +97,21 @@ export interface SnapshotRecord {
   readonly parent: string | null;
   /** False for one that an operation made for itself. */
   readonly user: boolean;
-  /** Kept beneath clones of the volume, and deleted when the last of them has gone. */
+  /** Kept beneath clones of the volume, or for an image that is made of it, and deleted when the last of them has gone. */
   readonly madeFor?: 'clone';
   /** Of its whole content, once several replicas were found to agree on it; it never changes. */
   readonly sha256?: string;
 }
 
-/** A volume that was made from one of this volume's snapshots and may share clusters with it. */
+/**
+ * A volume that was made from one of this volume's snapshots and may share clusters with it, or an image that is being made
+ * of one: that shares nothing, and is forgotten when it is there.
+ */
 export interface CloneRecord {
-  /** Id of the clone. */
+  /** Id of the clone, or of the image. */
   readonly volume: string;
+  /** Missing: it is a volume. */
+  readonly kind?: 'image';
   readonly name: string;
   /** Id of this volume's snapshot. */
   readonly snapshot: string;

@@ -9,6 +9,7 @@ export type ReconcileKind =
   | 'image-copies'
   | 'leases'
   | 'limits'
+  | 'loans'
   | 'nodes'
   | 'record-copies'
   | 'promises'

@@ -1,4 +1,5 @@
 export * from './cancel-requests.js';
+export * from './child-operation.js';
 export { assertCancellable, whileWanted } from './cancellation.js';
 export * from './definition.js';
 export * from './follow-progress.js';

@@ -3,7 +3,7 @@ import { throwIfCancelled } from '../domain/cancelled.js';
 import type { ClusterMap } from '../domain/cluster-map.js';
 import type { Slot, SlotPool } from '../domain/slot-pool.js';
 import type { Extent } from '../domain/qemu-map.js';
-import type { ByteReader } from '../ports/byte-reader.port.js';
+import type { ByteReader, MappedContent } from '../ports/byte-reader.port.js';
 
 /** Content in order, a cluster or a hole at a time. Only the last piece may end within a cluster. */
 export type Piece =
@@ -75,6 +75,51 @@ export async function* sparsePieces(
       yield { kind: 'data', slot, lengthBytes };
     }
   }
+}
+
+/** Clusters that are asked for ahead: hides the way to another node. */
+const READ_AHEAD = 4;
+
+/** The same of content that is far away: some clusters are on their way while one is worked on. */
+export async function* mappedPieces(
+  content: MappedContent,
+  pool: SlotPool,
+  signal: AbortSignal,
+): AsyncGenerator<Piece, void, undefined> {
+  const { sizeBytes, map } = content;
+  const wanted = dataClusters(map);
+  const ahead: Promise<Buffer>[] = [];
+  const askAhead = (): void => {
+    while (ahead.length < READ_AHEAD) {
+      const { value, done } = wanted.next();
+      if (done === true) return;
+      const read = content.readCluster(value);
+      // Told when its turn comes, if it does.
+      read.catch(() => undefined);
+      ahead.push(read);
+    }
+  };
+  for (const { first, count, isData } of map.runs()) {
+    const startBytes = first * CLUSTER_SIZE_BYTES;
+    const endBytes = Math.min((first + count) * CLUSTER_SIZE_BYTES, sizeBytes);
+    if (!isData) {
+      yield { kind: 'hole', lengthBytes: endBytes - startBytes };
+      continue;
+    }
+    for (let at = startBytes; at < endBytes; at += CLUSTER_SIZE_BYTES) {
+      throwIfCancelled(signal);
+      askAhead();
+      const slot = await pool.take(signal);
+      const bytes = await ahead.shift();
+      const lengthBytes = bytes?.copy(slot.bytes) ?? 0;
+      yield { kind: 'data', slot, lengthBytes };
+    }
+  }
+}
+
+function* dataClusters(map: ClusterMap): Generator<number, void, undefined> {
+  for (const { first, count, isData } of map.runs())
+    for (let at = first; isData && at < first + count; at += 1) yield at;
 }
 
 /** What stands at the places that the extents name; they are in order, and end at `sizeBytes`. */

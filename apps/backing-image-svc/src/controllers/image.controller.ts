@@ -49,7 +49,11 @@ export class ImageController {
   ): Promise<ImageView | OperationAccepted> {
     return this.run<ImageView>('image.create', request.wait, context, async () => {
       if (request.checksum !== undefined) assertChecksum(request.checksum);
-      const source = sourceOf(request.source);
+      const { volume } = request.source;
+      const source =
+        volume === undefined
+          ? sourceOf(request.source)
+          : await this.volumeSource(request.source, volume, request.format);
       if ('file' in source) await this.assertReadable(source.file.node);
       return {
         name: request.name,
@@ -91,6 +95,30 @@ export class ImageController {
     else await this.service.client.request('node.get', { node });
   }
 
+  /** Found by its name now; whether it can be read is judged when its snapshot is taken, or kept. */
+  private async volumeSource(
+    request: ImageSourceRequest,
+    reference: string,
+    format: CreateImageRequest['format'],
+  ): Promise<ImageSourceRecord> {
+    assertOneSource(request);
+    if (format === 'qcow2') {
+      throw lariatError(
+        'IMAGE_SOURCE_INVALID',
+        'What a volume holds is taken as it is: an image of it is raw. Leave the format out.',
+      );
+    }
+    const volume = await this.service.client.request('internal.volume.record', {
+      volume: reference,
+      fresh: true,
+    });
+    const { id, name } = volume;
+    if (request.snapshot === undefined) return { volume: { id, name, snapshot: null } };
+    const wanted = { volume: id, snapshot: request.snapshot };
+    const snapshot = await this.service.client.request('snapshot.get', wanted);
+    return { volume: { id, name: `${name}@${snapshot.name}`, snapshot: snapshot.id } };
+  }
+
   private async wouldDelete(reference: string): Promise<DryRun> {
     const record = await this.service.images.find(reference);
     if (!isDeletable(record)) throw imageNotReady(record, `is ${record.state}`);
@@ -124,13 +152,18 @@ export class ImageController {
   }
 }
 
-function sourceOf({ url, file, upload }: ImageSourceRequest): ImageSourceRecord {
-  if ([url, file, upload].filter((source) => source !== undefined).length !== 1) {
-    throw lariatError(
-      'IMAGE_SOURCE_INVALID',
-      'An image comes from one source: {"url": "https://…"}, {"file": {"path": "/…"}} or an upload.',
-    );
-  }
+function assertOneSource({ url, file, upload, volume, snapshot }: ImageSourceRequest): void {
+  const given = [url, file, upload, volume].filter((source) => source !== undefined);
+  if (given.length === 1 && (snapshot === undefined || volume !== undefined)) return;
+  throw lariatError(
+    'IMAGE_SOURCE_INVALID',
+    'An image comes from one source: {"url": "https://…"}, {"file": {"path": "/…"}}, {"volume": "…"}, {"volume": "…", "snapshot": "…"} or an upload.',
+  );
+}
+
+function sourceOf(request: ImageSourceRequest): ImageSourceRecord {
+  assertOneSource(request);
+  const { url, file, upload } = request;
   if (upload !== undefined) {
     const { token, fileName, sizeBytes } = upload;
     return { upload: { token, fileName, sizeBytes } };

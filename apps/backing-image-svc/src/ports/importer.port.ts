@@ -5,6 +5,7 @@ import type {
   NvmfEndpoint,
 } from '@lariat/contracts';
 import type { ImageContent } from '../domain/apply-change.js';
+import type { ClusterMap } from '../domain/cluster-map.js';
 import type { ImportProgress } from '../domain/progress.js';
 
 export interface DraftAccess {
@@ -15,8 +16,21 @@ export interface DraftAccess {
   readonly disk: string;
 }
 
+/** A namespace that a node exports, to be read. */
+export interface NamespaceAccess extends Pick<DraftAccess, 'endpoint' | 'hostNqn'> {
+  /** For messages. */
+  readonly description: string;
+  /** Clusters that may hold data; null: any may. */
+  readonly map: ClusterMap | null;
+}
+
+/** Where the bytes come from: of a volume, what a replica exports of its snapshot, which is taken as it is. */
+export type ImportSource =
+  | Exclude<ImageSourceRecord, { readonly volume: unknown }>
+  | { readonly namespace: NamespaceAccess };
+
 export interface Import {
-  readonly source: ImageSourceRecord;
+  readonly source: ImportSource;
   readonly checksum: string | null;
   readonly format: ImageFormatName | null;
   /** Called once, when the size is known: makes the empty draft that the content is written to. */

@@ -8,6 +8,7 @@ import {
   type Answers,
   type ImaginedStep,
   type StepSetting,
+  driven,
   imaginedStep,
 } from '../testing/step-context.js';
 import { type CreateImageInput, createImageSaga } from './create-image.saga.js';
@@ -75,14 +76,7 @@ describe('an import', () => {
     });
     return {
       step,
-      run: async (...names) => {
-        const wanted =
-          names.length === 0 ? saga.steps : saga.steps.filter(({ name }) => names.includes(name));
-        for (const one of wanted) Object.assign(step.memory, await one.run(step.context as never));
-      },
-      undo: async () => {
-        for (const one of saga.steps.toReversed()) await one.undo?.(step.context as never);
-      },
+      ...driven(saga.steps as never, step),
     };
   }
 

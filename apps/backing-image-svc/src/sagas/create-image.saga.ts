@@ -19,6 +19,7 @@ import {
 import type { ImageContent } from '../domain/apply-change.js';
 import type { ChosenDisk } from '../domain/choose-disk.js';
 import { describeUrl } from '../domain/source-url.js';
+import { borrowStep, returnStep } from './borrowed-source.js';
 import { importStep } from './import-step.js';
 import {
   type ImageSagaDeps,
@@ -29,6 +30,7 @@ import {
   readyCopy,
   whileFollowed,
 } from './saga-deps.js';
+import type { VolumeReading } from './volume-readings.js';
 
 export interface CreateImageInput {
   readonly name: string;
@@ -41,6 +43,12 @@ export interface CreateImageInput {
 }
 
 export interface CreateImageMemory {
+  /** How often a snapshot was asked for: one try has one operation. */
+  readonly lendTurn: number;
+  /** Id of the snapshot that a volume's content is read from. */
+  readonly snapshot: string;
+  /** Exports that may be open. */
+  readonly readings: readonly VolumeReading[];
   readonly content: ImageContent;
   /** The copy that has the content: a run that was taken for dead may have begun another one. */
   readonly place: ChosenDisk;
@@ -73,6 +81,7 @@ export function createImageSaga(
         },
         undo: (context) => keepFailure(deps, context),
       },
+      borrowStep,
       importStep(deps),
       {
         name: 'seal',
@@ -138,6 +147,8 @@ export function createImageSaga(
           return { view: toImageView(record) };
         },
       },
+      // The last: what is behind a step that goes on until it is done can't be undone.
+      returnStep,
     ],
     result: (_input, { view }) => (view ?? null) as Json,
   };
@@ -190,7 +201,7 @@ function newRecord(
 
 function withoutSecrets(source: ImageSourceRecord): ImageSourceRecord {
   if ('url' in source) return { url: describeUrl(new URL(source.url)) };
-  if ('file' in source) return source;
+  if ('file' in source || 'volume' in source) return source;
   const { fileName, sizeBytes } = source.upload;
   return { upload: { fileName, sizeBytes } };
 }

@@ -12,13 +12,14 @@ import { imageNotReady } from '../domain/apply-change.js';
 import type { ImageEvent } from '../domain/image-machine.js';
 import { type ChosenDisk, findDisk, noRoomForImage } from '../domain/choose-disk.js';
 import type { ImportProgress } from '../domain/progress.js';
-import type { DraftAccess, Import } from '../ports/importer.port.js';
+import type { DraftAccess, Import, ImportSource } from '../ports/importer.port.js';
 import type {
   CreateImageContext,
   CreateImageInput,
   CreateImageMemory,
 } from './create-image.saga.js';
 import { type ImageSagaDeps, deleteCopies, newCopy } from './saga-deps.js';
+import { closeReadings, readVolume } from './volume-readings.js';
 
 /** Longer than anybody waits for a download; what trickles ends by its own rules. */
 const IMPORT_TIMEOUT_MS = 24 * 3_600_000;
@@ -32,7 +33,6 @@ const ELSEWHERE = ['NODE_NOT_READY', 'NO_CAPACITY', 'DISK_FULL', 'DISK_NOT_FOUND
 
 /** From the source into a draft on a disk; a repetition begins at the first byte, on a fresh draft. */
 export function importStep(deps: ImageSagaDeps): SagaStep<CreateImageInput, CreateImageMemory> {
-  const { images, importer, stopping } = deps;
   return {
     name: 'import',
     waitsFor: ({ source }) => describe(source),
@@ -44,42 +44,59 @@ export function importStep(deps: ImageSagaDeps): SagaStep<CreateImageInput, Crea
       final: ['IMAGE_SOURCE_UNAVAILABLE', 'IMAGE_SOURCE_TOO_SLOW'],
     },
     run: async (context) => {
-      const { operation, input, actor, cancellation } = context;
-      const image = deriveImageId(operation);
-      await dropAll(deps, context, 'the import begins anew');
-      await images.change(image, [{ type: 'move', event: 'restart' }], actor);
-      const states = new StateWrites(async (event) => {
-        await images.change(image, [{ type: 'move', event }], actor);
-      });
-      const { source, checksum, format } = input;
-      let place: ChosenDisk | undefined;
-      const content = await whileTold(context, (tell) =>
-        importer.import({
-          ...{ source, checksum, format },
-          serveFile: fileServing(context),
-          openDraft: async (sizeBytes) => {
-            const draft = await openDraft(deps, context, image, sizeBytes);
-            place = { node: draft.node, disk: draft.disk };
-            return draft;
-          },
-          signal: AbortSignal.any([cancellation, whenStopping(stopping)]),
-          onProgress: (progress) => {
-            tell(progress);
-            states.reach(progress.phase === 'downloading' ? 'download' : 'convert');
-          },
-        }),
+      const { source } = context.input;
+      if (!('volume' in source)) return importOnce(deps, context, source);
+      return readVolume(context, source.volume, (namespace) =>
+        importOnce(deps, context, { namespace }),
       );
-      await states.settled();
-      await images.change(image, [{ type: 'move', event: 'verify' }], actor);
-      if (place === undefined) throw new Error('the import wrote no copy');
-      return { content, place };
     },
-    undo: (context) => dropAll(deps, context, 'the import is undone'),
+    undo: async (context) => {
+      await closeReadings(context, context.memory.readings ?? []);
+      await dropAll(deps, context, 'the import is undone');
+    },
   };
+}
+
+async function importOnce(
+  deps: ImageSagaDeps,
+  context: CreateImageContext,
+  source: ImportSource,
+): Promise<Pick<CreateImageMemory, 'content' | 'place'>> {
+  const { images, importer, stopping } = deps;
+  const { operation, input, actor, cancellation } = context;
+  const image = deriveImageId(operation);
+  await dropAll(deps, context, 'the import begins anew');
+  await images.change(image, [{ type: 'move', event: 'restart' }], actor);
+  const states = new StateWrites(async (event) => {
+    await images.change(image, [{ type: 'move', event }], actor);
+  });
+  const { checksum, format } = input;
+  let place: ChosenDisk | undefined;
+  const content = await whileTold(context, (tell) =>
+    importer.import({
+      ...{ source, checksum, format },
+      serveFile: fileServing(context),
+      openDraft: async (sizeBytes) => {
+        const draft = await openDraft(deps, context, image, sizeBytes);
+        place = { node: draft.node, disk: draft.disk };
+        return draft;
+      },
+      signal: AbortSignal.any([cancellation, whenStopping(stopping)]),
+      onProgress: (progress) => {
+        tell(progress);
+        states.reach(progress.phase === 'downloading' ? 'download' : 'convert');
+      },
+    }),
+  );
+  await states.settled();
+  await images.change(image, [{ type: 'move', event: 'verify' }], actor);
+  if (place === undefined) throw new Error('the import wrote no copy');
+  return { content, place };
 }
 
 function describe(source: ImageSourceRecord): string {
   if ('url' in source) return `what ${new URL(source.url).host} sends`;
+  if ('volume' in source) return `the content of ${source.volume.name}`;
   if ('upload' in source) return `the upload of ${source.upload.fileName}`;
   const { node, path } = source.file;
   return node === null ? `file ${path}` : `file ${path} of node '${node}'`;

@@ -57,6 +57,7 @@ export function optionsOf(more: Partial<ImportOptions> = {}): ImportOptions {
   return {
     checksum: null,
     format: null,
+    isContent: false,
     maxSizeBytes: 1024 * MIB,
     digestsPath: lab.digestsPath,
     ...more,

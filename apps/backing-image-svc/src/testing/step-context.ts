@@ -1,6 +1,6 @@
 import type { CommandMap, CommandName } from '@lariat/contracts';
 import type { ErrorRecord } from '@lariat/kernel';
-import type { CommandOptions, StepContext } from '@lariat/saga';
+import type { CommandOptions, SagaStep, StepContext } from '@lariat/saga';
 
 export type Answers = {
   readonly [Name in CommandName]?: (
@@ -60,4 +60,20 @@ export function imaginedStep<Input>(setting: StepSetting<Input>): ImaginedStep {
     progress: () => undefined,
   };
   return { context: context as unknown as StepContext<never, never>, sent, keys, memory };
+}
+
+/** Runs steps of a saga by their names, or all, and undoes it, as its runner would. */
+export function driven(
+  steps: readonly SagaStep<never, never>[],
+  { context, memory }: ImaginedStep,
+): { readonly run: (...names: string[]) => Promise<void>; readonly undo: () => Promise<void> } {
+  return {
+    run: async (...names) => {
+      const wanted = names.length === 0 ? steps : steps.filter(({ name }) => names.includes(name));
+      for (const step of wanted) Object.assign(memory, await step.run(context));
+    },
+    undo: async () => {
+      for (const step of steps.toReversed()) await step.undo?.(context);
+    },
+  };
 }

@@ -15,6 +15,8 @@ import {
   noWait,
   online,
   parseCount,
+  parseVolumeSource,
+  type VolumeSourceOption,
 } from './runtime.js';
 
 interface NodeFile {
@@ -27,6 +29,7 @@ interface CreateOptions extends WaitOption {
   readonly file?: string;
   readonly serviceFile?: string;
   readonly nodeFile?: NodeFile;
+  readonly from?: VolumeSourceOption;
   readonly checksum?: string;
   readonly format?: 'raw' | 'qcow2';
   readonly copies?: number;
@@ -55,6 +58,12 @@ function addCreate(image: Command, runtime: Runtime): void {
       '--node-file <node:path>',
       "have a node's agent send a file of its machine, as n2:/srv/images/a.qcow2, below one of its LARIAT_IMAGE_FOLDERS",
       parseNodeFile,
+    )
+    .addOption(
+      new Option(
+        '--from <volume[@snapshot]>',
+        'what a volume holds now, attached or not, or what a snapshot of it does; taken as it is',
+      ).argParser(parseVolumeSource),
     )
     .option('--checksum <sum>', 'sha256:… or sha512:… of the file, or the url of a SHA256SUMS file')
     .addOption(
@@ -94,16 +103,19 @@ const timeoutOf = (command: Command): string | undefined =>
   command.optsWithGlobals<GlobalOptions>().timeout;
 
 function assertOneSource(options: CreateOptions, command: Command): void {
-  const { url, file, serviceFile, nodeFile, wait } = options;
-  if ([url, file, serviceFile, nodeFile].filter((source) => source !== undefined).length !== 1)
+  const { url, file, serviceFile, nodeFile, from, wait } = options;
+  if (
+    [url, file, serviceFile, nodeFile, from].filter((source) => source !== undefined).length !== 1
+  )
     command.error(
-      'error: give one source: --url URL, --file PATH, --service-file PATH or --node-file NODE:PATH',
+      'error: give one source: --url URL, --file PATH, --service-file PATH, --node-file NODE:PATH or --from VOLUME[@SNAPSHOT]',
     );
   if (file !== undefined && !wait)
     command.error('error: --file needs this command to its end: leave --no-wait out');
 }
 
-function sourceOf({ url, serviceFile, nodeFile }: CreateOptions) {
+function sourceOf({ url, serviceFile, nodeFile, from }: CreateOptions) {
+  if (from !== undefined) return from;
   if (nodeFile !== undefined) return { file: nodeFile };
   return serviceFile === undefined ? given({ url }) : { file: { path: serviceFile } };
 }

@@ -1,6 +1,7 @@
 import { parseSizeBytes } from '@lariat/kernel';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { DryRun } from '@lariat/contracts';
+import { given } from '../client/given.js';
 import { mutate, type Mutation, type MutationName } from '../client/mutate.js';
 import { type Session, withSession } from '../client/session.js';
 import { type CommandContext, contextOf } from '../context.js';
@@ -110,4 +111,17 @@ export function collectLabel(
   const at = text.indexOf('=');
   if (at < 1) throw new InvalidArgumentError('A label is KEY=VALUE.');
   return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
+}
+
+export interface VolumeSourceOption {
+  readonly volume: string;
+  readonly snapshot?: string;
+}
+
+/** `db` or `db@before-upgrade`. */
+export function parseVolumeSource(text: string): VolumeSourceOption {
+  const [volume = '', snapshot, ...more] = text.split('@');
+  if (volume === '' || snapshot === '' || more.length > 0)
+    throw new InvalidArgumentError('Give a volume, or volume@snapshot.');
+  return { volume, ...given({ snapshot }) };
 }

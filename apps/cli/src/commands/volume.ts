@@ -1,5 +1,5 @@
 import type { AntiAffinity, CreateVolumeRequest, Frontend } from '@lariat/contracts';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { given } from '../client/given.js';
 import { volumeDetails, volumeTable } from '../output/views.js';
 import {
@@ -12,13 +12,15 @@ import {
   online,
   parseCount,
   parseSize,
+  parseVolumeSource,
   type Runtime,
+  type VolumeSourceOption,
   type WaitOption,
 } from './runtime.js';
 
 interface CreateOptions extends WaitOption, QosOptions {
   readonly size?: number;
-  readonly from?: { readonly volume: string; readonly snapshot?: string };
+  readonly from?: VolumeSourceOption;
   readonly image?: string;
   readonly replicas?: number;
   readonly label?: Record<string, string>;
@@ -75,14 +77,6 @@ function qosOf({ rwIops, rwMbps, readMbps, writeMbps }: QosOptions): CreateVolum
   return Object.keys(qos).length === 0 ? undefined : qos;
 }
 
-/** `db` or `db@before-upgrade`. */
-function parseSource(text: string): NonNullable<CreateOptions['from']> {
-  const [volume = '', snapshot, ...more] = text.split('@');
-  if (volume === '' || snapshot === '' || more.length > 0)
-    throw new InvalidArgumentError('Give a volume, or volume@snapshot.');
-  return { volume, ...given({ snapshot }) };
-}
-
 interface AttachOptions extends WaitOption {
   readonly node: string;
   readonly frontend?: Frontend;
@@ -106,7 +100,7 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
       new Option(
         '--from <volume[@snapshot]>',
         'a clone: with the content of the snapshot, or of the volume as it is now',
-      ).argParser(parseSource),
+      ).argParser(parseVolumeSource),
     )
     .addOption(
       new Option(

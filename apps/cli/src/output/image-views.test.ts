@@ -35,6 +35,11 @@ describe('an image', () => {
     expect(textOf({ upload: { fileName: 'a.img', sizeBytes: 1 } })).toMatch(/upload of a.img$/m);
   });
 
+  it('says which volume, or snapshot, it was made of', () => {
+    const volume = { id: 'vol-1', name: 'db@before', snapshot: 'snp-1' };
+    expect(imageDetails(image({ source: { volume } }))).toMatch(/source: +volume db@before/);
+  });
+
   it('that failed says why, and one on its way what its copy is', () => {
     const failure = { code: 'IMAGE_EMPTY', kind: 'invalid', message: 'there is nothing' } as const;
     expect(imageDetails(image({ state: 'failed', failure, copies: [] }))).toContain(

@@ -29,6 +29,7 @@ const copyText = ({ node, state }: ImageView['copies'][number]): string =>
 function sourceText(source: ImageSourceRecord): string {
   if ('url' in source) return source.url;
   if ('upload' in source) return `upload of ${source.upload.fileName}`;
+  if ('volume' in source) return `volume ${source.volume.name}`;
   const { node, path } = source.file;
   return node === null ? `file ${path}` : `file ${path} of node ${node}`;
 }

@@ -61,7 +61,12 @@ export function volumeDetails(volume: VolumeView): string {
       'cloned from',
       volume.source === null ? '' : `${volume.source.volume}@${volume.source.snapshot}`,
     ],
-    ['clones', volume.clones.map(({ name }) => name).join(', ')],
+    [
+      'clones',
+      volume.clones
+        .map(({ kind, name }) => (kind === undefined ? name : `${kind} ${name}`))
+        .join(', '),
+    ],
     ...(volume.rebuild === undefined ? [] : [['rebuilds', rebuildText(volume.rebuild)] as const]),
     ['created', volume.createdAt],
   ]);

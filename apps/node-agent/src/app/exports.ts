@@ -29,6 +29,18 @@ export class Exports {
     return this.lanes.run(plan.name, () => this.make(plan));
   }
 
+  /** What the subsystem is to be, decided by what it is when its turn comes: null takes it away, undefined leaves it. */
+  revise(
+    nqn: string,
+    decide: (known: OwnedSubsystem | undefined) => ExportPlan | null | undefined,
+  ): Promise<NvmfEndpoint | undefined> {
+    return this.lanes.run(nqn, async () => {
+      const plan = decide(this.journal.owned('subsystem', nqn));
+      if (plan === null) await this.takeAway(nqn);
+      return plan == null ? undefined : this.make(plan);
+    });
+  }
+
   /** Brings the target in line with a record; hosts come off before others come on. */
   apply(record: OwnedSubsystem): Promise<void> {
     return this.lanes.run(record.name, () => this.bringInLine(record));

@@ -74,15 +74,14 @@ export class LvolReader {
   }
 
   private async admitToShared(nqn: string | undefined): Promise<NvmfEndpoint | undefined> {
-    const record = nqn === undefined ? undefined : this.journal.owned('subsystem', nqn);
-    if (record === undefined || record.uuid === null) return undefined;
+    if (nqn === undefined) return undefined;
     const own = nodeHostNqn(this.node);
-    const { hosts } = record.params;
-    const { kind: _kind, ...plan } = record;
-    return this.exports.ensure({
-      ...plan,
-      uuid: record.uuid,
-      params: { ...record.params, hosts: hosts.includes(own) ? hosts : [...hosts, own] },
+    return this.exports.revise(nqn, (record) => {
+      if (record === undefined || record.uuid === null) return undefined;
+      const { hosts } = record.params;
+      const { kind: _kind, uuid, ...plan } = record;
+      const params = { ...record.params, hosts: hosts.includes(own) ? hosts : [...hosts, own] };
+      return { ...plan, uuid, params };
     });
   }
 }

@@ -1,4 +1,5 @@
 import { type ErrorCode, lariatError } from '@lariat/contracts';
+import { CLUSTER_SIZE_BYTES } from '@lariat/kernel';
 import { type BdevInfo, sizeInMib } from '@lariat/spdk';
 import { lvolAlias } from '../domain/names.js';
 import type { OwnedLvol } from '../domain/ownership.js';
@@ -269,6 +270,17 @@ export class Lvols {
       `snapshot ${snapshot.params.snapshot} of replica ${snapshot.owner} does not stand on image ${image} here; copy it whole, without the image`,
       { image },
     );
+  }
+
+  /** What the lvol and all that it stands on take, whoever owns that. */
+  async allocatedBytes(lvol: MadeLvol): Promise<number> {
+    let clusters = 0;
+    for (let info = await this.info(lvol); ;) {
+      clusters += info.lvol?.allocatedClusters ?? 0;
+      const below = info.lvol?.baseSnapshot;
+      if (below === undefined) return clusters * CLUSTER_SIZE_BYTES;
+      info = await this.target.spdk().bdev.getBdev(lvolAlias(lvol.params.disk, below));
+    }
   }
 
   private async ofReplica(

@@ -1,4 +1,4 @@
-import { STALE_HEAD, lariatError, nodeHostNqn, scratchNqn, snapshotNqn } from '@lariat/contracts';
+import { STALE_HEAD, lariatError, nodeHostNqn, scratchNqn } from '@lariat/contracts';
 import { delay, roundUpToCluster } from '@lariat/kernel';
 import { SpdkError } from '@lariat/spdk';
 import {
@@ -20,6 +20,7 @@ import { type LvolPlan, type Lvols, type MadeLvol, planLvol } from './lvols.js';
 import { requireDisk } from './replica.commands.js';
 import type { ResyncCommandName } from './resync.commands.js';
 import { removeScratch } from './scratch.js';
+import { SnapshotExports } from './snapshot-exports.js';
 import { isAbsent } from './target-errors.js';
 
 export interface RebuildCommandParts {
@@ -44,23 +45,14 @@ export function rebuildCommands(
   parts: RebuildCommandParts,
 ): Omit<HandlersOf<'rebuild'>, ResyncCommandName> {
   const { node, journal, target, lvols, exports, controllers, images } = parts;
+  const snapshotExports = new SnapshotExports(lvols, exports);
 
   const exportSnapshot: CommandHandlers['rebuild.export-snapshot'] = async (input, context) => {
-    const { replica, volume, snapshot, hostNqn } = input;
-    const lvol = await lvols.snapshot(replica, snapshot);
-    return exports.ensure({
-      name: snapshotNqn(replica, snapshot),
-      uuid: lvol.uuid,
-      owner: replica,
-      volume,
-      operation: context.operation,
-      epoch: null,
-      params: { role: 'snapshot', bdevName: lvol.uuid, hosts: [hostNqn], allowAnyHost: false },
-    });
+    return snapshotExports.openToRebuild(input, input.hostNqn, context.operation);
   };
 
   const unexportSnapshot: CommandHandlers['rebuild.unexport-snapshot'] = async (input) => {
-    await exports.remove(snapshotNqn(input.replica, input.snapshot));
+    await snapshotExports.endRebuild(input);
     return {};
   };
 

@@ -1,19 +1,21 @@
-import { lariatError, snapshotNqn } from '@lariat/contracts';
+import { lariatError } from '@lariat/contracts';
 import { snapshotLvolName } from '../domain/names.js';
-import type { JournalPort } from '../ports/journal.port.js';
 import type { TargetPort } from '../ports/target.port.js';
 import type { CommandHandlers, HandlersOf } from './command-handlers.js';
+import type { Exports } from './exports.js';
 import { type Lvols, planLvol } from './lvols.js';
+import { SnapshotExports } from './snapshot-exports.js';
 
 export interface SnapshotCommandParts {
-  readonly journal: JournalPort;
   readonly target: TargetPort;
   readonly lvols: Lvols;
+  readonly exports: Exports;
 }
 
 /** Commands on a replica's snapshots. */
 export function snapshotCommands(parts: SnapshotCommandParts): HandlersOf<'snapshot'> {
-  const { journal, target, lvols } = parts;
+  const { target, lvols, exports } = parts;
+  const snapshotExports = new SnapshotExports(lvols, exports);
 
   const create: CommandHandlers['snapshot.create'] = async (input, context) => {
     const { replica, volume, snapshot } = input;
@@ -38,7 +40,8 @@ export function snapshotCommands(parts: SnapshotCommandParts): HandlersOf<'snaps
   const remove: CommandHandlers['snapshot.delete'] = async ({ replica, snapshot }) => {
     const record = lvols.recordOf(replica, 'snapshot', snapshot);
     if (record === undefined) return {};
-    if (journal.owned('subsystem', snapshotNqn(replica, snapshot)) !== undefined) {
+    // The volume's record keeps what is read from deletion: who reads it now is left over from while this node was away.
+    if (await snapshotExports.endReaders({ replica, snapshot })) {
       throw lariatError(
         'SNAPSHOT_IN_USE',
         `snapshot ${snapshot} of replica ${replica} is exported for a rebuild; wait until that has ended`,
@@ -55,5 +58,21 @@ export function snapshotCommands(parts: SnapshotCommandParts): HandlersOf<'snaps
     return {};
   };
 
-  return { 'snapshot.create': create, 'snapshot.delete': remove };
+  const open: CommandHandlers['snapshot.export'] = async (input, context) => {
+    const endpoint = await snapshotExports.admit(input, input.hostNqn, context.operation);
+    const snapshot = await lvols.snapshot(input.replica, input.snapshot);
+    return { ...endpoint, allocatedBytes: await lvols.allocatedBytes(snapshot) };
+  };
+
+  const close: CommandHandlers['snapshot.unexport'] = async (input) => {
+    await snapshotExports.dismiss(input, input.hostNqn);
+    return {};
+  };
+
+  return {
+    'snapshot.create': create,
+    'snapshot.delete': remove,
+    'snapshot.export': open,
+    'snapshot.unexport': close,
+  };
 }

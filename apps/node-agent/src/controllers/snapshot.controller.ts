@@ -21,4 +21,18 @@ export class SnapshotController {
   ): Promise<CommandMap['snapshot.delete']['output']> {
     return this.executor.execute(envelope);
   }
+
+  @OnCommand('snapshot.export')
+  open(
+    envelope: CommandEnvelope<'snapshot.export'>,
+  ): Promise<CommandMap['snapshot.export']['output']> {
+    return this.executor.execute(envelope);
+  }
+
+  @OnCommand('snapshot.unexport')
+  close(
+    envelope: CommandEnvelope<'snapshot.unexport'>,
+  ): Promise<CommandMap['snapshot.unexport']['output']> {
+    return this.executor.execute(envelope);
+  }
 }

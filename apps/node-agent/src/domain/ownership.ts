@@ -76,6 +76,10 @@ export interface OwnedSubsystem extends OwnedCommon {
     readonly bdevName: string;
     readonly hosts: readonly string[];
     readonly allowAnyHost: boolean;
+    /** Of a snapshot's: those of the hosts that read it beside a rebuild. Missing: none, it is a rebuild's alone. */
+    readonly readers?: readonly string[];
+    /** With `readers`: whether a rebuild reads it as well. */
+    readonly isRebuilds?: boolean;
   };
 }
 

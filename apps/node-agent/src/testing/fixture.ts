@@ -115,7 +115,7 @@ export async function fixture(path: string, over: Partial<BlockConnectorPort> = 
   });
   const handlers = {
     ...replicaCommands({ journal, target, lvols, exports, controllers, checksums, images }),
-    ...snapshotCommands({ journal, target, lvols }),
+    ...snapshotCommands({ target, lvols, exports }),
     ...engineCommands({ node, journal, target, lvols, exports, engines, clock }),
     ...rebuildCommands({ node, journal, target, lvols, exports, controllers, images }),
     ...recordCommands(journal, new Survey(journal, target)),

@@ -10,12 +10,13 @@ import { type Json, delay } from '@lariat/kernel';
 import {
   RETRY_BRIEFLY,
   RETRY_UNTIL_DONE,
+  followOperation,
+  outcomeOf,
   type SagaDefinition,
   type StepContext,
   whileWanted,
 } from '@lariat/saga';
 import { nextScaleStep } from '../domain/scale.js';
-import { followOperation, outcomeOf } from './child-operation.js';
 import { findVolume } from './find-volume.js';
 import { changeVolume } from './hold-volume.js';
 import type { RebuildDeps } from './rebuild-memory.js';

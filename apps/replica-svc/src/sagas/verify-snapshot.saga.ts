@@ -11,13 +11,13 @@ import {
   RETRY_BRIEFLY,
   RETRY_UNTIL_DONE,
   RETRY_UNTIL_KNOWN,
+  outcomeOf,
   type SagaDefinition,
   type SagaStep,
   type StepContext,
   whileWanted,
 } from '@lariat/saga';
 import { type CopySum, judgeChecksums } from '../domain/judge-checksums.js';
-import { outcomeOf } from './child-operation.js';
 import { findVolume } from './find-volume.js';
 import { changeVolume, changeWhileLive, claimVolume, releaseVolume } from './hold-volume.js';
 import { leaveEngine } from './leave-engine.js';

@@ -302,6 +302,23 @@ describe.skipIf(binary === undefined)('a recovery into an empty store', () => {
       expect(await clonesOf()).toEqual([{ ...old, state: 'ready' }]);
     });
 
+    it('forgets an image that was being made, unless its import still runs', async () => {
+      const image = { ...clone, kind: 'image', volume: 'img-1', operation: 'op-import' } as const;
+      await volumes.create({ ...source, clones: [image] }, 'test');
+      const node = new OneNode([surveyOf(source, ['s'])]);
+      // Nobody need be asked who may have it: it shares nothing.
+      isOneAway = true;
+      runs.add('op-import');
+      await recover(node);
+      expect(await clonesOf()).toEqual([image]);
+      runs.delete('op-import');
+      expect((await recover(node, true)).volumes[0]?.notes.join()).toContain("image 'c'");
+      expect(await clonesOf()).toEqual([image]);
+      await recover(node);
+      expect(await clonesOf()).toBeUndefined();
+      isOneAway = false;
+    });
+
     it('leaves a clone alone that is being made', async () => {
       runs.add('op-clone');
       await volumes.create(source, 'test');

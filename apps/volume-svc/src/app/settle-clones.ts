@@ -26,6 +26,16 @@ export async function settleClones(
   let settled = false;
   for (const clone of source.clones ?? []) {
     if (clone.state !== 'creating' || (await isBeingMade(parts, clone))) continue;
+    if (clone.kind === 'image') {
+      // What it had read is of no use to anybody without its import.
+      settled = true;
+      notes.push(`the import of image '${clone.name}' was cut off: it is forgotten`);
+      if (!options.dryRun) {
+        const change: VolumeChange = { type: 'drop-clone', volume: clone.volume };
+        await volumes.change(source.id, null, [change], actor);
+      }
+      continue;
+    }
     const fate = cloneFate({
       record: records.get(clone.volume),
       wasDeleted: await volumes.deleted.has(clone.volume),

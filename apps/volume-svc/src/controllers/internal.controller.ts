@@ -2,13 +2,17 @@ import {
   ChangeVolumeRecordRequest,
   EngineReportRequest,
   ImageUsersRequest,
+  LendSnapshotRequest,
+  type OperationAccepted,
   type RequestMap,
+  type SnapshotView,
   type VolumeChange,
   type VolumeRecord,
   VolumeRecordRequest,
   hasCode,
 } from '@lariat/contracts';
 import { MessageContext, OnRequest } from '@lariat/messaging';
+import { runOperation } from '@lariat/saga';
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { VOLUME_SERVICE, type VolumeService } from '../app-tokens.js';
@@ -46,6 +50,18 @@ export class InternalController {
         its === image ? { id, name } : [],
       ),
     };
+  }
+
+  @OnRequest('internal.volume.lend-snapshot')
+  lendSnapshot(
+    @Payload() request: LendSnapshotRequest,
+    @Ctx() { facts }: MessageContext,
+  ): Promise<SnapshotView | OperationAccepted> {
+    const { volume, snapshot = null, image, name, borrower, wait } = request;
+    return runOperation<SnapshotView>(this.service.runner, {
+      ...{ kind: 'snapshot.lend', actor: facts.actor, requestId: facts.requestId, wait },
+      prepare: () => ({ volume, snapshot, image, name, borrower }),
+    });
   }
 
   @OnRequest('internal.volume.change')

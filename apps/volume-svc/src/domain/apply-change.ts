@@ -448,7 +448,10 @@ function describe(
     case 'put-clone':
       return {
         type: 'clone-begun',
-        data: { clone: change.clone.volume, name: change.clone.name },
+        data: {
+          ...{ clone: change.clone.volume, name: change.clone.name },
+          ...(change.clone.kind === undefined ? {} : { kind: change.clone.kind }),
+        },
       };
     case 'drop-clone':
       return { type: 'clone-dropped', data: { clone: change.volume } };

@@ -25,16 +25,16 @@ export function assertCanDelete(record: VolumeRecord, operation: string | null):
   if (begun.length > 0) {
     throw lariatError(
       'CLONE_IN_PROGRESS',
-      `Volume '${record.name}' is being cloned to ${namesOf(begun)}: wait until that is done; deleting it is safe then.`,
+      `Volume '${record.name}' is being read for ${namesOf(begun)}: wait until that is done, or cancel it; deleting it is safe then.`,
       { volume: record.id, clones: begun.map(({ volume }) => volume) },
     );
   }
 }
 
 const namesOf = (clones: readonly CloneRecord[]): string =>
-  clones.map(({ name }) => `'${name}'`).join(', ');
+  clones.map(({ kind = 'clone', name }) => `${kind} '${name}'`).join(', ');
 
-/** Whether a clone may be made of the volume: of the snapshot, or (null) of what it holds now. */
+/** Whether a clone, or an image, may be made of the volume: of the snapshot, or (null) of what it holds now. */
 export function assertCanClone(
   record: VolumeRecord,
   operation: string | null,
@@ -45,11 +45,11 @@ export function assertCanClone(
   if (!isAtRest(record)) {
     throw lariatError(
       'VOLUME_BUSY',
-      `Volume '${record.name}' is ${record.state}: clone it when it is attached or detached.`,
+      `Volume '${record.name}' is ${record.state}: it can be cloned, or made an image of, when it is attached or detached.`,
       { volume: record.id, state: record.state },
     );
   }
-  assertHealthyReplica(record, 'to clone');
+  assertHealthyReplica(record, 'to read');
   if (snapshot === null) assertRoomForSnapshot(record);
 }
 
@@ -188,7 +188,7 @@ export function assertCanDeleteSnapshot(
   if (clones.length > 0) {
     throw lariatError(
       'SNAPSHOT_IN_USE',
-      `Snapshot '${snapshot.name}' is what ${clones.length} volume(s) were cloned from and still share: ${namesOf(clones)}. Delete those first.`,
+      `Snapshot '${snapshot.name}' is needed by ${namesOf(clones)}: delete the clones that share it, and wait for images that are being made of it, or cancel them.`,
       { volume: record.id, snapshot: snapshot.id, clones: clones.map(({ volume }) => volume) },
     );
   }

@@ -1,12 +1,11 @@
 import {
-  type CloneRecord,
   type SnapshotRecord,
   type VolumeChange,
   type VolumeRecord,
   hasCode,
   lariatError,
 } from '@lariat/contracts';
-import { deriveSnapshotId, deriveVolumeId } from '@lariat/kernel';
+import { deriveVolumeId } from '@lariat/kernel';
 import {
   COMMAND_TIMEOUT_MS,
   FETCH_IMAGE_RETRY,
@@ -18,9 +17,8 @@ import {
   type StepContext,
   tryFetchImage,
 } from '@lariat/saga';
-import { assertCanClone, findSnapshot } from '../domain/preconditions.js';
 import { cloneReplicas, copyReplicas, unmade } from './clone-replicas.js';
-import { dropFrozen, freezeVolume } from './freeze-volume.js';
+import { type WantedClone, freezeForClone, unfreezeForClone } from './freeze-for-clone.js';
 import {
   type NewVolumeInput,
   type NewVolumeMemory,
@@ -106,103 +104,24 @@ const nodesOf = (_input: unknown, memory: Readonly<Partial<CloneVolumeMemory>>):
   `replicas on ${(memory.placements ?? []).map(({ node }) => node).join(', ')}`;
 
 function freezeSource(deps: SagaDeps): Step {
-  const { volumes } = deps;
   return {
     name: 'freeze-source',
     waitsFor: (input) => `volume ${input.source.volume} to be free, and to be frozen at one point`,
     timeoutMs: 2 * COMMAND_TIMEOUT_MS,
     retry: RETRY_BRIEFLY,
-    run: async (context) => {
-      const { operation, input, actor } = context;
-      const { volume, snapshot: wanted } = input.source;
-      const before = (await volumes.findFresh(volume)).value;
-      const done = clonedSnapshot(before, deriveVolumeId(operation));
-      // Noted by an earlier run whose own journal entry was lost.
-      if (done !== undefined) return { snapshot: done };
-      const record = await volumes.change(
-        volume,
-        operation,
-        (current) => {
-          assertCanClone(current, operation, wanted);
-          return [{ type: 'claim', operation }];
-        },
-        actor,
-      );
-      const hidden = deriveSnapshotId(operation);
-      if (wanted === null) await freezeVolume(deps, context, record, hidden);
-      const noted = await volumes.change(
-        volume,
-        operation,
-        (current) => note(deps, current, context, hidden),
-        actor,
-      );
-      return { snapshot: findSnapshot(noted, wanted ?? hidden) };
-    },
+    run: async (context) => ({ snapshot: await freezeForClone(deps, context, cloneOf(context)) }),
     undo: async (context) => {
-      const { operation, input, memory, actor } = context;
       // The clone had been made, and stands on the snapshot: a recovery settles it.
-      if (memory.knownOn !== undefined) return;
-      const { volume } = input.source;
-      try {
-        const record = (await volumes.findFresh(volume)).value;
-        const isHeld = record.operation === operation;
-        if (isHeld && input.source.snapshot === null)
-          await dropFrozen(context, record, deriveSnapshotId(operation));
-        // A hidden snapshot that was noted goes when no clone stands on it any more: see sweep-clone-snapshots.
-        await volumes.change(
-          volume,
-          operation,
-          [
-            { type: 'drop-clone', volume: deriveVolumeId(operation) },
-            ...(isHeld ? [{ type: 'release' as const, operation }] : []),
-          ],
-          actor,
-        );
-      } catch (error) {
-        if (!hasCode(error, 'VOLUME_NOT_FOUND')) throw error;
-      }
+      if (context.memory.knownOn === undefined)
+        await unfreezeForClone(deps, context, cloneOf(context));
     },
   };
 }
 
-function clonedSnapshot(source: VolumeRecord, clone: string): SnapshotRecord | undefined {
-  const noted = source.clones?.find(({ volume }) => volume === clone);
-  return noted === undefined ? undefined : findSnapshot(source, noted.snapshot);
-}
-
-/** The snapshot, the clone that stands on it, and the end of the hold: in one write. */
-function note(
-  deps: SagaDeps,
-  source: VolumeRecord,
-  { operation, input }: CloneContext,
-  hidden: string,
-): readonly VolumeChange[] {
-  const { snapshot } = input.source;
-  const clone: CloneRecord = {
-    volume: deriveVolumeId(operation),
-    name: input.name,
-    snapshot: snapshot ?? hidden,
-    state: 'creating',
-    operation,
-  };
-  const taken: VolumeChange = {
-    type: 'add-snapshot',
-    snapshot: {
-      id: hidden,
-      name: hidden,
-      sizeBytes: source.sizeBytes,
-      createdAt: new Date(deps.clock.nowMs()).toISOString(),
-      parent: source.headParent,
-      user: false,
-      madeFor: 'clone',
-    },
-  };
-  return [
-    ...(snapshot === null ? [taken] : []),
-    { type: 'put-clone', clone },
-    { type: 'release', operation },
-  ];
-}
+const cloneOf = ({ operation, input }: CloneContext): WantedClone => ({
+  ...input.source,
+  clone: { volume: deriveVolumeId(operation), name: input.name, operation },
+});
 
 function place(deps: SagaDeps): Step {
   return {

@@ -7,6 +7,7 @@ import { deleteSnapshotSaga } from './delete-snapshot.saga.js';
 import { deleteVolumeSaga } from './delete-volume.saga.js';
 import { detachVolumeSaga } from './detach-volume.saga.js';
 import { expandVolumeSaga } from './expand-volume.saga.js';
+import { lendSnapshotSaga } from './lend-snapshot.saga.js';
 import { recoverClusterSaga } from './recover-cluster.saga.js';
 import { revertSnapshotSaga } from './revert-snapshot.saga.js';
 import type { SagaDeps } from './saga-deps.js';
@@ -24,5 +25,6 @@ export const volumeSagas = (deps: SagaDeps): readonly AnySaga[] => [
   createSnapshotSaga(deps),
   deleteSnapshotSaga(deps),
   revertSnapshotSaga(deps),
+  lendSnapshotSaga(deps),
   recoverClusterSaga(deps),
 ];

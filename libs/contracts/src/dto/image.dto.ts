@@ -48,7 +48,7 @@ export class ImageUploadRequest {
   sizeBytes!: number;
 }
 
-/** One of them. */
+/** One of url, file, upload and volume; a snapshot is named with its volume, as in volume.create. */
 export class ImageSourceRequest {
   @IsOptional()
   @IsString({ message: 'source.url must be a text.' })
@@ -66,6 +66,14 @@ export class ImageSourceRequest {
   @ValidateNested()
   @Type(() => ImageUploadRequest)
   upload?: ImageUploadRequest;
+
+  @IsOptional()
+  @IsReference('source.volume')
+  volume?: string;
+
+  @IsOptional()
+  @IsReference('source.snapshot')
+  snapshot?: string;
 }
 
 export class CreateImageRequest extends MutatingRequest {
@@ -73,7 +81,8 @@ export class CreateImageRequest extends MutatingRequest {
   name!: string;
 
   @IsObject({
-    message: 'source must be an object: {"url": …}, {"file": {"path": …}} or an upload.',
+    message:
+      'source must be an object: {"url": …}, {"file": {"path": …}}, {"volume": …} or an upload.',
   })
   @ValidateNested()
   @Type(() => ImageSourceRequest)

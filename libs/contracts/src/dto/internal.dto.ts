@@ -16,6 +16,7 @@ import type { KeptNode } from '../node.js';
 import type { VolumeChange, VolumeChangeType } from '../volume-change.js';
 import { IsLabels, IsReference, IsReplicaCount, IsVolumeSize } from './fields.js';
 import { PlacementPolicyRequest } from './placement.dto.js';
+import { MutatingRequest } from './volume.dto.js';
 
 /** Requests between Lariat's own parts, below `lariat.v1.internal.`; not part of the API. */
 
@@ -125,6 +126,7 @@ const CHANGE_TYPES: readonly VolumeChangeType[] = [
   'retire-replica',
   'fault-replica',
   'sync-replica',
+  'drop-clone',
   'add-snapshot',
   'drop-snapshot',
   'revert',
@@ -307,6 +309,28 @@ export class EvictImageCopiesRequest {
   @ValidateNested({ each: true })
   @Type(() => ImageCopySite)
   copies!: ImageCopySite[];
+}
+
+export class LendSnapshotRequest extends MutatingRequest {
+  /** The id. */
+  @IsReference('volume')
+  volume!: string;
+
+  /** The id; left out: one is taken. */
+  @IsOptional()
+  @IsReference('snapshot')
+  snapshot?: string;
+
+  /** Id of the image that is made of it. */
+  @IsReference('image')
+  image!: string;
+
+  @IsReference('name')
+  name!: string;
+
+  /** The import. */
+  @IsReference('borrower')
+  borrower!: string;
 }
 
 export class ImageUsersRequest {

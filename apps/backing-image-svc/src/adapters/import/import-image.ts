@@ -7,6 +7,7 @@ import type { ImageSource } from '../../ports/byte-reader.port.js';
 import type { OpenSink } from '../../ports/content-sink.port.js';
 import { DigestFile } from '../scratch/digest-file.js';
 import { ScratchFolder } from '../scratch/scratch-folder.js';
+import { importMapped } from './import-mapped.js';
 import { importQcow2 } from './import-qcow2.js';
 import { importRaw } from './import-raw.js';
 import { ImportResources } from './import-resources.js';
@@ -58,8 +59,15 @@ async function run(task: ImportTask, resources: ImportResources): Promise<Import
   const progress = new ProgressReport(onProgress, clock);
   const opened = { scratch, digests, resources, progress };
   const context = { options, environment, openSink, pool, hashing, ...opened };
+  if (options.isContent && reader.mapped !== undefined) {
+    const mapped = await importMapped(reader.mapped, context);
+    isClean = true;
+    return mapped;
+  }
   const stream = await openStream(reader, context);
-  const format = detectFormat(headOf(stream.first), options.format);
+  const format = options.isContent
+    ? ImageFormat.raw
+    : detectFormat(headOf(stream.first), options.format);
   const importer = format === ImageFormat.raw ? importRaw : importQcow2;
   const result = await importer(stream, context);
   isClean = true;

@@ -34,6 +34,19 @@ describe('raw content', () => {
     expect(result.device.dataClusters).toBe(0);
   });
 
+  it.each([
+    ['gzip', gzipSync(CONTENT.subarray(0, 2 * MIB))],
+    ['qcow2', Buffer.concat([Buffer.from('QFI\xfb\0\0\0\x03', 'latin1'), CONTENT])],
+    ['a web page', Buffer.concat([Buffer.from('<!doctype html>'), CONTENT])],
+  ])(
+    'that is all there is, as of a volume, is taken as it is where it looks like %s',
+    async (_name, bytes) => {
+      writeFileSync(lab.image('a.img'), bytes);
+      const result = await imported('a.img', bytes, { isContent: true });
+      expect(result).toMatchObject({ format: 'raw', compression: null });
+    },
+  );
+
   it('gives the digest of each cluster', async () => {
     writeFileSync(lab.image('a.img'), CONTENT);
     expect(await imported('a.img', CONTENT)).toHaveProperty('device');

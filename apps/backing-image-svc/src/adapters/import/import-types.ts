@@ -9,6 +9,8 @@ export interface ImportOptions {
   readonly checksum: Checksum | null;
   /** Null: by the content. */
   readonly format: ImageFormat | null;
+  /** The bytes are the content, whatever they look like: nothing is unpacked or converted. */
+  readonly isContent: boolean;
   /** Of the content. */
   readonly maxSizeBytes: number;
   /** The digests of the clusters go into a file here, for `readDigests`. */
@@ -27,8 +29,8 @@ export interface ImportEnvironment {
 export interface ImportResult {
   readonly format: ImageFormat;
   readonly compression: Compression | null;
-  /** The file as it was given. */
-  readonly file: { readonly sizeBytes: number; readonly sums: Sums };
+  /** The file as it was given; sums null: a volume that is mostly holes. */
+  readonly file: { readonly sizeBytes: number; readonly sums: Sums | null };
   readonly content: {
     readonly sizeBytes: number;
     /** Null: mostly holes, see HolePolicy; then the root digest alone tells the content. */

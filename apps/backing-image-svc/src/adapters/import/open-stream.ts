@@ -12,10 +12,10 @@ export async function openStream(
   reader: ByteReader,
   context: ImportContext,
 ): Promise<ImportStream> {
-  const { hashing, progress } = context;
+  const { hashing, options, progress } = context;
   progress.begin(ImportPhase.downloading, reader.totalBytes);
   const first = await fillFirst(reader, context, 'the source is empty; check it');
-  const compression = detectCompression(headOf(first));
+  const compression = options.isContent ? null : detectCompression(headOf(first));
   return compression === null
     ? { first, reader, packing: null, sums: hashing.open() }
     : openPacked(compression, first, reader, context);

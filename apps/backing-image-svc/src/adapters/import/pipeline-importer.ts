@@ -1,5 +1,4 @@
 import { basename } from 'node:path';
-import type { ImageSourceRecord } from '@lariat/contracts';
 import type { LariatClient } from '@lariat/messaging';
 import { type Checksum, parseChecksum } from '../../domain/checksum.js';
 import type { ImageContent } from '../../domain/apply-change.js';
@@ -7,14 +6,16 @@ import { DEFAULT_HOLE_POLICY } from '../../domain/hole-policy.js';
 import type { ImageSettings } from '../../domain/import-settings.js';
 import { fileNameOf, parseSourceUrl } from '../../domain/source-url.js';
 import type { ImageSource } from '../../ports/byte-reader.port.js';
-import type { Import, Importer } from '../../ports/importer.port.js';
+import type { Import, Importer, ImportSource } from '../../ports/importer.port.js';
 import { Sandbox } from '../child/sandbox.js';
 import { FileSource } from '../file/file-source.js';
 import { Workbenches } from '../hash/workbenches.js';
 import { expectedChecksum } from '../http/expected-checksum.js';
 import { type HttpSettings, httpSettingsFor, proxyFromEnvironment } from '../http/http-settings.js';
 import { HttpSource } from '../http/http-source.js';
+import { PATH_LOST_MS } from '../nvme/connect-namespace.js';
 import { connectDraft } from '../nvme/draft-sink.js';
+import { NamespaceSource } from '../nvme/namespace-source.js';
 import { ScratchFolder } from '../scratch/scratch-folder.js';
 import { NodeFileSource } from '../upload/node-file-source.js';
 import { UploadSource } from '../upload/upload-source.js';
@@ -52,7 +53,11 @@ export class PipelineImporter implements Importer {
     try {
       const result = await importImage({
         source,
-        options: { checksum, format: task.format, maxSizeBytes: maxBytes, digestsPath },
+        options: {
+          ...{ checksum, format: task.format, maxSizeBytes: maxBytes, digestsPath },
+          // A volume may hold what looks like another format: its bytes are the content all the same.
+          isContent: 'namespace' in task.source,
+        },
         environment: {
           ...{ scratchParent: scratch, sandbox, workbenches: this.workbenches },
           holes: DEFAULT_HOLE_POLICY,
@@ -78,6 +83,10 @@ export class PipelineImporter implements Importer {
 
   private open({ source, serveFile }: Import): ImageSource {
     const { maxBytes, folders } = this.settings;
+    if ('namespace' in source) {
+      const { description, map, ...access } = source.namespace;
+      return new NamespaceSource(description, { ...access, ctrlrLossTimeoutMs: PATH_LOST_MS }, map);
+    }
     if ('url' in source) return new HttpSource(parseSourceUrl(source.url), this.http);
     if ('upload' in source) return new UploadSource(this.connection, source.upload, maxBytes);
     const { node, path } = source.file;
@@ -87,7 +96,8 @@ export class PipelineImporter implements Importer {
 }
 
 /** The name under which a list of sums has the file. */
-function fileNameIn(source: ImageSourceRecord): string {
+function fileNameIn(source: ImportSource): string {
+  if ('namespace' in source) return '';
   if ('url' in source) return fileNameOf(new URL(source.url));
   return 'file' in source ? basename(source.file.path) : source.upload.fileName;
 }
@@ -105,7 +115,7 @@ function contentOf({ format, file, content, device }: ImportResult): ImageConten
     contentBytes: content.sizeBytes,
     dataClusters: device.dataClusters,
     checksums: {
-      file: { ...file.sums },
+      file: file.sums === null ? null : { ...file.sums },
       content: content.sums === null ? null : { ...content.sums },
       rootSha256: device.rootDigest,
     },

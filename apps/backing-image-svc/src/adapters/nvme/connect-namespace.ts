@@ -1,6 +1,9 @@
 import { lariatError, type NvmfEndpoint } from '@lariat/contracts';
 import { type HostNamespace, NvmeTcpHost } from '@lariat/nvme-tcp';
 
+/** As long as an agent may take to come back; then the import begins anew, on or from another node. */
+export const PATH_LOST_MS = 15_000;
+
 export interface NamespaceOptions {
   readonly endpoint: NvmfEndpoint;
   readonly hostNqn: string;

@@ -3,10 +3,8 @@ import { LariatError } from '@lariat/kernel';
 import { BlockIoError, BlockIoFailure } from '@lariat/nvme-tcp';
 import type { ContentSink } from '../../ports/content-sink.port.js';
 import type { DraftAccess } from '../../ports/importer.port.js';
+import { PATH_LOST_MS } from './connect-namespace.js';
 import { NvmeContentSink } from './nvme-content-sink.js';
-
-/** As long as an agent may take to come back; then the import begins anew, on another node. */
-const PATH_LOST_MS = 15_000;
 
 /** The draft that a node exports; what goes wrong on the way to it is told in the words of an import. */
 export async function connectDraft(access: DraftAccess, sizeBytes: number): Promise<ContentSink> {

@@ -144,7 +144,7 @@ describe('a namespace as a source', () => {
     await reader.close();
     const other = await open(new AbortController().signal);
     await target.close();
-    await expect(readAll(other)).rejects.toHaveProperty('failure', 'gone');
+    await expect(readAll(other)).rejects.toMatchObject({ code: 'IMAGE_SOURCE_LOST' });
     await other.close();
   });
 });
