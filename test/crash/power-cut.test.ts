@@ -51,12 +51,12 @@ describe.skipIf(missing !== undefined)(`a power cut (${missing ?? 'everything is
   });
 
   test.each([
-    { clusterBytes: 64 * 1024, rounds: ROUNDS, writesARound: 20 },
-    // Written whole, such clusters go past the page cache.
-    { clusterBytes: MIB, rounds: ROUNDS / 4, writesARound: 8 },
+    { clusterBytes: 64 * 1024, rounds: ROUNDS, writesARound: 0, leastWrites: ROUNDS * 20 },
+    // Written whole, such clusters go past the page cache, and so slowly that a round waits for some.
+    { clusterBytes: MIB, rounds: ROUNDS / 4, writesARound: 8, leastWrites: ROUNDS },
   ])(
     `leaves all that was flushed, $rounds times, and no byte of the disk's past (clusters of $clusterBytes bytes)`,
-    async ({ clusterBytes, rounds, writesARound }) => {
+    async ({ clusterBytes, rounds, writesARound, leastWrites }) => {
       const folder = join(disk.mountPoint, 'target');
       await mkdir(folder);
       target = await TargetProcess.start(disk.bootedKind(softTarget), folder, 0);
@@ -74,7 +74,7 @@ describe.skipIf(missing !== undefined)(`a power cut (${missing ?? 'everything is
         await waitUntil(`${writesARound} writes`, 60_000, () =>
           Promise.resolve(history.acknowledgedWrites >= written),
         );
-        await delay(Math.random() * 150);
+        await delay(20 + Math.random() * 150);
         load.expectDeath();
         churn.expectDeath();
         await disk.cut();
@@ -94,6 +94,7 @@ describe.skipIf(missing !== undefined)(`a power cut (${missing ?? 'everything is
         await after.close();
         await target.spdk.nvmf.deleteSubsystem(NQN);
       }
+      expect(history.acknowledgedWrites).toBeGreaterThan(leastWrites);
     },
   );
 
