@@ -5,8 +5,8 @@ import type { WriteHistory } from './write-history.js';
 
 const LANES = 8;
 const MAX_WRITE_BLOCKS = 4;
-/** As long as a cluster of these tests' stores, so that some free whole clusters. */
-const ZERO_BLOCKS = 16;
+/** Of a cluster in these tests' stores, unless it is told otherwise: 64 KiB. */
+const CLUSTER_BLOCKS = 16;
 
 /** Concurrent writes, zeroings, reads and flushes on a device, each noted in its history. */
 export class SteadyLoad {
@@ -16,6 +16,7 @@ export class SteadyLoad {
   constructor(
     private readonly device: BlockDevice,
     private readonly history: WriteHistory,
+    private readonly clusterBlocks = CLUSTER_BLOCKS,
   ) {
     this.lanes = [
       ...Array.from({ length: LANES }, (_, lane) => this.alive(() => this.mutate(lane))),
@@ -46,13 +47,15 @@ export class SteadyLoad {
 
   /** Each lane has blocks of its own, so that their writes have an order. */
   private async mutate(lane: number): Promise<void> {
-    const { device, history } = this;
+    const { device, history, clusterBlocks } = this;
     const perLane = history.blocks / LANES;
     const isZero = Math.random() < 0.1;
-    const blocks = isZero ? ZERO_BLOCKS : 1 + Math.floor(Math.random() * MAX_WRITE_BLOCKS);
-    const slots = isZero ? perLane / ZERO_BLOCKS : perLane - blocks;
+    // Whole clusters too: zeros free them, and a target may write their bytes another way.
+    const isWhole = isZero || Math.random() < 0.1;
+    const blocks = isWhole ? clusterBlocks : 1 + Math.floor(Math.random() * MAX_WRITE_BLOCKS);
+    const slots = isWhole ? perLane / clusterBlocks : perLane - blocks;
     const slot = Math.floor(Math.random() * slots);
-    const block = lane * perLane + (isZero ? slot * ZERO_BLOCKS : slot);
+    const block = lane * perLane + (isWhole ? slot * clusterBlocks : slot);
     const write = history.begin(block, blocks, isZero);
     const offsetBytes = block * BLOCK_BYTES;
     if (isZero) await device.writeZeroes(offsetBytes, blocks * BLOCK_BYTES);
