@@ -103,7 +103,15 @@ async function throwIfBeingDeleted({ client }: Context, image: string): Promise<
   const { name, state, operation } = await client.request('internal.image.record', {
     ...{ image, fresh: true },
   });
-  if (state !== 'deleting') return;
+  if (state === 'ready') {
+    throw lariatError(
+      'OPERATION_IN_PROGRESS',
+      `Image '${name}' was being deleted, which was refused just now; try again.`,
+      { image },
+    );
+  }
+  // Without an operation it was found so by a recovery: nobody goes on with it before that is asked for.
+  if (state !== 'deleting' || operation === null) return;
   throw lariatError(
     'OPERATION_IN_PROGRESS',
     `Image '${name}' is being deleted by operation ${operation}, which may be refused yet; wait for it and try again.`,

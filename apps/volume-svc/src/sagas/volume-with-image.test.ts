@@ -30,7 +30,7 @@ let records: Map<string, VolumeRecord>;
 let asked: { readonly what: string; readonly body: object }[];
 /** What is refused, and how often. */
 let refusals: Map<string, ErrorCode[]>;
-let found: { state: string; sizeBytes: number };
+let found: { state: string; sizeBytes: number; operation?: string | null };
 /** From the second look on; undefined: the same. */
 let laterFound: typeof found | undefined;
 
@@ -175,7 +175,6 @@ describe('a volume made from an image', () => {
   });
 
   it.each([
-    ['IMAGE_NOT_READY', 'internal.image.ensure-copies'],
     ['IMAGE_NOT_FOUND', 'internal.image.record'],
     ['IMAGE_NOT_FOUND', 'internal.image.ensure-copies'],
     ['IMAGE_COPY_FAILED', 'internal.image.ensure-copies'],
@@ -201,8 +200,17 @@ describe('a volume made from an image', () => {
   it('waits for a deletion that has begun, and will be refused or not, before it gives up', async () => {
     // Marked when the copies are asked for, after the volume was placed.
     refusals.set('internal.image.ensure-copies', ['IMAGE_NOT_READY']);
-    laterFound = { ...image, state: 'deleting' };
+    laterFound = { ...image, state: 'deleting', operation: 'op-2' };
     expect(await run('create', input)).toBe('OPERATION_IN_PROGRESS');
+  });
+
+  it('tries again when that deletion was refused by the time that it is looked at, and not for one that nobody carries out', async () => {
+    refusals.set('internal.image.ensure-copies', ['IMAGE_NOT_READY']);
+    expect(await run('create', input)).toBe('OPERATION_IN_PROGRESS');
+    refusals.set('internal.image.ensure-copies', ['IMAGE_NOT_READY']);
+    laterFound = { ...image, state: 'deleting', operation: null };
+    expect(await run('create', input)).toBe('IMAGE_NOT_READY');
+    expect(records.size).toBe(0);
   });
 
   it('asks once more for a copy that was given up before a replica stood on it', async () => {
