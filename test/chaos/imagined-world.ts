@@ -449,6 +449,7 @@ export class ImaginedWorld {
         grow: () => Promise.resolve(),
         release: () => Promise.resolve(),
         replicasOn: () => [],
+        releaseImageCopies: () => Promise.resolve(),
       },
     };
     return deps as unknown as RebuildDeps;

@@ -21,6 +21,7 @@ import {
   settledOn,
   withImageCopy,
   withRestored,
+  withoutImageCopies,
   withoutImageCopy,
   withoutLeases,
   withoutPromises,
@@ -228,6 +229,12 @@ export class Allocator {
   async releaseImageCopy({ image, disk }: Pick<ImageCopyPromise, 'image' | 'disk'>): Promise<void> {
     await this.records.read(disk);
     await this.changeRecord(disk, (record) => withoutImageCopy(record, image));
+  }
+
+  /** Ends what is promised to copies on a disk that is gone; who was about to make one there is refused by its node. */
+  async releaseImageCopies(disk: string): Promise<void> {
+    await this.records.read(disk);
+    await this.changeRecord(disk, withoutImageCopies);
   }
 
   private async changeRecord(

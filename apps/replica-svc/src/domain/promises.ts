@@ -155,3 +155,7 @@ export function withoutImageCopy(record: AllocationRecord, image: string): Alloc
   const { images: _before, ...rest } = record;
   return Object.keys(images).length === 0 ? rest : { ...rest, images };
 }
+
+export function withoutImageCopies(record: AllocationRecord): AllocationRecord {
+  return Object.keys(record.images ?? {}).reduce(withoutImageCopy, record);
+}

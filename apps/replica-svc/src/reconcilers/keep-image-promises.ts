@@ -5,6 +5,8 @@ import type { Log } from '@lariat/telemetry';
 import type { Allocator } from '../adapters/allocator.js';
 import type { NodeStore } from '../adapters/node-store.js';
 import { compareImagePromises } from '../domain/compare-image-promises.js';
+import type { ImageCopyPromise } from '../domain/promises.js';
+import { standing } from './standing.js';
 
 const LOOK_EVERY_MS = 10_000;
 /** How long a difference must stand: a copy is promised a while before it is made, and gone before its promise is. */
@@ -20,6 +22,11 @@ export interface KeepImagePromisesDeps {
   readonly counts: ReconcileCounts;
   readonly log: Log;
 }
+
+type OnDisk = Pick<ImageCopyPromise, 'image' | 'disk'>;
+
+const missingKey = ({ disk, image }: OnDisk): string => `missing/${disk}/${image}`;
+const unusedKey = ({ disk, image }: OnDisk): string => `unused/${disk}/${image}`;
 
 /** Promises what copies of images take where nothing stands for it, and ends what is promised to copies that are not to be. */
 export async function keepImagePromises(
@@ -41,29 +48,20 @@ export async function compareImagePromisesOnce(
   since: Map<string, number>,
 ): Promise<void> {
   const { allocator, nodes, told, clock, counts, log } = deps;
-  const nowMs = clock.monotonicMs();
   const allocations = allocator.list();
   for (const { images = {} } of allocations) counts.looked('promises', Object.keys(images).length);
   const disks = new Set(nodes.list().flatMap((node) => node.disks.map(({ id }) => id)));
   const drift = compareImagePromises(allocations, [...told()], (disk) => disks.has(disk));
-  const seen = new Set<string>();
-  const stands = (kind: string, disk: string, image: string): boolean => {
-    const key = `${kind}/${disk}/${image}`;
-    seen.add(key);
-    const firstMs = since.get(key) ?? nowMs;
-    since.set(key, firstMs);
-    return nowMs - firstMs >= STANDS_FOR_MS;
-  };
-  const missing = drift.missing.filter(({ disk, image }) => stands('missing', disk, image));
-  const unused = drift.unused.filter(({ disk, image }) => stands('unused', disk, image));
-  for (const key of since.keys()) if (!seen.has(key)) since.delete(key);
-  for (const copy of missing) {
+  const found = [...drift.missing.map(missingKey), ...drift.unused.map(unusedKey)];
+  const due = standing(since, found, clock.monotonicMs(), STANDS_FOR_MS);
+  for (const copy of drift.missing) {
+    if (!due.has(missingKey(copy))) continue;
     await allocator.promiseImageCopy(copy, { isThere: true });
     counts.repaired('promises');
     log.warn('a copy of an image was promised what it has', { ...copy });
   }
-  for (const copy of unused) {
-    if (await isWanted(deps, copy)) continue;
+  for (const copy of drift.unused) {
+    if (!due.has(unusedKey(copy)) || (await isWanted(deps, copy))) continue;
     await allocator.releaseImageCopy(copy);
     counts.repaired('promises');
     log.warn('promise to a copy of an image that is not to be ended', { ...copy });
@@ -73,7 +71,7 @@ export async function compareImagePromisesOnce(
 /** Whether the image's record has a copy there, or none is known to be unwanted: no answer ends no promise (invariant 2). */
 async function isWanted(
   { client }: Pick<KeepImagePromisesDeps, 'client'>,
-  { image, disk }: { readonly image: string; readonly disk: string },
+  { image, disk }: OnDisk,
 ): Promise<boolean> {
   try {
     const { copies } = await client.request('internal.image.record', { image, fresh: true });

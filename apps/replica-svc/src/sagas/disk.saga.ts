@@ -99,6 +99,7 @@ export function removeDiskSaga(deps: RebuildDeps): SagaDefinition<RemoveDiskInpu
         retry: RETRY_UNTIL_DONE,
         run: async ({ input }) => {
           await deps.nodes.dropDisk(input.node, input.disk);
+          await deps.allocator.releaseImageCopies(input.disk);
         },
       },
     ],
