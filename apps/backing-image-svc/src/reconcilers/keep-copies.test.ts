@@ -179,14 +179,18 @@ describe('the keeper of copies', () => {
     expect(released).toEqual(['disk-of-n1']);
   });
 
-  it('fetches one more where too few are left, on a node that has none, one at a time', async () => {
-    record = imageRecord({ minimumCopies: 3, copies: [copyOn('n1'), copyOn('n2')] });
+  it('fetches all that are missing at once, each to a node that has none, and none again at once', async () => {
+    const to = (node: string) => ({ image: 'img-1', node, disk: `disk-of-${node}` });
+    record = imageRecord({ minimumCopies: 3, copies: [copyOn('n1')] });
     await keeper.look();
-    await keeper.look();
-    expect(spread).toEqual([{ image: 'img-1', node: 'n3', disk: 'disk-of-n3' }]);
-    nowMs += 120_000;
+    expect(spread).toEqual([to('n2'), to('n3')]);
     await keeper.look();
     expect(spread).toHaveLength(2);
+    // One has come, the other has not.
+    record = imageRecord({ minimumCopies: 3, copies: [copyOn('n1'), copyOn('n2')] });
+    nowMs += 120_000;
+    await keeper.look();
+    expect(spread.slice(2)).toEqual([to('n3')]);
   });
 
   it('fetches nothing where no copy can be read', async () => {

@@ -15,7 +15,7 @@ import type { CloneCounts } from './clone-counts.js';
 import type { CopyEviction } from './evict-copies.js';
 
 const LOOK_EVERY_MS = 10_000;
-/** An image that could not be spread is left for so long. */
+/** A disk to which an image could not be spread is left for so long. */
 const SPREAD_AGAIN_MS = 60_000;
 /** One of whose copies some could not be read is read again after that. */
 const VERIFY_AGAIN_MS = 3_600_000;
@@ -24,7 +24,7 @@ const FORGOTTEN_MS = 60_000;
 
 /** Sees to it that each image has as many copies as it should, and no idle ones beyond, and that they are read at times. */
 export class CopyKeeper {
-  private readonly spreadAtMs = new Map<string, number>();
+  private readonly spreadAtMs = new Map<string, StrayCopy & { readonly atMs: number }>();
   private readonly verifiedAtMs = new Map<string, number>();
   private readonly forgottenSinceMs = new Map<string, number>();
 
@@ -73,7 +73,7 @@ export class CopyKeeper {
       if (state === 'fetching') await this.dropForgotten(node, stray);
     }
     this.verifyWhenDue(record);
-    await this.spreadOne(record, nodes);
+    await this.spread(record, nodes);
   }
 
   /** Found to be wrong while something stood on it, which has gone. */
@@ -111,30 +111,37 @@ export class CopyKeeper {
       .catch((error: unknown) => log.warn('an image is not verified', { image: record.id, error }));
   }
 
-  private async spreadOne(record: ImageRecord, nodes: readonly NodeView[]): Promise<void> {
+  /** All that are missing at once: they are read from the copies that are there. */
+  private async spread(record: ImageRecord, nodes: readonly NodeView[]): Promise<void> {
     const { runner, clock, counts, log } = this.deps;
     const stateOf = (name: string) => nodes.find((node) => node.name === name)?.state ?? 'down';
-    if (missingCopies(record, (name) => stateOf(name) === 'down') === 0) return;
-    const nowMs = clock.monotonicMs();
-    if (nowMs - (this.spreadAtMs.get(record.id) ?? Number.NEGATIVE_INFINITY) < SPREAD_AGAIN_MS)
-      return;
-    const choice = {
-      nodes,
-      needBytes: record.sizeBytes,
-      // A second copy on a node is lost with the first.
-      exceptNodes: record.copies.map(({ node }) => node),
-      exceptDisks: [],
-    };
-    const place = findDisk(choice) ?? findDisk({ ...choice, idle: await this.eviction.idle() });
+    const missing = missingCopies(record, (name) => stateOf(name) === 'down');
     const canRead = record.copies.some(
       ({ node, state }) => state === 'ready' && stateOf(node) === 'ready',
     );
-    if (place === undefined || !canRead) return;
-    this.spreadAtMs.set(record.id, nowMs);
-    counts.repaired('image-copies');
-    const input = { image: record.id, ...place };
-    await runner.start({ kind: 'image.spread', input, actor: ACTOR, requestId: undefined });
-    log.info('an image has too few copies', { image: record.id, ...place });
+    if (missing === 0 || !canRead) return;
+    // A second copy on a node is lost with the first.
+    const exceptNodes = record.copies.map(({ node }) => node);
+    for (let left = missing; left > 0; left -= 1) {
+      const exceptDisks = this.triedLately(record.id);
+      const choice = { nodes, needBytes: record.sizeBytes, exceptNodes, exceptDisks };
+      const place = findDisk(choice) ?? findDisk({ ...choice, idle: await this.eviction.idle() });
+      if (place === undefined) return;
+      const input = { image: record.id, ...place };
+      this.spreadAtMs.set(keyOf(place.node, input), { ...input, atMs: clock.monotonicMs() });
+      exceptNodes.push(place.node);
+      counts.repaired('image-copies');
+      await runner.start({ kind: 'image.spread', input, actor: ACTOR, requestId: undefined });
+      log.info('an image has too few copies', input);
+    }
+  }
+
+  /** Disks that may have refused a copy of the image. */
+  private triedLately(image: string): readonly string[] {
+    const nowMs = this.deps.clock.monotonicMs();
+    for (const [key, { atMs }] of this.spreadAtMs)
+      if (nowMs - atMs >= SPREAD_AGAIN_MS) this.spreadAtMs.delete(key);
+    return [...this.spreadAtMs.values()].flatMap((one) => (one.image === image ? one.disk : []));
   }
 
   /** What is idle on disks that have little room left goes, and what nobody has used for long. */
