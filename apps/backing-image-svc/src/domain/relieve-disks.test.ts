@@ -1,7 +1,8 @@
 import type { IdleImageCopy } from '@lariat/contracts';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { copiesToRelieve } from './relieve-disks.js';
+import { imageRecord } from '../testing/image-record.js';
+import { copiesToRelieve, withoutLeaving } from './relieve-disks.js';
 
 const DISKS = ['d1', 'd2', 'd3'];
 const IMAGES = ['img-1', 'img-2', 'img-3'];
@@ -58,4 +59,19 @@ it('lets go what brings disks with too little room up to enough, and not one cop
       }
     }),
   );
+});
+
+it('lets nothing more go for room that copies are about to leave', () => {
+  const disk = { id: 'd1', allocatableBytes: 100, scheduledBytes: 100 };
+  const copyOn = (id: string, state: 'deleting' | 'ready') => ({
+    ...{ node: 'n1', disk: id, state, lvolUuid: 'lvol' },
+    ...{ readyAt: null, checkedAt: null, wantedAt: null },
+  });
+  const leaving = imageRecord({ sizeBytes: 30, copies: [copyOn('d1', 'deleting')] });
+  const others = imageRecord({ copies: [copyOn('d1', 'ready'), copyOn('d2', 'deleting')] });
+  const room = withoutLeaving([leaving, others])(disk);
+  expect(room).toEqual({ ...disk, scheduledBytes: 70 });
+  const idle = { image: 'img-9', node: 'n1', disk: 'd1', sizeBytes: 20, idleSinceMs: 0, spare: 1 };
+  expect(copiesToRelieve([disk], [idle], 30)).toEqual([idle]);
+  expect(copiesToRelieve([room], [idle], 30)).toEqual([]);
 });

@@ -1,4 +1,10 @@
-import { type ImageCopyRecord, type ImageRecord, hasCode, positionOf } from '@lariat/contracts';
+import {
+  type ImageCopyRecord,
+  type ImageRecord,
+  comparePositions,
+  hasCode,
+  positionOf,
+} from '@lariat/contracts';
 import { type Clock, type ReconcileCounts, deriveOperationId } from '@lariat/kernel';
 import type { CommandClient, LariatClient } from '@lariat/messaging';
 import type { SagaRunner, SagaStore } from '@lariat/saga';
@@ -78,6 +84,27 @@ export async function dropCopy(
   log.warn('a copy of an image is lost', { image, node, disk, reason });
 }
 
+/** The node may have heard of another change of the image meanwhile: then what that record says of the copy counts. */
+async function deleteUnwanted(
+  deps: Pick<CopyKeeperDeps, 'images' | 'commands' | 'clock'>,
+  decidedBy: ImageRecord,
+  { node, disk }: Pick<ImageCopyRecord, 'node' | 'disk'>,
+): Promise<void> {
+  const { id: image } = decidedBy;
+  const stateIn = ({ copies }: ImageRecord) => copies.find((copy) => copy.disk === disk)?.state;
+  for (let record = decidedBy; ;) {
+    try {
+      return await deleteOn(deps, node, { image, disk }, record);
+    } catch (error) {
+      const now = hasCode(error, 'RECORD_STALE') ? await deps.images.read(image) : undefined;
+      const isNewer =
+        now !== undefined && comparePositions(positionOf(now), positionOf(record)) > 0;
+      if (!isNewer || stateIn(now) !== stateIn(decidedBy)) throw error;
+      record = now;
+    }
+  }
+}
+
 /** Deletes a copy that is marked for it, and is true; one that turns out to be in use is called back. */
 export async function giveUpCopy(
   deps: Pick<CopyKeeperDeps, 'images' | 'client' | 'commands' | 'clock' | 'counts' | 'log'>,
@@ -89,7 +116,7 @@ export async function giveUpCopy(
   const image = decidedBy.id;
   counts.repaired('image-copies');
   try {
-    await deleteOn(deps, node, { image, disk }, decidedBy);
+    await deleteUnwanted(deps, decidedBy, { node, disk });
   } catch (error) {
     if (!hasCode(error, 'IMAGE_COPY_IN_USE')) throw error;
     await images.change(

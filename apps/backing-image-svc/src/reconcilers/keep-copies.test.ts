@@ -27,6 +27,7 @@ describe('the keeper of copies', () => {
   let down: string[];
   let freeBytes: number;
   let refusal: ErrorCode | undefined;
+  let whenRefused: () => void;
   let sent: string[];
   /** Where the records stood by which copies were deleted. */
   let decidedBy: unknown[];
@@ -47,6 +48,7 @@ describe('the keeper of copies', () => {
     [running, down, sent, released, spread] = [[], [], [], [], []];
     decidedBy = [];
     refusal = undefined;
+    whenRefused = () => undefined;
     freeBytes = 32 * MIB;
     counts = new ReconcileCounts();
     const node = (name: string) => ({
@@ -94,9 +96,10 @@ describe('the keeper of copies', () => {
         send: (to: string, { command, input }: CommandEnvelope<'image.delete-copy'>) => {
           sent.push(`${command} ${input.disk} to ${to}`);
           decidedBy.push(input.record);
-          return refusal === undefined
-            ? Promise.resolve({})
-            : Promise.reject(lariatError(refusal, 'refused'));
+          if (refusal === undefined) return Promise.resolve({});
+          const refused = lariatError(refusal, 'refused');
+          whenRefused();
+          return Promise.reject(refused);
         },
       },
       clock: { nowMs: () => nowMs, monotonicMs: () => nowMs },
@@ -218,6 +221,24 @@ describe('the keeper of copies', () => {
     expect(record.copies.map(({ node }) => node)).toEqual(['n1']);
     expect(released).toEqual(['disk-of-n2']);
   });
+
+  it.each([
+    { state: 'deleting', left: ['ready'], decisions: [0, 7] },
+    { state: 'ready', left: ['ready', 'ready'], decisions: [0] },
+  ] as const)(
+    'goes by the newer record that a node has heard of, in which the copy is $state',
+    async ({ state, left, decisions }) => {
+      record = imageRecord({ copies: [copyOn('n1'), copyOn('n2', { state: 'deleting' })] });
+      refusal = 'RECORD_STALE';
+      whenRefused = () => {
+        refusal = undefined;
+        record = imageRecord({ revision: 7, copies: [copyOn('n1'), copyOn('n2', { state })] });
+      };
+      await keeper.look();
+      expect(record.copies.map((copy) => copy.state)).toEqual(left);
+      expect(decidedBy).toMatchObject(decisions.map((revision) => ({ revision })));
+    },
+  );
 
   it('gives up a copy at once where little room is left, and none that was wanted just now', async () => {
     const ago = (ms: number) => new Date(nowMs - ms).toISOString();

@@ -2,7 +2,7 @@ import type { ImageCopyRecord, ImageRecord, NodeView } from '@lariat/contracts';
 import { delay } from '@lariat/kernel';
 import { findDisk } from '../domain/choose-disk.js';
 import { type StrayCopy, isVerificationDue, missingCopies } from '../domain/judge-copies.js';
-import { copiesToRelieve } from '../domain/relieve-disks.js';
+import { copiesToRelieve, withoutLeaving } from '../domain/relieve-disks.js';
 import {
   ACTOR,
   type CopyKeeperDeps,
@@ -56,7 +56,7 @@ export class CopyKeeper {
         this.deps.log.warn('copies of an image not looked at', { image: record.id, error });
       }
     }
-    await this.evict(nodes);
+    await this.evict();
   }
 
   private async lookAt(record: ImageRecord, nodes: readonly NodeView[]): Promise<void> {
@@ -145,12 +145,14 @@ export class CopyKeeper {
   }
 
   /** What is idle on disks that have little room left goes, and what nobody has used for long. */
-  private async evict(nodes: readonly NodeView[]): Promise<void> {
+  private async evict(): Promise<void> {
     const { eviction } = this;
-    const { clock, settings } = this.deps;
+    const { images, client, clock, settings } = this.deps;
     const { evictAfterMs, leastFreePercent } = settings;
     const idle = await eviction.idle();
-    const disks = nodes.flatMap((node) => node.disks);
+    // Asked anew: the looks before may have taken copies away.
+    const { nodes } = await client.request('node.list', {});
+    const disks = nodes.flatMap((node) => node.disks).map(withoutLeaving(images.list()));
     const pressed = leastFreePercent === 0 ? [] : copiesToRelieve(disks, idle, leastFreePercent);
     await eviction.evict(pressed, 'its disk has little room left');
     const nowMs = clock.nowMs();
