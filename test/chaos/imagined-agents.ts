@@ -5,6 +5,7 @@ import {
   type CommandName,
   type ErrorCode,
   type ImageRecord,
+  DIGEST_BYTES,
   type NvmfEndpoint,
   clusterDigestOf,
   encodeDigestPage,
@@ -95,7 +96,9 @@ const ANSWERS: {
   'rebuild.discard-head': nothing,
   'rebuild.prune-snapshots': nothing,
   'rebuild.digest-snapshot': () => ({ sha256: 'same', sizeBytes: MIB }),
-  'rebuild.read-digests': () => ({ digests: '' }),
+  'rebuild.read-digests': ({ clusters }) => ({
+    digests: encodeDigestPage({ digests: Buffer.alloc(clusters * DIGEST_BYTES) }, 0, clusters),
+  }),
   'rebuild.copy-clusters': () => ({ copiedClusters: 0, zeroedClusters: 0 }),
   'image.create-copy': ({ sizeBytes, hostNqn }) => ({
     ...{ ...made(), sizeBytes },
