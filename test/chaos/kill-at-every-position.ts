@@ -36,6 +36,8 @@ export async function untilDead(pid: number): Promise<void> {
   while (isAlive(pid) && performance.now() < deadline) await delay(20);
 }
 
+const say = (text: string): void => void process.stderr.write(`${text}\n`);
+
 /**
  * Does the work once to learn which positions it passes, and then once for each of them, with SIGKILL to the
  * process that reaches it, or to another at that moment. Each time every operation must end finished or undone, and nothing may be left.
@@ -73,15 +75,15 @@ export function killAtEveryPosition(plan: KillPlan): void {
           (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
         );
         const tookMs = Math.round(performance.now() - began);
-        globalThis.process.stderr.write(
-          `${failure === undefined ? 'ok  ' : 'FAIL'} ${process} ${point} (${tookMs} ms)\n`,
-        );
-        if (failure !== undefined)
-          failures.push(
-            `${process} at ${point}: ${failure.message} ${failure.cause instanceof Error ? failure.cause.message : ''}`,
-          );
+        if (failure === undefined) {
+          say(`ok   ${process} ${point} (${tookMs} ms)`);
+          continue;
+        }
+        const cause = failure.cause instanceof Error ? failure.cause.message : '';
+        failures.push(`${process} at ${point}: ${failure.message} ${cause}`);
+        say(`FAIL ${process} ${point} (${tookMs} ms): ${failure.message} ${cause}`);
         // What the first one left over would fail all that follow.
-        if (failures.length > 0) break;
+        break;
       }
       expect(failures).toEqual([]);
     },
@@ -92,7 +94,7 @@ export function killAtEveryPosition(plan: KillPlan): void {
 function share<T>(positions: readonly T[], oneIn: number): readonly T[] {
   if (oneIn === 1 || process.env.LARIAT_SOAK !== undefined) return positions;
   const first = Math.floor(Math.random() * oneIn);
-  process.stderr.write(`takes one in ${oneIn} of ${positions.length}, from the ${first + 1}. on\n`);
+  say(`takes one in ${oneIn} of ${positions.length}, from the ${first + 1}. on`);
   return positions.filter((_, index) => index % oneIn === first);
 }
 
