@@ -52,7 +52,8 @@ export class VolatileDisk {
     const image = await open(disk.image, 'w');
     await image.truncate(sizeBytes);
     await image.close();
-    await run('mkfs.ext4', ['-q', disk.image]);
+    // As large as a sector of the target's disk, which a cut leaves whole; by itself mkfs takes 1024 for a disk this small.
+    await run('mkfs.ext4', ['-q', '-b', '4096', disk.image]);
     await mkdir(disk.mountPoint);
     await mkdir(disk.fuseFolder);
     return disk;

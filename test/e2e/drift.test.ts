@@ -153,10 +153,24 @@ describe('what somebody has changed by hand', () => {
     const head = `${lost.disk}/${lost.id}`;
     // The target itself protects what somebody has open.
     await expect(lvol.delete(head)).rejects.toThrow('EBUSY');
-    const exported = (await nvmf.getSubsystems()).find(({ nqn }) => nqn.includes(lost.id));
-    await putRight('engines', async () => {
-      await nvmf.deleteSubsystem(exported?.nqn ?? '');
-      await lvol.delete(head);
+    const headUuid = async () =>
+      (await lvol.getLvols({ lvsName: lost.disk })).find(({ name }) => name === lost.id)?.uuid;
+    const before = await headUuid();
+    await until('the head to be deleted', BOUND_MS, async () => {
+      const exported = (await nvmf.getSubsystems()).find(({ nqn }) => nqn.includes(lost.id));
+      if (exported !== undefined) await nvmf.deleteSubsystem(exported.nqn);
+      try {
+        await lvol.delete(head);
+        return true;
+      } catch (error) {
+        // Between the two steps the agent may have put the export back.
+        if (!String(error).includes('EBUSY')) throw error;
+        return undefined;
+      }
+    });
+    await until('a head of its own for the replica', 60_000, async () => {
+      const now = await headUuid();
+      return now !== undefined && now !== before ? true : undefined;
     });
     await healthy('used');
     expect(await isSound('used', data)).toBe(true);

@@ -88,6 +88,7 @@ export async function createTarget(options: TargetOptions): Promise<SoftTarget> 
       // In this order both legs of a mirror get what hosts have in flight; a remote target that does not
       // answer is waited for no longer than this.
       const disconnected = nvmf.close();
+      raids.abandonHeldWrites();
       await Promise.race([disconnected, delay(DISCONNECT_TIMEOUT_MS)]);
       await nvme.close();
       await disconnected;

@@ -1,7 +1,8 @@
 import { type EngineReportRequest, type VolumeChange, type VolumeRecord } from '@lariat/contracts';
 import { toLariatError } from '@lariat/kernel';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { applyVolumeChanges, inSyncOf } from '../domain/apply-change.js';
+import { applyVolumeChanges } from '../domain/apply-change.js';
+import { inSyncOf } from '../domain/replica-changes.js';
 import { newVolumeRecord } from '../domain/volume-record.test-support.js';
 import { InternalController } from './internal.controller.js';
 

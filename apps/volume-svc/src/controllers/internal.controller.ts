@@ -16,7 +16,7 @@ import { runOperation } from '@lariat/saga';
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { VOLUME_SERVICE, type VolumeService } from '../app-tokens.js';
-import { inSyncOf } from '../domain/apply-change.js';
+import { inSyncOf } from '../domain/replica-changes.js';
 import { acceptReport } from '../domain/engine-report.js';
 
 /** What decides which replicas count: it is kept beside them before it is answered. */

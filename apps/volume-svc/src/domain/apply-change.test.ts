@@ -2,7 +2,8 @@ import type { RebuildControl, VolumeChange, VolumeRecord } from '@lariat/contrac
 import { toLariatError } from '@lariat/kernel';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { applyVolumeChanges, inSyncOf } from './apply-change.js';
+import { applyVolumeChanges } from './apply-change.js';
+import { inSyncOf } from './replica-changes.js';
 import { newReplica, newVolumeRecord } from './volume-record.test-support.js';
 
 const OPERATION = 'op-1';

@@ -1,9 +1,6 @@
 import {
   type CloneRecord,
   DEFAULT_REBUILD_CONTROL,
-  type ReplicaRecord,
-  ReplicaMode,
-  ReplicaState,
   VOLUME_MACHINE,
   type RebuildControl,
   type VolumeChange,
@@ -13,13 +10,16 @@ import {
   lariatError,
   robustnessOf,
 } from '@lariat/contracts';
-import { type Json } from '@lariat/kernel';
-
-/** An event of the volume, to be stored with the change. */
-export interface VolumeHappening {
-  readonly type: string;
-  readonly data: Json;
-}
+import { type VolumeHappening, describeChange } from './describe-change.js';
+import {
+  dropReplica,
+  faultReplica,
+  inSyncOf,
+  isRetired,
+  putReplica,
+  retireReplica,
+  syncReplica,
+} from './replica-changes.js';
 
 export interface ChangedVolume {
   readonly record: VolumeRecord;
@@ -42,7 +42,7 @@ export function applyVolumeChanges(
   for (const change of changes) {
     assertMayChange(record, operation, change);
     const after = applyOne(record, change);
-    const event = after === record ? undefined : describe(record, after, change);
+    const event = after === record ? undefined : describeChange(record, after, change);
     if (event !== undefined) events.push(event);
     record = after;
   }
@@ -55,13 +55,6 @@ export function applyVolumeChanges(
     events.push({ type: robustness, data: { inSync: inSyncOf(record) } });
   }
   return { record, events };
-}
-
-/** Ids of the replicas that hold all acknowledged writes. */
-export function inSyncOf(record: VolumeRecord): readonly string[] {
-  return record.replicas
-    .filter((replica) => replica.mode === ReplicaMode.rw)
-    .map((replica) => replica.id);
 }
 
 /** An operation that holds the volume may end; of new ones only a delete may begin. */
@@ -113,10 +106,6 @@ function assertMayChange(
   }
 }
 
-/** It has not left its engine, as long as that says so. */
-const isRetired = (record: VolumeRecord, id: string): boolean =>
-  record.replicas.some((replica) => replica.id === id && replica.state === ReplicaState.removing);
-
 export function operationInProgress(record: VolumeRecord): Error {
   return lariatError(
     'OPERATION_IN_PROGRESS',
@@ -140,8 +129,7 @@ function applyOne(record: VolumeRecord, change: VolumeChange): VolumeRecord {
     case 'resize':
       return { ...record, sizeBytes: change.sizeBytes };
     case 'put-replica':
-      assertMayPut(record, change.replica);
-      return withInSync(record, putReplica(record.replicas, change.replica));
+      return putReplica(record, change.replica);
     case 'drop-replica':
       return dropReplica(record, change.replica);
     case 'retire-replica':
@@ -218,96 +206,6 @@ function stateAfter(record: VolumeRecord, event: VolumeEvent): VolumeState {
   );
 }
 
-/** Only a new volume's replicas count from the start; whoever keeps the record before must know of any other that is to. */
-function assertMayPut(record: VolumeRecord, { id, mode }: ReplicaRecord): void {
-  if (mode !== ReplicaMode.rw && isLastInSync(record, id)) throw lastReplica(record, id);
-  if (mode !== ReplicaMode.rw || record.state === 'creating') return;
-  throw lariatError(
-    'REQUEST_INVALID',
-    `Volume '${record.name}' is ${record.state}: replica ${id} is put on record as WO, and counts once 'sync-replica' says that it holds all writes.`,
-    { volume: record.id, replica: id },
-  );
-}
-
-function putReplica(
-  replicas: readonly ReplicaRecord[],
-  replica: ReplicaRecord,
-): readonly ReplicaRecord[] {
-  const others = replicas.filter((other) => other.id !== replica.id);
-  return others.length === replicas.length
-    ? [...replicas, replica]
-    : replicas.map((other) => (other.id === replica.id ? replica : other));
-}
-
-function withInSync(record: VolumeRecord, replicas: readonly ReplicaRecord[]): VolumeRecord {
-  const changed = { ...record, replicas };
-  if (record.attachment === null) return changed;
-  return { ...changed, attachment: { ...record.attachment, inSync: inSyncOf(changed) } };
-}
-
-function isLastInSync(record: VolumeRecord, id: string): boolean {
-  const inSync = inSyncOf(record);
-  return inSync.length === 1 && inSync[0] === id;
-}
-
-function dropReplica(record: VolumeRecord, id: string): VolumeRecord {
-  if (!record.replicas.some((replica) => replica.id === id)) return record;
-  if (record.state !== 'deleting' && isLastInSync(record, id)) throw lastReplica(record, id);
-  return withInSync(
-    record,
-    record.replicas.filter((replica) => replica.id !== id),
-  );
-}
-
-function retireReplica(record: VolumeRecord, id: string): VolumeRecord {
-  const replica = record.replicas.find((candidate) => candidate.id === id);
-  // Retired by an earlier run.
-  if (replica?.state === ReplicaState.removing) return record;
-  if (replica?.mode !== ReplicaMode.rw) return dropReplica(record, id);
-  if (isLastInSync(record, id)) throw lastReplica(record, id);
-  const retired = { ...replica, mode: ReplicaMode.wo, state: ReplicaState.removing };
-  return withInSync(record, putReplica(record.replicas, retired));
-}
-
-function faultReplica(
-  record: VolumeRecord,
-  change: Extract<VolumeChange, { type: 'fault-replica' }>,
-): VolumeRecord {
-  const replica = record.replicas.find((candidate) => candidate.id === change.replica);
-  if (replica === undefined || replica.mode === ReplicaMode.err) return record;
-  if (isLastInSync(record, replica.id)) throw lastReplica(record, replica.id);
-  const faulted = {
-    ...replica,
-    mode: ReplicaMode.err,
-    state: ReplicaState.faulted,
-    reason: change.reason,
-    faultedAtMs: change.atMs,
-  };
-  return withInSync(record, putReplica(record.replicas, faulted));
-}
-
-function syncReplica(record: VolumeRecord, id: string): VolumeRecord {
-  const replica = record.replicas.find((candidate) => candidate.id === id);
-  if (replica === undefined || replica.mode === ReplicaMode.rw) return record;
-  if (replica.mode === ReplicaMode.err) {
-    throw lariatError(
-      'VOLUME_BUSY',
-      `Replica ${id} failed while it was being rebuilt: ${replica.reason ?? 'no reason'}.`,
-      {
-        replica: id,
-      },
-    );
-  }
-  const synced = {
-    ...replica,
-    mode: ReplicaMode.rw,
-    state: ReplicaState.ready,
-    reason: null,
-    faultedAtMs: null,
-  };
-  return withInSync(record, putReplica(record.replicas, synced));
-}
-
 function dropSnapshot(record: VolumeRecord, id: string): VolumeRecord {
   const dropped = record.snapshots.find((snapshot) => snapshot.id === id);
   if (dropped === undefined) return record;
@@ -365,95 +263,4 @@ function controlRebuild(record: VolumeRecord, asked: Partial<RebuildControl>): V
   const rebuild = { ...before, ...asked };
   const isSame = rebuild.paused === before.paused && rebuild.mibPerSecond === before.mibPerSecond;
   return isSame ? record : { ...record, rebuild };
-}
-
-/** Invariant 5: the last healthy replica is never faulted or dropped by the way. */
-function lastReplica(record: VolumeRecord, id: string): Error {
-  return lariatError(
-    'LAST_REPLICA',
-    `Replica ${id} is the last of volume '${record.name}' that holds all acknowledged writes; it stays.`,
-    { volume: record.id, replica: id },
-  );
-}
-
-function describe(
-  before: VolumeRecord,
-  after: VolumeRecord,
-  change: VolumeChange,
-): VolumeHappening | undefined {
-  switch (change.type) {
-    case 'transition':
-      return {
-        type: change.event === 'created' ? 'created' : after.state,
-        data: { from: before.state, name: after.name },
-      };
-    case 'resize':
-      return {
-        type: 'expanded',
-        data: { fromBytes: before.sizeBytes, sizeBytes: after.sizeBytes },
-      };
-    case 'fault-replica':
-      return { type: 'replica-faulted', data: { replica: change.replica, reason: change.reason } };
-    case 'sync-replica':
-      return { type: 'replica-synced', data: { replica: change.replica } };
-    case 'drop-replica':
-      return { type: 'replica-removed', data: { replica: change.replica } };
-    case 'retire-replica':
-      return {
-        type:
-          after.replicas.length < before.replicas.length ? 'replica-removed' : 'replica-retired',
-        data: { replica: change.replica },
-      };
-    case 'put-replica':
-      return before.replicas.some((replica) => replica.id === change.replica.id)
-        ? undefined
-        : {
-            type: 'replica-added',
-            data: { replica: change.replica.id, node: change.replica.node },
-          };
-    case 'add-snapshot':
-      return {
-        type: 'snapshot-created',
-        data: { snapshot: change.snapshot.id, name: change.snapshot.name },
-      };
-    case 'set-checksum':
-      return {
-        type: 'snapshot-verified',
-        data: { snapshot: change.snapshot, sha256: change.sha256 },
-      };
-    case 'drop-snapshot':
-      return { type: 'snapshot-deleted', data: { snapshot: change.snapshot } };
-    case 'revert':
-      return { type: 'reverted', data: { snapshot: change.snapshot } };
-    case 'doubt-revert':
-      return { type: 'in-doubt', data: { reasons: [change.reason] } };
-    case 'control-rebuild':
-      return { type: 'rebuild-controlled', data: { ...change.control } };
-    case 'claim':
-    case 'release':
-    case 'begin-revert':
-    case 'abandon-revert':
-    case 'raise-epoch':
-    case 'set-attachment':
-    case 'set-clean':
-    case 'settle-clone':
-      return undefined;
-    case 'set-replica-count':
-      return {
-        type: 'replica-count-changed',
-        data: { from: before.replicaCount, replicas: after.replicaCount },
-      };
-    case 'set-qos':
-      return { type: 'qos-changed', data: { ...change.qos } };
-    case 'put-clone':
-      return {
-        type: 'clone-begun',
-        data: {
-          ...{ clone: change.clone.volume, name: change.clone.name },
-          ...(change.clone.kind === undefined ? {} : { kind: change.clone.kind }),
-        },
-      };
-    case 'drop-clone':
-      return { type: 'clone-dropped', data: { clone: change.volume } };
-  }
 }

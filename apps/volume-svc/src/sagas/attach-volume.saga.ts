@@ -20,7 +20,7 @@ import {
   cleanUp,
 } from '@lariat/saga';
 import { chooseLegs } from '../domain/choose-legs.js';
-import { inSyncOf } from '../domain/apply-change.js';
+import { inSyncOf } from '../domain/replica-changes.js';
 import { assertCanAttach } from '../domain/preconditions.js';
 import { judgeStop } from '../domain/stop-verdict.js';
 import {

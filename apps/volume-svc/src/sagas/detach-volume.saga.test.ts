@@ -6,7 +6,8 @@ import {
   lariatError,
 } from '@lariat/contracts';
 import { expect, it } from 'vitest';
-import { applyVolumeChanges, inSyncOf } from '../domain/apply-change.js';
+import { applyVolumeChanges } from '../domain/apply-change.js';
+import { inSyncOf } from '../domain/replica-changes.js';
 import { newVolumeRecord } from '../domain/volume-record.test-support.js';
 import { detachVolumeSaga } from './detach-volume.saga.js';
 import type { SagaDeps } from './saga-deps.js';

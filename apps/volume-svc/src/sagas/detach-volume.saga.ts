@@ -9,7 +9,7 @@ import {
   isUnanswered,
   cleanUp,
 } from '@lariat/saga';
-import { inSyncOf } from '../domain/apply-change.js';
+import { inSyncOf } from '../domain/replica-changes.js';
 import { assertCanDetach } from '../domain/preconditions.js';
 import { judgeStop } from '../domain/stop-verdict.js';
 import { keepChange } from './keep-change.js';

@@ -8,7 +8,7 @@ import {
   commandWhileLive,
   isUnanswered,
 } from '@lariat/saga';
-import { inSyncOf } from '../domain/apply-change.js';
+import { inSyncOf } from '../domain/replica-changes.js';
 import { type OnVolume, type SagaDeps, changeVolume } from './saga-deps.js';
 
 export interface ExpandVolumeInput extends OnVolume {

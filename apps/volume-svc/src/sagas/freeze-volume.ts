@@ -1,6 +1,6 @@
 import { type VolumeRecord, lariatError } from '@lariat/contracts';
 import { type StepContext, cleanUp } from '@lariat/saga';
-import { inSyncOf } from '../domain/apply-change.js';
+import { inSyncOf } from '../domain/replica-changes.js';
 import type { SagaDeps } from './saga-deps.js';
 
 type Context = Pick<

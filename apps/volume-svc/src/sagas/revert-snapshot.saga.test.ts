@@ -5,7 +5,8 @@ import {
   lariatError,
 } from '@lariat/contracts';
 import { expect, it } from 'vitest';
-import { applyVolumeChanges, inSyncOf } from '../domain/apply-change.js';
+import { applyVolumeChanges } from '../domain/apply-change.js';
+import { inSyncOf } from '../domain/replica-changes.js';
 import { newVolumeRecord } from '../domain/volume-record.test-support.js';
 import { revertSnapshotSaga } from './revert-snapshot.saga.js';
 import type { SagaDeps } from './saga-deps.js';

@@ -9,7 +9,7 @@ import {
   isDeclaredGone,
   isUnanswered,
 } from '@lariat/saga';
-import { inSyncOf } from '../domain/apply-change.js';
+import { inSyncOf } from '../domain/replica-changes.js';
 import { assertCanRevert } from '../domain/preconditions.js';
 import type { OnSnapshot } from './delete-snapshot.saga.js';
 import { keepChange } from './keep-change.js';

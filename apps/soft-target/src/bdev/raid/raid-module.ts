@@ -100,6 +100,13 @@ export class RaidModule {
     await raid.retire();
   }
 
+  /** The target stops: no one hears of held writes any more, nor can put a loss on record. */
+  abandonHeldWrites(): void {
+    for (const raid of this.raids.values()) {
+      if (raid instanceof MirrorRaid) raid.losses.abandon();
+    }
+  }
+
   /** Members that stop in step should be in step after a power cut as well. One that can't be flushed keeps no raid. */
   private async flushMembers(raid: RaidBdev): Promise<void> {
     if (raid.state !== RaidState.online) return;

@@ -14,6 +14,7 @@ export class UnconfirmedLosses {
   private readonly names = new Set<string>();
   private readonly waiters = new Set<Waiter>();
   private holdMs: number | undefined;
+  private abandoned: BlockIoError | undefined;
 
   /** From now on writes wait for the confirmation of losses, and fail when it has not come after `holdMs`. */
   hold(holdMs: number): void {
@@ -36,10 +37,10 @@ export class UnconfirmedLosses {
     this.waiters.clear();
   }
 
-  /** The raid is gone: what is held will never be acknowledged. */
+  /** The raid ends: what is held, or would be from now on, will never be acknowledged. */
   abandon(): void {
-    const error = new BlockIoError(BlockIoFailure.gone, 'the raid was removed');
-    for (const { reject } of this.waiters) reject(error);
+    this.abandoned = new BlockIoError(BlockIoFailure.gone, 'the raid was removed');
+    for (const { reject } of this.waiters) reject(this.abandoned);
     this.waiters.clear();
   }
 
@@ -47,6 +48,7 @@ export class UnconfirmedLosses {
   async settled(): Promise<void> {
     const { holdMs } = this;
     if (this.names.size === 0 || holdMs === undefined) return;
+    if (this.abandoned !== undefined) throw this.abandoned;
     let timer: NodeJS.Timeout | undefined;
     let waiter: Waiter | undefined;
     try {

@@ -1,7 +1,8 @@
 import type { ReplicaRecord, VolumeRecord } from '@lariat/contracts';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { applyVolumeChanges, inSyncOf } from '../apply-change.js';
+import { applyVolumeChanges } from '../apply-change.js';
+import { inSyncOf } from '../replica-changes.js';
 import { newReplica, newVolumeRecord } from '../volume-record.test-support.js';
 import { type NodeAnswer, evidenceByVolume, hearingOf } from './evidence.js';
 import { type VolumePlan, planVolume } from './plan-volume.js';

@@ -1,6 +1,6 @@
 import type { SnapshotRecord, VolumeRecord } from '@lariat/contracts';
 import { describe, expect, it } from 'vitest';
-import { inSyncOf } from '../apply-change.js';
+import { inSyncOf } from '../replica-changes.js';
 import { type NodeAnswer, evidenceByVolume, hearingOf } from './evidence.js';
 import { type PlanContext, type VolumePlan, planVolume } from './plan-volume.js';
 import {

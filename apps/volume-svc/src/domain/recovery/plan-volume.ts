@@ -7,7 +7,7 @@ import {
   positionOf,
   positionRecovered,
 } from '@lariat/contracts';
-import { inSyncOf } from '../apply-change.js';
+import { inSyncOf } from '../replica-changes.js';
 import { chooseRecord, foundReplica, missing } from './choose-record.js';
 import { type Engine, countRetiredLegs, engineOf, legDoubt } from './engine-legs.js';
 import type { Hearing, VolumeEvidence } from './evidence.js';
