@@ -162,9 +162,9 @@ export class ImaginedWorld {
 
   /** As `operation.get` shows those that have not ended. */
   underWay(): readonly OperationView[] {
-    return Array.from(this.journal.values(), ({ value }) => toOperationView(value)).filter(
-      ({ state }) => !isEnded(state),
-    );
+    return [...this.journal.values()]
+      .filter(({ value }) => !isEnded(value.state))
+      .map(({ value }) => toOperationView(value));
   }
 
   hasEnded(id: string): OperationState | undefined {

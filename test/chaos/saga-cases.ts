@@ -302,7 +302,7 @@ export async function live(
   /** Cancels it, if it can be by then, when this command (counted from 0) is sent. */
   cancelAt?: number,
   /** Sees every operation that runs, again and again. */
-  watch: (operation: OperationView) => void = () => undefined,
+  watch?: (operation: OperationView) => void,
 ): Promise<Outcome> {
   agents.refusals = refusals;
   agents.lostImages = lostImages();
@@ -317,7 +317,7 @@ export async function live(
   const late = (): number => Date.now() - Math.max(begunMs, agents.settledAtMs());
   while (world.hasEnded(id) === undefined && late() < begins * END_MS) {
     await vi.advanceTimersByTimeAsync(100);
-    for (const operation of world.underWay()) watch(operation);
+    if (watch !== undefined) for (const operation of world.underWay()) watch(operation);
   }
   const { state, stepName, lastError } = world.operation(id);
   const afterMs = late();
