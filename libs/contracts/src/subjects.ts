@@ -73,3 +73,10 @@ export const HEADERS = {
   error: 'Nats-Service-Error',
   messageId: 'Nats-Msg-Id',
 } as const;
+
+/** `Lariat-Actor` of what the cluster does by itself, asked by nobody: the names of its services. */
+export const CLUSTER_ACTORS: ReadonlySet<string> = new Set([
+  'volume-svc',
+  'replica-svc',
+  'backing-image-svc',
+]);

@@ -1,5 +1,6 @@
 import type { OperationAccepted } from '@lariat/contracts';
 import { type Json, LariatError } from '@lariat/kernel';
+import { startAfterOwnWork } from './own-work.js';
 import { type SagaRecord, toOperationView } from './saga-record.js';
 import type { SagaRunner } from './saga-runner.js';
 
@@ -21,13 +22,14 @@ const WAIT_TIMEOUT_MS = 10 * 60_000;
  * idempotency key gives the same answer, also when the operation has changed what `prepare` would look at.
  */
 export async function runOperation<T>(
-  runner: SagaRunner,
+  runner: Pick<SagaRunner, 'known' | 'find' | 'start' | 'wait'>,
   request: OperationRequest,
 ): Promise<T | OperationAccepted> {
   const { kind, actor, requestId, wait } = request;
   const known = await runner.known(kind, requestId);
-  const started =
-    known ?? (await runner.start({ kind, actor, requestId, input: await request.prepare() }));
+  const start = async () =>
+    runner.start({ kind, actor, requestId, input: await request.prepare() });
+  const started = known ?? (await startAfterOwnWork(runner, actor, start));
   if (wait === false) return { operation: toOperationView(started) };
   const ended = await runner.wait(started.id, WAIT_TIMEOUT_MS);
   if (ended.error !== null) throw failureOf(ended, ended.error);

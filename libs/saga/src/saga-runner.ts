@@ -156,6 +156,11 @@ export class SagaRunner {
     );
   }
 
+  /** As it is on record; ended ones are kept for a day. */
+  async find(id: string): Promise<SagaRecord | undefined> {
+    return (await this.options.store.find(id))?.value;
+  }
+
   /** The operation when it has ended; DEADLINE_EXCEEDED when it has not by then. */
   async wait(id: string, timeoutMs: number): Promise<SagaRecord> {
     const found = await this.options.store.find(id);

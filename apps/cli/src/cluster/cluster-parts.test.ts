@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { CLUSTER_ACTORS } from '@lariat/contracts';
 import { GIB } from '@lariat/kernel';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readClusterFile, writeJsonFile } from './cluster-file.js';
@@ -98,6 +99,7 @@ describe('the launch plan', () => {
       'backing-image-svc',
       'plugin-plugin-mjs',
     ]);
+    expect(apart.map(({ name }) => name).slice(0, -1)).toEqual([...CLUSTER_ACTORS]);
   });
   it('gives an agent its own folder, a free port and its disk', () => {
     const agent = defaultLaunchPlan({ ...options, split: false }).agent('nats://x', {
