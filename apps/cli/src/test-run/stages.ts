@@ -46,6 +46,7 @@ function suite(name: string, folder: string): Stage {
       'run',
       ...['--config', join(folder, 'vitest.config.ts'), '--root', folder],
       ...['--reporter=default', '--reporter=json', `--outputFile.json=${report}`],
+      `--reporter=${join(CHECKOUT, 'tools', 'tell-failures.mjs')}`,
     ],
     reports: () => (existsSync(report) ? [report] : []),
   };
