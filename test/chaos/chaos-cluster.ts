@@ -1,7 +1,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Cluster, findLeftovers, startCluster, waitForNodes } from '@lariat/cli';
+import {
+  type Cluster,
+  type ClusterOptions,
+  findLeftovers,
+  startCluster,
+  waitForNodes,
+} from '@lariat/cli';
 import { MIB, delay, isRetryable, newUuid, toLariatError } from '@lariat/kernel';
 import { type OperationView, type RequestMap, type RequestName, isEnded } from '@lariat/contracts';
 import { LariatClient, connectNats } from '@lariat/messaging';
@@ -14,6 +20,16 @@ const ANSWER_MS = 3_000;
 const POLL_MS = 50;
 /** A replica that was left on a node waits for the next inventory and then for its grace. */
 const SETTLE_MS = 30_000;
+
+/**
+ * The same process is killed every few seconds here. To its supervisor that is one that keeps dying: the pause before its
+ * start grows until, with the start itself, its node is declared down, which is not what these tests are about.
+ */
+const TIMING: NonNullable<ClusterOptions['timing']> = {
+  backoff: { initialMs: 200, maxMs: 200, factor: 1 },
+  steadyMs: 10_000,
+  maxFirstDeaths: 3,
+};
 
 /** A cluster whose processes can be armed to die at named points. */
 export class ChaosCluster {
@@ -31,6 +47,7 @@ export class ChaosCluster {
       nodes,
       diskSizeBytes: DISK_SIZE_BYTES,
       split: true,
+      timing: TIMING,
       // No rebuild begins by itself: each test says what happens.
       env: {
         ...process.env,
