@@ -24,9 +24,10 @@ afterEach((context) => lab.close(context));
 
 test('a target that holds writes for a loss on no record stops in order, and acknowledges none of them', async () => {
   const engine = await newLeg('here', await lab.startTarget());
+  const near = await newLeg('near', await lab.startTarget());
   const far = await newLeg('far', await lab.startTarget());
   const history = newHistory();
-  await assemble(engine, [far]);
+  await assemble(engine, [near, far]);
   const { device, close } = await connectVolume(engine);
   const load = new SteadyLoad(device, history);
   await far.target.kill();
@@ -42,7 +43,7 @@ test('a target that holds writes for a loss on no record stops in order, and ack
   expect(history.acknowledgedWrites).toBe(before);
   await reopen(engine);
   await reopen(far);
-  for (const leg of [engine, far]) {
+  for (const leg of [engine, near, far]) {
     const content = await onLeg(leg, contentOf);
     expect(history.violations(content, 'acknowledged')).toEqual([]);
   }
