@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   type Cluster,
-  type ClusterOptions,
+  DEFAULT_TIMING,
   findLeftovers,
   startCluster,
   waitForNodes,
@@ -21,15 +21,12 @@ const POLL_MS = 50;
 /** A replica that was left on a node waits for the next inventory and then for its grace. */
 const SETTLE_MS = 30_000;
 
+const { backoff } = DEFAULT_TIMING;
 /**
  * The same process is killed every few seconds here. To its supervisor that is one that keeps dying: the pause before its
  * start grows until, with the start itself, its node is declared down, which is not what these tests are about.
  */
-const TIMING: NonNullable<ClusterOptions['timing']> = {
-  backoff: { initialMs: 200, maxMs: 200, factor: 1 },
-  steadyMs: 10_000,
-  maxFirstDeaths: 3,
-};
+const TIMING = { ...DEFAULT_TIMING, backoff: { ...backoff, maxMs: backoff.initialMs } };
 
 /** A cluster whose processes can be armed to die at named points. */
 export class ChaosCluster {

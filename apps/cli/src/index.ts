@@ -3,7 +3,7 @@ export { defaultLaunchPlan, type LaunchPlan, type NodeConfig } from './cluster/l
 export { findNatsServer } from './cluster/nats-server.js';
 export { CHECKOUT, clusterPaths, type ClusterPaths } from './cluster/paths.js';
 export { stopRemains } from './cluster/remains.js';
-export { PROCESS_MACHINE } from './cluster/supervised-process.js';
+export { DEFAULT_TIMING, PROCESS_MACHINE } from './cluster/supervised-process.js';
 export { type Cluster, type ClusterOptions, startCluster } from './cluster/start-cluster.js';
 export { waitForNodes } from './cluster/wait-for-nodes.js';
 export { NbdClient } from './demo/nbd-client.js';
