@@ -56,7 +56,7 @@ export function killAtEveryPosition(plan: KillPlan): void {
 
   it(
     'ends finished or undone, with nothing left, wherever a process is killed',
-    async () => {
+    async ({ task }) => {
       await chaos.whole();
       await plan.work(chaos, 'recording');
       const positions: { process: string; point: string }[] = [];
@@ -69,11 +69,7 @@ export function killAtEveryPosition(plan: KillPlan): void {
         (saga) => !positions.some(({ point }) => point.startsWith(`saga/${saga}/`)),
       );
       expect(missed).toEqual([]);
-      const taken = drawn(
-        expect.getState().currentTestName ?? 'positions',
-        positions,
-        plan.draws ?? DRAWS,
-      );
+      const taken = drawn(task.suite?.name ?? task.name, positions, plan.draws ?? DRAWS);
       const failures: string[] = [];
       for (const [index, { process, point }] of taken.entries()) {
         const began = performance.now();
