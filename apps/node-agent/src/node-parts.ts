@@ -152,9 +152,11 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     target,
     listen,
     disks,
+    lvols,
     exports,
     controllers,
     queue,
+    clock,
     log,
   });
   const keeper = new TargetKeeper({
