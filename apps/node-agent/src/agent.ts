@@ -36,6 +36,7 @@ const DRIFT_WATCH_MS = 3_000;
 /** How many replicas stand on an image's copy bears on what may be evicted, which nobody decides in less. */
 const IMAGE_WATCH_MS = 1_000;
 const RESTORE_RETRY_MS = 1_000;
+const TARGET_WAIT_MS = 5_000;
 const PRUNE_MS = 3_600_000;
 const JOURNAL_KEEP_MS = 24 * 3_600_000;
 const STOP_COMMANDS_MS = 5_000;
@@ -103,7 +104,9 @@ export class Agent {
       agent = new Agent(lock, { journal, digestStore }, { ...parts, files }, telemetry, log);
       await parts.keeper.start();
       agent.watchOver();
-      for (const disk of config.disks) await agent.addDisk(config, disk);
+      // Without its target, which others start, the node is there, and what it lacks is told.
+      if (parts.keeper.ready) await agent.addDisks(config);
+      else void agent.addDisksLater(config, signal);
       const connection = await agent.connect(config, signal);
       sink = natsSpanSink(connection);
       controlPlane.use(connection);
@@ -117,7 +120,7 @@ export class Agent {
         controlPlane,
         log,
         absent: (uuid) => parts.drift.absent(uuid),
-        targetReady: () => parts.keeper.ready,
+        targetFault: () => parts.keeper.fault,
         images: () => parts.imageReports.list(),
         registration: () => ({
           name: config.node,
@@ -211,6 +214,26 @@ export class Agent {
       code: 'SERVICE_SHUTTING_DOWN',
       message: 'the agent was stopped before NATS answered',
     });
+  }
+
+  private async addDisks(config: AgentConfig): Promise<void> {
+    for (const disk of config.disks) await this.addDisk(config, disk);
+  }
+
+  private async addDisksLater(config: AgentConfig, signal: AbortSignal): Promise<void> {
+    let told = '';
+    while (!signal.aborted && !this.stopping.signal.aborted) {
+      try {
+        await this.parts.keeper.whenReady(TARGET_WAIT_MS);
+        await this.addDisks(config);
+        return;
+      } catch (reason) {
+        const { message } = toLariatError(reason);
+        if (message !== told) this.log.warn('disks wait for the target', { error: message });
+        told = message;
+        await delay(RESTORE_RETRY_MS, this.stopping.signal);
+      }
+    }
   }
 
   private async addDisk(config: AgentConfig, flag: AgentConfig['disks'][number]): Promise<void> {

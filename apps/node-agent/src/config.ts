@@ -5,7 +5,8 @@ import { parseArgs } from 'node:util';
 import { imageFoldersFrom } from '@lariat/contracts';
 import { isDnsLabel, MIB, parseSizeBytes } from '@lariat/kernel';
 
-export type TargetKind = 'soft' | 'spdk';
+/** external: somebody else starts it, and it is known by its RPC socket. */
+export type TargetKind = 'soft' | 'spdk' | 'external';
 
 export interface DiskFlag {
   readonly name: string;
@@ -28,6 +29,8 @@ export interface AgentConfig {
   readonly softTargetBin: string;
   readonly spdkBin: string;
   readonly spdkArgs: readonly string[];
+  /** Of an external target; '' for others. */
+  readonly targetSocket: string;
   /** Base URL of an OTLP/HTTP collector; undefined sends no spans there. */
   readonly otlpEndpoint: string | undefined;
   /** True lets tests arm fault points in this process. */
@@ -45,9 +48,10 @@ export const USAGE = `usage: lariat-node-agent --node NAME --nats URL --data DIR
   --trsvcid PORT       its port; 0 chooses one and keeps it (0)         LARIAT_TRSVCID
   --disk NAME=SIZE     a disk in a file, made when missing; repeatable  LARIAT_DISKS (comma-separated)
   --image-folder DIR   images may be made of files in it; repeatable    LARIAT_IMAGE_FOLDERS (colon-separated)
-  --target KIND        soft or spdk (soft)                              LARIAT_TARGET
+  --target KIND        soft, spdk, or external: started by others (soft) LARIAT_TARGET
   --spdk-bin PATH      spdk_tgt, for --target spdk                      LARIAT_SPDK_BIN
   --spdk-args ARGS     further arguments of spdk_tgt                    LARIAT_SPDK_ARGS
+  --target-socket PATH RPC socket of an external target                 LARIAT_TARGET_SOCKET
   --soft-target PATH   soft-target's main.js                            LARIAT_SOFT_TARGET
 `;
 
@@ -76,6 +80,7 @@ const OPTIONS = {
   target: { type: 'string' },
   'spdk-bin': { type: 'string' },
   'spdk-args': { type: 'string' },
+  'target-socket': { type: 'string' },
   'soft-target': { type: 'string' },
 } as const;
 
@@ -96,6 +101,17 @@ export function readConfig(argv: readonly string[], env: Environment): AgentConf
   if (target === 'spdk' && !existsSync(spdkBin)) {
     throw new UsageError(`--spdk-bin ${spdkBin}: there is no such file`);
   }
+  const targetSocket = one('target-socket', 'LARIAT_TARGET_SOCKET') ?? '';
+  if (target === 'external' && !isAbsolute(targetSocket)) {
+    throw new UsageError(
+      "--target external needs --target-socket PATH, the RPC socket of the target, as a path that begins with '/'",
+    );
+  }
+  if (target !== 'external' && targetSocket !== '') {
+    throw new UsageError(
+      `--target-socket is for --target external; a ${target} target is started with a socket of its own`,
+    );
+  }
   return Object.freeze({
     node: nodeName(required(one('node', 'LARIAT_NODE'), '--node NAME')),
     natsUrl: required(one('nats', 'LARIAT_NATS_URL'), '--nats URL'),
@@ -112,6 +128,7 @@ export function readConfig(argv: readonly string[], env: Environment): AgentConf
     spdkArgs: (one('spdk-args', 'LARIAT_SPDK_ARGS') ?? DEFAULT_SPDK_ARGS)
       .split(' ')
       .filter((text) => text !== ''),
+    targetSocket,
     otlpEndpoint: env['OTEL_EXPORTER_OTLP_ENDPOINT'],
     faults: env['LARIAT_FAULTS'] === '1',
   });
@@ -151,8 +168,8 @@ function nodeName(text: string): string {
 }
 
 function targetKind(text: string): TargetKind {
-  if (text === 'soft' || text === 'spdk') return text;
-  throw new UsageError(`--target '${text}' is neither soft nor spdk`);
+  if (text === 'soft' || text === 'spdk' || text === 'external') return text;
+  throw new UsageError(`--target '${text}' is neither soft, spdk nor external`);
 }
 
 function portOf(text: string): number {

@@ -118,7 +118,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     log,
     dataDir: config.dataDir,
     nbdCommand: [process.execPath, fileURLToPath(new URL('./nbd/main.bundle.js', import.meta.url))],
-    discards: () => config.target === 'soft',
+    discards: () => config.target === 'soft' || session.version.includes('soft-target'),
     onChange: options.onProcessChange,
   });
   const losses = new LossReporter({ node, controlPlane, engines, frontends, queue, log });
@@ -152,9 +152,11 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     target,
     listen,
     disks,
+    lvols,
     exports,
     controllers,
     queue,
+    clock,
     log,
   });
   const keeper = new TargetKeeper({

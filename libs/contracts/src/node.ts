@@ -161,6 +161,8 @@ export interface Heartbeat {
   readonly agentInstance: string;
   readonly sequence: number;
   readonly targetReady: boolean;
+  /** Why its target is not ready; missing: it is, or the agent does not say. */
+  readonly targetFault?: string;
 }
 
 /** What an agent owns and sees, sent when it changes and at least every 10 s. */

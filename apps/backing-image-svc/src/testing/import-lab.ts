@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { MIB, toLariatError } from '@lariat/kernel';
+import { type Clock, MIB, toLariatError } from '@lariat/kernel';
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
 import { Sandbox } from '../adapters/child/sandbox.js';
 import { FileSource } from '../adapters/file/file-source.js';
@@ -71,11 +71,19 @@ export const environmentOf = (): ImportEnvironment => ({
   workbenches,
 });
 
+/** A clock that goes on with each look: whatever may be told of an import's progress is told. */
+export function restlessClock(): Clock {
+  let nowMs = 0;
+  const monotonicMs = (): number => (nowMs += 1000);
+  return { nowMs: monotonicMs, monotonicMs };
+}
+
 export function importing(
   name: string,
   more: Partial<ImportOptions> = {},
   signal: AbortSignal = new AbortController().signal,
   onProgress: (progress: ImportProgress) => void = () => undefined,
+  clock?: Clock,
 ): Imported {
   const sink = new MemorySink();
   const progress: ImportProgress[] = [];
@@ -89,6 +97,7 @@ export function importing(
       progress.push(told);
       onProgress(told);
     },
+    ...(clock === undefined ? {} : { clock }),
   });
   return { sink, progress, result };
 }

@@ -56,8 +56,9 @@ export class DriftWatch {
       const { nvmf, bdev } = target.spdk();
       const [subsystems, bdevs] = await Promise.all([nvmf.getSubsystems(), bdev.getBdevs()]);
       counts.looked('exports', exported.length);
+      const byNqn = new Map(subsystems.map((seen) => [seen.nqn, seen]));
       for (const record of exported)
-        if (!exports.isAsRecorded(record, subsystems)) this.putBackExport(record);
+        if (!exports.isAsRecorded(record, byNqn.get(record.name))) this.putBackExport(record);
       counts.looked('limits', raids.length);
       const byName = new Map(bdevs.map((seen) => [seen.name, seen]));
       for (const record of raids) if (isLimitedOtherwise(record, byName)) this.putBackLimit(record);

@@ -43,7 +43,24 @@ export class Exports {
 
   /** Brings the target in line with a record; hosts come off before others come on. */
   apply(record: OwnedSubsystem): Promise<void> {
-    return this.lanes.run(record.name, () => this.bringInLine(record));
+    return this.lanes.run(record.name, async () =>
+      this.bringInLine(record, await this.see(record.name)),
+    );
+  }
+
+  /**
+   * To put many back on a target that has just come: it is asked once what it has. Each is brought in line with its record as
+   * it is when its turn comes.
+   */
+  async putBackMany(): Promise<(nqn: string) => Promise<void>> {
+    const all = await this.target.spdk().nvmf.getSubsystems();
+    const seen = new Map(all.map((subsystem) => [subsystem.nqn, subsystem]));
+    return (nqn) =>
+      this.lanes.run(nqn, async () => {
+        const record = this.journal.owned('subsystem', nqn);
+        if (record === undefined || this.isAsRecorded(record, seen.get(nqn))) return;
+        await this.bringInLine(record, seen.get(nqn));
+      });
   }
 
   /** Takes the subsystem away, with all its connections; does nothing when no record names it. */
@@ -56,9 +73,10 @@ export class Exports {
     return this.lanes.run(nqn, async () => {
       const record = this.journal.owned('subsystem', nqn);
       if (record === undefined) return;
-      if (this.isAsRecorded(record, await this.target.spdk().nvmf.getSubsystems())) return;
+      const seen = await this.see(nqn);
+      if (this.isAsRecorded(record, seen)) return;
       onDrift();
-      await this.bringInLine(record);
+      await this.bringInLine(record, seen);
     });
   }
 
@@ -72,15 +90,17 @@ export class Exports {
     if (known !== undefined && known.uuid !== plan.uuid) await this.takeAway(plan.name);
     const record: OwnedSubsystem = { ...plan, kind: 'subsystem' };
     await this.journal.putOwned(record);
-    await this.bringInLine(record);
+    await this.bringInLine(record, await this.see(plan.name));
     return this.endpointOf(plan.name, plan.uuid);
   }
 
-  private async bringInLine(record: OwnedSubsystem): Promise<void> {
+  private async bringInLine(
+    record: OwnedSubsystem,
+    seen: NvmfSubsystemInfo | undefined,
+  ): Promise<void> {
     const { nvmf } = this.target.spdk();
     const { bdevName, hosts, allowAnyHost } = record.params;
     const uuid = record.uuid ?? undefined;
-    const seen = await this.see(record.name);
     if (seen === undefined) {
       await nvmf.createSubsystem({
         nqn: record.name,
@@ -111,8 +131,7 @@ export class Exports {
   }
 
   /** Whether the target has what the record says: `apply` would change nothing. */
-  isAsRecorded(record: OwnedSubsystem, all: readonly NvmfSubsystemInfo[]): boolean {
-    const seen = all.find(({ nqn }) => nqn === record.name);
+  isAsRecorded(record: OwnedSubsystem, seen: NvmfSubsystemInfo | undefined): boolean {
     const [namespace] = seen?.namespaces ?? [];
     if (seen === undefined || namespace === undefined) return false;
     const { hosts, allowAnyHost } = record.params;

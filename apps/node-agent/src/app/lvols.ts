@@ -132,6 +132,16 @@ export class Lvols {
     return larger;
   }
 
+  /** How much may be written to it a second, 0 for no limit: on record first, since a target that starts knows none. */
+  async limitWrites(lvol: MadeLvol, mibPerSecond: number): Promise<void> {
+    if ((lvol.params.writeMibPerSecond ?? 0) !== mibPerSecond) {
+      const params = { ...lvol.params, writeMibPerSecond: mibPerSecond };
+      await this.journal.putOwned({ ...lvol, params });
+    }
+    const limit = { writeMbytesPerSecond: mibPerSecond };
+    await this.target.spdk().bdev.setQosLimit(lvol.uuid, limit);
+  }
+
   /** Deletes what one record names, and that alone; a thing with its name and another uuid is not ours. */
   async remove(record: OwnedLvol): Promise<void> {
     const seen = await this.see(record.name, record.params.disk);

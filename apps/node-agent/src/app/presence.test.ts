@@ -39,7 +39,7 @@ test('what is on record of the node is kept, and told with the registrations tha
     log: silentLog,
     registration: () => ({ name: 'n1' }) as NodeRegistration,
     images: () => [copy],
-    targetReady: () => true,
+    targetFault: () => undefined,
     absent: () => undefined,
   });
   presence.start();

@@ -21,7 +21,8 @@ export interface PresenceParts {
   readonly log: LogPort;
   readonly registration: () => NodeRegistration;
   readonly images: () => readonly ImageCopyReport[];
-  readonly targetReady: () => boolean;
+  /** Why this node's target is not ready; undefined when it is. */
+  readonly targetFault: () => string | undefined;
   /** Why the head of this uuid is known to be gone from its disk. */
   readonly absent: (uuid: string) => string | undefined;
 }
@@ -71,13 +72,15 @@ export class Presence {
   }
 
   private beat(): void {
-    const { node, agentInstance, controlPlane, targetReady } = this.parts;
+    const { node, agentInstance, controlPlane } = this.parts;
+    const fault = this.parts.targetFault();
     this.sequence += 1;
     const heartbeat: Heartbeat = {
       node,
       agentInstance,
       sequence: this.sequence,
-      targetReady: targetReady(),
+      targetReady: fault === undefined,
+      ...(fault === undefined ? {} : { targetFault: fault }),
     };
     controlPlane.heartbeat(heartbeat);
   }

@@ -107,10 +107,7 @@ export function rebuildCommands(
     const made = await makeScratch(plan, replica, parent, input.image ?? null);
     // A snapshot may be larger than the one beneath it: the volume was expanded between them.
     const scratch = await lvols.grow(made, sizeBytes);
-    if (input.mibPerSecond !== undefined) {
-      const limit = { writeMbytesPerSecond: input.mibPerSecond };
-      await target.spdk().bdev.setQosLimit(scratch.uuid, limit);
-    }
+    if (input.mibPerSecond !== undefined) await lvols.limitWrites(scratch, input.mibPerSecond);
     if (hostNqn === nodeHostNqn(node)) {
       // The source is this node: a namespace of its own lvol would get no bdev here (design section 5).
       await exports.remove(scratchNqn(replica));

@@ -109,6 +109,7 @@ export function replicaCommands(parts: ReplicaCommandParts): HandlersOf<'replica
       await journal.dropOwned('lvol', record.name);
     }
     const head = await lvols.grow(await lvols.head(replica), roundUpToCluster(input.sizeBytes));
+    if ((head.params.writeMibPerSecond ?? 0) > 0) await lvols.limitWrites(head, 0);
     return { lvolUuid: head.uuid };
   };
 

@@ -1,6 +1,12 @@
 import { nodeHostNqn } from '@lariat/contracts';
-import { CLUSTER_SIZE_BYTES, toLariatError, type KeyedQueue } from '@lariat/kernel';
-import type { OwnedController, OwnedDisk, OwnedSubsystem } from '../domain/ownership.js';
+import {
+  CLUSTER_SIZE_BYTES,
+  toLariatError,
+  withDeadline,
+  type Clock,
+  type KeyedQueue,
+} from '@lariat/kernel';
+import type { OwnedController, OwnedLvol, OwnedSubsystem } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { LogPort } from '../ports/log.port.js';
 import type { ListenPort, TargetPort } from '../ports/target.port.js';
@@ -8,6 +14,7 @@ import type { Controllers } from './controllers.js';
 import type { Disks } from './disks.js';
 import type { Exports } from './exports.js';
 import { imageCopyLane } from './image-copies.js';
+import type { Lvols } from './lvols.js';
 
 export interface RestoreParts {
   readonly node: string;
@@ -15,81 +22,129 @@ export interface RestoreParts {
   readonly target: TargetPort;
   readonly listen: ListenPort;
   readonly disks: Disks;
+  readonly lvols: Lvols;
   readonly exports: Exports;
   readonly controllers: Controllers;
   readonly queue: KeyedQueue;
+  readonly clock: Clock;
   readonly log: LogPort;
 }
 
 const DISCOVERY_NQN = 'nqn.2014-08.org.nvmexpress.discovery';
+/** A large store that was not closed takes its time; a disk that hangs must not keep the node's others away for ever. */
+const DISKS_PATIENCE_MS = 10_000;
+/** What needs longer is waited for by none but those who want it. */
+const PATIENCE_MS = 2_000;
+
+type Kind = 'disk' | 'lvol' | 'controller' | 'subsystem';
+type PutBack = (nqn: string) => Promise<void>;
 
 /**
  * Puts the target back to what the ownership records say, from whatever it is now: on a fresh target all of
  * it, on an adopted one what is missing. Engines are the engine watch's work, since they wait for other nodes.
  */
 export class Restore {
-  private failures = 0;
+  private readonly failed = new Set<string>();
 
   constructor(private readonly parts: RestoreParts) {}
 
   /** True while something could not be put back; `retry` is to be called then. */
   get isIncomplete(): boolean {
-    return this.failures > 0;
+    return this.failed.size > 0;
   }
 
-  /** On a target that has just come; what fails here is logged and left to `retry`. */
+  /**
+   * On a target that has just come. All side by side, and under one deadline: neither a node that does not answer nor
+   * a record that is stuck holds up what is beside it, and many of them no longer than one. What fails here, or is not
+   * done by then, is logged and left to `retry`.
+   */
   async all(): Promise<void> {
-    this.failures = 0;
+    const { journal, exports, clock } = this.parts;
+    this.failed.clear();
     await this.listenOnPort();
-    for (const disk of this.parts.journal.ownedOfKind('disk')) await this.loadDisk(disk);
-    const { journal } = this.parts;
-    // Side by side: a node that does not answer must not hold up the others.
-    await Promise.all(journal.ownedOfKind('controller').map((record) => this.connect(record)));
-    for (const record of journal.ownedOfKind('subsystem')) {
-      if (record.params.role === 'image') await this.endOwnReading(record);
-      else await this.export(record);
-    }
+    const disksUntilMs = clock.monotonicMs() + DISKS_PATIENCE_MS;
+    await Promise.all(
+      journal
+        .ownedOfKind('disk')
+        .map(({ name }) => this.attempt('disk', name, disksUntilMs, () => this.loadDisk(name))),
+    );
+    const untilMs = clock.monotonicMs() + PATIENCE_MS;
+    const sources = new Map<string, Promise<void>>();
+    const paths = journal.ownedOfKind('controller').map((record) => {
+      const attempt = this.attempt('controller', record.name, untilMs, () => this.connect(record));
+      if (record.params.role === 'source') sources.set(record.owner, attempt);
+      return attempt;
+    });
+    const limits = limitedAmong(journal).map((lvol) =>
+      this.attempt('lvol', lvol.name, untilMs, () => this.limit(lvol)),
+    );
+    const putBack = await exports.putBackMany();
+    const exported = journal.ownedOfKind('subsystem').map(async (record) => {
+      // A head under rebuild is there when its external parent is.
+      await sources.get(record.owner);
+      await this.attempt('subsystem', record.name, untilMs, () =>
+        record.params.role === 'image'
+          ? this.endOwnReading(record, putBack)
+          : this.export(record, putBack),
+      );
+    });
+    await Promise.all([...paths, ...limits, ...exported]);
   }
 
-  /** Each thing in the lane of the commands on it, by its record as it is then. */
+  /** What has failed, each thing in the lane of the commands on it, by its record as it is then. */
   async retry(): Promise<void> {
-    const { journal, queue } = this.parts;
-    this.failures = 0;
-    for (const { name } of journal.ownedOfKind('disk')) {
-      await queue.run(`disk/${name}`, async () => {
-        const disk = journal.owned('disk', name);
-        if (disk !== undefined) await this.loadDisk(disk);
-      });
-    }
-    const inLane = (
-      { owner, params }: OwnedSubsystem,
-      task: () => Promise<void>,
-    ): Promise<void> => {
-      const isOfImage = params.role === 'image' || params.role === 'image-draft';
-      return queue.run(isOfImage ? imageCopyLane(owner) : `replica/${owner}`, task);
-    };
+    const { journal, exports, queue } = this.parts;
+    const due = new Set(this.failed);
+    // What is tried now is not tried beside that.
+    this.failed.clear();
+    const isDue = (kind: Kind, name: string): boolean => due.has(keyOf(kind, name));
+    const again = (
+      kind: Kind,
+      name: string,
+      lane: string,
+      task: () => Promise<unknown>,
+    ): Promise<void> => this.attempt(kind, name, Infinity, () => queue.run(lane, task));
     await Promise.all([
-      ...journal.ownedOfKind('controller').map(({ name, owner, params }) => {
-        const lane = params.role === 'leg' ? `volume/${owner}` : `replica/${owner}`;
-        return queue.run(lane, async () => {
-          const record = journal.owned('controller', name);
-          if (record !== undefined) await this.connect(record);
-        });
-      }),
-      ...journal.ownedOfKind('subsystem').map((subsystem) =>
-        inLane(subsystem, async () => {
-          const record = journal.owned('subsystem', subsystem.name);
-          // A checksum that runs now is not one that a restart cut off.
-          if (record !== undefined && record.params.role !== 'checksum') await this.export(record);
+      ...journal
+        .ownedOfKind('disk')
+        .filter(({ name }) => isDue('disk', name))
+        .map(({ name }) => again('disk', name, `disk/${name}`, () => this.loadDisk(name))),
+      ...journal
+        .ownedOfKind('controller')
+        .filter(({ name }) => isDue('controller', name))
+        .map(({ name, owner, params }) => {
+          const lane = params.role === 'leg' ? `volume/${owner}` : `replica/${owner}`;
+          return again('controller', name, lane, async () => {
+            const record = journal.owned('controller', name);
+            if (record !== undefined) await this.connect(record);
+          });
         }),
-      ),
+      ...limitedAmong(journal)
+        .filter(({ name }) => isDue('lvol', name))
+        .map(({ name, owner }) =>
+          again('lvol', name, `replica/${owner}`, async () => {
+            const record = limitedAmong(journal).find((lvol) => lvol.name === name);
+            if (record !== undefined) await this.limit(record);
+          }),
+        ),
+      ...journal
+        .ownedOfKind('subsystem')
+        .filter(({ name }) => isDue('subsystem', name))
+        .map((subsystem) =>
+          again('subsystem', subsystem.name, laneOf(subsystem), async () => {
+            const record = journal.owned('subsystem', subsystem.name);
+            // A checksum that runs now is not one that a restart cut off.
+            if (record !== undefined && record.params.role !== 'checksum')
+              await this.export(record, (nqn) => exports.putBack(nqn, () => undefined));
+          }),
+        ),
     ]);
   }
 
-  private async loadDisk(disk: OwnedDisk): Promise<void> {
+  private async loadDisk(name: string): Promise<void> {
+    const disk = this.parts.journal.owned('disk', name);
     // One that was never finished is finished by its command's next delivery.
-    if (disk.uuid === null) return;
-    await this.attempt(`disk ${disk.name}`, () => this.parts.disks.load(disk));
+    if (disk !== undefined && disk.uuid !== null) await this.parts.disks.load(disk);
   }
 
   private async connect(record: OwnedController): Promise<void> {
@@ -98,37 +153,38 @@ export class Restore {
     // A copy attaches by itself when its command runs again.
     if (role === 'copy') return;
     if (role === 'source') {
-      await this.attempt(`controller ${record.name}`, () => controllers.apply(record));
+      await controllers.apply(record);
       return;
     }
     const engine = journal.owned('raid', record.owner);
     if (engine?.params.legs.some((leg) => leg.replica === replica) === true) return;
     // An attach that came up after its engine had gone on without it.
-    await this.attempt(`stray controller ${record.name}`, () => controllers.remove(record.name));
+    await controllers.remove(record.name);
   }
 
-  private async export(record: OwnedSubsystem): Promise<void> {
-    const { exports } = this.parts;
+  private async limit(record: LimitedLvol): Promise<void> {
+    await this.parts.lvols.limitWrites(record, record.params.writeMibPerSecond);
+  }
+
+  private async export(record: OwnedSubsystem, putBack: PutBack): Promise<void> {
     const { role } = record.params;
     if (role === 'volume') return;
-    const what = `export ${record.name}`;
     // A checksum that the restart cut off begins anew; its export serves no one.
-    if (role === 'checksum') await this.attempt(what, () => exports.remove(record.name));
-    else await this.attempt(what, () => exports.apply(record));
+    if (role === 'checksum') await this.parts.exports.remove(record.name);
+    else await putBack(record.name);
   }
 
   /** Others go on reading an image's copy; what this node itself read was cut off, and begins anew. */
-  private async endOwnReading(record: OwnedSubsystem): Promise<void> {
+  private async endOwnReading(record: OwnedSubsystem, putBack: PutBack): Promise<void> {
     const { node, journal, exports } = this.parts;
     const hosts = record.params.hosts.filter((host) => host !== nodeHostNqn(node));
-    const what = `export ${record.name}`;
     if (hosts.length === 0) {
-      await this.attempt(what, () => exports.remove(record.name));
+      await exports.remove(record.name);
       return;
     }
-    const rest = { ...record, params: { ...record.params, hosts } };
-    await journal.putOwned(rest);
-    await this.attempt(what, () => exports.apply(rest));
+    if (hosts.length < record.params.hosts.length)
+      await journal.putOwned({ ...record, params: { ...record.params, hosts } });
+    await putBack(record.name);
   }
 
   private async listenOnPort(): Promise<void> {
@@ -155,15 +211,42 @@ export class Restore {
     }
   }
 
-  private async attempt(what: string, task: () => Promise<unknown>): Promise<void> {
+  private async attempt(
+    kind: Kind,
+    name: string,
+    untilMs: number,
+    task: () => Promise<unknown>,
+  ): Promise<void> {
+    const { clock, log } = this.parts;
+    const what = keyOf(kind, name);
     try {
-      await task();
+      const leftMs = untilMs - clock.monotonicMs();
+      if (leftMs <= 0) throw new Error('there was no time left for it');
+      await (leftMs === Infinity ? task() : withDeadline(what, leftMs, task()));
     } catch (reason) {
-      this.failures += 1;
-      this.parts.log.warn('could not be put back yet', {
-        what,
-        error: toLariatError(reason).message,
-      });
+      this.failed.add(what);
+      log.warn('could not be put back yet', { what, error: toLariatError(reason).message });
     }
   }
+}
+
+type LimitedLvol = OwnedLvol & {
+  readonly uuid: string;
+  readonly params: { readonly writeMibPerSecond: number };
+};
+
+function limitedAmong(journal: JournalPort): readonly LimitedLvol[] {
+  return journal
+    .ownedOfKind('lvol')
+    .filter(
+      (lvol): lvol is LimitedLvol => lvol.uuid !== null && (lvol.params.writeMibPerSecond ?? 0) > 0,
+    );
+}
+
+const keyOf = (kind: Kind, name: string): string => `${kind} ${name}`;
+
+/** The lane of the commands that change an export. */
+function laneOf({ owner, params: { role } }: OwnedSubsystem): string {
+  const isOfImage = role === 'image' || role === 'image-draft';
+  return isOfImage ? imageCopyLane(owner) : `replica/${owner}`;
 }

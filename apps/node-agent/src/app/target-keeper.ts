@@ -14,6 +14,8 @@ export interface TargetKeeperParts {
 }
 
 const RESTART_BACKOFF = { initialMs: 50, maxMs: 5_000, factor: 2 };
+/** To look whether others have started theirs costs next to nothing, and its users wait for it. */
+const REACH_BACKOFF = { initialMs: 50, maxMs: 500, factor: 2 };
 /** A target that has run this long starts the backoff anew. */
 const SETTLED_AFTER_MS = 10_000;
 
@@ -22,6 +24,7 @@ export class TargetKeeper {
   /** Whether the target was running before this agent. */
   adopted = false;
   private isReady = false;
+  private lastFault: string | undefined;
   private readonly stopping = new AbortController();
   private readonly waiters = new Set<() => void>();
   private loop: Promise<void> | undefined;
@@ -32,9 +35,20 @@ export class TargetKeeper {
     return this.isReady;
   }
 
-  /** The first start's failure is thrown: it is a wrong configuration more often than not. */
+  /** Why there is no target; undefined while there is one. */
+  get fault(): string | undefined {
+    return this.isReady ? undefined : (this.lastFault ?? 'it is being put back');
+  }
+
+  /**
+   * The first start's failure is thrown: it is a wrong configuration more often than not. A target of others may come
+   * when it likes.
+   */
   async start(): Promise<void> {
-    this.adopted = await this.bringUp();
+    const { life } = this.parts;
+    this.adopted = !life.isOurs;
+    if (life.isOurs) this.adopted = await this.bringUp();
+    else await this.tryBringUp(1);
     this.loop = this.keep();
   }
 
@@ -51,7 +65,9 @@ export class TargetKeeper {
     } catch (cause) {
       throw lariatError(
         'TARGET_UNAVAILABLE',
-        "this node's target is down and being restarted; try again",
+        this.parts.life.isOurs
+          ? "this node's target is down and being restarted; try again"
+          : `this node's target, which others start, does not answer: ${this.fault}`,
         undefined,
         cause,
       );
@@ -72,25 +88,35 @@ export class TargetKeeper {
   private async keep(): Promise<void> {
     const { life, clock, log } = this.parts;
     const { signal } = this.stopping;
-    let attempt = 0;
+    let attempt = this.isReady ? 0 : 1;
     let upSinceMs = clock.monotonicMs();
     while (!signal.aborted) {
       if (this.isReady) {
         const reason = await life.lost;
         this.isReady = false;
+        this.lastFault = reason;
         if (signal.aborted) return;
         log.warn('target lost', { reason });
         if (clock.monotonicMs() - upSinceMs > SETTLED_AFTER_MS) attempt = 0;
       }
-      if (attempt > 0) await delay(backoffMs(RESTART_BACKOFF, attempt), signal);
+      const backoff = life.isOurs ? RESTART_BACKOFF : REACH_BACKOFF;
+      if (attempt > 0) await delay(backoffMs(backoff, attempt), signal);
       if (signal.aborted) return;
       attempt += 1;
-      try {
-        await this.bringUp();
-        upSinceMs = clock.monotonicMs();
-      } catch (reason) {
-        log.error('target does not start', { attempt, error: toLariatError(reason).message });
-      }
+      await this.tryBringUp(attempt);
+      if (this.isReady) upSinceMs = clock.monotonicMs();
+    }
+  }
+
+  private async tryBringUp(attempt: number): Promise<void> {
+    try {
+      await this.bringUp();
+    } catch (reason) {
+      const { message } = toLariatError(reason);
+      // Said once: a target of others may stay away for as long as they like.
+      if (message !== this.lastFault)
+        this.parts.log.error('target does not come up', { attempt, error: message });
+      this.lastFault = message;
     }
   }
 

@@ -56,6 +56,8 @@ export interface OwnedLvol extends OwnedCommon {
     readonly grown?: { readonly operation: string; readonly fromBytes: number };
     /** The image that it is a copy of; missing: it is a replica's. */
     readonly image?: string;
+    /** Of a scratch: the most that may be written to it a second. Missing, or 0: no limit. */
+    readonly writeMibPerSecond?: number;
   };
 }
 

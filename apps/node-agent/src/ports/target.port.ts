@@ -20,12 +20,14 @@ export interface ListenPort {
 
 /** The life of the target process and of the connection to it. */
 export interface TargetLife {
-  /** Adopts the running target or starts one, and connects to it. */
+  /** False: somebody else starts and stops it, and here it is only waited for. */
+  readonly isOurs: boolean;
+  /** Adopts the running target or starts one, and connects to it; one that is not ours is connected to alone. */
   open(): Promise<{ readonly adopted: boolean }>;
   /** Settles when the connection has ended, with the reason. */
   readonly lost: Promise<string>;
   process(): { readonly pid: number; readonly startTime: number } | undefined;
-  /** Asks it to end, and kills it after the deadline. */
+  /** Asks it to end, and kills it after the deadline; leaves one that is not ours alone. */
   stop(deadlineMs: number): Promise<void>;
   /** Ends the connection alone; the target goes on. */
   disconnect(): void;

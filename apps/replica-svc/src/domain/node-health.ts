@@ -12,6 +12,8 @@ export interface Observation {
   readonly silentMs: number;
   /** What the last heartbeat said of the node's target. */
   readonly targetReady: boolean;
+  /** Why it is not, in the agent's words. */
+  readonly targetFault?: string | undefined;
 }
 
 export interface Verdict {
@@ -20,11 +22,14 @@ export interface Verdict {
 }
 
 /** A node's state from what was last heard of it. Pure. */
-export function judgeNode({ silentMs, targetReady }: Observation): Verdict {
+export function judgeNode({ silentMs, targetReady, targetFault }: Observation): Verdict {
   if (silentMs >= DOWN_AFTER_MS)
     return { state: NodeState.down, reason: `no heartbeat for ${DOWN_AFTER_MS / 1000} s` };
   if (silentMs >= SUSPECT_AFTER_MS)
     return { state: NodeState.suspect, reason: `no heartbeat for ${SUSPECT_AFTER_MS / 1000} s` };
-  if (!targetReady) return { state: NodeState.suspect, reason: 'its target does not answer' };
+  if (!targetReady) {
+    const why = targetFault === undefined ? '' : `: ${targetFault}`;
+    return { state: NodeState.suspect, reason: `its target does not answer${why}` };
+  }
   return { state: NodeState.ready, reason: 'heartbeats arrive' };
 }

@@ -10,6 +10,7 @@ const JUDGE_EVERY_MS = 500;
 interface Heard {
   readonly atMs: number;
   readonly targetReady: boolean;
+  readonly targetFault?: string | undefined;
 }
 
 /** Hears the agents' heartbeats, and judges the nodes by them while it holds the duty. */
@@ -27,8 +28,8 @@ export class NodeWatch {
     this.subscription = connection.subscribe(heartbeatSubject('*'), {
       callback: (error, message) => {
         if (error !== null) return;
-        const { node, targetReady } = message.json<Heartbeat>();
-        this.heard.set(node, { atMs: this.clock.monotonicMs(), targetReady });
+        const { node, targetReady, targetFault } = message.json<Heartbeat>();
+        this.heard.set(node, { atMs: this.clock.monotonicMs(), targetReady, targetFault });
       },
     });
   }
@@ -45,7 +46,8 @@ export class NodeWatch {
         // A watcher that has just started has heard nothing yet: silence counts from here.
         const heard = this.heard.get(name) ?? { atMs: nowMs, targetReady: true };
         this.heard.set(name, heard);
-        const verdict = judgeNode({ silentMs: nowMs - heard.atMs, targetReady: heard.targetReady });
+        const { atMs, targetReady, targetFault } = heard;
+        const verdict = judgeNode({ silentMs: nowMs - atMs, targetReady, targetFault });
         if (verdict.state === state) continue;
         this.counts.repaired('nodes');
         await this.nodes

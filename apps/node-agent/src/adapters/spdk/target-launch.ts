@@ -1,12 +1,20 @@
 import { join } from 'node:path';
 import type { TargetKind } from '../../config.js';
 
-export interface TargetLaunch {
+/** A target that this agent starts and stops. */
+export interface OwnLaunch {
   readonly command: string;
   readonly args: readonly string[];
-  /** Its RPC socket, which also tells the process apart from any other. */
-  readonly socketPath: string;
+  /** Makes it tell its version and end. */
+  readonly versionArgs: readonly string[];
   readonly logPath: string;
+}
+
+export interface TargetLaunch {
+  /** Its RPC socket, which also tells the process of an own target apart from any other. */
+  readonly socketPath: string;
+  /** Undefined: somebody else starts it. */
+  readonly own: OwnLaunch | undefined;
 }
 
 export interface TargetLaunchOptions {
@@ -15,22 +23,24 @@ export interface TargetLaunchOptions {
   readonly softTargetBin: string;
   readonly spdkBin: string;
   readonly spdkArgs: readonly string[];
+  readonly targetSocket: string;
 }
 
-/** How the target process is started. */
+/** How the target is reached, and how its process is started if that is ours to do. */
 export function targetLaunch(options: TargetLaunchOptions): TargetLaunch {
   const { dataDir } = options;
+  if (options.kind === 'external') return { socketPath: options.targetSocket, own: undefined };
   const socketPath = join(dataDir, 'target.sock');
   const logPath = join(dataDir, 'logs', 'target.log');
   if (options.kind === 'soft') {
     const stateDir = join(dataDir, 'target');
     const args = [options.softTargetBin, '--rpc-socket', socketPath, '--state-dir', stateDir];
-    return { command: process.execPath, args, socketPath, logPath };
+    const versionArgs = [options.softTargetBin, '--version'];
+    return { socketPath, own: { command: process.execPath, args, versionArgs, logPath } };
   }
+  const args = ['-r', socketPath, ...options.spdkArgs];
   return {
-    command: options.spdkBin,
-    args: ['-r', socketPath, ...options.spdkArgs],
     socketPath,
-    logPath,
+    own: { command: options.spdkBin, args, versionArgs: ['--version'], logPath },
   };
 }

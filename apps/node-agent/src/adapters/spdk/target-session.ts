@@ -1,11 +1,11 @@
 import { lariatError } from '@lariat/contracts';
-import { delay, toLariatError } from '@lariat/kernel';
+import { delay, newInstanceId, toLariatError } from '@lariat/kernel';
 import { Spdk, SpdkClient, type CallObserver } from '@lariat/spdk';
 import type { JournalPort } from '../../ports/journal.port.js';
 import type { ProcessesPort, ProcessIdentity } from '../../ports/processes.port.js';
 import type { ListenPort, TargetLife, TargetPort } from '../../ports/target.port.js';
 import { probePort } from '../process/tcp-port.js';
-import type { TargetLaunch } from './target-launch.js';
+import type { OwnLaunch, TargetLaunch } from './target-launch.js';
 
 export interface TargetSessionParts {
   readonly launch: TargetLaunch;
@@ -19,8 +19,9 @@ interface OpenSession {
   readonly client: SpdkClient;
   readonly spdk: Spdk;
   readonly methods: ReadonlySet<string>;
-  readonly version: string;
-  readonly process: ProcessIdentity;
+  /** Undefined: it is not ours. */
+  readonly process: ProcessIdentity | undefined;
+  readonly instance: string;
 }
 
 const PROCESS_SETTING = 'target-process';
@@ -28,25 +29,36 @@ const CONNECT_DEADLINE_MS = 15_000;
 const CONNECT_POLL_MS = 5;
 const INIT_TIMEOUT_MS = 60_000;
 
-/** The target process and the one RPC connection to it. */
+interface Running {
+  readonly process: ProcessIdentity | undefined;
+  readonly adopted: boolean;
+}
+
+/** The target process, where it is ours, and the one RPC connection to it. */
 export class TargetSession implements TargetPort, TargetLife {
   lost: Promise<string> = Promise.resolve('it was never started');
+  /** Of the target that answered last: one that is away comes back as that more often than not. */
+  version = 'unknown';
   private session: OpenSession | undefined;
 
   constructor(private readonly parts: TargetSessionParts) {}
 
-  get version(): string {
-    return this.session?.version ?? 'unknown';
+  get isOurs(): boolean {
+    return this.parts.launch.own !== undefined;
   }
 
   get instance(): string {
-    const process = this.session?.process;
-    return process === undefined ? '' : `${process.pid}-${process.startTime}`;
+    return this.session?.instance ?? '';
   }
 
   spdk(): Spdk {
     if (this.session !== undefined && this.session.client.isOpen) return this.session.spdk;
-    throw lariatError('TARGET_UNAVAILABLE', "this node's target is down; it is being restarted");
+    throw lariatError(
+      'TARGET_UNAVAILABLE',
+      this.isOurs
+        ? "this node's target is down; it is being restarted"
+        : `this node's target does not answer on ${this.parts.launch.socketPath}; start it there`,
+    );
   }
 
   supports(method: string): boolean {
@@ -59,22 +71,30 @@ export class TargetSession implements TargetPort, TargetLife {
 
   async open(): Promise<{ readonly adopted: boolean }> {
     this.disconnect();
-    const running = this.findRunning();
-    const process = running ?? (await this.start());
-    await this.parts.journal.putSetting(PROCESS_SETTING, process);
-    const client = await this.connect(process);
+    const { own } = this.parts.launch;
+    const { process, adopted } =
+      own === undefined ? { process: undefined, adopted: true } : await this.run(own);
+    const client =
+      own === undefined || process === undefined
+        ? await this.reach()
+        : await this.connect(own, process);
     const spdk = new Spdk(client);
     await spdk.app.waitInit({ timeoutMs: INIT_TIMEOUT_MS });
     const [{ version }, methods] = await Promise.all([
       spdk.app.getVersion(),
       spdk.app.getMethods(),
     ]);
-    this.session = { client, spdk, methods: new Set(methods), version, process };
+    // Whether one of others was started anew between two connections nobody tells: it may have been.
+    const instance =
+      process === undefined ? newInstanceId() : `${process.pid}-${process.startTime}`;
+    this.version = version;
+    this.session = { client, spdk, methods: new Set(methods), process, instance };
     this.lost = client.closed.then((reason) => reason?.message ?? 'it was closed');
-    return { adopted: running !== undefined };
+    return { adopted };
   }
 
   async stop(deadlineMs: number): Promise<void> {
+    if (!this.isOurs) return;
     const process = this.session?.process ?? this.findRunning();
     if (process === undefined) return;
     const asked = this.session?.spdk.app.killInstance('SIGTERM');
@@ -90,6 +110,13 @@ export class TargetSession implements TargetPort, TargetLife {
     this.session = undefined;
   }
 
+  private async run(own: OwnLaunch): Promise<Running> {
+    const running = this.findRunning();
+    const process = running ?? (await this.start(own));
+    await this.parts.journal.putSetting(PROCESS_SETTING, process);
+    return { process, adopted: running !== undefined };
+  }
+
   /** By the recorded pid and start time; else by our socket's path, which nothing else has as an argument. */
   private findRunning(): ProcessIdentity | undefined {
     const { journal, processes, launch } = this.parts;
@@ -98,8 +125,8 @@ export class TargetSession implements TargetPort, TargetLife {
     return processes.findByArgument(launch.socketPath);
   }
 
-  private async start(): Promise<ProcessIdentity> {
-    const { launch, listen, processes } = this.parts;
+  private async start(own: OwnLaunch): Promise<ProcessIdentity> {
+    const { listen, processes } = this.parts;
     const port = Number(listen.trsvcid);
     if ((await probePort(listen.traddr, port)) === undefined) {
       throw lariatError(
@@ -107,10 +134,26 @@ export class TargetSession implements TargetPort, TargetLife {
         `port ${listen.traddr}:${port}, on which this node's volumes are known, is in use by another process; end that process, or start the agent with another --trsvcid`,
       );
     }
-    return processes.startDetached(launch.command, launch.args, launch.logPath);
+    return processes.startDetached(own.command, own.args, own.logPath);
   }
 
-  private async connect(process: ProcessIdentity): Promise<SpdkClient> {
+  /** Tried once: whoever waits for it asks again, with a pause between. */
+  private async reach(): Promise<SpdkClient> {
+    const { launch, observer } = this.parts;
+    const { socketPath } = launch;
+    try {
+      return await SpdkClient.connect({ socketPath, observer });
+    } catch (cause) {
+      throw lariatError(
+        'TARGET_UNAVAILABLE',
+        `no target answers on ${socketPath} (${toLariatError(cause).message}); start it there: this agent does not`,
+        { socketPath },
+        cause,
+      );
+    }
+  }
+
+  private async connect(own: OwnLaunch, process: ProcessIdentity): Promise<SpdkClient> {
     const { launch, processes, observer } = this.parts;
     const deadline = performance.now() + CONNECT_DEADLINE_MS;
     for (;;) {
@@ -120,14 +163,14 @@ export class TargetSession implements TargetPort, TargetLife {
         if (!processes.isAlive(process)) {
           throw lariatError(
             'TARGET_UNAVAILABLE',
-            `the target (pid ${process.pid}) ended before it answered; see ${launch.logPath}`,
+            `the target (pid ${process.pid}) ended before it answered; see ${own.logPath}`,
           );
         }
         if (performance.now() > deadline) {
           const { message } = toLariatError(reason);
           throw lariatError(
             'TARGET_UNAVAILABLE',
-            `the target (pid ${process.pid}) runs and does not answer: ${message}; see ${launch.logPath}`,
+            `the target (pid ${process.pid}) runs and does not answer: ${message}; see ${own.logPath}`,
           );
         }
         await delay(CONNECT_POLL_MS);

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Bdev } from '../bdev.js';
 import { makeTestFolder, startBdevStack, type BdevStack } from '../stack-fixture.js';
 import { DelayBdev } from './delay-bdev.js';
@@ -141,22 +141,34 @@ describe('a delay bdev', () => {
   const delayed = (latency: object): Promise<unknown> =>
     stack.call('bdev_delay_create', { name: 'D', base_bdev_name: 'm', ...LATENCIES, ...latency });
 
-  test('holds answers back for as long as told, and nothing else', async () => {
+  beforeEach(async () => {
     await stack.call('bdev_malloc_create', BASE);
+    await stack.call('bdev_wait_for_examine');
+    // Malloc bdevs answer in the next turn, which stays real.
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  });
+
+  afterEach(() => vi.useRealTimers());
+
+  async function stateAfter(ms: number, promise: Promise<unknown>): Promise<string> {
+    await vi.advanceTimersByTimeAsync(ms);
+    return stateOf(promise);
+  }
+
+  test('holds answers back for as long as told, and nothing else', async () => {
     await delayed({ avg_read_latency: 400_000, p99_read_latency: 400_000 });
-    const startedMs = performance.now();
+    // Without a moment passing.
     await bdev('D').write(0, block(1));
     await bdev('D').writeZeroes(BLOCK, BLOCK);
     await bdev('D').flush();
-    expect(performance.now() - startedMs).toBeLessThan(350);
-    await Promise.all([bdev('D').read(0, BLOCK), bdev('D').read(0, BLOCK)]);
-    expect(performance.now() - startedMs).toBeGreaterThanOrEqual(399);
+    const reads = Promise.all([bdev('D').read(0, BLOCK), bdev('D').read(0, BLOCK)]);
+    expect(await stateOf(reads)).toBe('pending');
+    expect(await stateAfter(399, reads)).toBe('pending');
+    expect(await stateAfter(1, reads)).toBe('done');
   });
 
   test('takes another latency for what its base answers from then on, without overtaking', async () => {
-    await stack.call('bdev_malloc_create', BASE);
     await delayed({ avg_write_latency: 400_000, p99_write_latency: 400_000 });
-    const startedMs = performance.now();
     const slow = bdev('D').write(0, block(1));
     expect(await stateOf(slow)).toBe('pending');
     for (const type of ['avg_write', 'p99_write']) {
@@ -166,19 +178,17 @@ describe('a delay bdev', () => {
         latency_us: 0,
       });
     }
-    await bdev('D').write(0, block(2));
-    expect(performance.now() - startedMs).toBeGreaterThanOrEqual(399);
+    const second = bdev('D').write(0, block(2));
+    expect(await stateAfter(399, second)).toBe('pending');
+    expect(await stateAfter(1, second)).toBe('done');
     await slow;
-    const laterMs = performance.now();
     await bdev('D').write(0, block(3));
-    expect(performance.now() - laterMs).toBeLessThan(350);
     expect(bdev('D').describe()).toEqual({
       delay: { ...LATENCIES, name: 'D', base_bdev_name: 'm', uuid: bdev('D').uuid },
     });
   });
 
   test('gives the slowest hundredth a latency of its own', async () => {
-    await stack.call('bdev_malloc_create', BASE);
     let drawn = 0.01;
     const one = new DelayBdev({
       name: 'one',
@@ -187,13 +197,12 @@ describe('a delay bdev', () => {
       latenciesUs: { avg_read: 0, p99_read: 400_000, avg_write: 0, p99_write: 0 },
       random: () => drawn,
     });
-    const startedMs = performance.now();
     await one.read(0, BLOCK);
-    const averageMs = performance.now() - startedMs;
     drawn = 0.0099;
-    await one.read(0, BLOCK);
-    expect(averageMs).toBeLessThan(350);
-    expect(performance.now() - startedMs).toBeGreaterThanOrEqual(399);
+    const slowest = one.read(0, BLOCK);
+    expect(await stateOf(slowest)).toBe('pending');
+    expect(await stateAfter(399, slowest)).toBe('pending');
+    expect(await stateAfter(1, slowest)).toBe('done');
   });
 
   test('refuses latencies that make no sense, and an update of what is none', async () => {
