@@ -24,6 +24,7 @@ export interface CommandOptions {
 export interface RunningCommand {
   readonly pid: number;
   readonly done: Promise<Finished>;
+  hasEnded(): boolean;
   signal(name: string): Promise<void>;
 }
 
@@ -74,11 +75,13 @@ export class GuestCommands {
     });
     const { pid } = answer as { pid: number };
     const done = this.ended(pid, argv, timeoutMs);
+    let hasEnded = false;
     // Who waits for it later still gets the error.
-    done.catch(() => undefined);
+    void done.catch(() => undefined).finally(() => (hasEnded = true));
     return {
       pid,
       done,
+      hasEnded: () => hasEnded,
       signal: async (name) => {
         await this.run(['/bin/kill', '-s', name, String(pid)]);
       },
