@@ -19,8 +19,9 @@ export class Lab {
     return new Lab(kind, await mkdtemp(join(tmpdir(), 'lariat-contract-')));
   }
 
-  async startTarget(): Promise<TargetProcess> {
-    const target = await TargetProcess.start(this.kind, this.folder, this.targets.length);
+  async startTarget(diskBytes?: number): Promise<TargetProcess> {
+    const index = this.targets.length;
+    const target = await TargetProcess.start(this.kind, this.folder, index, diskBytes);
     this.targets.push(target);
     return target;
   }

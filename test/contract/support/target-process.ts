@@ -29,9 +29,14 @@ export class TargetProcess {
     this.spdk = new Spdk(client);
   }
 
-  static async start(kind: TargetKind, folder: string, index: number): Promise<TargetProcess> {
+  static async start(
+    kind: TargetKind,
+    folder: string,
+    index: number,
+    diskBytes: number = DISK_BYTES,
+  ): Promise<TargetProcess> {
     const disk = await open(join(folder, `disk-${index}`), 'w');
-    await disk.truncate(DISK_BYTES);
+    await disk.truncate(diskBytes);
     await disk.close();
     const running = await launch(kind, folder, index);
     const target = new TargetProcess(

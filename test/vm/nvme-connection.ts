@@ -1,0 +1,103 @@
+import { basename } from 'node:path';
+import { waitUntil } from '../contract/support/wait-until.js';
+import type { GuestCommands } from './guest/guest-commands.js';
+import { HOST_ADDRESS } from './guest/guest.js';
+
+export const GUEST_NQN = 'nqn.2026-01.io.lariat:guest';
+const GUEST_ID = '6ba0a3c2-5f30-4b7e-9e0e-7d5f0a4c1b11';
+const CONNECT_TIMEOUT_MS = 60_000;
+const WRITE_TIMEOUT_MS = 60_000;
+
+export interface ConnectOptions {
+  readonly port: string;
+  readonly nqn: string;
+  /** How long the kernel holds I/O for a path that is gone. */
+  readonly lossSeconds?: number;
+}
+
+/** A connection of the guest's kernel to a subsystem on the host with one namespace. */
+export class NvmeConnection {
+  private constructor(
+    private readonly guest: GuestCommands,
+    /** Such as nvme0. */
+    private readonly controller: string,
+    readonly nqn: string,
+    /** Below /sys. With multipath such as nvme0c0n1; the device, with the number of its subsystem, is nvme0n1. */
+    private readonly path: string,
+  ) {}
+
+  static async open(
+    guest: GuestCommands,
+    { port, nqn, lossSeconds = 600 }: ConnectOptions,
+  ): Promise<NvmeConnection> {
+    await guest.run(['modprobe', 'nvme-tcp']);
+    await guest.run([
+      ...(['nvme', 'connect', '--transport=tcp'] as const),
+      ...[`--traddr=${HOST_ADDRESS}`, `--trsvcid=${port}`, `--nqn=${nqn}`],
+      ...[`--hostnqn=${GUEST_NQN}`, `--hostid=${GUEST_ID}`],
+      ...[`--ctrl-loss-tmo=${lossSeconds}`, '--reconnect-delay=1', '--keep-alive-tmo=5'],
+      '--nr-io-queues=2',
+    ]);
+    const controller = await waitUntil('the controller', CONNECT_TIMEOUT_MS, () =>
+      findBySysfs(guest, '/sys/class/nvme/*/subsysnqn', nqn),
+    );
+    const path = await waitUntil('the namespace', CONNECT_TIMEOUT_MS, async () => {
+      const { stdout } = await guest.exec([
+        ...(['sh', '-c', `ls -d /sys/class/nvme/${controller}/nvme*n1`] as const),
+      ]);
+      return stdout.trim() === '' ? undefined : stdout.trim();
+    });
+    return new NvmeConnection(guest, controller, nqn, path);
+  }
+
+  get device(): string {
+    return `/dev/${basename(this.path).replace(/c\d+n/, 'n')}`;
+  }
+
+  /** live, connecting, resetting, … */
+  async state(): Promise<string> {
+    return this.read(`/sys/class/nvme/${this.controller}/state`);
+  }
+
+  /** As the kernel has it: uuid, size, queue/logical_block_size, … */
+  async attribute(name: string): Promise<string> {
+    return this.read(`/sys/block/${basename(this.device)}/${name}`);
+  }
+
+  async waitForState(wanted: string): Promise<void> {
+    await waitUntil(`the path to be ${wanted}`, CONNECT_TIMEOUT_MS, async () =>
+      (await this.state()) === wanted ? true : undefined,
+    );
+  }
+
+  async sectorsWritten(): Promise<number> {
+    // Of the path: the device above it counts nothing.
+    return Number((await this.read(`${this.path}/stat`)).split(/\s+/)[6]);
+  }
+
+  /** Resolves when the kernel has written to it from now on. */
+  async expectWrites(): Promise<void> {
+    const before = await this.sectorsWritten();
+    await waitUntil(`writes to ${this.device}`, WRITE_TIMEOUT_MS, async () =>
+      (await this.sectorsWritten()) > before ? true : undefined,
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.guest.run(['nvme', 'disconnect', `--nqn=${this.nqn}`]);
+  }
+
+  private async read(path: string): Promise<string> {
+    return (await this.guest.run(['cat', path])).trim();
+  }
+}
+
+/** The folder above the attribute that has the value. */
+async function findBySysfs(
+  guest: GuestCommands,
+  pattern: string,
+  value: string,
+): Promise<string | undefined> {
+  const { stdout } = await guest.exec(['sh', '-c', `grep -lxF '${value}' ${pattern}`]);
+  return stdout.split('\n')[0]?.split('/').at(-2);
+}
