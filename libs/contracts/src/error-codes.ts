@@ -74,6 +74,9 @@ export const ERROR_KIND_BY_CODE = {
   TARGET_REFUSED: 'internal',
   LEG_UNREACHABLE: 'unavailable',
   IMAGE_SOURCE_LOST: 'unavailable',
+  PROGRAM_MISSING: 'precondition',
+  PROGRAM_FAILED: 'internal',
+  PROGRAM_LATE: 'timeout',
   // The import of an image.
   IMAGE_CHECKSUM_INVALID: 'invalid',
   IMAGE_CHECKSUM_MISMATCH: 'precondition',
