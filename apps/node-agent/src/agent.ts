@@ -11,17 +11,20 @@ import {
 import { connectNats, ensureStreams, natsSpanSink } from '@lariat/messaging';
 import { createTelemetry, type Log, type SpanSink, type Telemetry } from '@lariat/telemetry';
 import type { NatsConnection } from '@nats-io/nats-core';
+import { LinuxHost } from './adapters/host/linux-host.js';
 import { LmdbDigests } from './adapters/lmdb/lmdb-digests.js';
 import { LmdbJournal } from './adapters/lmdb/lmdb-journal.js';
 import { startCommandService } from './adapters/nats/command-service.js';
 import { NatsControlPlane } from './adapters/nats/nats-control-plane.js';
 import { ServedFiles } from './adapters/nats/served-files.js';
 import { AgentLock } from './adapters/process/agent-lock.js';
+import { HostPrograms } from './adapters/process/host-programs.js';
 import { StatusFile } from './adapters/process/status-file.js';
 import { probePort } from './adapters/process/tcp-port.js';
-import { SUPPORTED_FRONTENDS } from './app/frontend.commands.js';
+import { drivenOf } from './app/frontend.commands.js';
 import { Presence } from './app/presence.js';
 import type { AgentConfig } from './config.js';
+import { offersOf } from './domain/frontend-offers.js';
 import { AgentFaultPoints } from './fault-points.js';
 import { buildNodeParts, type NodeParts } from './node-parts.js';
 import type { DigestStorePort } from './ports/digest-store.port.js';
@@ -80,11 +83,15 @@ export class Agent {
     const files = new ServedFiles(config.node, config.imageFolders, log);
     const status = new StatusFile(config.dataDir);
     const faults = new AgentFaultPoints();
+    const programs = new HostPrograms(log);
     let agent: Agent | undefined;
     try {
       await bindNode(journal, config.node);
       const trsvcid = await choosePort(journal, config);
       const listen = { traddr: config.traddr, trsvcid: String(trsvcid) };
+      const offers = drivenOf(
+        offersOf(await new LinuxHost(programs, log).look(), config.frontends),
+      );
       const parts: NodeParts = buildNodeParts({
         config,
         journal,
@@ -92,6 +99,7 @@ export class Agent {
         listen,
         controlPlane,
         files,
+        offers,
         faults,
         tracer: telemetry.tracer,
         log,
@@ -125,7 +133,7 @@ export class Agent {
           labels: { ...config.labels },
           traddr: listen.traddr,
           trsvcid: listen.trsvcid,
-          frontends: [...SUPPORTED_FRONTENDS],
+          frontends: [...offers],
           target: parts.session.version,
           agentVersion: AGENT_VERSION,
           agentInstance,

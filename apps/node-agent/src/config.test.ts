@@ -34,6 +34,11 @@ test('folders for images come from flags or from the environment, and there are 
   expect(readConfig([...BASE, ...flags], env).imageFolders).toEqual(['/a', '/b:c']);
 });
 
+test('every frontend is offered unless some are named', () => {
+  expect(readConfig(BASE, {}).frontends).toEqual(['nvmf', 'kernel', 'nbd', 'loop']);
+  expect(readConfig(BASE, { LARIAT_FRONTENDS: 'nbd,nvmf' }).frontends).toEqual(['nvmf', 'nbd']);
+});
+
 test('everything may come from the environment', () => {
   const env = {
     LARIAT_NODE: 'n2',
@@ -54,6 +59,7 @@ test.each([
   [['--label', '=x'], 'KEY=VALUE'],
   [['--trsvcid', '70000'], 'not a port'],
   [['--trsvcid', 'http'], 'not a port'],
+  [['--frontends', 'nbd,iscsi'], "'iscsi' is none of nvmf, kernel, nbd, loop"],
   [['--target', 'hard'], 'neither soft nor spdk'],
   [['--target', 'spdk'], '--spdk-bin'],
   [['--target', 'spdk', '--spdk-bin', '/no/such/file'], 'no such file'],

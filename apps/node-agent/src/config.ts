@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { imageFoldersFrom } from '@lariat/contracts';
+import { Frontend, imageFoldersFrom } from '@lariat/contracts';
 import { isDnsLabel, MIB, parseSizeBytes } from '@lariat/kernel';
 
 export type TargetKind = 'soft' | 'spdk';
@@ -23,6 +23,8 @@ export interface AgentConfig {
   readonly trsvcid: number;
   readonly disks: readonly DiskFlag[];
   readonly target: TargetKind;
+  /** Those that this node may offer, as far as its machine can. */
+  readonly frontends: readonly Frontend[];
   /** Images are made of files in these folders alone; without any, of no file of this node. */
   readonly imageFolders: readonly string[];
   readonly softTargetBin: string;
@@ -45,6 +47,8 @@ export const USAGE = `usage: lariat-node-agent --node NAME --nats URL --data DIR
   --trsvcid PORT       its port; 0 chooses one and keeps it (0)         LARIAT_TRSVCID
   --disk NAME=SIZE     a disk in a file, made when missing; repeatable  LARIAT_DISKS (comma-separated)
   --image-folder DIR   images may be made of files in it; repeatable    LARIAT_IMAGE_FOLDERS (colon-separated)
+  --frontends LIST     of nvmf, nbd, kernel, loop: what is offered    LARIAT_FRONTENDS (comma-separated)
+                       where the machine can do it (all)
   --target KIND        soft or spdk (soft)                              LARIAT_TARGET
   --spdk-bin PATH      spdk_tgt, for --target spdk                      LARIAT_SPDK_BIN
   --spdk-args ARGS     further arguments of spdk_tgt                    LARIAT_SPDK_ARGS
@@ -73,6 +77,7 @@ const OPTIONS = {
   trsvcid: { type: 'string' },
   disk: { type: 'string', multiple: true },
   'image-folder': { type: 'string', multiple: true },
+  frontends: { type: 'string' },
   target: { type: 'string' },
   'spdk-bin': { type: 'string' },
   'spdk-args': { type: 'string' },
@@ -106,6 +111,7 @@ export function readConfig(argv: readonly string[], env: Environment): AgentConf
     trsvcid: portOf(one('trsvcid', 'LARIAT_TRSVCID') ?? '0'),
     disks: disksOf(many('disk', 'LARIAT_DISKS')),
     target,
+    frontends: frontendsOf(one('frontends', 'LARIAT_FRONTENDS')),
     imageFolders: foldersOf(flags['image-folder'] ?? imageFoldersFrom(env['LARIAT_IMAGE_FOLDERS'])),
     softTargetBin: one('soft-target', 'LARIAT_SOFT_TARGET') ?? besideUs('soft-target'),
     spdkBin,
@@ -153,6 +159,15 @@ function nodeName(text: string): string {
 function targetKind(text: string): TargetKind {
   if (text === 'soft' || text === 'spdk') return text;
   throw new UsageError(`--target '${text}' is neither soft nor spdk`);
+}
+
+function frontendsOf(list: string | undefined): readonly Frontend[] {
+  const known = Object.values(Frontend);
+  if (list === undefined || list === '') return known;
+  const wanted = list.split(',');
+  const unknown = wanted.find((name) => !(known as readonly string[]).includes(name));
+  if (unknown === undefined) return known.filter((frontend) => wanted.includes(frontend));
+  throw new UsageError(`--frontends '${unknown}' is none of ${known.join(', ')}`);
 }
 
 function portOf(text: string): number {

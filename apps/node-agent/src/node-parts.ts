@@ -1,3 +1,4 @@
+import type { FrontendOffer } from '@lariat/contracts';
 import { KeyedQueue, ReconcileCounts, systemClock, type FaultPoints } from '@lariat/kernel';
 import { tracedCalls } from '@lariat/spdk';
 import type { Tracer } from '@opentelemetry/api';
@@ -54,6 +55,8 @@ export interface NodePartsOptions {
   readonly listen: ListenPort;
   readonly controlPlane: ControlPlanePort;
   readonly files: FileServingPort;
+  /** How volumes can be used on this machine. */
+  readonly offers: readonly FrontendOffer[];
   readonly faults: FaultPoints;
   readonly tracer: Tracer;
   readonly log: LogPort;
@@ -185,7 +188,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
       ...imageCommands({ journal, target, lvols, exports, digests, images, io }),
       ...imageContentCommands({ exports, digests, images, io }),
       ...imageFileCommands(options.files),
-      ...frontendCommands(journal, exports, frontends),
+      ...frontendCommands(journal, exports, frontends, options.offers),
       ...recordCommands(journal, new Survey(journal, target)),
     },
   });

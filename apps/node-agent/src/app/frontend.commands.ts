@@ -1,23 +1,33 @@
-import { lariatError, volumeNqn, type Frontend, type NvmfEndpoint } from '@lariat/contracts';
+import {
+  lariatError,
+  volumeNqn,
+  type Frontend,
+  type FrontendOffer,
+  type NvmfEndpoint,
+} from '@lariat/contracts';
+import { whyNot } from '../domain/frontend-offers.js';
 import type { OwnedSubsystem } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { CommandHandlers, HandlersOf } from './command-handlers.js';
 import type { Exports } from './exports.js';
 import type { Frontends } from './frontends.js';
 
-/** Why this agent does not offer a frontend; absent for those that it does. */
-const UNSUPPORTED: Partial<Readonly<Record<Frontend, string>>> = {
-  kernel: 'it needs the nvme-tcp and device-mapper modules, which this agent does not drive yet',
-  loop: 'it needs nbdfuse and a loop device, which this agent does not drive yet',
-};
+const DRIVEN: ReadonlySet<Frontend> = new Set(['nvmf', 'nbd']);
 
-export const SUPPORTED_FRONTENDS: readonly Frontend[] = ['nvmf', 'nbd'];
+/** What of a machine's offers this agent makes use of. */
+export const drivenOf = (offers: readonly FrontendOffer[]): readonly FrontendOffer[] =>
+  offers.map((offer) =>
+    !offer.available || DRIVEN.has(offer.frontend)
+      ? offer
+      : { ...offer, available: false, reason: 'this agent does not drive it yet' },
+  );
 
 /** Commands on the way a volume is used on this node. */
 export function frontendCommands(
   journal: JournalPort,
   exports: Exports,
   frontends: Frontends,
+  offers: readonly FrontendOffer[],
 ): HandlersOf<'frontend'> {
   /** The volume's export, when the engine runs here at this epoch. */
   function exportOf(volume: string, epoch: number): OwnedSubsystem {
@@ -37,11 +47,12 @@ export function frontendCommands(
 
   const start: CommandHandlers['frontend.start'] = async (input, context) => {
     const { volume, epoch, frontend, endpoint } = input;
-    const why = UNSUPPORTED[frontend];
+    const why = whyNot(offers, frontend);
     if (why !== undefined) {
+      const others = offers.flatMap((offer) => (offer.available ? [offer.frontend] : []));
       throw lariatError(
         'FRONTEND_UNSUPPORTED',
-        `frontend '${frontend}' is not offered on this node: ${why}. Use ${SUPPORTED_FRONTENDS.join(' or ')}`,
+        `frontend '${frontend}' is not offered on this node: ${why}. Use ${others.join(' or ')}`,
       );
     }
     if (frontend === 'nbd') {

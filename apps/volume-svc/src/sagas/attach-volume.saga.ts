@@ -157,14 +157,19 @@ async function assertNodeReady({ client, input }: Context): Promise<NodeView> {
       },
     );
   }
-  if (!node.frontends.includes(input.frontend)) {
-    throw lariatError(
-      'FRONTEND_UNSUPPORTED',
-      `Node '${input.node}' has no frontend '${input.frontend}'; it has ${node.frontends.join(', ')}.`,
-      { node: input.node, frontends: node.frontends },
-    );
-  }
+  assertOffers(node, input.frontend);
   return node;
+}
+
+function assertOffers({ name, frontends }: NodeView, wanted: Frontend): void {
+  const offer = frontends.find(({ frontend }) => frontend === wanted);
+  if (offer?.available === true) return;
+  const others = frontends.flatMap(({ frontend, available }) => (available ? [frontend] : []));
+  throw lariatError(
+    'FRONTEND_UNSUPPORTED',
+    `Node '${name}' does not offer frontend '${wanted}': ${offer?.reason ?? 'its agent does not know of it'}. It offers ${others.join(', ')}.`,
+    { node: name, frontends: others },
+  );
 }
 
 /**
