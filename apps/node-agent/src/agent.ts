@@ -41,6 +41,8 @@ const IMAGE_WATCH_MS = 1_000;
 const RESTORE_RETRY_MS = 1_000;
 const PRUNE_MS = 3_600_000;
 const JOURNAL_KEEP_MS = 24 * 3_600_000;
+/** The node is ready after that, whatever hangs. */
+const SETTLE_DEVICES_MS = 2_000;
 const STOP_COMMANDS_MS = 5_000;
 const STOP_TARGET_MS = 5_000;
 const NATS_RETRY_MS = 1_000;
@@ -99,6 +101,7 @@ export class Agent {
         listen,
         controlPlane,
         files,
+        programs,
         offers,
         faults,
         tracer: telemetry.tracer,
@@ -110,6 +113,7 @@ export class Agent {
       });
       agent = new Agent(lock, { journal, digestStore }, { ...parts, files }, telemetry, log);
       await parts.keeper.start();
+      await agent.settleDevices();
       agent.watchOver();
       for (const disk of config.disks) await agent.addDisk(config, disk);
       const connection = await agent.connect(config, signal);
@@ -237,6 +241,22 @@ export class Agent {
     );
   }
 
+  /** Each in the lane of the commands on its volume: an attach comes after what is put right before it. */
+  private async repairDevices(): Promise<void> {
+    const { loops, queue } = this.parts;
+    await Promise.all(
+      loops.unsettled().map((volume) => queue.run(`volume/${volume}`, () => loops.repair(volume))),
+    );
+  }
+
+  /** What is stuck is gone on with in its lane, and holds up neither the others nor the node. */
+  private async settleDevices(): Promise<void> {
+    const repairs = this.repairDevices();
+    await withDeadline('devices to be as recorded', SETTLE_DEVICES_MS, repairs).catch(
+      (reason: unknown) => this.log.warn('devices', { error: toLariatError(reason).message }),
+    );
+  }
+
   private watchOver(): void {
     const { keeper, watch, drift, frontends, restore, queue, digests, imageReports } = this.parts;
     const every = (ms: number, task: () => Promise<unknown> | undefined): void => {
@@ -257,6 +277,7 @@ export class Agent {
           .map((volume) => queue.run(`volume/${volume}`, () => frontends.revive(volume))),
       ),
     );
+    every(WATCH_MS, () => this.repairDevices());
     every(RESTORE_RETRY_MS, () =>
       keeper.ready && restore.isIncomplete ? restore.retry() : undefined,
     );

@@ -16,6 +16,8 @@ export interface AgentConfig {
   readonly node: string;
   readonly natsUrl: string;
   readonly dataDir: string;
+  /** Where users of this host look for volumes that are block devices. */
+  readonly deviceDir: string;
   readonly zone: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly traddr: string;
@@ -41,6 +43,7 @@ export const USAGE = `usage: lariat-node-agent --node NAME --nats URL --data DIR
   --node NAME          this node's name, a DNS label                    LARIAT_NODE
   --nats URL           NATS server                                      LARIAT_NATS_URL
   --data DIR           folder of the agent's own records                LARIAT_DATA
+  --device-dir DIR     nodes of block devices (/dev/lariat)             LARIAT_DEVICE_DIR
   --zone ZONE          failure zone ('default')                         LARIAT_ZONE
   --label KEY=VALUE    label for placement; may be repeated             LARIAT_LABELS (comma-separated)
   --traddr ADDRESS     address of the NVMe/TCP listener (127.0.0.1)     LARIAT_TRADDR
@@ -71,6 +74,7 @@ const OPTIONS = {
   node: { type: 'string' },
   nats: { type: 'string' },
   data: { type: 'string' },
+  'device-dir': { type: 'string' },
   zone: { type: 'string' },
   label: { type: 'string', multiple: true },
   traddr: { type: 'string' },
@@ -105,6 +109,7 @@ export function readConfig(argv: readonly string[], env: Environment): AgentConf
     node: nodeName(required(one('node', 'LARIAT_NODE'), '--node NAME')),
     natsUrl: required(one('nats', 'LARIAT_NATS_URL'), '--nats URL'),
     dataDir: resolve(required(one('data', 'LARIAT_DATA'), '--data DIR')),
+    deviceDir: resolve(one('device-dir', 'LARIAT_DEVICE_DIR') ?? '/dev/lariat'),
     zone: one('zone', 'LARIAT_ZONE') ?? 'default',
     labels: labelsOf(many('label', 'LARIAT_LABELS')),
     traddr: one('traddr', 'LARIAT_TRADDR') ?? '127.0.0.1',

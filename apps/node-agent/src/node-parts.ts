@@ -4,6 +4,10 @@ import { tracedCalls } from '@lariat/spdk';
 import type { Tracer } from '@opentelemetry/api';
 import { fileURLToPath } from 'node:url';
 import { nvmeBlockConnector } from './adapters/nvme/nvme-block-connector.js';
+import { LinuxDeviceNodes } from './adapters/host/linux-device-nodes.js';
+import { LinuxDeviceUsers } from './adapters/host/linux-device-users.js';
+import { LinuxLoopDevices } from './adapters/host/linux-loop-devices.js';
+import { findProgram } from './adapters/process/find-program.js';
 import { LinuxProcesses } from './adapters/process/linux-processes.js';
 import { NodeFiles } from './adapters/process/node-files.js';
 import { isRefused } from './adapters/process/tcp-port.js';
@@ -28,6 +32,7 @@ import { imageContentCommands } from './app/image-content.commands.js';
 import { ImageIo } from './app/image-io.js';
 import { imageFileCommands } from './app/image-file.commands.js';
 import { imageCommands } from './app/image.commands.js';
+import { LoopFrontends } from './app/loop-frontends.js';
 import { LossReporter } from './app/loss-reporter.js';
 import { LvolReader } from './app/lvol-reader.js';
 import { Lvols } from './app/lvols.js';
@@ -46,6 +51,7 @@ import type { DigestStorePort } from './ports/digest-store.port.js';
 import type { FileServingPort } from './ports/file-serving.port.js';
 import type { JournalPort } from './ports/journal.port.js';
 import type { LogPort } from './ports/log.port.js';
+import type { ProgramsPort } from './ports/programs.port.js';
 import type { ListenPort } from './ports/target.port.js';
 
 export interface NodePartsOptions {
@@ -55,6 +61,7 @@ export interface NodePartsOptions {
   readonly listen: ListenPort;
   readonly controlPlane: ControlPlanePort;
   readonly files: FileServingPort;
+  readonly programs: ProgramsPort;
   /** How volumes can be used on this machine. */
   readonly offers: readonly FrontendOffer[];
   readonly faults: FaultPoints;
@@ -75,6 +82,7 @@ export interface NodeParts {
   readonly losses: LossReporter;
   readonly disks: Disks;
   readonly frontends: Frontends;
+  readonly loops: LoopFrontends;
   readonly digests: SnapshotDigests;
   readonly imageReports: ImageReports;
   readonly executor: CommandExecutor;
@@ -112,8 +120,22 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   const images = new ImageCopies({ journal, target, lvols, exports, queue });
   const io = new ImageIo(node, images, reader);
   const imageReports = new ImageReports({ journal, lvols });
+  const loops = new LoopFrontends({
+    journal,
+    processes,
+    loops: new LinuxLoopDevices(options.programs),
+    nodes: new LinuxDeviceNodes(),
+    users: new LinuxDeviceUsers(),
+    clock,
+    counts,
+    log,
+    dataDir: config.dataDir,
+    deviceDir: config.deviceDir,
+    nbdfuse: findProgram('nbdfuse') ?? 'nbdfuse',
+  });
   const frontends = new Frontends({
     journal,
+    devices: loops,
     processes,
     sockets: new UnixSockets(),
     clock,
@@ -188,12 +210,12 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
       ...imageCommands({ journal, target, lvols, exports, digests, images, io }),
       ...imageContentCommands({ exports, digests, images, io }),
       ...imageFileCommands(options.files),
-      ...frontendCommands(journal, exports, frontends, options.offers),
+      ...frontendCommands(journal, exports, frontends, loops, target, options.offers),
       ...recordCommands(journal, new Survey(journal, target)),
     },
   });
   return {
-    ...{ queue, session, keeper, restore, watch, drift, counts, losses, disks, frontends },
+    ...{ queue, session, keeper, restore, watch, drift, counts, losses, disks, frontends, loops },
     ...{ digests, imageReports, executor },
   };
 }

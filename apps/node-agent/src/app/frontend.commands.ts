@@ -8,11 +8,13 @@ import {
 import { whyNot } from '../domain/frontend-offers.js';
 import type { OwnedSubsystem } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
+import type { TargetPort } from '../ports/target.port.js';
 import type { CommandHandlers, HandlersOf } from './command-handlers.js';
 import type { Exports } from './exports.js';
 import type { Frontends } from './frontends.js';
+import type { LoopFrontends } from './loop-frontends.js';
 
-const DRIVEN: ReadonlySet<Frontend> = new Set(['nvmf', 'nbd']);
+const DRIVEN: ReadonlySet<Frontend> = new Set(['nvmf', 'nbd', 'loop']);
 
 /** What of a machine's offers this agent makes use of. */
 export const drivenOf = (offers: readonly FrontendOffer[]): readonly FrontendOffer[] =>
@@ -27,6 +29,8 @@ export function frontendCommands(
   journal: JournalPort,
   exports: Exports,
   frontends: Frontends,
+  loops: LoopFrontends,
+  target: TargetPort,
   offers: readonly FrontendOffer[],
 ): HandlersOf<'frontend'> {
   /** The volume's export, when the engine runs here at this epoch. */
@@ -59,6 +63,13 @@ export function frontendCommands(
       const uri = await frontends.startNbd(volume, epoch, endpoint, context.operation);
       return { endpoint: uri };
     }
+    if (frontend === 'loop') {
+      const { blockSizeBytes } = await target.spdk().bdev.getBdev(volume);
+      await frontends.startNbd(volume, epoch, endpoint, context.operation, 'loop');
+      const served = journal.owned('frontend', volume);
+      if (served === undefined) throw new Error(`the frontend of ${volume} is not on record`);
+      return { endpoint: await loops.ensure(served, blockSizeBytes) };
+    }
     const record = exportOf(volume, epoch);
     await frontends.note({
       kind: 'frontend',
@@ -74,17 +85,21 @@ export function frontendCommands(
     return { endpoint: nvmeUri(endpoint) };
   };
 
-  const stop: CommandHandlers['frontend.stop'] = async ({ volume }) => {
+  const users: CommandHandlers['frontend.users'] = async ({ volume }) => ({
+    users: await loops.usersOf(volume),
+  });
+
+  const stop: CommandHandlers['frontend.stop'] = async ({ volume, force = false }) => {
     const record = journal.owned('frontend', volume);
     const subsystem = journal.owned('subsystem', volumeNqn(volume));
     if (record?.params.frontend === 'nvmf' && subsystem !== undefined) {
       await admitAnyHost(subsystem, false);
     }
-    await frontends.stop(volume);
+    await frontends.stop(volume, force ? 'forced' : 'unused');
     return {};
   };
 
-  return { 'frontend.start': start, 'frontend.stop': stop };
+  return { 'frontend.start': start, 'frontend.users': users, 'frontend.stop': stop };
 }
 
 function nvmeUri({ traddr, trsvcid, nqn }: NvmfEndpoint): string {

@@ -1,14 +1,17 @@
 import { join } from 'node:path';
-import { frontendHostNqn, lariatError, type NvmfEndpoint } from '@lariat/contracts';
+import { frontendHostNqn, lariatError, type Frontend, type NvmfEndpoint } from '@lariat/contracts';
 import { backoffMs, delay, toLariatError, type Clock, type ReconcileCounts } from '@lariat/kernel';
 import type { OwnedFrontend } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { LogPort } from '../ports/log.port.js';
 import type { ProcessesPort } from '../ports/processes.port.js';
 import type { SocketsPort } from '../ports/sockets.port.js';
+import type { LoopFrontends } from './loop-frontends.js';
 
 export interface FrontendParts {
   readonly journal: JournalPort;
+  /** Block devices that stand on these servers. */
+  readonly devices: Pick<LoopFrontends, 'release' | 'isBound' | 'pause'>;
   readonly processes: ProcessesPort;
   readonly sockets: SocketsPort;
   readonly clock: Clock;
@@ -54,10 +57,11 @@ export class Frontends {
     epoch: number,
     endpoint: NvmfEndpoint,
     operation: string,
+    frontend: Extract<Frontend, 'nbd' | 'loop'> = 'nbd',
   ): Promise<string> {
     const socketPath = this.socketPath(volume);
     const known = this.parts.journal.owned('frontend', volume);
-    if (known !== undefined && known.epoch !== epoch) await this.stop(volume);
+    if (known !== undefined && known.epoch !== epoch) await this.stop(volume, 'forced');
     const record: OwnedFrontend = {
       kind: 'frontend',
       name: volume,
@@ -67,7 +71,7 @@ export class Frontends {
       operation,
       epoch,
       params: {
-        frontend: 'nbd',
+        frontend,
         endpoint,
         socketPath,
         process: known?.epoch === epoch ? known.params.process : null,
@@ -83,8 +87,10 @@ export class Frontends {
     await this.parts.journal.putOwned(record);
   }
 
-  async stop(volume: string): Promise<void> {
-    const { journal, processes, sockets } = this.parts;
+  /** `unused`: refused with DEVICE_BUSY while something on this host uses the volume's block device. */
+  async stop(volume: string, how: 'unused' | 'forced'): Promise<void> {
+    const { journal, processes, sockets, devices } = this.parts;
+    await devices.release(volume, how);
     const record = journal.owned('frontend', volume);
     if (record === undefined) return;
     const { socketPath } = record.params;
@@ -99,12 +105,14 @@ export class Frontends {
     this.startedAtMs.delete(volume);
   }
 
-  /** Stops every server but keeps the records, so that the next start brings them back. */
+  /** Stops every server that no device in use stands on, but keeps the records: the next start brings them back. */
   async stopProcesses(): Promise<void> {
-    const { journal, processes } = this.parts;
+    const { journal, processes, devices } = this.parts;
+    await devices.pause();
     await Promise.all(
-      journal.ownedOfKind('frontend').map(async ({ params }) => {
-        if (params.process !== null) await processes.stop(params.process, STOP_DEADLINE_MS);
+      journal.ownedOfKind('frontend').map(async ({ name, params }) => {
+        if (params.process !== null && !devices.isBound(name))
+          await processes.stop(params.process, STOP_DEADLINE_MS);
       }),
     );
   }

@@ -144,13 +144,45 @@ export interface OwnedFrontend extends OwnedCommon {
   };
 }
 
+/**
+ * One life of the block device of a volume: nbdfuse on a folder of its own, and a loop device on its file. Its name is
+ * `<volume>.<epoch>.<life>`; a device whose path has died is replaced by one of another life.
+ */
+export interface OwnedLoop extends OwnedCommon {
+  readonly kind: 'loop';
+  readonly volume: string;
+  readonly epoch: number;
+  readonly params: {
+    /** Where nbdfuse is mounted; its path tells the device from all others. */
+    readonly folder: string;
+    readonly socketPath: string;
+    readonly sectorSizeBytes: number;
+    /** The device node by which users find it. */
+    readonly node: string;
+    /** What we have made, or are about to make, the node point to. */
+    readonly pointedAt: string | null;
+    /** nbdfuse; null until it has been started. */
+    readonly process: ProcessId | null;
+    /** The NBD server that nbdfuse is connected to: it can't go on with another one. */
+    readonly server: ProcessId | null;
+    /** No one wants it any more. forced: its users, if there are any, get errors. Null: it is wanted. */
+    readonly leaving: 'unused' | 'forced' | null;
+  };
+}
+
+export interface ProcessId {
+  readonly pid: number;
+  readonly startTime: number;
+}
+
 export type Owned =
   | OwnedDisk
   | OwnedLvol
   | OwnedSubsystem
   | OwnedController
   | OwnedRaid
-  | OwnedFrontend;
+  | OwnedFrontend
+  | OwnedLoop;
 export type OwnedKind = Owned['kind'];
 export type OwnedOf<Kind extends OwnedKind> = Extract<Owned, { readonly kind: Kind }>;
 
@@ -161,6 +193,7 @@ export const OWNED_KINDS: readonly OwnedKind[] = [
   'controller',
   'raid',
   'frontend',
+  'loop',
 ];
 
 /**

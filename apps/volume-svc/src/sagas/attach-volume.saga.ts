@@ -1,4 +1,5 @@
 import {
+  type CommandMap,
   type EngineLeg,
   type Frontend,
   type NodeView,
@@ -191,10 +192,12 @@ function evict(deps: SagaDeps): Step {
       const { volume } = context.input;
       // Under the new epoch: a command of the old one that is still on its way is refused after it.
       const input = { volume, epoch };
-      const stop = <Name extends 'frontend.stop' | 'engine.stop'>(name: Name) =>
-        attempt<Name>(context, seizedFrom, name, input, name, EVICT_TIMEOUT_MS);
-      const frontend = await stop('frontend.stop');
-      const engine = frontend.ok ? await stop('engine.stop') : frontend;
+      const stop = <Name extends 'frontend.stop' | 'engine.stop'>(
+        name: Name,
+        body: CommandMap[Name]['input'],
+      ) => attempt<Name>(context, seizedFrom, name, body, name, EVICT_TIMEOUT_MS);
+      const frontend = await stop('frontend.stop', { ...input, force: true });
+      const engine = frontend.ok ? await stop('engine.stop', input) : frontend;
       if (!engine.ok) {
         context.log.warn('seized without its engine’s help', {
           volume,
@@ -382,7 +385,8 @@ function startFrontend(): Step {
     },
     undo: async (context) => {
       const { volume, node } = context.input;
-      const input = { volume, epoch: context.memory.epoch ?? 0 };
+      // Nobody was told of it: whoever uses a device by now has looked for it by themselves.
+      const input = { volume, epoch: context.memory.epoch ?? 0, force: true };
       await cleanUp(context, node, 'frontend.stop', input, volume);
     },
   };
