@@ -21,7 +21,6 @@ import { AgentLock } from './adapters/process/agent-lock.js';
 import { HostPrograms } from './adapters/process/host-programs.js';
 import { StatusFile } from './adapters/process/status-file.js';
 import { probePort } from './adapters/process/tcp-port.js';
-import { drivenOf } from './app/frontend.commands.js';
 import { Presence } from './app/presence.js';
 import type { AgentConfig } from './config.js';
 import { offersOf } from './domain/frontend-offers.js';
@@ -91,9 +90,7 @@ export class Agent {
       await bindNode(journal, config.node);
       const trsvcid = await choosePort(journal, config);
       const listen = { traddr: config.traddr, trsvcid: String(trsvcid) };
-      const offers = drivenOf(
-        offersOf(await new LinuxHost(programs, log).look(), config.frontends),
-      );
+      const offers = offersOf(await new LinuxHost(programs, log).look(), config.frontends);
       const parts: NodeParts = buildNodeParts({
         config,
         journal,
@@ -243,9 +240,11 @@ export class Agent {
 
   /** Each in the lane of the commands on its volume: an attach comes after what is put right before it. */
   private async repairDevices(): Promise<void> {
-    const { loops, queue } = this.parts;
+    const { devices, queue } = this.parts;
     await Promise.all(
-      loops.unsettled().map((volume) => queue.run(`volume/${volume}`, () => loops.repair(volume))),
+      devices
+        .unsettled()
+        .map((volume) => queue.run(`volume/${volume}`, () => devices.repair(volume))),
     );
   }
 

@@ -4,8 +4,10 @@ import { tracedCalls } from '@lariat/spdk';
 import type { Tracer } from '@opentelemetry/api';
 import { fileURLToPath } from 'node:url';
 import { nvmeBlockConnector } from './adapters/nvme/nvme-block-connector.js';
+import { LinuxDeviceMapper } from './adapters/host/linux-device-mapper.js';
 import { LinuxDeviceNodes } from './adapters/host/linux-device-nodes.js';
 import { LinuxDeviceUsers } from './adapters/host/linux-device-users.js';
+import { LinuxKernelNvme } from './adapters/host/linux-kernel-nvme.js';
 import { LinuxLoopDevices } from './adapters/host/linux-loop-devices.js';
 import { findProgram } from './adapters/process/find-program.js';
 import { LinuxProcesses } from './adapters/process/linux-processes.js';
@@ -17,8 +19,10 @@ import { TargetSession } from './adapters/spdk/target-session.js';
 import { Checksums } from './app/checksums.js';
 import { CommandExecutor } from './app/command-executor.js';
 import { Controllers } from './app/controllers.js';
+import { DeviceLives } from './app/device-lives.js';
 import { diskCommands } from './app/disk.commands.js';
 import { Disks } from './app/disks.js';
+import { DmDriver } from './app/dm-driver.js';
 import { engineCommands } from './app/engine.commands.js';
 import { DriftWatch } from './app/drift-watch.js';
 import { EngineWatch } from './app/engine-watch.js';
@@ -32,7 +36,7 @@ import { imageContentCommands } from './app/image-content.commands.js';
 import { ImageIo } from './app/image-io.js';
 import { imageFileCommands } from './app/image-file.commands.js';
 import { imageCommands } from './app/image.commands.js';
-import { LoopFrontends } from './app/loop-frontends.js';
+import { LoopDriver } from './app/loop-driver.js';
 import { LossReporter } from './app/loss-reporter.js';
 import { LvolReader } from './app/lvol-reader.js';
 import { Lvols } from './app/lvols.js';
@@ -82,7 +86,7 @@ export interface NodeParts {
   readonly losses: LossReporter;
   readonly disks: Disks;
   readonly frontends: Frontends;
-  readonly loops: LoopFrontends;
+  readonly devices: DeviceLives;
   readonly digests: SnapshotDigests;
   readonly imageReports: ImageReports;
   readonly executor: CommandExecutor;
@@ -120,22 +124,24 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   const images = new ImageCopies({ journal, target, lvols, exports, queue });
   const io = new ImageIo(node, images, reader);
   const imageReports = new ImageReports({ journal, lvols });
-  const loops = new LoopFrontends({
-    journal,
-    processes,
-    loops: new LinuxLoopDevices(options.programs),
-    nodes: new LinuxDeviceNodes(),
-    users: new LinuxDeviceUsers(),
-    clock,
-    counts,
-    log,
-    dataDir: config.dataDir,
-    deviceDir: config.deviceDir,
-    nbdfuse: findProgram('nbdfuse') ?? 'nbdfuse',
+  const { dataDir, deviceDir } = config;
+  const nodes = new LinuxDeviceNodes();
+  const nbdfuse = findProgram('nbdfuse') ?? 'nbdfuse';
+  const loops = new LinuxLoopDevices(options.programs);
+  const nvme = new LinuxKernelNvme(options.programs);
+  const mapper = new LinuxDeviceMapper(options.programs);
+  const devices = new DeviceLives({
+    ...{ journal, users: new LinuxDeviceUsers(), clock, counts, log },
+    drivers: {
+      loop: new LoopDriver({
+        ...{ journal, processes, loops, nodes, clock, log, dataDir, deviceDir, nbdfuse },
+      }),
+      dm: new DmDriver({ journal, nvme, mapper, nodes, clock, deviceDir }),
+    },
   });
   const frontends = new Frontends({
     journal,
-    devices: loops,
+    devices,
     processes,
     sockets: new UnixSockets(),
     clock,
@@ -210,12 +216,12 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
       ...imageCommands({ journal, target, lvols, exports, digests, images, io }),
       ...imageContentCommands({ exports, digests, images, io }),
       ...imageFileCommands(options.files),
-      ...frontendCommands(journal, exports, frontends, loops, target, options.offers),
+      ...frontendCommands(journal, exports, frontends, devices, target, options.offers),
       ...recordCommands(journal, new Survey(journal, target)),
     },
   });
   return {
-    ...{ queue, session, keeper, restore, watch, drift, counts, losses, disks, frontends, loops },
+    ...{ queue, session, keeper, restore, watch, drift, counts, losses, disks, frontends, devices },
     ...{ digests, imageReports, executor },
   };
 }

@@ -1,10 +1,4 @@
-import {
-  lariatError,
-  volumeNqn,
-  type Frontend,
-  type FrontendOffer,
-  type NvmfEndpoint,
-} from '@lariat/contracts';
+import { lariatError, volumeNqn, type FrontendOffer, type NvmfEndpoint } from '@lariat/contracts';
 import { whyNot } from '../domain/frontend-offers.js';
 import type { OwnedSubsystem } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
@@ -12,24 +6,14 @@ import type { TargetPort } from '../ports/target.port.js';
 import type { CommandHandlers, HandlersOf } from './command-handlers.js';
 import type { Exports } from './exports.js';
 import type { Frontends } from './frontends.js';
-import type { LoopFrontends } from './loop-frontends.js';
-
-const DRIVEN: ReadonlySet<Frontend> = new Set(['nvmf', 'nbd', 'loop']);
-
-/** What of a machine's offers this agent makes use of. */
-export const drivenOf = (offers: readonly FrontendOffer[]): readonly FrontendOffer[] =>
-  offers.map((offer) =>
-    !offer.available || DRIVEN.has(offer.frontend)
-      ? offer
-      : { ...offer, available: false, reason: 'this agent does not drive it yet' },
-  );
+import type { DeviceLives } from './device-lives.js';
 
 /** Commands on the way a volume is used on this node. */
 export function frontendCommands(
   journal: JournalPort,
   exports: Exports,
   frontends: Frontends,
-  loops: LoopFrontends,
+  devices: DeviceLives,
   target: TargetPort,
   offers: readonly FrontendOffer[],
 ): HandlersOf<'frontend'> {
@@ -59,34 +43,23 @@ export function frontendCommands(
         `frontend '${frontend}' is not offered on this node: ${why}. Use ${others.join(' or ')}`,
       );
     }
-    if (frontend === 'nbd') {
-      const uri = await frontends.startNbd(volume, epoch, endpoint, context.operation);
-      return { endpoint: uri };
-    }
-    if (frontend === 'loop') {
-      const { blockSizeBytes } = await target.spdk().bdev.getBdev(volume);
-      await frontends.startNbd(volume, epoch, endpoint, context.operation, 'loop');
-      const served = journal.owned('frontend', volume);
-      if (served === undefined) throw new Error(`the frontend of ${volume} is not on record`);
-      return { endpoint: await loops.ensure(served, blockSizeBytes) };
-    }
+    const attachment = { volume, epoch, frontend, endpoint, operation: context.operation };
+    if (frontend === 'nbd') return { endpoint: await frontends.startNbd(attachment) };
     const record = exportOf(volume, epoch);
-    await frontends.note({
-      kind: 'frontend',
-      name: volume,
-      uuid: endpoint.uuid,
-      owner: volume,
-      volume,
-      operation: context.operation,
-      epoch,
-      params: { frontend, endpoint, socketPath: null, process: null },
-    });
-    await admitAnyHost(record, true);
-    return { endpoint: nvmeUri(endpoint) };
+    if (frontend === 'nvmf') {
+      await frontends.note(attachment);
+      await admitAnyHost(record, true);
+      return { endpoint: nvmeUri(endpoint) };
+    }
+    const { blockSizeBytes } = await target.spdk().bdev.getBdev(record.params.bdevName);
+    const device = { ...attachment, blockSizeBytes };
+    if (frontend === 'loop') await frontends.startNbd(device);
+    else await frontends.note(device);
+    return { endpoint: await devices.ensure(volume) };
   };
 
   const users: CommandHandlers['frontend.users'] = async ({ volume }) => ({
-    users: await loops.usersOf(volume),
+    users: await devices.usersOf(volume),
   });
 
   const stop: CommandHandlers['frontend.stop'] = async ({ volume, force = false }) => {

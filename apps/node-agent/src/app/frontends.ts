@@ -6,12 +6,12 @@ import type { JournalPort } from '../ports/journal.port.js';
 import type { LogPort } from '../ports/log.port.js';
 import type { ProcessesPort } from '../ports/processes.port.js';
 import type { SocketsPort } from '../ports/sockets.port.js';
-import type { LoopFrontends } from './loop-frontends.js';
+import type { DeviceLives } from './device-lives.js';
 
 export interface FrontendParts {
   readonly journal: JournalPort;
   /** Block devices that stand on these servers. */
-  readonly devices: Pick<LoopFrontends, 'release' | 'isBound' | 'pause'>;
+  readonly devices: Pick<DeviceLives, 'release' | 'isBound' | 'pause'>;
   readonly processes: ProcessesPort;
   readonly sockets: SocketsPort;
   readonly clock: Clock;
@@ -24,6 +24,16 @@ export interface FrontendParts {
   readonly discards: () => boolean;
   /** Called when a server's process has come or gone. */
   readonly onChange: () => void;
+}
+
+export interface Attachment {
+  readonly volume: string;
+  readonly epoch: number;
+  readonly endpoint: NvmfEndpoint;
+  readonly operation: string;
+  readonly frontend: Frontend;
+  /** Of a block device. */
+  readonly blockSizeBytes?: number;
 }
 
 /** sun_path has 108 bytes, one of them for the NUL (unix(7)). */
@@ -52,14 +62,16 @@ export class Frontends {
   }
 
   /** Starts the server, or adopts the one that runs; returns when it accepts connections. */
-  async startNbd(
-    volume: string,
-    epoch: number,
-    endpoint: NvmfEndpoint,
-    operation: string,
-    frontend: Extract<Frontend, 'nbd' | 'loop'> = 'nbd',
-  ): Promise<string> {
-    const socketPath = this.socketPath(volume);
+  async startNbd(attachment: Attachment): Promise<string> {
+    const socketPath = this.socketPath(attachment.volume);
+    const record = await this.note(attachment, socketPath);
+    await this.run(record);
+    return `nbd+unix:///?socket=${encodeURI(socketPath)}`;
+  }
+
+  /** Records an attachment, in the place of one of another epoch; without a socket it needs no server. */
+  async note(attachment: Attachment, socketPath: string | null = null): Promise<OwnedFrontend> {
+    const { volume, epoch, endpoint, operation, frontend, blockSizeBytes } = attachment;
     const known = this.parts.journal.owned('frontend', volume);
     if (known !== undefined && known.epoch !== epoch) await this.stop(volume, 'forced');
     const record: OwnedFrontend = {
@@ -75,16 +87,11 @@ export class Frontends {
         endpoint,
         socketPath,
         process: known?.epoch === epoch ? known.params.process : null,
+        ...(blockSizeBytes === undefined ? {} : { blockSizeBytes }),
       },
     };
     await this.parts.journal.putOwned(record);
-    await this.run(record);
-    return `nbd+unix:///?socket=${encodeURI(socketPath)}`;
-  }
-
-  /** Records an attachment that needs no process. */
-  async note(record: OwnedFrontend): Promise<void> {
-    await this.parts.journal.putOwned(record);
+    return record;
   }
 
   /** `unused`: refused with DEVICE_BUSY while something on this host uses the volume's block device. */

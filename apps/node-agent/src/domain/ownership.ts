@@ -139,6 +139,8 @@ export interface OwnedFrontend extends OwnedCommon {
     readonly frontend: Frontend;
     readonly endpoint: NvmfEndpoint;
     readonly socketPath: string | null;
+    /** Of the volume, for a block device; missing: the frontend is none. */
+    readonly blockSizeBytes?: number;
     /** Null until the process has been started. */
     readonly process: { readonly pid: number; readonly startTime: number } | null;
   };
@@ -170,6 +172,31 @@ export interface OwnedLoop extends OwnedCommon {
   };
 }
 
+/**
+ * One life of the block device of a volume: a connection of the kernel's NVMe host, and a device-mapper device on the
+ * namespace. Its name is `<volume>.<epoch>.<life>`, and the device's uuid is made of it: `dmUuid`.
+ */
+export interface OwnedDm extends OwnedCommon {
+  readonly kind: 'dm';
+  readonly volume: string;
+  readonly epoch: number;
+  readonly params: {
+    readonly endpoint: NvmfEndpoint;
+    readonly hostNqn: string;
+    /** The device node by which users find it. */
+    readonly node: string;
+    /** What we have made, or are about to make, the node point to. */
+    readonly pointedAt: string | null;
+    /** The kernel has been told to take the device away once nothing uses it. */
+    readonly isRemoving: boolean;
+    /** No one wants it any more. forced: its users, if there are any, get errors. Null: it is wanted. */
+    readonly leaving: 'unused' | 'forced' | null;
+  };
+}
+
+/** One life of a block device on the host. */
+export type OwnedDevice = OwnedLoop | OwnedDm;
+
 export interface ProcessId {
   readonly pid: number;
   readonly startTime: number;
@@ -182,7 +209,8 @@ export type Owned =
   | OwnedController
   | OwnedRaid
   | OwnedFrontend
-  | OwnedLoop;
+  | OwnedLoop
+  | OwnedDm;
 export type OwnedKind = Owned['kind'];
 export type OwnedOf<Kind extends OwnedKind> = Extract<Owned, { readonly kind: Kind }>;
 
@@ -194,6 +222,7 @@ export const OWNED_KINDS: readonly OwnedKind[] = [
   'raid',
   'frontend',
   'loop',
+  'dm',
 ];
 
 /**

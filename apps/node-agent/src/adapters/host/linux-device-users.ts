@@ -1,5 +1,5 @@
 import { constants, readdirSync, readFileSync } from 'node:fs';
-import { open, readdir, readlink } from 'node:fs/promises';
+import { open, readdir, readlink, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { DeviceUsersPort } from '../../ports/device-users.port.js';
 import { allMounts } from './mount-table.js';
@@ -38,20 +38,34 @@ function swapsOn(device: string): readonly string[] {
 
 /** Processes that have it open; those of other users are seen by root alone, which is what the agent runs as. */
 async function openersOf(device: string): Promise<readonly string[]> {
+  const number = await numberOf(device);
+  if (number === undefined) return [];
   const pids = entries('/proc').filter((entry) => /^\d+$/.test(entry));
   const found: string[] = [];
   for (const pid of pids) {
-    if (await hasOpen(pid, device))
+    if (await hasOpen(pid, number))
       found.push(`open in ${text(`/proc/${pid}/comm`).trim()} (${pid})`);
   }
   return found;
 }
 
-async function hasOpen(pid: string, device: string): Promise<boolean> {
+/** A device may be open by any of its nodes. */
+async function numberOf(node: string): Promise<number | undefined> {
+  try {
+    const info = await stat(node);
+    return info.isBlockDevice() ? info.rdev : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function hasOpen(pid: string, number: number): Promise<boolean> {
   try {
     for (const fd of await readdir(`/proc/${pid}/fd`)) {
-      const target = await readlink(`/proc/${pid}/fd/${fd}`).catch(() => '');
-      if (target === device) return true;
+      const path = `/proc/${pid}/fd/${fd}`;
+      const target = await readlink(path).catch(() => '');
+      // Others may be on a file system that does not answer.
+      if (target.startsWith('/dev/') && (await numberOf(path)) === number) return true;
     }
   } catch {
     // It has ended.
