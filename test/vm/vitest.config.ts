@@ -1,0 +1,14 @@
+import '../../tools/group-by.mjs';
+import { defineConfig } from 'vitest/config';
+
+/** One guest is booted for all files, which come one after the other. In a guest all takes several times as long. */
+export default defineConfig({
+  test: {
+    root: import.meta.dirname,
+    include: ['**/*.test.ts'],
+    globalSetup: ['shared-guest.ts'],
+    fileParallelism: false,
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
+  },
+});
