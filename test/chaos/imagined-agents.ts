@@ -83,6 +83,7 @@ const ANSWERS: {
   'engine.close-gate': nothing,
   'engine.open-gate': () => ({ held: true }),
   'frontend.start': ({ volume }) => ({ endpoint: `nbd+unix:///?socket=/${volume}` }),
+  'frontend.users': () => ({ users: [] }),
   'frontend.stop': nothing,
   'rebuild.export-snapshot': ({ snapshot }) => endpoint(snapshot),
   'rebuild.unexport-snapshot': nothing,

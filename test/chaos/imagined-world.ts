@@ -43,10 +43,14 @@ import { IMAGINED_ROOT, type ImaginedAgents, ODD_DISK, ODD_REPLICA } from './ima
 const clock = { nowMs: () => Date.now(), monotonicMs: () => performance.now() };
 const NODES = ['n1', 'n2', 'n3', 'n4'];
 
+const OFFERS = (['nvmf', 'nbd'] as const).map((frontend) => ({
+  ...{ frontend, available: true, reason: null },
+}));
+
 const newNode = (name: string): NodeRecord => ({
   ...{ name, state: 'ready', reason: 'heartbeats arrive', since: '', schedulable: true },
   ...{ zone: name, labels: {}, traddr: '127.0.0.1', trsvcid: '4420', target: 'imagined' },
-  ...{ frontends: ['nvmf', 'nbd'], agentVersion: '0', agentInstance: name, disks: [] },
+  ...{ frontends: OFFERS, agentVersion: '0', agentInstance: name, disks: [] },
 });
 
 /** What a member of the in-sync set must keep before it counts, as in volume-svc. */

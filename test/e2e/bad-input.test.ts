@@ -20,7 +20,10 @@ describe('bad input', () => {
 
   beforeAll(async () => {
     e2e = await startE2e({
-      env: { ...process.env, LARIAT_REBUILD: 'manual', LARIAT_IMAGE_FOLDERS: '' },
+      env: {
+        ...{ ...process.env, LARIAT_REBUILD: 'manual', LARIAT_IMAGE_FOLDERS: '' },
+        LARIAT_FRONTENDS: 'nvmf,nbd',
+      },
     });
     await e2e.client.request('volume.create', { name: 'there', sizeBytes: 4 * MIB });
     await e2e.client.request('volume.create', { name: 'attached', sizeBytes: 4 * MIB });
@@ -85,6 +88,19 @@ describe('bad input', () => {
     expect(disks.map(({ scheduledBytes, replicas }) => [scheduledBytes, replicas])).toEqual(
       disks.map(() => [8 * MIB, 2]),
     );
+  });
+
+  it('refuses a frontend that the node has not, with what the node says is missing for it', async () => {
+    const { frontends } = await e2e.client.request('node.get', { node: 'n1' });
+    expect(frontends.map(({ frontend }) => frontend)).toEqual(['nvmf', 'nbd', 'kernel', 'loop']);
+    const kernel = frontends.find(({ frontend }) => frontend === 'kernel');
+    expect(kernel).toMatchObject({ available: false, reason: expect.stringMatching(/.{10}/) });
+    await expect(
+      e2e.client.request('volume.attach', { volume: 'there', node: 'n1', frontend: 'kernel' }),
+    ).rejects.toMatchObject({
+      code: 'FRONTEND_UNSUPPORTED',
+      message: expect.stringContaining(kernel?.reason ?? ''),
+    });
   });
 
   it('opens no file of the machine for an image, unless it is told which folders have images', async () => {

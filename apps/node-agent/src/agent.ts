@@ -11,17 +11,19 @@ import {
 import { connectNats, ensureStreams, natsSpanSink } from '@lariat/messaging';
 import { createTelemetry, type Log, type SpanSink, type Telemetry } from '@lariat/telemetry';
 import type { NatsConnection } from '@nats-io/nats-core';
+import { LinuxHost } from './adapters/host/linux-host.js';
 import { LmdbDigests } from './adapters/lmdb/lmdb-digests.js';
 import { LmdbJournal } from './adapters/lmdb/lmdb-journal.js';
 import { startCommandService } from './adapters/nats/command-service.js';
 import { NatsControlPlane } from './adapters/nats/nats-control-plane.js';
 import { ServedFiles } from './adapters/nats/served-files.js';
 import { AgentLock } from './adapters/process/agent-lock.js';
+import { HostPrograms } from './adapters/process/host-programs.js';
 import { StatusFile } from './adapters/process/status-file.js';
 import { probePort } from './adapters/process/tcp-port.js';
-import { SUPPORTED_FRONTENDS } from './app/frontend.commands.js';
 import { Presence } from './app/presence.js';
 import type { AgentConfig } from './config.js';
+import { offersOf } from './domain/frontend-offers.js';
 import { AgentFaultPoints } from './fault-points.js';
 import { buildNodeParts, type NodeParts } from './node-parts.js';
 import type { DigestStorePort } from './ports/digest-store.port.js';
@@ -39,6 +41,8 @@ const RESTORE_RETRY_MS = 1_000;
 const TARGET_WAIT_MS = 5_000;
 const PRUNE_MS = 3_600_000;
 const JOURNAL_KEEP_MS = 24 * 3_600_000;
+/** The node is ready after that, whatever hangs. */
+const SETTLE_DEVICES_MS = 2_000;
 const STOP_COMMANDS_MS = 5_000;
 const STOP_TARGET_MS = 5_000;
 const NATS_RETRY_MS = 1_000;
@@ -81,11 +85,13 @@ export class Agent {
     const files = new ServedFiles(config.node, config.imageFolders, log);
     const status = new StatusFile(config.dataDir);
     const faults = new AgentFaultPoints();
+    const programs = new HostPrograms(log);
     let agent: Agent | undefined;
     try {
       await bindNode(journal, config.node);
       const trsvcid = await choosePort(journal, config);
       const listen = { traddr: config.traddr, trsvcid: String(trsvcid) };
+      const offers = offersOf(await new LinuxHost(programs, log).look(), config.frontends);
       const parts: NodeParts = buildNodeParts({
         config,
         journal,
@@ -93,6 +99,8 @@ export class Agent {
         listen,
         controlPlane,
         files,
+        programs,
+        offers,
         faults,
         tracer: telemetry.tracer,
         log,
@@ -103,6 +111,7 @@ export class Agent {
       });
       agent = new Agent(lock, { journal, digestStore }, { ...parts, files }, telemetry, log);
       await parts.keeper.start();
+      await agent.settleDevices();
       agent.watchOver();
       // Without its target, which others start, the node is there, and what it lacks is told.
       if (parts.keeper.ready) await agent.addDisks(config);
@@ -128,7 +137,7 @@ export class Agent {
           labels: { ...config.labels },
           traddr: listen.traddr,
           trsvcid: listen.trsvcid,
-          frontends: [...SUPPORTED_FRONTENDS],
+          frontends: [...offers],
           target: parts.session.version,
           agentVersion: AGENT_VERSION,
           agentInstance,
@@ -252,6 +261,24 @@ export class Agent {
     );
   }
 
+  /** Each in the lane of the commands on its volume: an attach comes after what is put right before it. */
+  private async repairDevices(): Promise<void> {
+    const { devices, queue } = this.parts;
+    await Promise.all(
+      devices
+        .unsettled()
+        .map((volume) => queue.run(`volume/${volume}`, () => devices.repair(volume))),
+    );
+  }
+
+  /** What is stuck is gone on with in its lane, and holds up neither the others nor the node. */
+  private async settleDevices(): Promise<void> {
+    const repairs = this.repairDevices();
+    await withDeadline('devices to be as recorded', SETTLE_DEVICES_MS, repairs).catch(
+      (reason: unknown) => this.log.warn('devices', { error: toLariatError(reason).message }),
+    );
+  }
+
   private watchOver(): void {
     const { keeper, watch, drift, frontends, restore, queue, digests, imageReports } = this.parts;
     const every = (ms: number, task: () => Promise<unknown> | undefined): void => {
@@ -272,6 +299,7 @@ export class Agent {
           .map((volume) => queue.run(`volume/${volume}`, () => frontends.revive(volume))),
       ),
     );
+    every(WATCH_MS, () => this.repairDevices());
     every(RESTORE_RETRY_MS, () =>
       keeper.ready && restore.isIncomplete ? restore.retry() : undefined,
     );

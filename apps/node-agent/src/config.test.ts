@@ -34,6 +34,11 @@ test('folders for images come from flags or from the environment, and there are 
   expect(readConfig([...BASE, ...flags], env).imageFolders).toEqual(['/a', '/b:c']);
 });
 
+test('every frontend is offered unless some are named', () => {
+  expect(readConfig(BASE, {}).frontends).toEqual(['nvmf', 'kernel', 'nbd', 'loop']);
+  expect(readConfig(BASE, { LARIAT_FRONTENDS: 'nbd,nvmf' }).frontends).toEqual(['nvmf', 'nbd']);
+});
+
 test('everything may come from the environment', () => {
   const env = {
     LARIAT_NODE: 'n2',
@@ -58,6 +63,7 @@ test.each([
   [['--target', 'external'], '--target-socket'],
   [['--target', 'external', '--target-socket', 'a.sock'], "begins with '/'"],
   [['--target-socket', '/run/a.sock'], 'is for --target external'],
+  [['--frontends', 'nbd,iscsi'], "'iscsi' is none of nvmf, kernel, nbd, loop"],
   [['--target', 'spdk'], '--spdk-bin'],
   [['--target', 'spdk', '--spdk-bin', '/no/such/file'], 'no such file'],
   [['--image-folder', 'images'], "begins with '/'"],

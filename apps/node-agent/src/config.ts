@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { imageFoldersFrom } from '@lariat/contracts';
+import { Frontend, imageFoldersFrom } from '@lariat/contracts';
 import { isDnsLabel, MIB, parseSizeBytes } from '@lariat/kernel';
 
 /** external: somebody else starts it, and it is known by its RPC socket. */
@@ -17,6 +17,8 @@ export interface AgentConfig {
   readonly node: string;
   readonly natsUrl: string;
   readonly dataDir: string;
+  /** Where users of this host look for volumes that are block devices. */
+  readonly deviceDir: string;
   readonly zone: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly traddr: string;
@@ -24,6 +26,8 @@ export interface AgentConfig {
   readonly trsvcid: number;
   readonly disks: readonly DiskFlag[];
   readonly target: TargetKind;
+  /** Those that this node may offer, as far as its machine can. */
+  readonly frontends: readonly Frontend[];
   /** Images are made of files in these folders alone; without any, of no file of this node. */
   readonly imageFolders: readonly string[];
   readonly softTargetBin: string;
@@ -42,6 +46,7 @@ export const USAGE = `usage: lariat-node-agent --node NAME --nats URL --data DIR
   --node NAME          this node's name, a DNS label                    LARIAT_NODE
   --nats URL           NATS server                                      LARIAT_NATS_URL
   --data DIR           folder of the agent's own records                LARIAT_DATA
+  --device-dir DIR     nodes of block devices (/dev/lariat)             LARIAT_DEVICE_DIR
   --zone ZONE          failure zone ('default')                         LARIAT_ZONE
   --label KEY=VALUE    label for placement; may be repeated             LARIAT_LABELS (comma-separated)
   --traddr ADDRESS     address of the NVMe/TCP listener (127.0.0.1)     LARIAT_TRADDR
@@ -49,6 +54,8 @@ export const USAGE = `usage: lariat-node-agent --node NAME --nats URL --data DIR
   --disk NAME=SIZE     a disk in a file, made when missing; repeatable  LARIAT_DISKS (comma-separated)
   --image-folder DIR   images may be made of files in it; repeatable    LARIAT_IMAGE_FOLDERS (colon-separated)
   --target KIND        soft, spdk, or external: started by others (soft) LARIAT_TARGET
+  --frontends LIST     of nvmf, nbd, kernel, loop: what is offered    LARIAT_FRONTENDS (comma-separated)
+                       where the machine can do it (all)
   --spdk-bin PATH      spdk_tgt, for --target spdk                      LARIAT_SPDK_BIN
   --spdk-args ARGS     further arguments of spdk_tgt                    LARIAT_SPDK_ARGS
   --target-socket PATH RPC socket of an external target                 LARIAT_TARGET_SOCKET
@@ -71,12 +78,14 @@ const OPTIONS = {
   node: { type: 'string' },
   nats: { type: 'string' },
   data: { type: 'string' },
+  'device-dir': { type: 'string' },
   zone: { type: 'string' },
   label: { type: 'string', multiple: true },
   traddr: { type: 'string' },
   trsvcid: { type: 'string' },
   disk: { type: 'string', multiple: true },
   'image-folder': { type: 'string', multiple: true },
+  frontends: { type: 'string' },
   target: { type: 'string' },
   'spdk-bin': { type: 'string' },
   'spdk-args': { type: 'string' },
@@ -116,12 +125,14 @@ export function readConfig(argv: readonly string[], env: Environment): AgentConf
     node: nodeName(required(one('node', 'LARIAT_NODE'), '--node NAME')),
     natsUrl: required(one('nats', 'LARIAT_NATS_URL'), '--nats URL'),
     dataDir: resolve(required(one('data', 'LARIAT_DATA'), '--data DIR')),
+    deviceDir: resolve(one('device-dir', 'LARIAT_DEVICE_DIR') ?? '/dev/lariat'),
     zone: one('zone', 'LARIAT_ZONE') ?? 'default',
     labels: labelsOf(many('label', 'LARIAT_LABELS')),
     traddr: one('traddr', 'LARIAT_TRADDR') ?? '127.0.0.1',
     trsvcid: portOf(one('trsvcid', 'LARIAT_TRSVCID') ?? '0'),
     disks: disksOf(many('disk', 'LARIAT_DISKS')),
     target,
+    frontends: frontendsOf(one('frontends', 'LARIAT_FRONTENDS')),
     imageFolders: foldersOf(flags['image-folder'] ?? imageFoldersFrom(env['LARIAT_IMAGE_FOLDERS'])),
     softTargetBin: one('soft-target', 'LARIAT_SOFT_TARGET') ?? besideUs('soft-target'),
     spdkBin,
@@ -170,6 +181,15 @@ function nodeName(text: string): string {
 function targetKind(text: string): TargetKind {
   if (text === 'soft' || text === 'spdk' || text === 'external') return text;
   throw new UsageError(`--target '${text}' is neither soft, spdk nor external`);
+}
+
+function frontendsOf(list: string | undefined): readonly Frontend[] {
+  const known = Object.values(Frontend);
+  if (list === undefined || list === '') return known;
+  const wanted = list.split(',');
+  const unknown = wanted.find((name) => !(known as readonly string[]).includes(name));
+  if (unknown === undefined) return known.filter((frontend) => wanted.includes(frontend));
+  throw new UsageError(`--frontends '${unknown}' is none of ${known.join(', ')}`);
 }
 
 function portOf(text: string): number {

@@ -1,8 +1,15 @@
+import type { FrontendOffer } from '@lariat/contracts';
 import { KeyedQueue, ReconcileCounts, systemClock, type FaultPoints } from '@lariat/kernel';
 import { tracedCalls } from '@lariat/spdk';
 import type { Tracer } from '@opentelemetry/api';
 import { fileURLToPath } from 'node:url';
 import { nvmeBlockConnector } from './adapters/nvme/nvme-block-connector.js';
+import { LinuxDeviceMapper } from './adapters/host/linux-device-mapper.js';
+import { LinuxDeviceNodes } from './adapters/host/linux-device-nodes.js';
+import { LinuxDeviceUsers } from './adapters/host/linux-device-users.js';
+import { LinuxKernelNvme } from './adapters/host/linux-kernel-nvme.js';
+import { LinuxLoopDevices } from './adapters/host/linux-loop-devices.js';
+import { findProgram } from './adapters/process/find-program.js';
 import { LinuxProcesses } from './adapters/process/linux-processes.js';
 import { NodeFiles } from './adapters/process/node-files.js';
 import { isRefused } from './adapters/process/tcp-port.js';
@@ -12,8 +19,10 @@ import { TargetSession } from './adapters/spdk/target-session.js';
 import { Checksums } from './app/checksums.js';
 import { CommandExecutor } from './app/command-executor.js';
 import { Controllers } from './app/controllers.js';
+import { DeviceLives } from './app/device-lives.js';
 import { diskCommands } from './app/disk.commands.js';
 import { Disks } from './app/disks.js';
+import { DmDriver } from './app/dm-driver.js';
 import { engineCommands } from './app/engine.commands.js';
 import { DriftWatch } from './app/drift-watch.js';
 import { EngineWatch } from './app/engine-watch.js';
@@ -27,6 +36,7 @@ import { imageContentCommands } from './app/image-content.commands.js';
 import { ImageIo } from './app/image-io.js';
 import { imageFileCommands } from './app/image-file.commands.js';
 import { imageCommands } from './app/image.commands.js';
+import { LoopDriver } from './app/loop-driver.js';
 import { LossReporter } from './app/loss-reporter.js';
 import { LvolReader } from './app/lvol-reader.js';
 import { Lvols } from './app/lvols.js';
@@ -45,6 +55,7 @@ import type { DigestStorePort } from './ports/digest-store.port.js';
 import type { FileServingPort } from './ports/file-serving.port.js';
 import type { JournalPort } from './ports/journal.port.js';
 import type { LogPort } from './ports/log.port.js';
+import type { ProgramsPort } from './ports/programs.port.js';
 import type { ListenPort } from './ports/target.port.js';
 
 export interface NodePartsOptions {
@@ -54,6 +65,9 @@ export interface NodePartsOptions {
   readonly listen: ListenPort;
   readonly controlPlane: ControlPlanePort;
   readonly files: FileServingPort;
+  readonly programs: ProgramsPort;
+  /** How volumes can be used on this machine. */
+  readonly offers: readonly FrontendOffer[];
   readonly faults: FaultPoints;
   readonly tracer: Tracer;
   readonly log: LogPort;
@@ -72,6 +86,7 @@ export interface NodeParts {
   readonly losses: LossReporter;
   readonly disks: Disks;
   readonly frontends: Frontends;
+  readonly devices: DeviceLives;
   readonly digests: SnapshotDigests;
   readonly imageReports: ImageReports;
   readonly executor: CommandExecutor;
@@ -109,8 +124,24 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   const images = new ImageCopies({ journal, target, lvols, exports, queue });
   const io = new ImageIo(node, images, reader);
   const imageReports = new ImageReports({ journal, lvols });
+  const { dataDir, deviceDir } = config;
+  const nodes = new LinuxDeviceNodes();
+  const nbdfuse = findProgram('nbdfuse') ?? 'nbdfuse';
+  const loops = new LinuxLoopDevices(options.programs);
+  const nvme = new LinuxKernelNvme(options.programs);
+  const mapper = new LinuxDeviceMapper(options.programs);
+  const devices = new DeviceLives({
+    ...{ journal, users: new LinuxDeviceUsers(), clock, counts, log },
+    drivers: {
+      loop: new LoopDriver({
+        ...{ journal, processes, loops, nodes, clock, log, dataDir, deviceDir, nbdfuse },
+      }),
+      dm: new DmDriver({ journal, nvme, mapper, nodes, clock, deviceDir }),
+    },
+  });
   const frontends = new Frontends({
     journal,
+    devices,
     processes,
     sockets: new UnixSockets(),
     clock,
@@ -187,12 +218,12 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
       ...imageCommands({ journal, target, lvols, exports, digests, images, io }),
       ...imageContentCommands({ exports, digests, images, io }),
       ...imageFileCommands(options.files),
-      ...frontendCommands(journal, exports, frontends),
+      ...frontendCommands(journal, exports, frontends, devices, target, options.offers),
       ...recordCommands(journal, new Survey(journal, target)),
     },
   });
   return {
-    ...{ queue, session, keeper, restore, watch, drift, counts, losses, disks, frontends },
+    ...{ queue, session, keeper, restore, watch, drift, counts, losses, disks, frontends, devices },
     ...{ digests, imageReports, executor },
   };
 }

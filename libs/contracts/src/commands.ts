@@ -216,10 +216,22 @@ export interface CommandMap extends ImageCommandMap {
 
   'frontend.start': {
     input: { volume: string; epoch: number; frontend: Frontend; endpoint: NvmfEndpoint };
-    /** `nvme+tcp://addr:port/nqn` or `nbd+unix:///?socket=path`. */
+    /** `nvme+tcp://addr:port/nqn`, `nbd+unix:///?socket=path`, or the path of a block device. */
     output: { endpoint: string };
   };
-  'frontend.stop': { input: { volume: string; epoch: number }; output: Nothing };
+  /** What of the node uses the volume's block device, as text for people: mounts, other devices, swap, processes. */
+  'frontend.users': {
+    input: { volume: string; epoch: number };
+    output: { users: readonly string[] };
+  };
+  /**
+   * Refused with DEVICE_BUSY while something on the node uses the volume's block device, unless `force` says that what does
+   * is to get errors: the volume is not this node's any more.
+   */
+  'frontend.stop': {
+    input: { volume: string; epoch: number; force?: boolean };
+    output: Nothing;
+  };
 
   /** Source: exports a snapshot read-only to the destination's node. */
   'rebuild.export-snapshot': {

@@ -1,5 +1,6 @@
 import type { ImageCopyReport } from './image.js';
 import type { RecordPosition } from './record-position.js';
+import type { Frontend } from './volume.js';
 
 export const NodeState = Object.freeze({
   ready: 'ready',
@@ -7,6 +8,14 @@ export const NodeState = Object.freeze({
   down: 'down',
 } as const);
 export type NodeState = (typeof NodeState)[keyof typeof NodeState];
+
+/** Whether volumes can be used in that way on a node. */
+export interface FrontendOffer {
+  readonly frontend: Frontend;
+  readonly available: boolean;
+  /** What is missing for it; null when nothing is. */
+  readonly reason: string | null;
+}
 
 export interface DiskRecord {
   readonly id: string;
@@ -70,7 +79,8 @@ export interface NodeRecord {
   /** Address and port of the node's NVMe/TCP listener. */
   readonly traddr: string;
   readonly trsvcid: string;
-  readonly frontends: readonly string[];
+  /** As its agent found them at its start. */
+  readonly frontends: readonly FrontendOffer[];
   /** `soft-target 0.1.0`, `SPDK v26.05` */
   readonly target: string;
   readonly agentVersion: string;

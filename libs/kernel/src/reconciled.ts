@@ -2,6 +2,7 @@
 export type ReconcileKind =
   | 'claims'
   | 'clone-snapshots'
+  | 'devices'
   | 'engines'
   | 'exports'
   | 'frontends'

@@ -115,6 +115,8 @@ export function defaultLaunchPlan(options: LaunchOptions): LaunchPlan {
         ...AGENT_HEAP,
         join(CHECKOUT, 'apps', 'node-agent', 'dist', 'main.js'),
         ...['--node', node.name, '--nats', natsUrl, '--data', paths.node(node.name)],
+        // Apart: another node of this machine may have attached the same volume a moment ago.
+        ...['--device-dir', join(paths.node(node.name), 'dev')],
         ...['--traddr', '127.0.0.1', '--trsvcid', '0', '--disk', `d1=${node.diskSizeBytes}`],
         ...(options.target === 'spdk' ? ['--target', 'spdk'] : []),
         ...(options.spdkBin === undefined ? [] : ['--spdk-bin', options.spdkBin]),

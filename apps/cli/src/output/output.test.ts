@@ -5,7 +5,7 @@ import { formatError, Printer } from './printer.js';
 import { formatAmount, formatBar, ProgressLine } from './progress.js';
 import { formatFields, formatTable } from './table.js';
 import { formatTrace } from './trace-tree.js';
-import { operationDetails, rebuiltDetails, volumeDetails } from './views.js';
+import { nodeDetails, operationDetails, rebuiltDetails, volumeDetails } from './views.js';
 
 const sink = (isTTY: boolean) => {
   let text = '';
@@ -35,6 +35,24 @@ describe('a table', () => {
   });
   it('lets no control character through to the terminal', () => {
     expect(formatFields([['name', 'a\u001b[31m\nb']])).toBe('name: a?[31m?b');
+  });
+});
+
+describe('a node', () => {
+  it('says how volumes can be used on it, and what is missing for the rest', () => {
+    const details = nodeDetails({
+      ...{ name: 'n1', state: 'ready', reason: 'heartbeats arrive', since: 'today' },
+      ...{ schedulable: true, zone: 'z', labels: {}, tags: [], disks: [] },
+      ...{ traddr: '10.0.0.1', trsvcid: '4420', target: 'soft-target' },
+      ...{ agentVersion: '1', agentInstance: 'i' },
+      frontends: [
+        { frontend: 'nvmf', available: true, reason: null },
+        { frontend: 'nbd', available: true, reason: null },
+        { frontend: 'kernel', available: false, reason: 'nvme is not installed' },
+      ],
+    });
+    expect(details).toMatch(/^frontends: +nvmf, nbd$/m);
+    expect(details).toMatch(/^no 'kernel': +nvme is not installed$/m);
   });
 });
 

@@ -161,11 +161,22 @@ export function nodeDetails(node: NodeView): string {
     ['zone', node.zone],
     ['tags', node.tags.join(', ')],
     ['address', `${node.traddr}:${node.trsvcid}`],
-    ['frontends', node.frontends.join(', ')],
+    ...frontendFields(node),
     ['target', node.target],
     ['agent', `${node.agentVersion} (${node.agentInstance})`],
   ]);
   return `${fields}\n\n${diskTable(node.disks)}`;
+}
+
+/** What a node can't do, with the reason: whoever asks for it would be told the same. */
+function frontendFields({ frontends }: NodeView): readonly (readonly [string, string])[] {
+  const offered = frontends.flatMap(({ frontend, available }) => (available ? [frontend] : []));
+  return [
+    ['frontends', offered.join(', ')],
+    ...frontends
+      .filter(({ available }) => !available)
+      .map(({ frontend, reason }) => [`no '${frontend}'`, reason ?? ''] as const),
+  ];
 }
 
 export function diskTable(disks: readonly DiskView[]): string {

@@ -1,23 +1,21 @@
-import { lariatError, volumeNqn, type Frontend, type NvmfEndpoint } from '@lariat/contracts';
+import { lariatError, volumeNqn, type FrontendOffer, type NvmfEndpoint } from '@lariat/contracts';
+import { whyNot } from '../domain/frontend-offers.js';
 import type { OwnedSubsystem } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
+import type { TargetPort } from '../ports/target.port.js';
 import type { CommandHandlers, HandlersOf } from './command-handlers.js';
 import type { Exports } from './exports.js';
 import type { Frontends } from './frontends.js';
-
-/** Why this agent does not offer a frontend; absent for those that it does. */
-const UNSUPPORTED: Partial<Readonly<Record<Frontend, string>>> = {
-  kernel: 'it needs the nvme-tcp and device-mapper modules, which this agent does not drive yet',
-  loop: 'it needs nbdfuse and a loop device, which this agent does not drive yet',
-};
-
-export const SUPPORTED_FRONTENDS: readonly Frontend[] = ['nvmf', 'nbd'];
+import type { DeviceLives } from './device-lives.js';
 
 /** Commands on the way a volume is used on this node. */
 export function frontendCommands(
   journal: JournalPort,
   exports: Exports,
   frontends: Frontends,
+  devices: DeviceLives,
+  target: TargetPort,
+  offers: readonly FrontendOffer[],
 ): HandlersOf<'frontend'> {
   /** The volume's export, when the engine runs here at this epoch. */
   function exportOf(volume: string, epoch: number): OwnedSubsystem {
@@ -37,43 +35,44 @@ export function frontendCommands(
 
   const start: CommandHandlers['frontend.start'] = async (input, context) => {
     const { volume, epoch, frontend, endpoint } = input;
-    const why = UNSUPPORTED[frontend];
+    const why = whyNot(offers, frontend);
     if (why !== undefined) {
+      const others = offers.flatMap((offer) => (offer.available ? [offer.frontend] : []));
       throw lariatError(
         'FRONTEND_UNSUPPORTED',
-        `frontend '${frontend}' is not offered on this node: ${why}. Use ${SUPPORTED_FRONTENDS.join(' or ')}`,
+        `frontend '${frontend}' is not offered on this node: ${why}. Use ${others.join(' or ')}`,
       );
     }
-    if (frontend === 'nbd') {
-      const uri = await frontends.startNbd(volume, epoch, endpoint, context.operation);
-      return { endpoint: uri };
-    }
+    const attachment = { volume, epoch, frontend, endpoint, operation: context.operation };
+    if (frontend === 'nbd') return { endpoint: await frontends.startNbd(attachment) };
     const record = exportOf(volume, epoch);
-    await frontends.note({
-      kind: 'frontend',
-      name: volume,
-      uuid: endpoint.uuid,
-      owner: volume,
-      volume,
-      operation: context.operation,
-      epoch,
-      params: { frontend, endpoint, socketPath: null, process: null },
-    });
-    await admitAnyHost(record, true);
-    return { endpoint: nvmeUri(endpoint) };
+    if (frontend === 'nvmf') {
+      await frontends.note(attachment);
+      await admitAnyHost(record, true);
+      return { endpoint: nvmeUri(endpoint) };
+    }
+    const { blockSizeBytes } = await target.spdk().bdev.getBdev(record.params.bdevName);
+    const device = { ...attachment, blockSizeBytes };
+    if (frontend === 'loop') await frontends.startNbd(device);
+    else await frontends.note(device);
+    return { endpoint: await devices.ensure(volume) };
   };
 
-  const stop: CommandHandlers['frontend.stop'] = async ({ volume }) => {
+  const users: CommandHandlers['frontend.users'] = async ({ volume }) => ({
+    users: await devices.usersOf(volume),
+  });
+
+  const stop: CommandHandlers['frontend.stop'] = async ({ volume, force = false }) => {
     const record = journal.owned('frontend', volume);
     const subsystem = journal.owned('subsystem', volumeNqn(volume));
     if (record?.params.frontend === 'nvmf' && subsystem !== undefined) {
       await admitAnyHost(subsystem, false);
     }
-    await frontends.stop(volume);
+    await frontends.stop(volume, force ? 'forced' : 'unused');
     return {};
   };
 
-  return { 'frontend.start': start, 'frontend.stop': stop };
+  return { 'frontend.start': start, 'frontend.users': users, 'frontend.stop': stop };
 }
 
 function nvmeUri({ traddr, trsvcid, nqn }: NvmfEndpoint): string {

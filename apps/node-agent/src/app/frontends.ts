@@ -1,14 +1,17 @@
 import { join } from 'node:path';
-import { frontendHostNqn, lariatError, type NvmfEndpoint } from '@lariat/contracts';
+import { frontendHostNqn, lariatError, type Frontend, type NvmfEndpoint } from '@lariat/contracts';
 import { backoffMs, delay, toLariatError, type Clock, type ReconcileCounts } from '@lariat/kernel';
 import type { OwnedFrontend } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { LogPort } from '../ports/log.port.js';
 import type { ProcessesPort } from '../ports/processes.port.js';
 import type { SocketsPort } from '../ports/sockets.port.js';
+import type { DeviceLives } from './device-lives.js';
 
 export interface FrontendParts {
   readonly journal: JournalPort;
+  /** Block devices that stand on these servers. */
+  readonly devices: Pick<DeviceLives, 'release' | 'isBound' | 'pause'>;
   readonly processes: ProcessesPort;
   readonly sockets: SocketsPort;
   readonly clock: Clock;
@@ -21,6 +24,16 @@ export interface FrontendParts {
   readonly discards: () => boolean;
   /** Called when a server's process has come or gone. */
   readonly onChange: () => void;
+}
+
+export interface Attachment {
+  readonly volume: string;
+  readonly epoch: number;
+  readonly endpoint: NvmfEndpoint;
+  readonly operation: string;
+  readonly frontend: Frontend;
+  /** Of a block device. */
+  readonly blockSizeBytes?: number;
 }
 
 /** sun_path has 108 bytes, one of them for the NUL (unix(7)). */
@@ -49,15 +62,18 @@ export class Frontends {
   }
 
   /** Starts the server, or adopts the one that runs; returns when it accepts connections. */
-  async startNbd(
-    volume: string,
-    epoch: number,
-    endpoint: NvmfEndpoint,
-    operation: string,
-  ): Promise<string> {
-    const socketPath = this.socketPath(volume);
+  async startNbd(attachment: Attachment): Promise<string> {
+    const socketPath = this.socketPath(attachment.volume);
+    const record = await this.note(attachment, socketPath);
+    await this.run(record);
+    return `nbd+unix:///?socket=${encodeURI(socketPath)}`;
+  }
+
+  /** Records an attachment, in the place of one of another epoch; without a socket it needs no server. */
+  async note(attachment: Attachment, socketPath: string | null = null): Promise<OwnedFrontend> {
+    const { volume, epoch, endpoint, operation, frontend, blockSizeBytes } = attachment;
     const known = this.parts.journal.owned('frontend', volume);
-    if (known !== undefined && known.epoch !== epoch) await this.stop(volume);
+    if (known !== undefined && known.epoch !== epoch) await this.stop(volume, 'forced');
     const record: OwnedFrontend = {
       kind: 'frontend',
       name: volume,
@@ -67,24 +83,21 @@ export class Frontends {
       operation,
       epoch,
       params: {
-        frontend: 'nbd',
+        frontend,
         endpoint,
         socketPath,
         process: known?.epoch === epoch ? known.params.process : null,
+        ...(blockSizeBytes === undefined ? {} : { blockSizeBytes }),
       },
     };
     await this.parts.journal.putOwned(record);
-    await this.run(record);
-    return `nbd+unix:///?socket=${encodeURI(socketPath)}`;
+    return record;
   }
 
-  /** Records an attachment that needs no process. */
-  async note(record: OwnedFrontend): Promise<void> {
-    await this.parts.journal.putOwned(record);
-  }
-
-  async stop(volume: string): Promise<void> {
-    const { journal, processes, sockets } = this.parts;
+  /** `unused`: refused with DEVICE_BUSY while something on this host uses the volume's block device. */
+  async stop(volume: string, how: 'unused' | 'forced'): Promise<void> {
+    const { journal, processes, sockets, devices } = this.parts;
+    await devices.release(volume, how);
     const record = journal.owned('frontend', volume);
     if (record === undefined) return;
     const { socketPath } = record.params;
@@ -99,12 +112,14 @@ export class Frontends {
     this.startedAtMs.delete(volume);
   }
 
-  /** Stops every server but keeps the records, so that the next start brings them back. */
+  /** Stops every server that no device in use stands on, but keeps the records: the next start brings them back. */
   async stopProcesses(): Promise<void> {
-    const { journal, processes } = this.parts;
+    const { journal, processes, devices } = this.parts;
+    await devices.pause();
     await Promise.all(
-      journal.ownedOfKind('frontend').map(async ({ params }) => {
-        if (params.process !== null) await processes.stop(params.process, STOP_DEADLINE_MS);
+      journal.ownedOfKind('frontend').map(async ({ name, params }) => {
+        if (params.process !== null && !devices.isBound(name))
+          await processes.stop(params.process, STOP_DEADLINE_MS);
       }),
     );
   }

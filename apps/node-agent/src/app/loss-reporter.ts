@@ -79,7 +79,7 @@ export class LossReporter {
     log.warn('engine locked out', { volume, epoch, error: error.message });
     await queue.run(`volume/${volume}`, async () => {
       if (engines.recordOf(volume)?.epoch !== epoch) return;
-      await frontends.stop(volume);
+      await frontends.stop(volume, 'forced');
       await engines.tearDown(volume);
     });
   }

@@ -15,6 +15,13 @@ export class FrontendController {
     return this.executor.execute(envelope);
   }
 
+  @OnCommand('frontend.users')
+  users(
+    envelope: CommandEnvelope<'frontend.users'>,
+  ): Promise<CommandMap['frontend.users']['output']> {
+    return this.executor.execute(envelope);
+  }
+
   @OnCommand('frontend.stop')
   stop(envelope: CommandEnvelope<'frontend.stop'>): Promise<CommandMap['frontend.stop']['output']> {
     return this.executor.execute(envelope);

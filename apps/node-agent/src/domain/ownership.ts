@@ -141,9 +141,67 @@ export interface OwnedFrontend extends OwnedCommon {
     readonly frontend: Frontend;
     readonly endpoint: NvmfEndpoint;
     readonly socketPath: string | null;
+    /** Of the volume, for a block device; missing: the frontend is none. */
+    readonly blockSizeBytes?: number;
     /** Null until the process has been started. */
     readonly process: { readonly pid: number; readonly startTime: number } | null;
   };
+}
+
+/**
+ * One life of the block device of a volume: nbdfuse on a folder of its own, and a loop device on its file. Its name is
+ * `<volume>.<epoch>.<life>`; a device whose path has died is replaced by one of another life.
+ */
+export interface OwnedLoop extends OwnedCommon {
+  readonly kind: 'loop';
+  readonly volume: string;
+  readonly epoch: number;
+  readonly params: {
+    /** Where nbdfuse is mounted; its path tells the device from all others. */
+    readonly folder: string;
+    readonly socketPath: string;
+    readonly sectorSizeBytes: number;
+    /** The device node by which users find it. */
+    readonly node: string;
+    /** What we have made, or are about to make, the node point to. */
+    readonly pointedAt: string | null;
+    /** nbdfuse; null until it has been started. */
+    readonly process: ProcessId | null;
+    /** The NBD server that nbdfuse is connected to: it can't go on with another one. */
+    readonly server: ProcessId | null;
+    /** No one wants it any more. forced: its users, if there are any, get errors. Null: it is wanted. */
+    readonly leaving: 'unused' | 'forced' | null;
+  };
+}
+
+/**
+ * One life of the block device of a volume: a connection of the kernel's NVMe host, and a device-mapper device on the
+ * namespace. Its name is `<volume>.<epoch>.<life>`, and the device's uuid is made of it: `dmUuid`.
+ */
+export interface OwnedDm extends OwnedCommon {
+  readonly kind: 'dm';
+  readonly volume: string;
+  readonly epoch: number;
+  readonly params: {
+    readonly endpoint: NvmfEndpoint;
+    readonly hostNqn: string;
+    /** The device node by which users find it. */
+    readonly node: string;
+    /** What we have made, or are about to make, the node point to. */
+    readonly pointedAt: string | null;
+    /** The kernel has been told to take the device away once nothing uses it. */
+    readonly isRemoving: boolean;
+    /** No one wants it any more. forced: its users, if there are any, get errors. Null: it is wanted. */
+    readonly leaving: 'unused' | 'forced' | null;
+  };
+}
+
+/** One life of a block device on the host. */
+export type OwnedDevice = OwnedLoop | OwnedDm;
+
+export interface ProcessId {
+  readonly pid: number;
+  readonly startTime: number;
 }
 
 export type Owned =
@@ -152,7 +210,9 @@ export type Owned =
   | OwnedSubsystem
   | OwnedController
   | OwnedRaid
-  | OwnedFrontend;
+  | OwnedFrontend
+  | OwnedLoop
+  | OwnedDm;
 export type OwnedKind = Owned['kind'];
 export type OwnedOf<Kind extends OwnedKind> = Extract<Owned, { readonly kind: Kind }>;
 
@@ -163,6 +223,8 @@ export const OWNED_KINDS: readonly OwnedKind[] = [
   'controller',
   'raid',
   'frontend',
+  'loop',
+  'dm',
 ];
 
 /**

@@ -16,4 +16,6 @@ export interface ProcessesPort {
   findByArgument(argument: string): ProcessIdentity | undefined;
   /** SIGTERM, then SIGKILL after the deadline; resolves when it is gone. */
   stop(identity: ProcessIdentity, deadlineMs: number): Promise<void>;
+  /** SIGKILL; resolves when it is gone. */
+  kill(identity: ProcessIdentity, deadlineMs: number): Promise<void>;
 }

@@ -7,7 +7,7 @@ import {
 import { ReconcileCounts } from '@lariat/kernel';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { attachedVolume, replicaOn } from '../domain/volume.test-support.js';
-import { StraySweep } from './sweep-strays.js';
+import { findStrays, StraySweep } from './sweep-strays.js';
 
 /** The replica that a move has replaced, on a node that is there; those that replace it are on nodes that are gone. */
 const LEFT = { replica: 'old', volume: 'vol-1', record: { generation: 0, revision: 6 } };
@@ -133,5 +133,28 @@ describe('the sweep, after a move that could not delete the old replica', () => 
       await pass(20);
     }
     expect(sent).toEqual([]);
+  });
+});
+
+describe('an engine that a node brings back', () => {
+  const inventory: Inventory = {
+    ...{ node: 'n1', agentInstance: 'i', replicas: [] },
+    engines: [{ volume: 'vol-1', epoch: 1, operational: [], lost: [] }],
+  };
+  const strayOf = (given: Partial<VolumeRecord>): readonly string[] =>
+    findStrays(
+      inventory,
+      () => attachedVolume({ epoch: 1, ...given }),
+      () => false,
+    ).map(({ command }) => command);
+
+  it('goes while the volume is being deleted, which waits for it', () => {
+    const given = { attachment: null, state: 'deleting', operation: 'op' } as const;
+    expect(strayOf(given)).toEqual(['frontend.stop', 'engine.stop']);
+  });
+
+  it('stays while an operation may be about to make it the one that is wanted', () => {
+    expect(strayOf({ operation: 'op', epoch: 2 })).toEqual([]);
+    expect(strayOf({ attachment: null, inDoubt: 'for a reason' } as never)).toEqual([]);
   });
 });

@@ -24,7 +24,8 @@ interface Stray {
 
 /**
  * What of a node's inventory no record wants. A replica has an owner while its volume's record lists it; an engine
- * while its volume is attached there in its epoch. A volume with an operation under way is left alone. So is one that
+ * while its volume is attached there in its epoch. A volume with an operation under way is left alone, but for an engine
+ * while it is attached nowhere. So is one that
  * is not on record, unless it is known that it was deleted: a store that has lost its data knows nothing of any volume,
  * and what a node has is then all there is of it. Nor does a record that is older than what the node keeps decide. Pure.
  */
@@ -40,14 +41,17 @@ export function findStrays(
       : owner.operation === null && owner.inDoubt === undefined;
   for (const { volume, epoch } of inventory.engines) {
     const owner = record(volume);
-    if (!mayGo(volume, owner) || (owner !== undefined && owner.epoch < epoch)) continue;
+    // No operation wants an engine of a volume that is attached nowhere; one may well wait for that engine to go.
+    const isNoOnes = owner?.attachment === null && owner.inDoubt === undefined;
+    if (!isNoOnes && !mayGo(volume, owner)) continue;
+    if (owner !== undefined && owner.epoch < epoch) continue;
     const wanted = owner?.attachment?.node === inventory.node && owner.attachment.epoch === epoch;
     if (wanted) continue;
     strays.push({
       volume,
       key: `frontend/${volume}/${epoch}`,
       command: 'frontend.stop',
-      input: { volume, epoch },
+      input: { volume, epoch, force: true },
     });
     strays.push({
       volume,

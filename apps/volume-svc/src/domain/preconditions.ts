@@ -144,6 +144,13 @@ export function assertCanExpand(
       { volume: record.id, sizeBytes: record.sizeBytes },
     );
   }
+  if (record.attachment?.frontend === 'loop' && sizeBytes > record.sizeBytes) {
+    throw lariatError(
+      'VOLUME_SIZE_FIXED',
+      `Volume '${record.name}' is attached with frontend 'loop', whose device keeps its size: detach it ('lariat volume detach ${record.name}'), expand it, and attach it again.`,
+      { volume: record.id, frontend: 'loop' },
+    );
+  }
   assertHealthyReplica(record, 'that could grow');
 }
 

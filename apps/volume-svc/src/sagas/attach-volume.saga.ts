@@ -1,4 +1,5 @@
 import {
+  type CommandMap,
   type EngineLeg,
   type Frontend,
   type NodeView,
@@ -157,14 +158,19 @@ async function assertNodeReady({ client, input }: Context): Promise<NodeView> {
       },
     );
   }
-  if (!node.frontends.includes(input.frontend)) {
-    throw lariatError(
-      'FRONTEND_UNSUPPORTED',
-      `Node '${input.node}' has no frontend '${input.frontend}'; it has ${node.frontends.join(', ')}.`,
-      { node: input.node, frontends: node.frontends },
-    );
-  }
+  assertOffers(node, input.frontend);
   return node;
+}
+
+function assertOffers({ name, frontends }: NodeView, wanted: Frontend): void {
+  const offer = frontends.find(({ frontend }) => frontend === wanted);
+  if (offer?.available === true) return;
+  const others = frontends.flatMap(({ frontend, available }) => (available ? [frontend] : []));
+  throw lariatError(
+    'FRONTEND_UNSUPPORTED',
+    `Node '${name}' does not offer frontend '${wanted}': ${offer?.reason ?? 'its agent does not know of it'}. It offers ${others.join(', ')}.`,
+    { node: name, frontends: others },
+  );
 }
 
 /**
@@ -186,10 +192,12 @@ function evict(deps: SagaDeps): Step {
       const { volume } = context.input;
       // Under the new epoch: a command of the old one that is still on its way is refused after it.
       const input = { volume, epoch };
-      const stop = <Name extends 'frontend.stop' | 'engine.stop'>(name: Name) =>
-        attempt<Name>(context, seizedFrom, name, input, name, EVICT_TIMEOUT_MS);
-      const frontend = await stop('frontend.stop');
-      const engine = frontend.ok ? await stop('engine.stop') : frontend;
+      const stop = <Name extends 'frontend.stop' | 'engine.stop'>(
+        name: Name,
+        body: CommandMap[Name]['input'],
+      ) => attempt<Name>(context, seizedFrom, name, body, name, EVICT_TIMEOUT_MS);
+      const frontend = await stop('frontend.stop', { ...input, force: true });
+      const engine = frontend.ok ? await stop('engine.stop', input) : frontend;
       if (!engine.ok) {
         context.log.warn('seized without its engine’s help', {
           volume,
@@ -377,7 +385,8 @@ function startFrontend(): Step {
     },
     undo: async (context) => {
       const { volume, node } = context.input;
-      const input = { volume, epoch: context.memory.epoch ?? 0 };
+      // Nobody was told of it: whoever uses a device by now has looked for it by themselves.
+      const input = { volume, epoch: context.memory.epoch ?? 0, force: true };
       await cleanUp(context, node, 'frontend.stop', input, volume);
     },
   };

@@ -1,3 +1,4 @@
+import { lariatError } from '@lariat/contracts';
 import {
   COMMAND_TIMEOUT_MS,
   RETRY_UNTIL_DONE,
@@ -42,21 +43,7 @@ export function detachVolumeSaga(deps: SagaDeps): SagaDefinition<OnVolume, Detac
     kind: 'volume.detach',
     subjectOf: (input) => `volume/${input.volume}`,
     steps: [
-      claimStep<OnVolume, DetachVolumeMemory>(
-        deps,
-        (record, { operation }) => {
-          assertCanDetach(record, operation);
-          return [{ type: 'transition', event: 'detach' }];
-        },
-        {
-          remember: (record) => ({
-            epoch: record.attachment?.epoch ?? record.epoch,
-            node: record.attachment?.node ?? '',
-            replicas: record.replicas.map(({ id, node }) => ({ id, node })),
-            inSync: inSyncOf(record),
-          }),
-        },
-      ),
+      claim(deps),
       stopFrontend,
       stopEngine(deps),
       unexportLegs,
@@ -74,9 +61,56 @@ export function detachVolumeSaga(deps: SagaDeps): SagaDefinition<OnVolume, Detac
   };
 }
 
+/** How long the node may take to say who uses the device; one that does not say is not waited for. */
+const USERS_TIMEOUT_MS = 3_000;
+
+/** Refused while the volume's block device is in use: nothing has been changed then. */
+function claim(deps: SagaDeps): Step {
+  const step = claimStep<OnVolume, DetachVolumeMemory>(
+    deps,
+    (record, { operation }) => {
+      assertCanDetach(record, operation);
+      return [{ type: 'transition', event: 'detach' }];
+    },
+    {
+      remember: (record) => ({
+        epoch: record.attachment?.epoch ?? record.epoch,
+        node: record.attachment?.node ?? '',
+        replicas: record.replicas.map(({ id, node }) => ({ id, node })),
+        inSync: inSyncOf(record),
+      }),
+    },
+  );
+  return {
+    ...step,
+    run: async (context) => {
+      await assertUnused(deps, context);
+      return step.run(context);
+    },
+  };
+}
+
+async function assertUnused(deps: SagaDeps, context: Context): Promise<void> {
+  const { attachment, operation, name } = await deps.volumes.find(context.input.volume);
+  // What is claimed already goes on; its frontend refuses for as long as it is in use.
+  if (attachment === null || operation !== null) return;
+  if (attachment.frontend !== 'loop' && attachment.frontend !== 'kernel') return;
+  const { node, epoch } = attachment;
+  const volume = context.input.volume;
+  const input = { volume, epoch };
+  const told = await attempt(context, node, 'frontend.users', input, volume, USERS_TIMEOUT_MS);
+  if (!told.ok || told.output.users.length === 0) return;
+  throw lariatError(
+    'DEVICE_BUSY',
+    `Volume '${name}' is in use on node '${node}' (${told.output.users.join('; ')}): unmount it there, or end what uses it, and detach it then.`,
+    { volume, node, users: told.output.users },
+  );
+}
+
 const stopFrontend: Step = {
   name: 'stop-frontend',
-  waitsFor: (_input, memory) => `the frontend on ${memory.node ?? '?'}`,
+  waitsFor: (_input, memory) =>
+    `the frontend on ${memory.node ?? '?'}, and what uses its block device to let go of it`,
   timeoutMs: 2 * COMMAND_TIMEOUT_MS,
   retry: RETRY_UNTIL_DONE,
   run: async (context) => {

@@ -10,11 +10,13 @@ import {
   IsString,
   Min,
   ValidateBy,
+  ValidateIf,
   ValidateNested,
 } from 'class-validator';
-import type { KeptNode } from '../node.js';
+import type { FrontendOffer, KeptNode } from '../node.js';
+import type { Frontend } from '../volume.js';
 import type { VolumeChange, VolumeChangeType } from '../volume-change.js';
-import { IsLabels, IsReference, IsReplicaCount, IsVolumeSize } from './fields.js';
+import { IsFrontend, IsLabels, IsReference, IsReplicaCount, IsVolumeSize } from './fields.js';
 import { PlacementPolicyRequest } from './placement.dto.js';
 import { MutatingRequest } from './volume.dto.js';
 
@@ -46,6 +48,18 @@ export class DiskRegistration {
   clusterSizeBytes!: number;
 }
 
+export class FrontendOfferDto implements FrontendOffer {
+  @IsFrontend()
+  frontend!: Frontend;
+
+  @IsBoolean()
+  available!: boolean;
+
+  @ValidateIf((offer: FrontendOfferDto) => offer.reason !== null)
+  @IsString()
+  reason!: string | null;
+}
+
 export class NodeRegistration {
   @IsReference('name')
   name!: string;
@@ -63,8 +77,10 @@ export class NodeRegistration {
   trsvcid!: string;
 
   @IsArray()
-  @IsString({ each: true })
-  frontends!: string[];
+  @ArrayMaxSize(16)
+  @ValidateNested({ each: true })
+  @Type(() => FrontendOfferDto)
+  frontends!: FrontendOfferDto[];
 
   @IsString()
   target!: string;

@@ -69,7 +69,11 @@ export class LinuxProcesses implements ProcessesPort {
 
   async stop(identity: ProcessIdentity, deadlineMs: number): Promise<void> {
     if (await this.signalAndWait(identity, 'SIGTERM', deadlineMs)) return;
-    if (await this.signalAndWait(identity, 'SIGKILL', KILL_WAIT_MS)) return;
+    await this.kill(identity, KILL_WAIT_MS);
+  }
+
+  async kill(identity: ProcessIdentity, deadlineMs: number): Promise<void> {
+    if (await this.signalAndWait(identity, 'SIGKILL', deadlineMs)) return;
     throw lariatError(
       'TARGET_UNAVAILABLE',
       `process ${identity.pid} does not end, not even by SIGKILL; its disk may hang`,

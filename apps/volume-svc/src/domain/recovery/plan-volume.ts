@@ -272,7 +272,7 @@ function settleAttachment(
     // Half way through an attach nobody was told where to find it; without a member it is of no use.
     const input = { volume: record.id, epoch };
     const tasks: NodeTask[] = [
-      { node, command: 'frontend.stop', input },
+      { node, command: 'frontend.stop', input: { ...input, force: true } },
       { node, command: 'engine.stop', input },
     ];
     const notes = [

@@ -1,0 +1,83 @@
+import { createHash } from 'node:crypto';
+import { lariatError, type NvmfEndpoint } from '@lariat/contracts';
+import type { SeenController, SeenNamespace } from '../../domain/dm-life.js';
+import type { KernelNvmePort } from '../../ports/kernel-devices.port.js';
+import type { ProgramsPort } from '../../ports/programs.port.js';
+import { attribute, blockSizeOf, namesIn } from './sysfs.js';
+
+const CONNECT_DEADLINE_MS = 6_000;
+const DISCONNECT_DEADLINE_MS = 5_000;
+/** One volume of many on a host: a queue a processor would cost memory on both sides, and be idle. */
+const IO_QUEUES = 2;
+/** A target that was restarted is there again in about that time. */
+const RECONNECT_DELAY_S = 1;
+/**
+ * I/O waits for so long for a target that does not come back; then it fails, so that a host whose agent is gone for good
+ * is not left with processes that nothing can end. An agent that runs ends connections that no one wants much earlier.
+ */
+const LOSS_TIMEOUT_S = 1_800;
+const KEEP_ALIVE_S = 5;
+/** A namespace that several paths may lead to, and not one of those paths, which have a `c` in their names. */
+const NAMESPACE = /^nvme\d+n\d+$/;
+
+/** Looks at /sys; changes things through nvme-cli. */
+export class LinuxKernelNvme implements KernelNvmePort {
+  constructor(private readonly programs: ProgramsPort) {}
+
+  controllers(): readonly SeenController[] {
+    return namesIn('/sys/class/nvme').map((name) => {
+      const of = (what: string): string => attribute(`/sys/class/nvme/${name}/${what}`) ?? '';
+      return { name, subsystemNqn: of('subsysnqn'), hostNqn: of('hostnqn') };
+    });
+  }
+
+  namespaces(): readonly SeenNamespace[] {
+    return namesIn('/sys/block').flatMap((name) => {
+      if (!NAMESPACE.test(name)) return [];
+      const of = (what: string): string => attribute(`/sys/block/${name}/${what}`) ?? '';
+      return [
+        {
+          device: `/dev/${name}`,
+          number: of('dev'),
+          uuid: of('uuid'),
+          subsystemNqn: of('device/subsysnqn'),
+          sizeBytes: blockSizeOf(name),
+        },
+      ];
+    });
+  }
+
+  async connect(endpoint: NvmfEndpoint, hostNqn: string, operation: string): Promise<void> {
+    const { traddr, trsvcid, nqn } = endpoint;
+    const args = [
+      ...['connect', '--transport=tcp', `--traddr=${traddr}`, `--trsvcid=${trsvcid}`],
+      ...[`--nqn=${nqn}`, `--hostnqn=${hostNqn}`, `--hostid=${hostIdOf(hostNqn)}`],
+      ...[`--nr-io-queues=${IO_QUEUES}`, `--reconnect-delay=${RECONNECT_DELAY_S}`],
+      ...[`--ctrl-loss-tmo=${LOSS_TIMEOUT_S}`, `--keep-alive-tmo=${KEEP_ALIVE_S}`],
+    ];
+    await this.run(args, `connect to ${nqn}`, operation, CONNECT_DEADLINE_MS);
+  }
+
+  async disconnect(controller: string, operation: string): Promise<void> {
+    const args = ['disconnect', `--device=${controller}`];
+    await this.run(args, `end the connection ${controller}`, operation, DISCONNECT_DEADLINE_MS);
+  }
+
+  private async run(
+    args: readonly string[],
+    why: string,
+    operation: string,
+    deadlineMs: number,
+  ): Promise<void> {
+    const end = await this.programs.run({ program: 'nvme', args, why, operation, deadlineMs });
+    if (end.code === 0) return;
+    throw lariatError('DEVICE_NOT_MADE', `nvme could not ${why}: ${end.stderr || end.stdout}`);
+  }
+}
+
+/** A kernel takes one host id for one host name only, and each attachment has a name of its own. */
+function hostIdOf(hostNqn: string): string {
+  const hex = createHash('sha256').update(hostNqn).digest('hex');
+  // Version 8 of RFC 9562: made of what its maker chooses.
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+}
