@@ -44,7 +44,14 @@ const clock = { nowMs: () => Date.now(), monotonicMs: () => performance.now() };
 const NODES = ['n1', 'n2', 'n3', 'n4'];
 
 const newNode = (name: string): NodeRecord => ({
-  ...{ name, state: 'ready', reason: 'heartbeats arrive', since: '', schedulable: true },
+  ...{
+    name,
+    state: 'ready',
+    reason: 'heartbeats arrive',
+    since: '',
+    schedulable: true,
+    duty: 'open',
+  },
   ...{ zone: name, labels: {}, traddr: '127.0.0.1', trsvcid: '4420', target: 'imagined' },
   ...{ frontends: ['nvmf', 'nbd'], agentVersion: '0', agentInstance: name, disks: [] },
 });

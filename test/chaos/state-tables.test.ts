@@ -1,6 +1,9 @@
 import { IMAGE_EVENTS, IMAGE_MACHINE } from '@lariat/backing-image-svc';
 import { PROCESS_MACHINE } from '@lariat/cli';
 import {
+  NODE_DUTY_MACHINE,
+  NODE_MACHINE,
+  NodeDuty,
   VOLUME_MACHINE,
   type VolumeEvent,
   type VolumeRecord,
@@ -109,6 +112,40 @@ describe('the state table of volumes', () => {
         expect(move(once, event), `${state}: ${event}`).toBe(once);
       }
     }
+  });
+});
+
+describe('the state tables of nodes', () => {
+  it('have no state that nothing leads to, no dead end but the last one, and no idle event', () => {
+    const health = {
+      ...{ initial: 'ready', finals: ['removed'], rests: ['ready'] },
+      events: ['heard', 'missed', 'silent', 'target-lost', 'wavers', 'remove'],
+    } as const;
+    expect(findTableFaults(NODE_MACHINE, health)).toEqual([]);
+    const duty = {
+      ...{ initial: 'open', finals: [], rests: ['open', 'cordoned', 'drained'] },
+      events: ['cordon', 'uncordon', 'drain', 'drained', 'drain-ended'],
+    } as const;
+    expect(findTableFaults(NODE_DUTY_MACHINE, duty)).toEqual([]);
+  });
+
+  it('declare nothing down for some missed heartbeats, and remove nothing that may be alive', () => {
+    for (const state of ['ready', 'suspect', 'down'] as const) {
+      if (NODE_MACHINE.can(state, 'missed'))
+        expect(NODE_MACHINE.next(state, 'missed')).toBe('suspect');
+      expect(NODE_MACHINE.can(state, 'remove')).toBe(state === 'down');
+    }
+  });
+
+  it('let a node be opened whatever it was told before, and never by a drain that ends', () => {
+    for (const duty of Object.values(NodeDuty)) {
+      if (duty !== 'open') expect(NODE_DUTY_MACHINE.next(duty, 'uncordon')).toBe('open');
+    }
+    const ends = [
+      NODE_DUTY_MACHINE.next('draining', 'drained'),
+      NODE_DUTY_MACHINE.next('draining', 'drain-ended'),
+    ];
+    expect(ends).toEqual(['drained', 'cordoned']);
   });
 });
 

@@ -20,6 +20,7 @@ export * from './events.js';
 export * from './idle-copies.js';
 export * from './image-commands.js';
 export * from './image.js';
+export * from './node-states.js';
 export * from './node-survey.js';
 export * from './node.js';
 export * from './nqn.js';

@@ -1,12 +1,6 @@
 import type { ImageCopyReport } from './image.js';
+import type { NodeDuty, NodeEvidence, NodeState } from './node-states.js';
 import type { RecordPosition } from './record-position.js';
-
-export const NodeState = Object.freeze({
-  ready: 'ready',
-  suspect: 'suspect',
-  down: 'down',
-} as const);
-export type NodeState = (typeof NodeState)[keyof typeof NodeState];
 
 export interface DiskRecord {
   readonly id: string;
@@ -49,7 +43,7 @@ export interface NodeSettings {
 }
 
 /** What is on record of a node beside what its agent registers; the agent keeps a copy, for a store that has lost it. */
-export type KeptNode = Pick<NodeRecord, 'schedulable' | 'settings'>;
+export type KeptNode = Pick<NodeRecord, 'schedulable' | 'duty' | 'settings'>;
 
 export const DEFAULT_NODE_SETTINGS: NodeSettings = Object.freeze({
   tags: [],
@@ -63,8 +57,14 @@ export interface NodeRecord {
   /** Why the node is in this state, and since when. */
   readonly reason: string;
   readonly since: string;
-  /** False: no new replicas are placed here. */
+  /** What the state was judged by; missing: noted by nobody. */
+  readonly evidence?: NodeEvidence;
+  /** False: no new replicas are placed here, and no new engines run here. */
   readonly schedulable: boolean;
+  /** Missing: `dutyOf`. */
+  readonly duty?: NodeDuty;
+  /** The operation that drains it, or did so last. */
+  readonly drain?: string;
   readonly zone: string;
   readonly labels: Readonly<Record<string, string>>;
   /** Address and port of the node's NVMe/TCP listener. */
@@ -80,6 +80,10 @@ export interface NodeRecord {
   /** Missing: DEFAULT_NODE_SETTINGS. */
   readonly settings?: NodeSettings;
 }
+
+/** What an operator wants of the node; records from before there were drains say only whether it takes new things. */
+export const dutyOf = ({ duty, schedulable }: Pick<NodeRecord, 'duty' | 'schedulable'>): NodeDuty =>
+  duty ?? (schedulable ? 'open' : 'cordoned');
 
 /** A disk's settings, or the defaults. */
 export function diskSettingsOf(node: Pick<NodeRecord, 'settings'>, disk: string): DiskSettings {
@@ -127,6 +131,7 @@ export interface DiskView {
 }
 
 export interface NodeView extends Omit<NodeRecord, 'disks' | 'settings'> {
+  readonly duty: NodeDuty;
   readonly tags: readonly string[];
   readonly disks: readonly DiskView[];
 }

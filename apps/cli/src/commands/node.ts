@@ -43,8 +43,8 @@ export function addNodeCommands(program: Command, runtime: Runtime): void {
       );
   };
   one('get', 'show one node with its disks');
-  one('cordon', 'place no new replicas on a node');
-  one('uncordon', 'place new replicas on a node again');
+  one('cordon', 'place no new replicas and run no new engines on a node; what it has goes on');
+  one('uncordon', 'let a node get new replicas and engines again, after a cordon or a drain');
 
   node
     .command('update')

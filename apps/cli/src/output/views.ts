@@ -130,7 +130,7 @@ export function nodeTable(nodes: readonly NodeView[]): string {
       { title: 'NAME', value: (node) => node.name },
       {
         title: 'STATE',
-        value: (node) => (node.schedulable ? node.state : `${node.state}, cordoned`),
+        value: (node) => (node.schedulable ? node.state : `${node.state}, ${node.duty}`),
       },
       { title: 'SINCE', align: 'right', value: (node) => formatAge(node.since) },
       { title: 'TARGET', value: (node) => node.target },
@@ -157,7 +157,9 @@ export function nodeDetails(node: NodeView): string {
     ['name', node.name],
     ['state', `${node.state} since ${node.since}`],
     ['reason', node.reason],
-    ['takes new replicas', node.schedulable ? 'yes' : 'no: cordoned'],
+    ['evidence', evidenceText(node.evidence)],
+    ['takes new replicas and engines', node.schedulable ? 'yes' : `no: ${node.duty}`],
+    ...(node.drain === undefined ? [] : [['drain', node.drain] as const]),
     ['zone', node.zone],
     ['tags', node.tags.join(', ')],
     ['address', `${node.traddr}:${node.trsvcid}`],
@@ -166,6 +168,15 @@ export function nodeDetails(node: NodeView): string {
     ['agent', `${node.agentVersion} (${node.agentInstance})`],
   ]);
   return `${fields}\n\n${diskTable(node.disks)}`;
+}
+
+function evidenceText(evidence: NodeView['evidence']): string {
+  if (evidence === undefined) return '';
+  const { judge, heartbeat, missed } = evidence;
+  if (heartbeat === null) return `told by ${judge}`;
+  const { at, agentInstance, sequence } = heartbeat;
+  const last = `the last heartbeat was number ${sequence} of ${agentInstance} at ${at}`;
+  return `told by ${judge}: ${last}${missed === 0 ? '' : `, ${missed} missed since`}`;
 }
 
 export function diskTable(disks: readonly DiskView[]): string {

@@ -11,6 +11,8 @@ import {
   RemoveNodeRequest,
   UpdateDiskRequest,
   UpdateNodeRequest,
+  dutyOf,
+  isEnded,
   lariatError,
 } from '@lariat/contracts';
 import { type Json, deriveDiskId, roundUpToCluster } from '@lariat/kernel';
@@ -19,6 +21,7 @@ import { runOperation } from '@lariat/saga';
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { REPLICA_SERVICE, type ReplicaService } from '../app-tokens.js';
+import { nodeDraining } from '../domain/node-duty.js';
 import { toNodeView } from '../domain/node-view.js';
 import { diskNotFound } from '../domain/settings.js';
 import { assertDiskUnused } from '../sagas/disk.saga.js';
@@ -44,17 +47,31 @@ export class NodeController {
 
   @OnRequest('node.cordon')
   async cordon(@Payload() request: NodeReference): Promise<NodeView> {
-    return this.view(await this.service.nodes.updateNode(request.node, { schedulable: false }));
+    return this.view(await this.turn(request.node, false));
   }
 
   @OnRequest('node.uncordon')
   async uncordon(@Payload() request: NodeReference): Promise<NodeView> {
-    return this.view(await this.service.nodes.updateNode(request.node, { schedulable: true }));
+    return this.view(await this.turn(request.node, true));
   }
 
   @OnRequest('node.update')
-  async update(@Payload() { node, ...asked }: UpdateNodeRequest): Promise<NodeView> {
-    return this.view(await this.service.nodes.updateNode(node, asked));
+  async update(
+    @Payload() { node: name, schedulable, ...asked }: UpdateNodeRequest,
+  ): Promise<NodeView> {
+    if (schedulable !== undefined) await this.turn(name, schedulable);
+    return this.view(await this.service.nodes.updateNode(name, asked));
+  }
+
+  private async turn(name: string, schedulable: boolean): Promise<NodeRecord> {
+    const { nodes, operations } = this.service;
+    const node = await nodes.find(name);
+    if (schedulable && dutyOf(node) === 'draining' && node.drain !== undefined) {
+      const drain = await operations.find(node.drain);
+      // One that is not on record any more ends nothing.
+      if (drain !== undefined && !isEnded(drain.value.state)) throw nodeDraining(node, node.drain);
+    }
+    return nodes.changeDuty(name, { event: schedulable ? 'uncordon' : 'cordon' });
   }
 
   @OnRequest('node.remove')

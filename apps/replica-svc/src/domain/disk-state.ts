@@ -13,6 +13,8 @@ export interface DiskState {
   readonly node: string;
   readonly zone: string;
   readonly nodeReady: boolean;
+  /** It may be gone, or back in a moment: it gets a replica only when no other can. */
+  readonly nodeSuspect?: boolean;
   /** Why the node is not ready, for a person. */
   readonly nodeState: string;
   readonly nodeSchedulable: boolean;
@@ -55,6 +57,7 @@ export function disksOf(
       node: node.name,
       zone: zoneOf(node),
       nodeReady: node.state === 'ready',
+      nodeSuspect: node.state === 'suspect',
       nodeState: `${node.state}: ${node.reason}`,
       nodeSchedulable: node.schedulable,
       nodeTags: node.settings?.tags ?? [],

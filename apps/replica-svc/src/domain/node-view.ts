@@ -5,6 +5,7 @@ import {
   type NodeView,
   allocatableBytes,
   diskSettingsOf,
+  dutyOf,
   zoneOf,
 } from '@lariat/contracts';
 
@@ -44,6 +45,7 @@ export function toNodeView(node: NodeRecord, promisedOn: (disk: string) => Promi
   const { settings, ...record } = node;
   return {
     ...record,
+    duty: dutyOf(node),
     zone: zoneOf(node),
     tags: settings?.tags ?? [],
     disks: node.disks.map((disk) => toDiskView(node, disk, promisedOn(disk.id))),
