@@ -16,6 +16,7 @@ export * from './dto/validation.js';
 export * from './dto/qos.dto.js';
 export * from './dto/volume.dto.js';
 export * from './error-codes.js';
+export * from './evacuation.js';
 export * from './events.js';
 export * from './idle-copies.js';
 export * from './image-commands.js';

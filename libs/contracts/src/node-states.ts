@@ -47,7 +47,11 @@ export const NODE_DUTY_MACHINE: StateMachine<NodeDuty, NodeDutyEvent> = defineSt
 >('node-duty', {
   open: { cordon: 'cordoned', drain: 'draining' },
   cordoned: { uncordon: 'open', drain: 'draining' },
-  draining: { uncordon: 'open', drained: 'drained', 'drain-ended': 'cordoned' },
+  draining: {
+    ...{ uncordon: 'open', drained: 'drained', 'drain-ended': 'cordoned' },
+    // Of one whose operation is not on record any more.
+    drain: 'draining',
+  },
   drained: { uncordon: 'open', drain: 'draining' },
 });
 

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import {
   BUCKETS,
   type DiskRecord,
@@ -13,7 +14,6 @@ import {
 import type { Clock } from '@lariat/kernel';
 import { type NewEvent, RecordBucket } from '@lariat/messaging';
 import type { NatsConnection } from '@nats-io/nats-core';
-import { isDeepStrictEqual } from 'node:util';
 import { type Judgement, verdictOn, withReturn } from '../domain/node-health.js';
 import { type DutyChange, withDuty } from '../domain/node-duty.js';
 import {
@@ -87,7 +87,8 @@ export class NodeStore {
         ...(returned ? {} : stays),
         ...{ evidence, schedulable, duty, drain, settings },
       });
-      if (isDeepStrictEqual(next, node)) return undefined;
+      // As it would be stored: what was heard is of classes that records do not have.
+      if (isDeepStrictEqual(JSON.parse(JSON.stringify(next)), node)) return undefined;
       return {
         value: next,
         events: returned ? [{ type: 'ready', data: { from: node.state } }] : [],

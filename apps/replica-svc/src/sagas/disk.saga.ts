@@ -1,4 +1,4 @@
-import { type DiskRecord, lariatError } from '@lariat/contracts';
+import { type DiskRecord, diskSettingsOf, hasCode, lariatError } from '@lariat/contracts';
 import type { Json } from '@lariat/kernel';
 import {
   RETRY_BRIEFLY,
@@ -8,6 +8,7 @@ import {
   commandWhileLive,
 } from '@lariat/saga';
 import { toDiskView } from '../domain/node-view.js';
+import { type EvacuationMemory, assertEmptied, evacuationSteps, reportOn } from './evacuate.js';
 import type { RebuildDeps } from './rebuild-memory.js';
 
 export interface AddDiskInput {
@@ -25,6 +26,13 @@ export interface RemoveDiskInput {
   readonly disk: string;
   /** What it was, for the answer. */
   readonly removed: Json;
+  /** What it holds is moved to other disks first. */
+  readonly evacuate?: boolean;
+}
+
+interface RemoveDiskMemory extends EvacuationMemory {
+  /** It took new replicas before. */
+  readonly wasOpen: boolean;
 }
 
 interface AddDiskMemory {
@@ -75,11 +83,41 @@ export function addDiskSaga(deps: RebuildDeps): SagaDefinition<AddDiskInput, Add
   };
 }
 
-export function removeDiskSaga(deps: RebuildDeps): SagaDefinition<RemoveDiskInput, object> {
+/** Takes an empty disk away, or one that is emptied first: what has been moved by then stays where it is. */
+export function removeDiskSaga(
+  deps: RebuildDeps,
+): SagaDefinition<RemoveDiskInput, RemoveDiskMemory> {
   return {
     kind: 'disk.remove',
     subjectOf: (input) => `disk/${input.node}/${input.disk}`,
     steps: [
+      {
+        name: 'close',
+        waitsFor: 'the disk to be cordoned',
+        timeoutMs: 10_000,
+        retry: RETRY_BRIEFLY,
+        run: async (context) => {
+          const { node, disk, evacuate = false } = context.input;
+          if (!evacuate) return;
+          const record = await deps.nodes.find(node);
+          const wasOpen = context.memory.wasOpen ?? diskSettingsOf(record, disk).schedulable;
+          // First: a run that finds it closed must not take that for how it was.
+          await context.checkpoint({ wasOpen });
+          await deps.nodes.updateDisk(node, disk, { schedulable: false });
+        },
+        undo: async ({ input: { node, disk }, memory }) => {
+          if (memory.wasOpen !== true) return;
+          try {
+            await deps.nodes.updateDisk(node, disk, { schedulable: true });
+          } catch (error) {
+            if (!hasCode(error, 'DISK_NOT_FOUND', 'NODE_NOT_FOUND')) throw error;
+          }
+        },
+      },
+      ...evacuationSteps<RemoveDiskInput, RemoveDiskMemory>(
+        deps,
+        ({ node, disk, evacuate = false }) => (evacuate ? { node, disk, atOnce: 1 } : null),
+      ),
       {
         // The agent itself refuses while the disk holds anything that is owned.
         name: 'release',
@@ -87,7 +125,9 @@ export function removeDiskSaga(deps: RebuildDeps): SagaDefinition<RemoveDiskInpu
         timeoutMs: 60_000,
         retry: RETRY_BRIEFLY,
         run: async (context) => {
-          const { node, disk } = context.input;
+          const { node, disk, evacuate = false } = context.input;
+          const from = { node, disk };
+          if (evacuate) assertEmptied(from, reportOn(deps, from, context.memory));
           assertDiskUnused(deps, disk);
           await commandWhileLive(context, node, 'disk.remove', { disk }, { key: disk });
         },
@@ -112,7 +152,7 @@ export function assertDiskUnused(deps: Pick<RebuildDeps, 'allocator'>, disk: str
   if (replicas.length > 0) {
     throw lariatError(
       'DISK_IN_USE',
-      `Disk ${disk} holds ${replicas.length} replica(s): ${replicas.slice(0, 10).join(', ')}. Move or delete them first.`,
+      `Disk ${disk} holds ${replicas.length} replica(s): ${replicas.slice(0, 10).join(', ')}. Move or delete them first, or let 'evacuate' do so (lariat disk remove --evacuate).`,
       { disk, replicas },
     );
   }

@@ -345,3 +345,5 @@ export class PromiseImageCopyRequest extends ImageCopySite {
 }
 
 export class ReleaseImageCopyRequest extends ImageCopySite {}
+
+export class LeaveDiskRequest extends ImageCopySite {}
