@@ -126,7 +126,7 @@ export const KILL_PLANS = {
     // Four steps and five, before and after each.
     atLeast: 18,
     // Each moves replicas twice.
-    oneIn: 3,
+    oneIn: 6,
   },
   imageServiceInRecovery: {
     ...{ nodes: 3, victim: 'backing-image-svc' },

@@ -9,6 +9,7 @@ export type Reconciled = Readonly<Record<ReconcileKind, ReconcileCount>>;
 const KINDS: readonly ReconcileKind[] = [
   'claims',
   'clone-snapshots',
+  'disks',
   'engines',
   'exports',
   'frontends',

@@ -13,6 +13,7 @@ import { Checksums } from './app/checksums.js';
 import { CommandExecutor } from './app/command-executor.js';
 import { Controllers } from './app/controllers.js';
 import { diskCommands } from './app/disk.commands.js';
+import { DiskWatch } from './app/disk-watch.js';
 import { Disks } from './app/disks.js';
 import { engineCommands } from './app/engine.commands.js';
 import { DriftWatch } from './app/drift-watch.js';
@@ -71,6 +72,7 @@ export interface NodeParts {
   readonly counts: ReconcileCounts;
   readonly losses: LossReporter;
   readonly disks: Disks;
+  readonly diskWatch: DiskWatch;
   readonly frontends: Frontends;
   readonly digests: SnapshotDigests;
   readonly imageReports: ImageReports;
@@ -96,7 +98,12 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   const exports = new Exports(journal, target, listen);
   const controllers = new Controllers(journal, target);
   const engines = new Engines(journal, target, controllers, exports);
-  const disks = new Disks(journal, target, new NodeFiles());
+  const nodeFiles = new NodeFiles();
+  const disks = new Disks(journal, target, nodeFiles);
+  const diskWatch = new DiskWatch({
+    ...{ journal, target, files: nodeFiles, disks, queue, clock, counts, log },
+  });
+  const lost = (uuid: string | null): string | undefined => diskWatch.lostLvol(uuid);
   const reader = new LvolReader(node, journal, exports, nvmeBlockConnector);
   const checksums = new Checksums(journal, reader);
   const digests = new SnapshotDigests({
@@ -142,6 +149,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     exports,
     engines,
     lvols,
+    lost,
     queue,
     counts,
     log,
@@ -154,6 +162,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     disks,
     exports,
     controllers,
+    lost,
     queue,
     log,
   });
@@ -191,6 +200,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   });
   return {
     ...{ queue, session, keeper, restore, watch, drift, counts, losses, disks, frontends },
+    diskWatch,
     ...{ digests, imageReports, executor },
   };
 }

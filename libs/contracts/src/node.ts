@@ -2,6 +2,12 @@ import type { ImageCopyReport } from './image.js';
 import type { NodeDuty, NodeEvidence, NodeState } from './node-states.js';
 import type { RecordPosition } from './record-position.js';
 
+/** Why a disk can't be used, as its agent found it. */
+export interface LostDisk {
+  readonly reason: string;
+  readonly since: string;
+}
+
 export interface DiskRecord {
   readonly id: string;
   readonly name: string;
@@ -11,6 +17,8 @@ export interface DiskRecord {
   readonly lvsUuid: string;
   readonly capacityBytes: number;
   readonly clusterSizeBytes: number;
+  /** Missing: it is not. */
+  readonly lost?: LostDisk;
 }
 
 /** What an operator has set on a disk; kept while the disk is on record, whatever its agent registers. */
@@ -108,9 +116,16 @@ export function allocatableBytes(
   return Math.min(bytes, Number.MAX_SAFE_INTEGER);
 }
 
+/** lost: it is gone, can't be read, or has not its store; it comes back by itself. */
+export type DiskState = 'ready' | 'lost';
+
 export interface DiskView {
   readonly id: string;
   readonly node: string;
+  readonly state: DiskState;
+  /** Why it is lost, and since when; null when it is not. */
+  readonly reason: string | null;
+  readonly since: string | null;
   readonly name: string;
   readonly path: string;
   readonly tags: readonly string[];

@@ -2,6 +2,7 @@
 export type ReconcileKind =
   | 'claims'
   | 'clone-snapshots'
+  | 'disks'
   | 'engines'
   | 'exports'
   | 'frontends'

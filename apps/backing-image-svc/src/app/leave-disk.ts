@@ -3,6 +3,7 @@ import {
   type ImageRecord,
   type LeaveDiskRequest,
   type NodeView,
+  hasCode,
   isEnded,
   lariatError,
 } from '@lariat/contracts';
@@ -10,7 +11,7 @@ import { LariatError } from '@lariat/kernel';
 import type { ImageService } from '../app-tokens.js';
 import { findDisk, noRoomForImage } from '../domain/choose-disk.js';
 import { readyElsewhere } from '../domain/judge-copies.js';
-import { giveUpCopy } from '../reconcilers/copy-repairs.js';
+import { dropCopy, giveUpCopy } from '../reconcilers/copy-repairs.js';
 
 export type LeaveDiskDeps = Pick<
   ImageService,
@@ -56,7 +57,14 @@ export async function leaveDisk(
     throw lariatError('OPERATION_IN_PROGRESS', `Copies of image '${record.name}' are changing.`, {
       image,
     });
-  if (await giveUpCopy(deps, marked, copy, 'its disk is being emptied')) return;
+  try {
+    if (await giveUpCopy(deps, marked, copy, 'its disk is being emptied')) return;
+  } catch (reason) {
+    if (!hasCode(reason, 'DISK_LOST')) throw reason;
+    // No owner is left on record: it goes when its disk is back.
+    await dropCopy(deps, node, { image, disk }, 'its disk is lost', 'deleting');
+    return;
+  }
   throw lariatError(
     'IMAGE_COPY_IN_USE',
     `A replica on disk ${disk} of node '${node}' stands on the copy of image '${record.name}': move or delete that first.`,

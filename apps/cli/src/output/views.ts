@@ -179,13 +179,21 @@ function evidenceText(evidence: NodeView['evidence']): string {
   return `told by ${judge}: ${last}${missed === 0 ? '' : `, ${missed} missed since`}`;
 }
 
+const diskStateText = ({ state, schedulable }: DiskView): string =>
+  schedulable ? state : `${state}, cordoned`;
+
+function takesReplicas({ state, schedulable }: DiskView): string {
+  if (!schedulable) return 'no: cordoned';
+  return state === 'lost' ? 'no: lost' : 'yes';
+}
+
 export function diskTable(disks: readonly DiskView[]): string {
   return formatTable<DiskView>(
     [
       { title: 'DISK', value: (disk) => disk.id },
       { title: 'NODE', value: (disk) => disk.node },
       { title: 'NAME', value: (disk) => disk.name },
-      { title: 'STATE', value: (disk) => (disk.schedulable ? '' : 'cordoned') },
+      { title: 'STATE', value: (disk) => diskStateText(disk) },
       { title: 'CAPACITY', align: 'right', value: (disk) => formatBytes(disk.capacityBytes) },
       { title: 'LIMIT', align: 'right', value: (disk) => formatBytes(disk.allocatableBytes) },
       { title: 'PROMISED', align: 'right', value: (disk) => formatBytes(disk.scheduledBytes) },
@@ -204,7 +212,9 @@ export function diskDetails(disk: DiskView): string {
     ['id', disk.id],
     ['node', disk.node],
     ['path', disk.path],
-    ['takes new replicas', disk.schedulable ? 'yes' : 'no: cordoned'],
+    ['state', diskStateText(disk)],
+    ...(disk.state === 'lost' ? [['reason', `${disk.reason}, since ${disk.since}`] as const] : []),
+    ['takes new replicas', takesReplicas(disk)],
     ['tags', disk.tags.join(', ')],
     ['capacity', formatBytes(disk.capacityBytes)],
     ['reserved', formatBytes(disk.reservedBytes)],

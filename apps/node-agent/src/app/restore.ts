@@ -17,6 +17,8 @@ export interface RestoreParts {
   readonly disks: Disks;
   readonly exports: Exports;
   readonly controllers: Controllers;
+  /** Of the lvol of this uuid: why its disk is lost. */
+  readonly lost: (uuid: string | null) => string | undefined;
   readonly queue: KeyedQueue;
   readonly log: LogPort;
 }
@@ -51,16 +53,10 @@ export class Restore {
     }
   }
 
-  /** Each thing in the lane of the commands on it, by its record as it is then. */
+  /** Each thing in the lane of the commands on it, by its record as it is then; disks are looked after by their watch. */
   async retry(): Promise<void> {
     const { journal, queue } = this.parts;
     this.failures = 0;
-    for (const { name } of journal.ownedOfKind('disk')) {
-      await queue.run(`disk/${name}`, async () => {
-        const disk = journal.owned('disk', name);
-        if (disk !== undefined) await this.loadDisk(disk);
-      });
-    }
     const inLane = (
       { owner, params }: OwnedSubsystem,
       task: () => Promise<void>,
@@ -89,7 +85,13 @@ export class Restore {
   private async loadDisk(disk: OwnedDisk): Promise<void> {
     // One that was never finished is finished by its command's next delivery.
     if (disk.uuid === null) return;
-    await this.attempt(`disk ${disk.name}`, () => this.parts.disks.load(disk));
+    try {
+      await this.parts.disks.load(disk);
+    } catch (reason) {
+      // One disk that is lost keeps nothing else of the node from coming back; its watch tells of it.
+      const error = toLariatError(reason).message;
+      this.parts.log.error('a disk could not be loaded', { disk: disk.name, error });
+    }
   }
 
   private async connect(record: OwnedController): Promise<void> {
@@ -110,7 +112,7 @@ export class Restore {
   private async export(record: OwnedSubsystem): Promise<void> {
     const { exports } = this.parts;
     const { role } = record.params;
-    if (role === 'volume') return;
+    if (role === 'volume' || this.parts.lost(record.uuid) !== undefined) return;
     const what = `export ${record.name}`;
     // A checksum that the restart cut off begins anew; its export serves no one.
     if (role === 'checksum') await this.attempt(what, () => exports.remove(record.name));

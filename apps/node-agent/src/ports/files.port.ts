@@ -1,5 +1,9 @@
 export interface FilesPort {
   kindOf(path: string): Promise<'absent' | 'file' | 'device' | 'other'>;
+  /** Of what is at the path: the same while it is that very file or device. */
+  identityOf(path: string): Promise<string>;
+  /** Reads a little of both ends; throws what the disk says. */
+  probe(path: string): Promise<void>;
   /** Makes a sparse file; refuses one that is there. */
   makeSparse(path: string, sizeBytes: number): Promise<void>;
   /** What the first and the last MiB show that a disk holds (kernel's identifyContent); empty for a blank one. */

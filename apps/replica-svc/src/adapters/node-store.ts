@@ -91,7 +91,10 @@ export class NodeStore {
       if (isDeepStrictEqual(JSON.parse(JSON.stringify(next)), node)) return undefined;
       return {
         value: next,
-        events: returned ? [{ type: 'ready', data: { from: node.state } }] : [],
+        events: [
+          ...(returned ? [{ type: 'ready', data: { from: node.state } }] : []),
+          ...diskEvents(node.disks, next.disks),
+        ],
       };
     });
   }
@@ -201,6 +204,20 @@ function asKept({ schedulable = true, duty, settings }: Partial<KeptNode> = {}):
     schedulable,
     duty: duty === 'draining' ? 'cordoned' : duty,
     settings,
+  });
+}
+
+/** What has become of disks that are known; those that come and go are told by who adds and removes them. */
+function diskEvents(
+  before: readonly DiskRecord[],
+  after: readonly DiskRecord[],
+): readonly NewEvent[] {
+  return after.flatMap(({ id: disk, lost }) => {
+    const known = before.find(({ id }) => id === disk);
+    if (known === undefined || (known.lost === undefined) === (lost === undefined)) return [];
+    return lost === undefined
+      ? [{ type: 'disk-returned', data: { disk } }]
+      : [{ type: 'disk-lost', data: { disk, reason: lost.reason } }];
   });
 }
 

@@ -19,6 +19,8 @@ export interface DiskState {
   readonly nodeState: string;
   readonly nodeSchedulable: boolean;
   readonly nodeTags: readonly string[];
+  /** Why the disk is lost; missing: it is not. */
+  readonly diskLost?: string;
   readonly diskSchedulable: boolean;
   readonly diskTags: readonly string[];
   /** The most that may be promised on it. */
@@ -61,6 +63,7 @@ export function disksOf(
       nodeState: `${node.state}: ${node.reason}`,
       nodeSchedulable: node.schedulable,
       nodeTags: node.settings?.tags ?? [],
+      ...(disk.lost === undefined ? {} : { diskLost: disk.lost.reason }),
       diskSchedulable: settings.schedulable,
       diskTags: settings.tags ?? disk.tags,
       allocatableBytes: allocatableBytes(disk.capacityBytes, settings),

@@ -26,6 +26,9 @@ export function toDiskView(
   return {
     id: disk.id,
     node: node.name,
+    state: disk.lost === undefined ? 'ready' : 'lost',
+    reason: disk.lost?.reason ?? null,
+    since: disk.lost?.since ?? null,
     name: disk.name,
     path: disk.path,
     tags: settings.tags ?? disk.tags,

@@ -20,6 +20,7 @@ export function obstaclesOf(
   const isHopeful = disk.nodeSuspect === true && request.suspects !== 'never';
   if (!disk.nodeReady && !isHopeful) report('node-not-ready', `its node is ${disk.nodeState}`);
   if (!disk.nodeSchedulable) report('node-cordoned', 'its node is cordoned');
+  if (disk.diskLost !== undefined) report('disk-lost', `it is lost: ${disk.diskLost}`);
   if (!disk.diskSchedulable) report('disk-cordoned', 'it is cordoned');
   if (request.excludeNodes.includes(disk.node))
     report('node-excluded', 'its node is excluded by the request');

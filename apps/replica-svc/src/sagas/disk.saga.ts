@@ -1,5 +1,11 @@
-import { type DiskRecord, diskSettingsOf, hasCode, lariatError } from '@lariat/contracts';
-import type { Json } from '@lariat/kernel';
+import {
+  type DiskRecord,
+  type NodeRecord,
+  diskSettingsOf,
+  hasCode,
+  lariatError,
+} from '@lariat/contracts';
+import { type Json, toLariatError } from '@lariat/kernel';
 import {
   RETRY_BRIEFLY,
   RETRY_UNTIL_DONE,
@@ -52,7 +58,11 @@ export function addDiskSaga(deps: RebuildDeps): SagaDefinition<AddDiskInput, Add
         run: async (context) => {
           const { node, ...input } = context.input;
           const options = { key: input.disk };
-          return { record: await commandWhileLive(context, node, 'disk.add', input, options) };
+          try {
+            return { record: await commandWhileLive(context, node, 'disk.add', input, options) };
+          } catch (reason) {
+            throw ownedBy(deps.nodes.list(), reason);
+          }
         },
         undo: async (context) => {
           const { node, disk } = context.input;
@@ -145,6 +155,25 @@ export function removeDiskSaga(
     ],
     result: (input) => input.removed,
   };
+}
+
+/** Whose store a disk holds that was refused for it, where it is one of this cluster. */
+function ownedBy(nodes: readonly NodeRecord[], reason: unknown): unknown {
+  if (!hasCode(reason, 'DISK_FOREIGN_CONTENT')) return reason;
+  const { message, details = {} } = toLariatError(reason);
+  const { store } = details;
+  if (typeof store !== 'string') return reason;
+  const owner = nodes.find(({ disks }) => disks.some(({ id }) => id === store));
+  const whose =
+    owner === undefined
+      ? `No node of this cluster has a disk ${store}: it is another cluster's, or one that was removed`
+      : `It is disk ${store} of node '${owner.name}' of this cluster`;
+  return lariatError(
+    'DISK_FOREIGN_CONTENT',
+    `${message}. ${whose}.`,
+    { ...details, owner: owner?.name ?? null },
+    reason,
+  );
 }
 
 export function assertDiskUnused(deps: Pick<RebuildDeps, 'allocator'>, disk: string): void {

@@ -20,6 +20,14 @@ import { MutatingRequest } from './volume.dto.js';
 
 /** Requests between Lariat's own parts, below `lariat.v1.internal.`; not part of the API. */
 
+export class DiskLoss {
+  @IsString()
+  reason!: string;
+
+  @IsString()
+  since!: string;
+}
+
 export class DiskRegistration {
   @IsReference('id')
   id!: string;
@@ -44,6 +52,11 @@ export class DiskRegistration {
   @IsInt()
   @Min(1)
   clusterSizeBytes!: number;
+
+  @IsOptional()
+  @ValidateNested()
+  @Type(() => DiskLoss)
+  lost?: DiskLoss;
 }
 
 export class NodeRegistration {
