@@ -52,6 +52,15 @@ describe('the disks of a node', () => {
     }
     throw new Error('it was accepted');
   };
+  /** The target of n1 has the disk open no more, as if it had been unplugged. */
+  async function letGo(disk: string): Promise<void> {
+    const socketPath = await findTargetSocket(e2e.cluster.paths.node('n1'));
+    const target = await SpdkClient.connect({ socketPath: socketPath ?? '' });
+    const { bdev } = new Spdk(target);
+    const aio = (await bdev.getBdevs()).find(({ name }) => name.includes(disk))?.name ?? '';
+    await bdev.aioDelete(aio);
+    target.close();
+  }
   /** A volume with a replica on d2 of n1, and two elsewhere. */
   async function create(name: string): Promise<VolumeView> {
     await e2e.client.request('disk.update', { node: 'n1', disk: 'd1', schedulable: false });
@@ -122,14 +131,9 @@ describe('the disks of a node', () => {
     const device = await e2e.open('at-rest');
     const data = randomBytes(SIZE_BYTES);
     await device.writeAll(0, data);
-    const socketPath = await findTargetSocket(e2e.cluster.paths.node('n1'));
-    const target = await SpdkClient.connect({ socketPath: socketPath ?? '' });
-    const { bdev } = new Spdk(target);
-    const aio = (await bdev.getBdevs()).find(({ name }) => name.includes(id))?.name ?? '';
-    await bdev.aioDelete(aio);
+    await letGo(id);
     await device.writeAll(0, data.reverse());
     await robust('at-rest', 'healthy');
-    target.close();
     expect((await device.read(0, SIZE_BYTES)).equals(data)).toBe(true);
     await device.close();
     await client.request('volume.detach', { volume: 'at-rest' });
@@ -158,13 +162,18 @@ describe('the disks of a node', () => {
     await robust('at-rest', 'healthy');
   });
 
-  it('are emptied before they are removed, when that is asked for', async () => {
+  it('are emptied before they are removed, when that is asked for, also one that is gone for good', async () => {
     const { client } = e2e;
     const refused = await refusal(client.request('disk.remove', { node: 'n1', disk: 'd2' }));
     expect(refused).toMatchObject({ code: 'DISK_IN_USE' });
     const evacuate = { node: 'n1', disk: 'd2', evacuate: true };
     const dry = (await client.request('disk.remove', { ...evacuate, dryRun: true })) as DryRun;
     expect(dry.would.join('\n')).toMatch(/move replica \S+ \(RW\) of volume 'at-rest' to disk/);
+    const { id } = await diskOf('n1', 'd2');
+    renameSync(pathOf('d2'), pathOf('away'));
+    await letGo(id);
+    await becomes('d2', 'lost');
+    await robust('at-rest', 'degraded');
     await client.request('disk.remove', evacuate);
     const { disks } = await client.request('disk.list', { node: 'n1' });
     expect(disks.map(({ name }) => name)).toEqual(['d1']);

@@ -223,7 +223,7 @@ test('a store of another disk is refused by its name, and erased on request', as
   target.foreign = { name: 'disk-of-another', uuid: 'u-9' };
   writeFileSync(path, Buffer.alloc(32 * MIB, 7));
   await expect(add()).rejects.toMatchObject({
-    ...{ code: 'DISK_FOREIGN_CONTENT', details: { store: 'disk-of-another' } },
+    ...{ code: 'DISK_FOREIGN_CONTENT', details: { storeUuid: 'u-9' } },
   });
   expect(journal.owned('disk', 'disk-1')).toBeUndefined();
   expect(target.bdevs.size).toBe(0);

@@ -183,7 +183,7 @@ export class Disks {
       // The control plane knows whose it is, where it is one of this cluster.
       if (!erase)
         throw foreign(`${path} holds the lvol store '${found.name}'`, {
-          ...{ store: found.name, storeUuid: found.uuid },
+          storeUuid: found.uuid,
         });
       await this.closeBdev(record);
     }
@@ -213,7 +213,11 @@ export class Disks {
     const content = await this.files.contentOf(path);
     // What an interrupted try of our own has begun to write is not foreign.
     if (content.length > 0 && !erase && !this.hasBegun(record)) {
-      throw foreign(`${path} holds ${content.join(', ')}`);
+      const storeUuid = await this.files.storeUuidOf(path);
+      throw foreign(
+        `${path} holds ${content.join(', ')}`,
+        storeUuid === undefined ? {} : { storeUuid },
+      );
     }
     // On record before the first byte is written: a retry must not take what is ours for foreign, nor the reverse.
     await this.journal.putOwned({ ...record, params: { ...record.params, formatBegun: true } });

@@ -8,6 +8,8 @@ export interface FilesPort {
   makeSparse(path: string, sizeBytes: number): Promise<void>;
   /** What the first and the last MiB show that a disk holds (kernel's identifyContent); empty for a blank one. */
   contentOf(path: string): Promise<readonly string[]>;
+  /** The uuid of the Lariat lvol store that its label tells of. */
+  storeUuidOf(path: string): Promise<string | undefined>;
   /** Zeros those, so that the disk is blank. Throws EBUSY for a block device that is mounted or otherwise in use. */
   clearContent(path: string): Promise<void>;
   remove(path: string): Promise<void>;

@@ -161,17 +161,19 @@ export function removeDiskSaga(
 function ownedBy(nodes: readonly NodeRecord[], reason: unknown): unknown {
   if (!hasCode(reason, 'DISK_FOREIGN_CONTENT')) return reason;
   const { message, details = {} } = toLariatError(reason);
-  const { store } = details;
-  if (typeof store !== 'string') return reason;
-  const owner = nodes.find(({ disks }) => disks.some(({ id }) => id === store));
+  const { storeUuid } = details;
+  if (typeof storeUuid !== 'string') return reason;
+  const [owner] = nodes.flatMap(({ name: node, disks }) =>
+    disks.filter(({ lvsUuid }) => lvsUuid === storeUuid).map(({ id }) => ({ node, id })),
+  );
   const whose =
     owner === undefined
-      ? `No node of this cluster has a disk ${store}: it is another cluster's, or one that was removed`
-      : `It is disk ${store} of node '${owner.name}' of this cluster`;
+      ? `No node of this cluster has store ${storeUuid}: it is another cluster's, or that of a disk which was removed`
+      : `It is the store of disk ${owner.id} of node '${owner.node}' of this cluster`;
   return lariatError(
     'DISK_FOREIGN_CONTENT',
     `${message}. ${whose}.`,
-    { ...details, owner: owner?.name ?? null },
+    { ...details, owner: owner?.node ?? null },
     reason,
   );
 }

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { mkdir, open, readFile, realpath, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { identifyContent, LABEL_AREA_BYTES } from '@lariat/kernel';
+import { identifyContent, LABEL_AREA_BYTES, lvolStoreUuidOf } from '@lariat/kernel';
 import type { FilesPort } from '../../ports/files.port.js';
 
 const SECTOR_SIZE_BYTES = 512;
@@ -54,6 +54,15 @@ export class NodeFiles implements FilesPort {
       const first = await readUpTo(file, 0);
       const last = await readUpTo(file, Math.max(0, sizeBytes - LABEL_AREA_BYTES));
       return identifyContent({ first, last });
+    } finally {
+      await file.close();
+    }
+  }
+
+  async storeUuidOf(path: string): Promise<string | undefined> {
+    const file = await open(path, 'r');
+    try {
+      return lvolStoreUuidOf(await readUpTo(file, 0));
     } finally {
       await file.close();
     }
