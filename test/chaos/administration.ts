@@ -1,11 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { BUCKETS, type ImageView } from '@lariat/contracts';
+import { BUCKETS, type ImageView, type VolumeView } from '@lariat/contracts';
 import { type Json, MIB } from '@lariat/kernel';
 import { Kvm } from '@nats-io/kv';
 import { type ChaosCluster, eventually } from './chaos-cluster.js';
-import { scribble, withDevice } from './volume-life.js';
+import { compareReplicas, scribble, withDevice } from './volume-life.js';
 
 const SIZE_BYTES = 16 * MIB;
 const IMAGE_BYTES = 4 * MIB;
@@ -24,6 +24,53 @@ async function diskThrough(chaos: ChaosCluster, name: string): Promise<void> {
   await chaos.perform('disk.remove', { node, disk: name });
   if ((await disksOf(chaos, node)).includes(name))
     throw new Error(`${node} has disk ${name} still`);
+}
+
+/** A volume and an image leave a node that is drained, and the volume a disk that is removed; both are what they were. */
+export async function evacuateThrough(chaos: ChaosCluster, volume: string): Promise<void> {
+  const image = `image-of-${volume}`;
+  const path = join(chaos.cluster.paths.dataDir, `${image}.raw`);
+  writeFileSync(path, randomBytes(IMAGE_BYTES));
+  const source = { file: { path } };
+  await chaos.perform('image.create', { name: image, source, minimumCopies: 1 });
+  await chaos.perform('volume.create', { name: volume, sizeBytes: SIZE_BYTES, replicas: 2, image });
+  const node = (await placesOf(chaos, volume))[0]?.node ?? 'n1';
+  await chaos.perform('node.drain', { node });
+  const drained = await chaos.retrying('the node to be shown', () =>
+    chaos.client.request('node.get', { node }),
+  );
+  const left = drained.disks.reduce((sum, { replicas, images }) => sum + replicas + images, 0);
+  if (drained.duty !== 'drained' || left > 0)
+    throw new Error(`${node} is ${drained.duty}, and has ${left} thing(s) still`);
+  await chaos.retrying('the node to be opened', () =>
+    chaos.client.request('node.uncordon', { node }),
+  );
+  const [moved] = await placesOf(chaos, volume);
+  if (moved === undefined) throw new Error(`${volume} has no replica`);
+  const disk = { node: moved.node, name: `disk-of-${volume}` };
+  await chaos.perform('disk.add', {
+    ...disk,
+    path: join(chaos.cluster.paths.dataDir, `disk-of-${volume}`),
+    sizeBytes: 64 * MIB,
+  });
+  const to = { toNode: moved.node, toDisk: disk.name };
+  await chaos.perform('replica.move', { volume, replica: moved.id, ...to });
+  await chaos.perform('disk.remove', { node: moved.node, disk: disk.name, evacuate: true });
+  if ((await disksOf(chaos, moved.node)).includes(disk.name))
+    throw new Error(`${moved.node} has disk ${disk.name} still`);
+  const sums = await compareReplicas(chaos, { volume });
+  if (!sums.identical || sums.replicas.length !== 2)
+    throw new Error(`the replicas of ${volume} are ${JSON.stringify(sums.replicas)}`);
+  await chaos.perform('image.verify', { image });
+  await chaos.perform('volume.delete', { volume });
+  await chaos.perform('image.delete', { image });
+}
+
+async function placesOf(chaos: ChaosCluster, volume: string): Promise<VolumeView['replicas']> {
+  const { replicas } = await chaos.retrying('the volume to be shown', () =>
+    chaos.client.request('volume.get', { volume }),
+  );
+  return replicas;
 }
 
 async function disksOf(chaos: ChaosCluster, node: string): Promise<readonly string[]> {

@@ -2,6 +2,7 @@ import {
   type DiskView,
   type EnsureImageCopiesRequest,
   type ImageRecord,
+  type LeaveDiskRequest,
   type LendSnapshotRequest,
   type NodeRecord,
   type OperationState,
@@ -48,7 +49,14 @@ const OFFERS = (['nvmf', 'nbd'] as const).map((frontend) => ({
 }));
 
 const newNode = (name: string): NodeRecord => ({
-  ...{ name, state: 'ready', reason: 'heartbeats arrive', since: '', schedulable: true },
+  ...{
+    name,
+    state: 'ready',
+    reason: 'heartbeats arrive',
+    since: '',
+    schedulable: true,
+    duty: 'open',
+  },
   ...{ zone: name, labels: {}, traddr: '127.0.0.1', trsvcid: '4420', target: 'imagined' },
   ...{ frontends: OFFERS, agentVersion: '0', agentInstance: name, disks: [] },
 });
@@ -273,6 +281,21 @@ export class ImaginedWorld {
     return { ready: true };
   }
 
+  /** As backing-image-svc would: there are enough others, and the node is told to delete it. */
+  private async leaveDisk({ image, node, disk }: LeaveDiskRequest): Promise<object> {
+    await this.agents.send(node, {
+      ...{ id: `op-leave/${disk}`, command: 'image.delete-copy', operation: 'op-leave' },
+      ...{ step: 'leave', fence: 1, deadlineAtMs: Date.now() + SPREAD_TIMEOUT_MS },
+      input: { image, disk },
+    });
+    const record = this.images.get(image);
+    if (record !== undefined) {
+      const copies = record.copies.filter((copy) => copy.disk !== disk);
+      this.images.set(image, { ...record, copies });
+    }
+    return {};
+  }
+
   /** As backing-image-svc would: each record that a node keeps is on record then. */
   private recoverImages({ images, dryRun }: RecoverImagesRequest): RecoveredImages {
     const lost = images.flatMap(({ image, record }) =>
@@ -314,6 +337,9 @@ export class ImaginedWorld {
       'internal.placement.restore': () => ({ restored: 0 }),
       'replica.rebuild': ({ volume, replica }: { volume: string; replica?: string }) =>
         this.begin('replica.rebuild', { volume, replica: replica ?? null }),
+      'replica.move': ({ volume, replica }: { volume: string; replica: string }) =>
+        this.begin('replica.move', { volume, replica, toDisks: ['disk-of-n4'] }),
+      'internal.image.leave-disk': (body: LeaveDiskRequest) => this.leaveDisk(body),
       'replica.remove': ({ volume, replica }: { volume: string; replica: string }) =>
         this.begin('replica.remove', { volume, replica }),
       'internal.volume.lend-snapshot': (body: LendSnapshotRequest, requestId) => {
@@ -441,9 +467,15 @@ export class ImaginedWorld {
   private replicaDeps(): RebuildDeps {
     const deps = {
       clock,
-      volumes: { fresh: (id: string) => Promise.resolve(this.volumes.get(id)) },
+      volumes: {
+        fresh: (id: string) => Promise.resolve(this.volumes.get(id)),
+        list: () => this.records(),
+      },
       nodes: {
         list: () => NODES.map((name) => this.node(name)),
+        find: (name: string) => Promise.resolve(this.node(name)),
+        changeDuty: () => Promise.resolve(),
+        updateDisk: () => Promise.resolve(),
         putDisk: () => Promise.resolve(),
         dropDisk: () => Promise.resolve(),
       },

@@ -1,5 +1,5 @@
 import type { KillPlan } from './kill-at-every-position.js';
-import { administerThrough, recoverThrough } from './administration.js';
+import { administerThrough, evacuateThrough, recoverThrough } from './administration.js';
 import { imageVolumeThrough } from './image-volume-life.js';
 import { imageThrough } from './image-life.js';
 import { imageOfVolumeThrough } from './image-of-volume-life.js';
@@ -101,9 +101,24 @@ export const KILL_PLANS = {
     processes: [...SERVICES, 'node-agent-n1'],
     sagas: ['disk.add', 'disk.remove', 'cluster.recover'],
     work: administerThrough,
-    takes: (point) => /saga\/(disk|cluster)\.|agent\/disk\./.test(point),
+    // What empties a disk before it goes is taken by the next plan.
+    takes: (point) =>
+      /saga\/(disk\.add|disk\.remove\/(release|forget)|cluster\.recover)\/|agent\/disk\./.test(
+        point,
+      ),
     // Five steps, before and after each, and two commands.
     atLeast: 16,
+  },
+  evacuation: {
+    nodes: 4,
+    processes: ['replica-svc'],
+    sagas: ['node.drain', 'disk.remove'],
+    work: evacuateThrough,
+    takes: (point) => /saga\/(node\.drain|disk\.remove)\//.test(point),
+    // Four steps and five, before and after each.
+    atLeast: 18,
+    // Each moves replicas twice.
+    draws: 4,
   },
   imageServiceInRecovery: {
     ...{ nodes: 3, victim: 'backing-image-svc' },

@@ -26,8 +26,8 @@ export interface Case {
   readonly begins?: number;
   /** What each node refuses, whenever it is asked. */
   readonly refusals?: ImaginedAgents['refusals'];
-  /** What an undone operation does not put back by itself: an engine that it stopped, or replicas, which are rebuilt. */
-  readonly losesWhenUndone?: readonly ('engine' | 'replicas')[];
+  /** What an undone operation does not put back: an engine that it stopped, replicas, which are rebuilt, copies of images. */
+  readonly losesWhenUndone?: readonly ('engine' | 'replicas' | 'copies')[];
 }
 
 const onVolume = (rest: { readonly [key: string]: Json } = {}): Json => ({
@@ -44,6 +44,8 @@ const clone = (snapshot: string | null): Json => ({
   source: { volume: 'vol-1', snapshot },
 });
 
+/** A move of one replica; a volume that it holds then is waited for, and looked at again. */
+const EVACUATIONS = 3;
 /** How often an import may ask for a snapshot: each time is an operation. */
 const LENDS = 10;
 /** An import that does not run here: what is lent to it stays. */
@@ -211,6 +213,22 @@ export const CASES: Readonly<Record<string, Case>> = {
     kind: 'disk.remove',
     volume: () => null,
     input: { node: 'n1', disk: 'd2', removed: null },
+  },
+  'remove a disk that is emptied first': {
+    kind: 'disk.remove',
+    volume: () => imaginedVolume(),
+    image: () => imaginedImageOn('n1', 'n2', 'n3'),
+    input: { node: 'n3', disk: 'disk-of-n3', removed: null, evacuate: true },
+    begins: EVACUATIONS,
+    losesWhenUndone: ['replicas', 'copies'],
+  },
+  'drain a node': {
+    kind: 'node.drain',
+    volume: () => imaginedAttached(),
+    image: () => imaginedImageOn('n1', 'n2', 'n3'),
+    input: { node: 'n3', atOnce: 1 },
+    begins: EVACUATIONS,
+    losesWhenUndone: ['replicas', 'copies'],
   },
   'import an image': {
     kind: 'image.create',

@@ -1,6 +1,9 @@
 import { IMAGE_EVENTS, IMAGE_MACHINE } from '@lariat/backing-image-svc';
 import { PROCESS_MACHINE } from '@lariat/cli';
 import {
+  NODE_DUTY_MACHINE,
+  NODE_MACHINE,
+  NodeDuty,
   VOLUME_MACHINE,
   type VolumeEvent,
   type VolumeRecord,
@@ -109,6 +112,39 @@ describe('the state table of volumes', () => {
         expect(move(once, event), `${state}: ${event}`).toBe(once);
       }
     }
+  });
+});
+
+describe('the state tables of nodes', () => {
+  it('have no state that nothing leads to, no dead end but the last one, and no idle event', () => {
+    const health = {
+      ...{ initial: 'ready', finals: ['removed'], rests: ['ready'] },
+      events: ['heard', 'missed', 'silent', 'target-lost', 'wavers', 'remove'],
+    } as const;
+    expect(findTableFaults(NODE_MACHINE, health)).toEqual([]);
+    const duty = {
+      ...{ initial: 'open', finals: [], rests: ['open', 'cordoned', 'drained'] },
+      events: ['cordon', 'uncordon', 'drain', 'drained', 'drain-ended'],
+    } as const;
+    expect(findTableFaults(NODE_DUTY_MACHINE, duty)).toEqual([]);
+  });
+
+  it('declare nothing down for some missed heartbeats, and remove nothing that may be alive', () => {
+    const states = ['ready', 'suspect', 'down'] as const;
+    const afterMissing = states.map((state) => NODE_MACHINE.table[state].missed);
+    expect(afterMissing).toEqual(['suspect', undefined, undefined]);
+    const removable = states.filter((state) => NODE_MACHINE.can(state, 'remove'));
+    expect(removable).toEqual(['down']);
+  });
+
+  it('let a node be opened whatever it was told before, and never by a drain that ends', () => {
+    const opened = Object.values(NodeDuty).map((duty) => NODE_DUTY_MACHINE.table[duty].uncordon);
+    expect(opened).toEqual([undefined, 'open', 'open', 'open']);
+    const ends = [
+      NODE_DUTY_MACHINE.next('draining', 'drained'),
+      NODE_DUTY_MACHINE.next('draining', 'drain-ended'),
+    ];
+    expect(ends).toEqual(['drained', 'cordoned']);
   });
 });
 

@@ -34,6 +34,8 @@ const RECORD_OF: Readonly<Record<string, string>> = {
 const BEGUN_ON: Readonly<Record<string, string>> = {
   'replica.rebuild': 'operation on volume',
   'replica.remove': 'operation on volume',
+  'replica.move': 'operation on volume',
+  'internal.image.leave-disk': 'operation on image-copy',
   'internal.image.ensure-copies': 'operation on image-copy',
   'internal.volume.lend-snapshot': 'operation on image-source',
 };

@@ -10,6 +10,7 @@ const KINDS: readonly ReconcileKind[] = [
   'claims',
   'clone-snapshots',
   'devices',
+  'disks',
   'engines',
   'exports',
   'frontends',

@@ -1,6 +1,7 @@
-import type { Clock } from '@lariat/kernel';
+import type { Clock, ReconcileCounts } from '@lariat/kernel';
 import type { CommandClient, LariatClient } from '@lariat/messaging';
-import type { SagaRunner } from '@lariat/saga';
+import type { SagaRunner, SagaStore } from '@lariat/saga';
+import type { Log } from '@lariat/telemetry';
 import type { ImageStore } from './adapters/image-store.js';
 import type { ImageSettings } from './domain/import-settings.js';
 import type { CopyEviction } from './reconcilers/evict-copies.js';
@@ -13,6 +14,9 @@ export interface ImageService {
   readonly commands: Pick<CommandClient, 'send'>;
   readonly clock: Clock;
   readonly settings: Pick<ImageSettings, 'folders'>;
+  readonly operations: Pick<SagaStore, 'running'>;
+  readonly counts: ReconcileCounts;
+  readonly log: Log;
   readonly eviction: Pick<CopyEviction, 'idle' | 'evict'>;
 }
 

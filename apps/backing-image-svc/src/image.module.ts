@@ -78,7 +78,7 @@ export class BackingImageModule {
         ]);
       },
     });
-    const service: ImageService = { images, runner, client, commands, clock, settings, eviction };
+    const service: ImageService = { ...keeping, eviction };
     const stop = async (): Promise<void> => {
       stopping.abort();
       await runner.stop();

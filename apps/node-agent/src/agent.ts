@@ -35,6 +35,7 @@ const WATCH_MS = 500;
 const ENGINE_WATCH_MS = 200;
 /** All of the target is listed each time. */
 const DRIFT_WATCH_MS = 3_000;
+const DISK_WATCH_MS = 3_000;
 /** How many replicas stand on an image's copy bears on what may be evicted, which nobody decides in less. */
 const IMAGE_WATCH_MS = 1_000;
 const RESTORE_RETRY_MS = 1_000;
@@ -128,7 +129,7 @@ export class Agent {
         journal,
         controlPlane,
         log,
-        absent: (uuid) => parts.drift.absent(uuid),
+        absent: (uuid) => parts.drift.absent(uuid) ?? parts.diskWatch.lostLvol(uuid),
         targetFault: () => parts.keeper.fault,
         images: () => parts.imageReports.list(),
         registration: () => ({
@@ -141,7 +142,10 @@ export class Agent {
           target: parts.session.version,
           agentVersion: AGENT_VERSION,
           agentInstance,
-          disks: parts.disks.records().map((disk) => ({ ...disk, tags: [...disk.tags] })),
+          disks: parts.disks.records().map((disk) => {
+            const lost = parts.diskWatch.lost(disk.id);
+            return { ...disk, tags: [...disk.tags], ...(lost === undefined ? {} : { lost }) };
+          }),
         }),
       });
       agent.commands = await startCommandService({
@@ -253,6 +257,8 @@ export class Agent {
     if (known === undefined) await this.stores.journal.putSetting(key, disk);
     const path = join(config.dataDir, 'disks', `${flag.name}.img`);
     const { queue, disks } = this.parts;
+    // One that is on record is loaded already, or lost: then its watch tells of it, and the node does without.
+    if (this.stores.journal.owned('disk', disk)?.uuid != null) return;
     await queue.run(`disk/${disk}`, () =>
       disks.add(
         { disk, name: flag.name, path, tags: [], sizeBytes: flag.sizeBytes },
@@ -280,7 +286,8 @@ export class Agent {
   }
 
   private watchOver(): void {
-    const { keeper, watch, drift, frontends, restore, queue, digests, imageReports } = this.parts;
+    const { keeper, watch, drift, frontends, restore, queue, digests, imageReports, diskWatch } =
+      this.parts;
     const every = (ms: number, task: () => Promise<unknown> | undefined): void => {
       this.timers.push(
         setInterval(() => {
@@ -292,6 +299,7 @@ export class Agent {
     };
     every(ENGINE_WATCH_MS, () => (keeper.ready ? watch.poll() : undefined));
     every(DRIFT_WATCH_MS, () => (keeper.ready ? drift.look() : undefined));
+    every(DISK_WATCH_MS, () => (keeper.ready ? diskWatch.look() : undefined));
     every(WATCH_MS, () =>
       Promise.all(
         frontends

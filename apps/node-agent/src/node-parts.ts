@@ -21,6 +21,7 @@ import { CommandExecutor } from './app/command-executor.js';
 import { Controllers } from './app/controllers.js';
 import { DeviceLives } from './app/device-lives.js';
 import { diskCommands } from './app/disk.commands.js';
+import { DiskWatch } from './app/disk-watch.js';
 import { Disks } from './app/disks.js';
 import { DmDriver } from './app/dm-driver.js';
 import { engineCommands } from './app/engine.commands.js';
@@ -85,6 +86,7 @@ export interface NodeParts {
   readonly counts: ReconcileCounts;
   readonly losses: LossReporter;
   readonly disks: Disks;
+  readonly diskWatch: DiskWatch;
   readonly frontends: Frontends;
   readonly devices: DeviceLives;
   readonly digests: SnapshotDigests;
@@ -111,7 +113,12 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   const exports = new Exports(journal, target, listen);
   const controllers = new Controllers(journal, target);
   const engines = new Engines(journal, target, controllers, exports);
-  const disks = new Disks(journal, target, new NodeFiles());
+  const nodeFiles = new NodeFiles();
+  const disks = new Disks(journal, target, nodeFiles);
+  const diskWatch = new DiskWatch({
+    ...{ journal, target, files: nodeFiles, disks, queue, clock, counts, log },
+  });
+  const lost = (uuid: string | null): string | undefined => diskWatch.lostLvol(uuid);
   const reader = new LvolReader(node, journal, exports, nvmeBlockConnector);
   const checksums = new Checksums(journal, reader);
   const digests = new SnapshotDigests({
@@ -173,6 +180,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     exports,
     engines,
     lvols,
+    lost,
     queue,
     counts,
     log,
@@ -186,6 +194,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     lvols,
     exports,
     controllers,
+    lost,
     queue,
     clock,
     log,
@@ -224,6 +233,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   });
   return {
     ...{ queue, session, keeper, restore, watch, drift, counts, losses, disks, frontends, devices },
+    diskWatch,
     ...{ digests, imageReports, executor },
   };
 }

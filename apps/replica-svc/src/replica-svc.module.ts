@@ -49,7 +49,7 @@ export class ReplicaSvcModule {
     const running = function* (): Iterable<RunningRebuild & { readonly subject: string }> {
       for (const { value } of sagas.store.running()) yield value;
     };
-    const watch = new NodeWatch(connection, nodes, clock, log, counts);
+    const watch = new NodeWatch({ connection, nodes, instance, clock, log, counts });
     const deleted = await MarkBucket.open(connection, BUCKETS.deleted, DELETED_KEEP_MS);
     const sweep = new StraySweep(commands, volumes, deleted, clock, log, counts);
     const told = new Map<string, Inventory>();

@@ -1,13 +1,13 @@
 import type { ImageCopyReport } from './image.js';
+import type { NodeDuty, NodeEvidence, NodeState } from './node-states.js';
 import type { RecordPosition } from './record-position.js';
 import type { Frontend } from './volume.js';
 
-export const NodeState = Object.freeze({
-  ready: 'ready',
-  suspect: 'suspect',
-  down: 'down',
-} as const);
-export type NodeState = (typeof NodeState)[keyof typeof NodeState];
+/** Why a disk can't be used, as its agent found it. */
+export interface LostDisk {
+  readonly reason: string;
+  readonly since: string;
+}
 
 /** Whether volumes can be used in that way on a node. */
 export interface FrontendOffer {
@@ -26,6 +26,8 @@ export interface DiskRecord {
   readonly lvsUuid: string;
   readonly capacityBytes: number;
   readonly clusterSizeBytes: number;
+  /** Missing: it is not. */
+  readonly lost?: LostDisk;
 }
 
 /** What an operator has set on a disk; kept while the disk is on record, whatever its agent registers. */
@@ -58,7 +60,7 @@ export interface NodeSettings {
 }
 
 /** What is on record of a node beside what its agent registers; the agent keeps a copy, for a store that has lost it. */
-export type KeptNode = Pick<NodeRecord, 'schedulable' | 'settings'>;
+export type KeptNode = Pick<NodeRecord, 'schedulable' | 'duty' | 'settings'>;
 
 export const DEFAULT_NODE_SETTINGS: NodeSettings = Object.freeze({
   tags: [],
@@ -72,8 +74,14 @@ export interface NodeRecord {
   /** Why the node is in this state, and since when. */
   readonly reason: string;
   readonly since: string;
-  /** False: no new replicas are placed here. */
+  /** What the state was judged by; missing: noted by nobody. */
+  readonly evidence?: NodeEvidence;
+  /** False: no new replicas are placed here, and no new engines run here. */
   readonly schedulable: boolean;
+  /** Missing: `dutyOf`. */
+  readonly duty?: NodeDuty;
+  /** The operation that drains it, or did so last. */
+  readonly drain?: string;
   readonly zone: string;
   readonly labels: Readonly<Record<string, string>>;
   /** Address and port of the node's NVMe/TCP listener. */
@@ -90,6 +98,10 @@ export interface NodeRecord {
   /** Missing: DEFAULT_NODE_SETTINGS. */
   readonly settings?: NodeSettings;
 }
+
+/** What an operator wants of the node; records from before there were drains say only whether it takes new things. */
+export const dutyOf = ({ duty, schedulable }: Pick<NodeRecord, 'duty' | 'schedulable'>): NodeDuty =>
+  duty ?? (schedulable ? 'open' : 'cordoned');
 
 /** A disk's settings, or the defaults. */
 export function diskSettingsOf(node: Pick<NodeRecord, 'settings'>, disk: string): DiskSettings {
@@ -114,9 +126,16 @@ export function allocatableBytes(
   return Math.min(bytes, Number.MAX_SAFE_INTEGER);
 }
 
+/** lost: it is gone, can't be read, or has not its store; it comes back by itself. */
+export type DiskState = 'ready' | 'lost';
+
 export interface DiskView {
   readonly id: string;
   readonly node: string;
+  readonly state: DiskState;
+  /** Why it is lost, and since when; null when it is not. */
+  readonly reason: string | null;
+  readonly since: string | null;
   readonly name: string;
   readonly path: string;
   readonly tags: readonly string[];
@@ -137,6 +156,7 @@ export interface DiskView {
 }
 
 export interface NodeView extends Omit<NodeRecord, 'disks' | 'settings'> {
+  readonly duty: NodeDuty;
   readonly tags: readonly string[];
   readonly disks: readonly DiskView[];
 }

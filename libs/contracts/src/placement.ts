@@ -46,6 +46,7 @@ export const PlacementObstacle = Object.freeze({
   nodeCordoned: 'node-cordoned',
   nodeExcluded: 'node-excluded',
   nodeTagsMissing: 'node-tags-missing',
+  diskLost: 'disk-lost',
   diskCordoned: 'disk-cordoned',
   diskExcluded: 'disk-excluded',
   diskTagsMissing: 'disk-tags-missing',

@@ -1,6 +1,7 @@
 import type { DtoClass } from './dto/validation.js';
 import {
   AddDiskRequest,
+  DrainNodeRequest,
   ListDisksRequest,
   ListNodesRequest,
   NodeReference,
@@ -25,6 +26,7 @@ import {
   IdleImageCopiesRequest,
   ImageRecordRequest,
   ImageUsersRequest,
+  LeaveDiskRequest,
   LendSnapshotRequest,
   NodeRegistration,
   PromiseImageCopyRequest,
@@ -65,6 +67,7 @@ import {
   VolumeReference,
 } from './dto/volume.dto.js';
 import type { DeadLetterView } from './dead-letter.js';
+import type { EvacuationReport } from './evacuation.js';
 import type { IdleImageCopy } from './idle-copies.js';
 import type { ImageRecord, ImageVerification, ImageView } from './image.js';
 import type { DiskView, NodeRecord, NodeView } from './node.js';
@@ -138,11 +141,13 @@ export interface RequestMap {
   'node.get': { request: NodeReference; reply: NodeView };
   'node.cordon': { request: NodeReference; reply: NodeView };
   'node.uncordon': { request: NodeReference; reply: NodeView };
+  /** DRAIN_INCOMPLETE when something could not be moved, or is attached there. */
+  'node.drain': { request: DrainNodeRequest; reply: EvacuationReport | DryRun };
   'node.remove': { request: RemoveNodeRequest; reply: NodeView };
   'node.update': { request: UpdateNodeRequest; reply: NodeView };
   'disk.list': { request: ListDisksRequest; reply: { disks: readonly DiskView[] } };
   'disk.add': { request: AddDiskRequest; reply: DiskView };
-  'disk.remove': { request: RemoveDiskRequest; reply: DiskView };
+  'disk.remove': { request: RemoveDiskRequest; reply: DiskView | DryRun };
   'disk.update': { request: UpdateDiskRequest; reply: DiskView };
   'volume.create': { request: CreateVolumeRequest; reply: VolumeView };
   'volume.get': { request: VolumeReference; reply: VolumeView };
@@ -223,6 +228,14 @@ export interface RequestMap {
     request: EvictImageCopiesRequest;
     reply: { readonly evicted: number };
   };
+  /**
+   * Answered when the disk has no copy of the image, one having been made elsewhere where there were too few; asking again
+   * joins what runs. NO_CAPACITY, IMAGE_COPY_IN_USE, OPERATION_IN_PROGRESS, NODE_NOT_READY.
+   */
+  'internal.image.leave-disk': {
+    request: LeaveDiskRequest;
+    reply: Readonly<Record<string, never>>;
+  };
   'internal.placement.reserve': {
     request: ReserveRequest;
     reply: { placements: readonly Placement[] };
@@ -257,6 +270,7 @@ export const REQUEST_DTOS = {
   'node.get': NodeReference,
   'node.cordon': NodeReference,
   'node.uncordon': NodeReference,
+  'node.drain': DrainNodeRequest,
   'node.remove': RemoveNodeRequest,
   'node.update': UpdateNodeRequest,
   'disk.list': ListDisksRequest,
@@ -306,6 +320,7 @@ export const REQUEST_DTOS = {
   'internal.image.recover': RecoverImagesRequest,
   'internal.image.idle-copies': IdleImageCopiesRequest,
   'internal.image.evict-copies': EvictImageCopiesRequest,
+  'internal.image.leave-disk': LeaveDiskRequest,
   'internal.placement.reserve': ReserveRequest,
   'internal.placement.grow': ReserveGrowthRequest,
   'internal.placement.release': ReleaseRequest,

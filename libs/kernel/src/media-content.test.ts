@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { identifyContent, LABEL_AREA_BYTES } from './media-content.js';
+import { identifyContent, LABEL_AREA_BYTES, lvolStoreUuidOf } from './media-content.js';
 
 const blank = (): Uint8Array => new Uint8Array(LABEL_AREA_BYTES);
 
@@ -70,4 +70,13 @@ test('all that is recognised is named, once each', () => {
 test('ends shorter than a signature are looked at as far as they go', () => {
   const short = Uint8Array.from(Buffer.from('QFI'));
   expect(identifyContent({ first: short, last: short })).toEqual(['data of no known kind']);
+});
+
+test('the label of a Lariat lvol store tells its uuid, and no other content does', () => {
+  const uuid = '0f1e2d3c-4b5a-4978-8695-a4b3c2d1e0ff';
+  const label = withBytes(0, 'LARIATLVSTORE');
+  label.set(Buffer.from(uuid.replaceAll('-', ''), 'hex'), 24);
+  expect(lvolStoreUuidOf(label)).toBe(uuid);
+  expect(lvolStoreUuidOf(withBytes(512, 'EFI PART'))).toBeUndefined();
+  expect(lvolStoreUuidOf(label.subarray(0, 30))).toBeUndefined();
 });

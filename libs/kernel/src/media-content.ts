@@ -77,6 +77,21 @@ export function identifyContent(areas: LabelAreas): readonly string[] {
   return found.size > 0 ? [...found] : ['data of no known kind'];
 }
 
+/** Where a Lariat lvol store has its uuid, behind its mark. */
+const LARIAT_STORE = { mark: 'LARIATLVSTORE', uuidAtBytes: 24, uuidBytes: 16 } as const;
+
+/** The uuid of the Lariat lvol store that the first bytes of a disk are of; undefined when they are not. */
+export function lvolStoreUuidOf(first: Uint8Array): string | undefined {
+  const { mark, uuidAtBytes, uuidBytes } = LARIAT_STORE;
+  const magic = new TextEncoder().encode(mark);
+  if (first.length < uuidAtBytes + uuidBytes) return undefined;
+  if (!magic.every((byte, index) => first[index] === byte)) return undefined;
+  const bytes = Array.from(first.subarray(uuidAtBytes, uuidAtBytes + uuidBytes));
+  const text = bytes.map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  const groups = [text.slice(0, 8), text.slice(8, 12), text.slice(12, 16), text.slice(16, 20)];
+  return [...groups, text.slice(20)].join('-');
+}
+
 function matches({ area, atBytes, bytes }: Signature, areas: LabelAreas): boolean {
   const data = areas[area];
   return atBytes.some((at) => {

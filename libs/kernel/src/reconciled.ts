@@ -3,6 +3,7 @@ export type ReconcileKind =
   | 'claims'
   | 'clone-snapshots'
   | 'devices'
+  | 'disks'
   | 'engines'
   | 'exports'
   | 'frontends'

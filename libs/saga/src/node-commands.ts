@@ -129,8 +129,8 @@ export async function attemptWhileLive<Name extends CommandName>(
 }
 
 /**
- * A command that takes something away. What the node refuses is an error; a node that is declared gone is not
- * waited for: what it still holds has no owner on record, and goes when the node returns.
+ * A command that takes something away. What the node refuses is an error; a node that is declared gone, or a disk that
+ * is lost, is not waited for: what it still holds has no owner on record, and goes when that is back.
  */
 export async function cleanUp<Name extends CommandName>(
   context: NodeAccess,
@@ -142,6 +142,6 @@ export async function cleanUp<Name extends CommandName>(
 ): Promise<void> {
   const outcome = await attemptWhileLive(context, node, name, input, key, timeoutMs);
   if (outcome.ok) return;
-  if (!hasCode(outcome.error, 'NODE_NOT_READY')) throw outcome.error;
+  if (!hasCode(outcome.error, 'NODE_NOT_READY', 'DISK_LOST')) throw outcome.error;
   context.log.info('left to the reconciler', { operation: context.operation, node, command: name });
 }

@@ -5,6 +5,7 @@ import {
   type IdleImageCopy,
   type ImageRecord,
   ImageRecordRequest,
+  LeaveDiskRequest,
   RecoverImagesRequest,
   type RecoveredImages,
   hasCode,
@@ -15,6 +16,7 @@ import { MessageContext, OnRequest } from '@lariat/messaging';
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { imageNotFound } from '../adapters/image-store.js';
+import { leaveDisk } from '../app/leave-disk.js';
 import { recoverImages } from '../app/recover-images.js';
 import { IMAGE_SERVICE, type ImageService } from '../app-tokens.js';
 import { imageNotReady } from '../domain/apply-change.js';
@@ -85,6 +87,15 @@ export class InternalController {
   @OnRequest('internal.image.evict-copies')
   async evictCopies(@Payload() { copies }: EvictImageCopiesRequest): Promise<{ evicted: number }> {
     return { evicted: await this.service.eviction.evict(copies, 'its disk has no room left') };
+  }
+
+  @OnRequest('internal.image.leave-disk')
+  async leaveDisk(
+    @Payload() request: LeaveDiskRequest,
+    @Ctx() { facts }: MessageContext,
+  ): Promise<Readonly<Record<string, never>>> {
+    await leaveDisk(this.service, request, facts.actor);
+    return {};
   }
 
   /** A copy that is just being evicted is fetched anew when it is gone; whoever asked did not know. */

@@ -31,7 +31,8 @@ export function findDisk(choice: DiskChoice): ChosenDisk | undefined {
       return state === 'ready' && schedulable && !choice.exceptNodes.includes(name);
     })
     .flatMap(({ disks }) => disks)
-    .filter(({ id, schedulable }) => schedulable && !choice.exceptDisks.includes(id))
+    .filter(({ state, schedulable }) => state !== 'lost' && schedulable)
+    .filter(({ id }) => !choice.exceptDisks.includes(id))
     .filter((disk) => roomBytes(disk) >= needBytes)
     .toSorted((a, b) => roomBytes(b) - roomBytes(a) || a.id.localeCompare(b.id));
   return best === undefined ? undefined : { node: best.node, disk: best.id };

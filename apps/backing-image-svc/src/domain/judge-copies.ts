@@ -81,6 +81,14 @@ export function idleCopiesOf(
     .toSorted((a, b) => a.idleSinceMs - b.idleSinceMs);
 }
 
+/** The copies that would be left, and count, without the one on that disk. Pure. */
+export const readyElsewhere = (
+  { copies }: Pick<ImageRecord, 'copies'>,
+  disk: string,
+  isReady: (node: string) => boolean,
+): readonly ImageCopyRecord[] =>
+  copies.filter((copy) => copy.disk !== disk && copy.state === 'ready' && isReady(copy.node));
+
 const idleSinceMs = ({ wantedAt, readyAt }: ImageCopyRecord): number =>
   Math.max(Date.parse(wantedAt ?? '') || 0, Date.parse(readyAt ?? '') || 0);
 

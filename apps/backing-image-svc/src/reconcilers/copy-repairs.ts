@@ -65,7 +65,7 @@ export async function deleteOn(
 
 /** Takes a copy that is lost off the record, and ends what was promised to it. */
 export async function dropCopy(
-  { images, client, counts, log }: CopyKeeperDeps,
+  { images, client, counts, log }: Pick<CopyKeeperDeps, 'images' | 'client' | 'counts' | 'log'>,
   node: string,
   { image, disk }: StrayCopy,
   reason: string,

@@ -63,6 +63,7 @@ export async function mutate<Name extends MutationName>(
 const LONG_REQUESTS: ReadonlySet<RequestName> = new Set<RequestName>([
   'replica.rebuild',
   'replica.move',
+  'node.drain',
   'snapshot.verify',
   'image.create',
   'image.verify',
@@ -72,6 +73,7 @@ const LONG_REQUESTS: ReadonlySet<RequestName> = new Set<RequestName>([
 /** A copy of a source, or of what there is, to as many replicas as asked for, takes as long as a rebuild. */
 const isLong = (name: RequestName, body: object): boolean =>
   LONG_REQUESTS.has(name) ||
+  (name === 'disk.remove' && 'evacuate' in body) ||
   (name === 'volume.create' && 'source' in body) ||
   (name === 'volume.update' && 'replicas' in body);
 

@@ -43,8 +43,8 @@ export function addNodeCommands(program: Command, runtime: Runtime): void {
       );
   };
   one('get', 'show one node with its disks');
-  one('cordon', 'place no new replicas on a node');
-  one('uncordon', 'place new replicas on a node again');
+  one('cordon', 'place no new replicas and run no new engines on a node; what it has goes on');
+  one('uncordon', 'let a node get new replicas and engines again, after a cordon or a drain');
 
   node
     .command('update')
@@ -67,6 +67,33 @@ export function addNodeCommands(program: Command, runtime: Runtime): void {
     );
 
   node
+    .command('drain')
+    .description(
+      'cordon a node and move all that it has to others; it fails, and says why, when something stays',
+    )
+    .argument('<node>')
+    .option(
+      '--at-once <count>',
+      'volumes whose replicas are moved side by side (default 1)',
+      parseCount,
+    )
+    .addOption(dryRun())
+    .addOption(noWait())
+    .action((name: string, options: DrainOptions, command: Command) =>
+      online(runtime, command, (session, context) =>
+        change(
+          session,
+          context,
+          'node.drain',
+          { node: name, ...given({ atOnce: options.atOnce, dryRun: options.dryRun }) },
+          options.wait,
+          (reply) =>
+            `drained node ${reply.node}: ${reply.movedReplicas} replica(s) and ${reply.movedCopies} copy(ies) of images have left`,
+        ),
+      ),
+    );
+
+  node
     .command('remove')
     .alias('rm')
     .description('forget a node that is down and holds nothing that is needed')
@@ -84,6 +111,14 @@ export function addNodeCommands(program: Command, runtime: Runtime): void {
         ),
       ),
     );
+}
+
+interface DrainOptions extends WaitOption, DryRunOption {
+  readonly atOnce?: number;
+}
+
+interface RemoveDiskOptions extends WaitOption, DryRunOption {
+  readonly evacuate?: boolean;
 }
 
 interface TagOptions {
@@ -212,12 +247,13 @@ export function addDiskCommands(program: Command, runtime: Runtime): void {
   disk
     .command('remove')
     .alias('rm')
-    .description('take an empty disk from a node')
+    .description('take an empty disk from a node, or one that is emptied first')
     .argument('<node>')
     .argument('<disk>', 'name or id')
+    .option('--evacuate', 'move its replicas and copies of images to other disks first')
     .addOption(dryRun())
     .addOption(noWait())
-    .action((node: string, name: string, options: WaitOption & DryRunOption, command: Command) =>
+    .action((node: string, name: string, options: RemoveDiskOptions, command: Command) =>
       online(runtime, command, (session, context) =>
         change(
           session,
@@ -226,7 +262,7 @@ export function addDiskCommands(program: Command, runtime: Runtime): void {
           {
             node,
             disk: name,
-            ...given({ dryRun: options.dryRun }),
+            ...given({ dryRun: options.dryRun, evacuate: options.evacuate }),
           },
           options.wait,
           (reply) => `removed disk ${reply.id} from ${reply.node}`,

@@ -42,7 +42,7 @@ describe('a node', () => {
   it('says how volumes can be used on it, and what is missing for the rest', () => {
     const details = nodeDetails({
       ...{ name: 'n1', state: 'ready', reason: 'heartbeats arrive', since: 'today' },
-      ...{ schedulable: true, zone: 'z', labels: {}, tags: [], disks: [] },
+      ...{ schedulable: true, duty: 'open', zone: 'z', labels: {}, tags: [], disks: [] },
       ...{ traddr: '10.0.0.1', trsvcid: '4420', target: 'soft-target' },
       ...{ agentVersion: '1', agentInstance: 'i' },
       frontends: [

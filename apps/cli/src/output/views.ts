@@ -130,7 +130,7 @@ export function nodeTable(nodes: readonly NodeView[]): string {
       { title: 'NAME', value: (node) => node.name },
       {
         title: 'STATE',
-        value: (node) => (node.schedulable ? node.state : `${node.state}, cordoned`),
+        value: (node) => (node.schedulable ? node.state : `${node.state}, ${node.duty}`),
       },
       { title: 'SINCE', align: 'right', value: (node) => formatAge(node.since) },
       { title: 'TARGET', value: (node) => node.target },
@@ -157,7 +157,9 @@ export function nodeDetails(node: NodeView): string {
     ['name', node.name],
     ['state', `${node.state} since ${node.since}`],
     ['reason', node.reason],
-    ['takes new replicas', node.schedulable ? 'yes' : 'no: cordoned'],
+    ['evidence', evidenceText(node.evidence)],
+    ['takes new replicas and engines', node.schedulable ? 'yes' : `no: ${node.duty}`],
+    ...(node.drain === undefined ? [] : [['drain', node.drain] as const]),
     ['zone', node.zone],
     ['tags', node.tags.join(', ')],
     ['address', `${node.traddr}:${node.trsvcid}`],
@@ -179,13 +181,30 @@ function frontendFields({ frontends }: NodeView): readonly (readonly [string, st
   ];
 }
 
+function evidenceText(evidence: NodeView['evidence']): string {
+  if (evidence === undefined) return '';
+  const { judge, heartbeat, missed } = evidence;
+  if (heartbeat === null) return `told by ${judge}`;
+  const { at, agentInstance, sequence } = heartbeat;
+  const last = `the last heartbeat was number ${sequence} of ${agentInstance} at ${at}`;
+  return `told by ${judge}: ${last}${missed === 0 ? '' : `, ${missed} missed since`}`;
+}
+
+const diskStateText = ({ state, schedulable }: DiskView): string =>
+  schedulable ? state : `${state}, cordoned`;
+
+function takesReplicas({ state, schedulable }: DiskView): string {
+  if (!schedulable) return 'no: cordoned';
+  return state === 'lost' ? 'no: lost' : 'yes';
+}
+
 export function diskTable(disks: readonly DiskView[]): string {
   return formatTable<DiskView>(
     [
       { title: 'DISK', value: (disk) => disk.id },
       { title: 'NODE', value: (disk) => disk.node },
       { title: 'NAME', value: (disk) => disk.name },
-      { title: 'STATE', value: (disk) => (disk.schedulable ? '' : 'cordoned') },
+      { title: 'STATE', value: (disk) => diskStateText(disk) },
       { title: 'CAPACITY', align: 'right', value: (disk) => formatBytes(disk.capacityBytes) },
       { title: 'LIMIT', align: 'right', value: (disk) => formatBytes(disk.allocatableBytes) },
       { title: 'PROMISED', align: 'right', value: (disk) => formatBytes(disk.scheduledBytes) },
@@ -204,7 +223,9 @@ export function diskDetails(disk: DiskView): string {
     ['id', disk.id],
     ['node', disk.node],
     ['path', disk.path],
-    ['takes new replicas', disk.schedulable ? 'yes' : 'no: cordoned'],
+    ['state', diskStateText(disk)],
+    ...(disk.state === 'lost' ? [['reason', `${disk.reason}, since ${disk.since}`] as const] : []),
+    ['takes new replicas', takesReplicas(disk)],
     ['tags', disk.tags.join(', ')],
     ['capacity', formatBytes(disk.capacityBytes)],
     ['reserved', formatBytes(disk.reservedBytes)],

@@ -1,11 +1,13 @@
 import 'reflect-metadata';
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { lariatError } from '@lariat/contracts';
 import { MIB } from '@lariat/kernel';
 import { Spdk, SpdkError, type RpcCaller } from '@lariat/spdk';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { LmdbJournal } from '../adapters/lmdb/lmdb-journal.js';
 import { NodeFiles } from '../adapters/process/node-files.js';
+import type { OwnedLvol } from '../domain/ownership.js';
 import type { TargetPort } from '../ports/target.port.js';
 import { tempDir } from '../testing/fixture.js';
 import { Disks } from './disks.js';
@@ -20,6 +22,8 @@ class DiskTarget implements RpcCaller, TargetPort {
   readonly stores = new Map<string, Params>();
   /** What it throws is the outcome of the call; nothing has happened then. */
   before: (method: string) => void = () => undefined;
+  /** The store that examine finds on a file that is not blank. */
+  foreign: { readonly name: string; readonly uuid: string } | undefined;
   private readonly api = new Spdk(this);
 
   spdk(): Spdk {
@@ -51,9 +55,11 @@ class DiskTarget implements RpcCaller, TargetPort {
       }
       case 'bdev_aio_create':
         this.bdevs.set(name, params);
+        this.examine(name, String(params['filename']));
         return name;
       case 'bdev_aio_delete':
         if (!this.bdevs.delete(name)) throw new SpdkError(method, -19, 'No such device');
+        this.stores.delete(name);
         return true;
       case 'bdev_wait_for_examine':
         return true;
@@ -66,21 +72,29 @@ class DiskTarget implements RpcCaller, TargetPort {
     }
   }
 
+  /** Another's store shows by its first byte here. */
+  private examine(bdev: string, filename: string): void {
+    if (this.foreign === undefined || readFileSync(filename)[0] === 0) return;
+    this.stores.set(bdev, storeOn(bdev, this.foreign.name, this.foreign.uuid));
+  }
+
   private createStore(params: Params): string {
     const bdev = String(params['bdev_name']);
     const uuid = crypto.randomUUID();
-    this.stores.set(bdev, {
-      uuid,
-      name: params['lvs_name'],
-      base_bdev: bdev,
-      total_data_clusters: 31,
-      free_clusters: 31,
-      block_size: 4096,
-      cluster_size: MIB,
-    });
+    this.stores.set(bdev, storeOn(bdev, String(params['lvs_name']), uuid));
     return uuid;
   }
 }
+
+const storeOn = (bdev: string, name: string, uuid: string): Params => ({
+  uuid,
+  name,
+  base_bdev: bdev,
+  total_data_clusters: 31,
+  free_clusters: 31,
+  block_size: 4096,
+  cluster_size: MIB,
+});
 
 let dir: ReturnType<typeof tempDir>;
 let path: string;
@@ -170,8 +184,50 @@ test('a disk that is known, but no longer holds its store, gets no new one', asy
   await add();
   target.stores.clear();
   target.bdevs.clear();
-  await expect(add({ erase: true })).rejects.toMatchObject({ code: 'NOT_OWNED' });
+  await expect(add({ erase: true })).rejects.toMatchObject({ code: 'DISK_STORE_MISSING' });
   expect(target.stores.size).toBe(0);
+  const record = journal.owned('disk', 'disk-1');
+  if (record === undefined) throw new Error('it is on record');
+  await expect(disks.load(record)).rejects.toMatchObject({ code: 'DISK_STORE_MISSING' });
+  expect(target.stores.size).toBe(0);
+  // It may be somebody's: it is let go.
+  expect(target.bdevs.size).toBe(0);
+});
+
+test('a disk that is lost is forgotten with what it held, and one that only does not answer is not', async () => {
+  await add();
+  const lvol: OwnedLvol = {
+    ...{ kind: 'lvol', name: 'disk-1/h-1', uuid: 'u-1', owner: 'rep-1', volume: 'vol-1' },
+    ...{ operation: 'op', epoch: null },
+    params: {
+      ...{ disk: 'disk-1', lvolName: 'h-1', role: 'head', snapshot: null, sizeBytes: MIB },
+      ...{ sourceController: null, revertTo: null },
+    },
+  };
+  await journal.putOwned(lvol);
+  await expect(disks.remove('disk-1')).rejects.toMatchObject({ code: 'DISK_IN_USE' });
+  target.stores.clear();
+  target.bdevs.clear();
+  target.before = (method) => {
+    if (method === 'bdev_aio_create') throw lariatError('TARGET_UNAVAILABLE', 'it is away');
+  };
+  await expect(disks.remove('disk-1')).rejects.toMatchObject({ code: 'TARGET_UNAVAILABLE' });
+  expect(journal.owned('lvol', lvol.name)).toBeDefined();
+  target.before = () => undefined;
+  await disks.remove('disk-1');
+  expect(journal.owned('lvol', lvol.name)).toBeUndefined();
+  expect(journal.owned('disk', 'disk-1')).toBeUndefined();
+});
+
+test('a store of another disk is refused by its name, and erased on request', async () => {
+  target.foreign = { name: 'disk-of-another', uuid: 'u-9' };
+  writeFileSync(path, Buffer.alloc(32 * MIB, 7));
+  await expect(add()).rejects.toMatchObject({
+    ...{ code: 'DISK_FOREIGN_CONTENT', details: { storeUuid: 'u-9' } },
+  });
+  expect(journal.owned('disk', 'disk-1')).toBeUndefined();
+  expect(target.bdevs.size).toBe(0);
+  expect(await add({ erase: true })).toMatchObject({ id: 'disk-1' });
 });
 
 test('a disk in use elsewhere is refused and not kept on record', async () => {

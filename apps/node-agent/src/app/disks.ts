@@ -6,7 +6,7 @@ import type { OwnedDisk } from '../domain/ownership.js';
 import type { FilesPort } from '../ports/files.port.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { TargetPort } from '../ports/target.port.js';
-import { isAbsent } from './target-errors.js';
+import { isAbsent, isOutage } from './target-errors.js';
 
 export interface DiskPlan {
   readonly disk: string;
@@ -94,7 +94,10 @@ export class Disks {
     await this.openBdev(record);
     await this.target.spdk().bdev.waitForExamine();
     const store = await this.storeOn(record);
-    if (record.uuid !== null && store?.uuid !== record.uuid) throw missingStore(record, store);
+    if (record.uuid === null || store?.uuid === record.uuid) return;
+    // Nothing of ours is on it: whoever put it there may want it back.
+    await this.closeBdev(record);
+    throw missingStore(record, store);
   }
 
   async remove(disk: string): Promise<void> {
@@ -102,6 +105,12 @@ export class Disks {
     if (record === undefined) return;
     const users = this.journal.ownedOfKind('lvol').filter((lvol) => lvol.params.disk === disk);
     const [first] = users;
+    if (await this.isLost(record)) {
+      // What was there went with the disk; a disk that is connected again after this is a foreign one.
+      for (const { name } of users) await this.journal.dropOwned('lvol', name);
+      await this.journal.dropOwned('disk', disk);
+      return;
+    }
     if (first !== undefined) {
       throw lariatError(
         'DISK_IN_USE',
@@ -123,6 +132,18 @@ export class Disks {
     await this.closeBdev(record);
     if (record.params.madeSizeBytes !== null) await this.files.remove(record.params.path);
     await this.journal.dropOwned('disk', disk);
+  }
+
+  /** Whether it can't be loaded, of all that is known of it; a target that does not answer says nothing. */
+  private async isLost(record: OwnedDisk): Promise<boolean> {
+    if (record.uuid === null || (await this.storeOn(record)) !== undefined) return false;
+    try {
+      await this.load(record);
+      return false;
+    } catch (reason) {
+      if (isOutage(reason)) throw reason;
+      return true;
+    }
   }
 
   records(): readonly DiskRecord[] {
@@ -156,13 +177,16 @@ export class Disks {
     const { bdev, lvol } = this.target.spdk();
     await bdev.waitForExamine();
     const found = await this.storeOn(record);
+    if (found?.name === record.name) return found;
+    if (record.uuid !== null) throw missingStore(record, found);
     if (found !== undefined) {
-      if (found.name === record.name) return found;
-      throw foreign(
-        `${path} holds the lvol store '${found.name}', which this node's target has open`,
-      );
+      // The control plane knows whose it is, where it is one of this cluster.
+      if (!erase)
+        throw foreign(`${path} holds the lvol store '${found.name}'`, {
+          storeUuid: found.uuid,
+        });
+      await this.closeBdev(record);
     }
-    if (record.uuid !== null) throw missingStore(record);
     await this.makeBlank(record, erase);
     await lvol.createLvstore(
       {
@@ -189,7 +213,11 @@ export class Disks {
     const content = await this.files.contentOf(path);
     // What an interrupted try of our own has begun to write is not foreign.
     if (content.length > 0 && !erase && !this.hasBegun(record)) {
-      throw foreign(`${path} holds ${content.join(', ')}`);
+      const storeUuid = await this.files.storeUuidOf(path);
+      throw foreign(
+        `${path} holds ${content.join(', ')}`,
+        storeUuid === undefined ? {} : { storeUuid },
+      );
     }
     // On record before the first byte is written: a retry must not take what is ours for foreign, nor the reverse.
     await this.journal.putOwned({ ...record, params: { ...record.params, formatBegun: true } });
@@ -240,10 +268,11 @@ export class Disks {
   }
 }
 
-function foreign(what: string): Error {
+function foreign(what: string, details: Readonly<Record<string, string>> = {}): Error {
   return lariatError(
     'DISK_FOREIGN_CONTENT',
     `${what}, which is not Lariat's; it is left untouched. If nobody needs it, add the disk with 'erase' (lariat disk add --erase)`,
+    details,
   );
 }
 
@@ -258,8 +287,8 @@ function taken(path: string, reason: unknown): Error {
 
 function missingStore(record: OwnedDisk, found?: LvstoreInfo): Error {
   return lariatError(
-    'NOT_OWNED',
-    `${record.params.path} holds ${found === undefined ? 'no lvol store' : `store ${found.uuid}`}, not store ${record.uuid} of disk ${record.name}; is it the right device?`,
+    'DISK_STORE_MISSING',
+    `${record.params.path} holds ${found === undefined ? 'no lvol store' : `store ${found.uuid}`}, not store ${record.uuid} of disk ${record.name}, which is never made anew; connect the right device, or remove the disk`,
   );
 }
 

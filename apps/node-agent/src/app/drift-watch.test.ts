@@ -11,12 +11,14 @@ let node: Fixture;
 let counts: ReconcileCounts;
 let watch: DriftWatch;
 let nqn: string;
+let lost: string | undefined;
 
 beforeEach(async () => {
   dir = tempDir();
   node = await fixture(dir.path);
   counts = new ReconcileCounts();
-  watch = new DriftWatch({ ...node, counts, log: silentLog });
+  lost = undefined;
+  watch = new DriftWatch({ ...node, lost: () => lost, counts, log: silentLog });
   const of = { replica: 'rep-1', volume: 'vol-1' };
   await node.handlers['replica.create']({ ...of, disk: 'disk-1', sizeBytes: 8 * MIB }, context);
   await node.handlers['replica.export']({ ...of, epoch: 1, hostNqns: ['nqn.host'] }, context);
@@ -34,6 +36,18 @@ async function round(): Promise<readonly string[]> {
   await node.queue.idle();
   return node.target.changes().slice(length);
 }
+
+test('what is on a disk that is lost is not put back, and not told as deleted: it comes back with its disk', async () => {
+  const head = node.journal.ownedOfKind('lvol')[0]?.uuid ?? '';
+  node.target.subsystems.clear();
+  node.target.lvols.clear();
+  lost = 'its disk is lost';
+  expect(await round()).toEqual([]);
+  expect(watch.absent(head)).toBeUndefined();
+  lost = undefined;
+  await round();
+  expect(watch.absent(head)).toBeDefined();
+});
 
 test('nothing is sent to a target that has what the records say', async () => {
   for (let looks = 1; looks <= 3; looks += 1) {

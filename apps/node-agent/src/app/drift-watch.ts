@@ -15,6 +15,8 @@ export interface DriftWatchParts {
   readonly exports: Exports;
   readonly engines: Engines;
   readonly lvols: Lvols;
+  /** Of the lvol of this uuid: why its disk is lost. */
+  readonly lost: (uuid: string | null) => string | undefined;
   readonly queue: KeyedQueue;
   readonly counts: ReconcileCounts;
   readonly log: LogPort;
@@ -45,11 +47,11 @@ export class DriftWatch {
     if (this.looking) return;
     this.looking = true;
     try {
-      const { journal, target, counts, exports } = this.parts;
+      const { journal, target, counts, exports, lost } = this.parts;
       // Records first: what was made before this moment is in the answers that follow.
-      const exported = journal.ownedOfKind('subsystem').filter(({ params }) => {
-        // A checksum's export comes and goes with its command.
-        return params.role !== 'checksum';
+      const exported = journal.ownedOfKind('subsystem').filter(({ uuid, params }) => {
+        // A checksum's export comes and goes with its command; what was on a lost disk comes back with that.
+        return params.role !== 'checksum' && lost(uuid) === undefined;
       });
       const raids = journal.ownedOfKind('raid');
       const heads = journal.ownedOfKind('lvol').filter((lvol) => isSettledHead(lvol));
@@ -64,7 +66,7 @@ export class DriftWatch {
       for (const record of raids) if (isLimitedOtherwise(record, byName)) this.putBackLimit(record);
       counts.looked('heads', heads.length);
       const uuids = new Set(bdevs.map(({ uuid }) => uuid));
-      const missing = heads.filter(({ uuid }) => !uuids.has(uuid));
+      const missing = heads.filter(({ uuid }) => !uuids.has(uuid) && lost(uuid) === undefined);
       this.forgetAllBut(missing);
       for (const head of missing) this.lookForHead(head);
     } finally {

@@ -271,6 +271,7 @@ describe("an image's copy, and the volumes that stand on it (S0)", () => {
       clock: systemClock,
       listen: { traddr: '127.0.0.1', trsvcid: '4420' },
       disks: disks as unknown as Disks,
+      lost: () => undefined,
     });
     await restore.all();
     await restore.retry();

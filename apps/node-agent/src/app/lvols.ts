@@ -321,7 +321,10 @@ export class Lvols {
     } catch (reason) {
       // A store that is not loaded says nothing about its lvols: unknown is not absent (invariant 2).
       if (!isAbsent(reason)) throw reason;
-      throw lariatError('DISK_NOT_FOUND', `disk ${disk} is not loaded on this node; see its log`);
+      throw lariatError(
+        'DISK_LOST',
+        `disk ${disk} is not loaded on this node; see 'lariat disk list'`,
+      );
     }
   }
 }

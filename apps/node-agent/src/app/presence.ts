@@ -112,8 +112,12 @@ export class Presence {
     return kept === undefined ? undefined : (kept as KeptNode);
   }
 
-  private async keep({ schedulable, settings }: NodeRecord): Promise<void> {
-    const kept: KeptNode = { schedulable, ...(settings === undefined ? {} : { settings }) };
+  private async keep({ schedulable, duty, settings }: NodeRecord): Promise<void> {
+    const kept: KeptNode = {
+      schedulable,
+      ...(duty === undefined ? {} : { duty }),
+      ...(settings === undefined ? {} : { settings }),
+    };
     if (JSON.stringify(kept) !== JSON.stringify(this.kept()))
       await this.parts.journal.putSetting(KEPT_NODE, kept);
   }

@@ -32,6 +32,7 @@ beforeEach(async () => {
     ...{ node: 'n1', journal, target, lvols, exports, controllers, queue, log: silentLog },
     clock: { nowMs: () => Date.now(), monotonicMs: () => performance.now() },
     listen: LISTEN,
+    lost: () => undefined,
     disks: { load: () => Promise.resolve() } as unknown as Disks,
   });
 });

@@ -25,6 +25,8 @@ export interface RestoreParts {
   readonly lvols: Lvols;
   readonly exports: Exports;
   readonly controllers: Controllers;
+  /** Of the lvol of this uuid: why its disk is lost. */
+  readonly lost: (uuid: string | null) => string | undefined;
   readonly queue: KeyedQueue;
   readonly clock: Clock;
   readonly log: LogPort;
@@ -144,7 +146,14 @@ export class Restore {
   private async loadDisk(name: string): Promise<void> {
     const disk = this.parts.journal.owned('disk', name);
     // One that was never finished is finished by its command's next delivery.
-    if (disk !== undefined && disk.uuid !== null) await this.parts.disks.load(disk);
+    if (disk === undefined || disk.uuid === null) return;
+    try {
+      await this.parts.disks.load(disk);
+    } catch (reason) {
+      // One disk that is lost keeps nothing else of the node from coming back; its watch tells of it.
+      const error = toLariatError(reason).message;
+      this.parts.log.error('a disk could not be loaded', { disk: name, error });
+    }
   }
 
   private async connect(record: OwnedController): Promise<void> {
@@ -168,7 +177,7 @@ export class Restore {
 
   private async export(record: OwnedSubsystem, putBack: PutBack): Promise<void> {
     const { role } = record.params;
-    if (role === 'volume') return;
+    if (role === 'volume' || this.parts.lost(record.uuid) !== undefined) return;
     // A checksum that the restart cut off begins anew; its export serves no one.
     if (role === 'checksum') await this.parts.exports.remove(record.name);
     else await putBack(record.name);

@@ -1,8 +1,11 @@
+import { isDeepStrictEqual } from 'node:util';
 import {
   BUCKETS,
-  DEFAULT_NODE_SETTINGS,
   type DiskRecord,
   type DiskSettings,
+  type KeptNode,
+  type NodeDutyEvent,
+  type NodeEvidence,
   type NodeRecord,
   type NodeRegistration,
   diskSettingsOf,
@@ -11,7 +14,8 @@ import {
 import type { Clock } from '@lariat/kernel';
 import { type NewEvent, RecordBucket } from '@lariat/messaging';
 import type { NatsConnection } from '@nats-io/nats-core';
-import type { Verdict } from '../domain/node-health.js';
+import { type Judgement, verdictOn, withReturn } from '../domain/node-health.js';
+import { type DutyChange, withDuty } from '../domain/node-duty.js';
 import {
   type Changes,
   withDiskSettings,
@@ -68,54 +72,74 @@ export class NodeStore {
       this.records.cached(registration.name) ?? (await this.records.read(registration.name));
     if (known === undefined) {
       const event = { type: 'registered', data: { traddr: fresh.traddr, target: fresh.target } };
-      const { schedulable = true, settings } = kept ?? {};
-      const made = { ...fresh, schedulable, ...(settings === undefined ? {} : { settings }) };
+      const made = { ...fresh, ...asKept(kept) };
       return (await this.records.create(fresh.name, made, [event], 'node-agent')).value;
     }
-    const changed = await this.change(registration.name, (node) => {
-      const returned = node.state !== 'ready';
-      const next: NodeRecord = {
+    return this.change(registration.name, (node) => {
+      const { schedulable, duty, drain, settings } = node;
+      const isNewAgent = node.agentInstance !== registration.agentInstance;
+      // The same agent that tells of something else is judged by its heartbeats, as ever.
+      const returned = node.state !== 'ready' && isNewAgent;
+      const stays = { state: node.state, since: node.since, reason: node.reason };
+      const evidence = returned ? registeredBy(registration) : node.evidence;
+      const next = withoutMissing<NodeRecord>({
         ...fresh,
-        schedulable: node.schedulable,
-        ...(node.settings === undefined ? {} : { settings: node.settings }),
-        since: returned ? since : node.since,
-        reason: returned ? fresh.reason : node.reason,
-      };
-      if (JSON.stringify(next) === JSON.stringify(node)) return undefined;
+        ...(returned ? {} : stays),
+        ...{ evidence, schedulable, duty, drain, settings },
+      });
+      // As it would be stored: what was heard is of classes that records do not have.
+      if (isDeepStrictEqual(JSON.parse(JSON.stringify(next)), node)) return undefined;
       return {
         value: next,
-        events: returned ? [{ type: 'ready', data: { from: node.state } }] : [],
+        events: [
+          ...(returned ? [{ type: 'ready', data: { from: node.state } }] : []),
+          ...diskEvents(node.disks, next.disks),
+        ],
       };
     });
-    return changed;
   }
 
-  async judge(name: string, verdict: Verdict): Promise<void> {
+  /** Goes on from the state that the node is in by then. */
+  async judge(
+    name: string,
+    judgement: Judgement,
+    found: Omit<NodeEvidence, 'returnedAt'>,
+  ): Promise<void> {
     await this.change(name, (node) => {
-      if (node.state === verdict.state) return undefined;
-      const since = new Date(this.clock.nowMs()).toISOString();
+      const verdict = verdictOn(node.state, judgement);
+      if (verdict === undefined) return undefined;
+      const nowMs = this.clock.nowMs();
+      const since = new Date(nowMs).toISOString();
+      const returnedAt =
+        verdict.state === 'ready'
+          ? withReturn(node, found.heartbeat?.agentInstance, nowMs)
+          : (node.evidence?.returnedAt ?? []);
+      const evidence = { ...found, returnedAt };
+      const { state, reason } = verdict;
       return {
-        value: { ...node, ...verdict, since },
-        events: [{ type: verdict.state, data: { from: node.state, reason: verdict.reason } }],
+        value: { ...node, ...verdict, since, evidence },
+        events: [{ type: state, data: { from: node.state, reason, evidence: { ...evidence } } }],
       };
     });
   }
 
-  /** What placement goes by: tags, zone, whether new replicas are taken. */
+  /** What an operator, or an operation of his, wants of the node; what changes nothing is fine. */
+  changeDuty(name: string, change: DutyChange): Promise<NodeRecord> {
+    return this.change(name, (node) => {
+      const next = withDuty(node, change);
+      if (next === node) return undefined;
+      const { operation = null } = change;
+      return { value: next, events: [{ type: DUTY_TOLD[change.event], data: { operation } }] };
+    });
+  }
+
+  /** What placement goes by: tags, zone. */
   updateNode(name: string, asked: Parameters<typeof withNodeSettings>[1]): Promise<NodeRecord> {
     return this.change(name, (node) => {
       const next = withNodeSettings(node, asked);
       if (next === node) return undefined;
       const { tags = [], zone = null } = next.settings ?? {};
-      const turned = next.schedulable !== node.schedulable;
-      const isSet = !sameSettings(next, node);
-      return {
-        value: next,
-        events: [
-          ...(turned ? [{ type: next.schedulable ? 'uncordoned' : 'cordoned', data: null }] : []),
-          ...(isSet ? [{ type: 'updated', data: { tags, zone } }] : []),
-        ],
-      };
+      return { value: next, events: [{ type: 'updated', data: { tags, zone } }] };
     });
   }
 
@@ -166,9 +190,47 @@ export class NodeStore {
   }
 }
 
-const sameSettings = (a: NodeRecord, b: NodeRecord): boolean =>
-  JSON.stringify(a.settings ?? DEFAULT_NODE_SETTINGS) ===
-  JSON.stringify(b.settings ?? DEFAULT_NODE_SETTINGS);
+const DUTY_TOLD: Readonly<Record<NodeDutyEvent, string>> = {
+  cordon: 'cordoned',
+  uncordon: 'uncordoned',
+  drain: 'draining',
+  drained: 'drained',
+  'drain-ended': 'drain-ended',
+};
+
+/** What a node that the store has lost had been told to do; the operation that drained it is lost too. */
+function asKept({ schedulable = true, duty, settings }: Partial<KeptNode> = {}): KeptNode {
+  return withoutMissing<KeptNode>({
+    schedulable,
+    duty: duty === 'draining' ? 'cordoned' : duty,
+    settings,
+  });
+}
+
+/** What has become of disks that are known; those that come and go are told by who adds and removes them. */
+function diskEvents(
+  before: readonly DiskRecord[],
+  after: readonly DiskRecord[],
+): readonly NewEvent[] {
+  return after.flatMap(({ id: disk, lost }) => {
+    const known = before.find(({ id }) => id === disk);
+    if (known === undefined || (known.lost === undefined) === (lost === undefined)) return [];
+    return lost === undefined
+      ? [{ type: 'disk-returned', data: { disk } }]
+      : [{ type: 'disk-lost', data: { disk, reason: lost.reason } }];
+  });
+}
+
+const registeredBy = ({ agentInstance }: NodeRegistration): NodeEvidence => ({
+  ...{ judge: agentInstance, heartbeat: null, missed: 0, returnedAt: [] },
+});
+
+/** A record has no fields without a value: as text, and read again, they would be gone. */
+function withoutMissing<T extends object>(value: { [Key in keyof T]: T[Key] | undefined }): T {
+  const given = Object.entries(value).filter(([, field]) => field !== undefined);
+  // The callers leave out what may be missing, and nothing else.
+  return Object.fromEntries(given) as T;
+}
 
 function nodeNotFound(name: string): Error {
   return lariatError('NODE_NOT_FOUND', `There is no node '${name}'. See 'lariat node list'.`, {

@@ -1,6 +1,10 @@
 import {
   AddDiskRequest,
   type DiskView,
+  DrainNodeRequest,
+  type DryRun,
+  type EvacuationReport,
+  type ImageView,
   ListDisksRequest,
   NodeReference,
   NodeRegistration,
@@ -11,6 +15,8 @@ import {
   RemoveNodeRequest,
   UpdateDiskRequest,
   UpdateNodeRequest,
+  dutyOf,
+  isEnded,
   lariatError,
 } from '@lariat/contracts';
 import { type Json, deriveDiskId, roundUpToCluster } from '@lariat/kernel';
@@ -19,6 +25,16 @@ import { runOperation } from '@lariat/saga';
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { REPLICA_SERVICE, type ReplicaService } from '../app-tokens.js';
+import { nodeDraining } from '../domain/node-duty.js';
+import { wouldEvacuate } from '../domain/evacuation-report.js';
+import {
+  type Evacuated,
+  copiesLeaving,
+  enginesOn,
+  isOn,
+  planMoves,
+} from '../domain/plan-evacuation.js';
+import { isReadyAmong } from '../domain/returned.js';
 import { toNodeView } from '../domain/node-view.js';
 import { diskNotFound } from '../domain/settings.js';
 import { assertDiskUnused } from '../sagas/disk.saga.js';
@@ -44,17 +60,63 @@ export class NodeController {
 
   @OnRequest('node.cordon')
   async cordon(@Payload() request: NodeReference): Promise<NodeView> {
-    return this.view(await this.service.nodes.updateNode(request.node, { schedulable: false }));
+    return this.view(await this.turn(request.node, false));
   }
 
   @OnRequest('node.uncordon')
   async uncordon(@Payload() request: NodeReference): Promise<NodeView> {
-    return this.view(await this.service.nodes.updateNode(request.node, { schedulable: true }));
+    return this.view(await this.turn(request.node, true));
   }
 
   @OnRequest('node.update')
-  async update(@Payload() { node, ...asked }: UpdateNodeRequest): Promise<NodeView> {
-    return this.view(await this.service.nodes.updateNode(node, asked));
+  async update(
+    @Payload() { node: name, schedulable, ...asked }: UpdateNodeRequest,
+  ): Promise<NodeView> {
+    if (schedulable !== undefined) await this.turn(name, schedulable);
+    return this.view(await this.service.nodes.updateNode(name, asked));
+  }
+
+  private async turn(name: string, schedulable: boolean): Promise<NodeRecord> {
+    const { nodes, operations } = this.service;
+    const node = await nodes.find(name);
+    if (schedulable && dutyOf(node) === 'draining' && node.drain !== undefined) {
+      const drain = await operations.find(node.drain);
+      // One that is not on record any more ends nothing.
+      if (drain !== undefined && !isEnded(drain.value.state)) throw nodeDraining(node, node.drain);
+    }
+    return nodes.changeDuty(name, { event: schedulable ? 'uncordon' : 'cordon' });
+  }
+
+  @OnRequest('node.drain')
+  async drain(
+    @Payload() request: DrainNodeRequest,
+    @Ctx() { facts }: MessageContext,
+  ): Promise<EvacuationReport | OperationAccepted | DryRun> {
+    const { requestId, actor } = facts;
+    const { name: node } = await this.service.nodes.find(request.node);
+    if (request.dryRun === true) return this.wouldEvacuate({ node, disk: null });
+    const prepare = (): Json => ({ node, atOnce: request.atOnce ?? 1 });
+    return runOperation<EvacuationReport>(this.service.runner, {
+      ...{ kind: 'node.drain', actor, requestId, wait: request.wait, prepare },
+    });
+  }
+
+  private async wouldEvacuate(from: Evacuated): Promise<DryRun> {
+    const { volumes, nodes, allocator, client } = this.service;
+    const { images } = await client.request('image.list', {});
+    const all = nodes.list();
+    const isReady = isReadyAmong(all);
+    const copies = copiesLeaving<ImageView>(images, from).map(({ image, copy }) => ({
+      name: image.name,
+      minimumCopies: image.minimumCopies,
+      disk: copy.disk,
+      othersReady: image.copies.filter(
+        (other) => !isOn(from, other) && other.state === 'ready' && isReady(other.node),
+      ).length,
+    }));
+    const records = volumes.list();
+    const moves = planMoves(records, all, allocator.disks(), from);
+    return wouldEvacuate(from, moves, copies, enginesOn(records, from));
   }
 
   @OnRequest('node.remove')
@@ -130,17 +192,22 @@ export class NodeController {
   async removeDisk(
     @Payload() request: RemoveDiskRequest,
     @Ctx() { facts }: MessageContext,
-  ): Promise<DiskView | OperationAccepted> {
+  ): Promise<DiskView | OperationAccepted | DryRun> {
     const { requestId, actor } = facts;
-    const findUnused = async (): Promise<DiskView> => {
+    const { evacuate = false } = request;
+    const find = async (): Promise<DiskView> => {
       const disk = await this.findDisk(request.node, request.disk);
-      assertDiskUnused(this.service, disk.id);
+      if (!evacuate) assertDiskUnused(this.service, disk.id);
       return disk;
     };
-    if (request.dryRun === true) return findUnused();
+    if (request.dryRun === true) {
+      const disk = await find();
+      return evacuate ? this.wouldEvacuate({ node: disk.node, disk: disk.id }) : disk;
+    }
     const prepare = async (): Promise<Json> => {
-      const disk = await findUnused();
-      return { node: disk.node, disk: disk.id, removed: { ...disk } };
+      const disk = await find();
+      const { node, id } = disk;
+      return { node, disk: id, removed: { ...disk }, ...(evacuate ? { evacuate } : {}) };
     };
     return runOperation<DiskView>(this.service.runner, {
       kind: 'disk.remove',

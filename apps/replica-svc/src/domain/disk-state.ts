@@ -13,10 +13,14 @@ export interface DiskState {
   readonly node: string;
   readonly zone: string;
   readonly nodeReady: boolean;
+  /** It may be gone, or back in a moment: it gets a replica only when no other can. */
+  readonly nodeSuspect?: boolean;
   /** Why the node is not ready, for a person. */
   readonly nodeState: string;
   readonly nodeSchedulable: boolean;
   readonly nodeTags: readonly string[];
+  /** Why the disk is lost; missing: it is not. */
+  readonly diskLost?: string;
   readonly diskSchedulable: boolean;
   readonly diskTags: readonly string[];
   /** The most that may be promised on it. */
@@ -55,9 +59,11 @@ export function disksOf(
       node: node.name,
       zone: zoneOf(node),
       nodeReady: node.state === 'ready',
+      nodeSuspect: node.state === 'suspect',
       nodeState: `${node.state}: ${node.reason}`,
       nodeSchedulable: node.schedulable,
       nodeTags: node.settings?.tags ?? [],
+      ...(disk.lost === undefined ? {} : { diskLost: disk.lost.reason }),
       diskSchedulable: settings.schedulable,
       diskTags: settings.tags ?? disk.tags,
       allocatableBytes: allocatableBytes(disk.capacityBytes, settings),

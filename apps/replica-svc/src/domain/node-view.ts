@@ -5,6 +5,7 @@ import {
   type NodeView,
   allocatableBytes,
   diskSettingsOf,
+  dutyOf,
   zoneOf,
 } from '@lariat/contracts';
 
@@ -25,6 +26,9 @@ export function toDiskView(
   return {
     id: disk.id,
     node: node.name,
+    state: disk.lost === undefined ? 'ready' : 'lost',
+    reason: disk.lost?.reason ?? null,
+    since: disk.lost?.since ?? null,
     name: disk.name,
     path: disk.path,
     tags: settings.tags ?? disk.tags,
@@ -44,6 +48,7 @@ export function toNodeView(node: NodeRecord, promisedOn: (disk: string) => Promi
   const { settings, ...record } = node;
   return {
     ...record,
+    duty: dutyOf(node),
     zone: zoneOf(node),
     tags: settings?.tags ?? [],
     disks: node.disks.map((disk) => toDiskView(node, disk, promisedOn(disk.id))),

@@ -9,7 +9,7 @@ export type Obstacle = DiskVerdict['reasons'][number];
 /** All that keeps a disk from taking one more replica of the request; empty when it can. Pure. */
 export function obstaclesOf(
   disk: DiskState,
-  request: Pick<PlaceRequest, 'sizeBytes' | 'excludeNodes' | 'onlyDisks' | 'image'>,
+  request: Pick<PlaceRequest, 'sizeBytes' | 'excludeNodes' | 'onlyDisks' | 'image' | 'suspects'>,
   policy: PlacementPolicy,
   spread: Spread,
 ): readonly Obstacle[] {
@@ -17,8 +17,10 @@ export function obstaclesOf(
   const report = (obstacle: Obstacle['obstacle'], message: string): void => {
     found.push({ obstacle, message });
   };
-  if (!disk.nodeReady) report('node-not-ready', `its node is ${disk.nodeState}`);
+  const isHopeful = disk.nodeSuspect === true && request.suspects !== 'never';
+  if (!disk.nodeReady && !isHopeful) report('node-not-ready', `its node is ${disk.nodeState}`);
   if (!disk.nodeSchedulable) report('node-cordoned', 'its node is cordoned');
+  if (disk.diskLost !== undefined) report('disk-lost', `it is lost: ${disk.diskLost}`);
   if (!disk.diskSchedulable) report('disk-cordoned', 'it is cordoned');
   if (request.excludeNodes.includes(disk.node))
     report('node-excluded', 'its node is excluded by the request');

@@ -175,6 +175,26 @@ describe('where a replica goes', () => {
       expected: ['disk-n3'],
     },
     {
+      title:
+        'not to a node that is suspected while another has room, though it is fuller and shared',
+      disks: [
+        disk('n1', { nodeReady: false, nodeSuspect: true }),
+        disk('n2', { scheduledBytes: 80 }),
+      ],
+      asked: request(['a', 'b'], { placement: { node: 'soft', disk: 'soft' } }),
+      expected: ['disk-n2', 'disk-n2'],
+    },
+    {
+      title: 'to a node that is suspected when no other has room, and never to one that is down',
+      disks: [
+        disk('n1', { nodeReady: false }),
+        disk('n2', { nodeReady: false, nodeSuspect: true }),
+        disk('n3', { scheduledBytes: 95 }),
+      ],
+      asked: request(['a']),
+      expected: ['disk-n2'],
+    },
+    {
       title: 'where it is already, whatever the disk is by now',
       disks: [
         disk('n1', { replicas: new Map([['a', 10]]), scheduledBytes: 120, nodeReady: false }),
@@ -239,6 +259,15 @@ describe('a placement that fails', () => {
     ];
     const { outcome } = refusal(request(['a', 'b']), states);
     expect(outcome).toMatchObject({ code: 'NO_CAPACITY', explanation: { placed: 1 } });
+  });
+
+  it('does not hope for a node that is suspected when what is asked for can wait', () => {
+    const states = [
+      disk('n1', { nodeReady: false, nodeSuspect: true, nodeState: 'suspect: no heartbeat' }),
+    ];
+    expect(refusal(request(['a'], { suspects: 'never' }), states).message).toContain(
+      'n1/d1: its node is suspect: no heartbeat',
+    );
   });
 
   it('says what of the room is for a copy of the image', () => {

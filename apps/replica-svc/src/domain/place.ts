@@ -27,6 +27,8 @@ export interface PlaceRequest {
   readonly onlyDisks?: readonly string[];
   /** Disks that come before others which keep the replicas apart as well. */
   readonly preferDisks?: readonly string[];
+  /** never: a node that is suspected gets none, for what can wait until it is known. Missing: only when no other can. */
+  readonly suspects?: 'never';
   /** The image that the replicas are to stand on. */
   readonly image?: ImageToStandOn;
 }
@@ -179,7 +181,7 @@ function copiesWorthIt(
 }
 
 /**
- * Smaller is better, the first difference decides. Sharing a disk is worse than sharing a node, that worse than
+ * Smaller is better, the first difference decides. A node that may be gone comes last. Sharing a disk is worse than sharing a node, that worse than
  * going back to the node that has just failed, that worse than sharing a zone; then those that are preferred, then
  * those that spare a copy of the image, and the emptiest.
  */
@@ -194,6 +196,7 @@ function rankOf(
   }: Readonly<Record<'avoided' | 'preferred' | 'copies', ReadonlySet<string>>>,
 ): readonly number[] {
   return [
+    disk.nodeReady ? 0 : 1,
     policy.disk === 'off' ? 0 : spread.onDisk(disk.disk),
     policy.node === 'off' ? 0 : spread.onNode(disk.node),
     avoided.has(disk.node) ? 1 : 0,

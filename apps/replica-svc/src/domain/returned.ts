@@ -30,7 +30,7 @@ export function isBackOn(
     if (isGivenUp(replica)) return false;
     const node = nodes.find(({ name }) => name === replica.node);
     if (node?.state !== 'ready' || untilKnownMs(nodes, nowMs, replica) > 0) return false;
-    return node.disks.some(({ id }) => id === replica.disk);
+    return node.disks.some(({ id, lost }) => id === replica.disk && lost === undefined);
   };
 }
 

@@ -7,7 +7,6 @@ import { findStrays } from '../reconcilers/sweep-strays.js';
 import { assertNotLast } from '../sagas/remove-replica.saga.js';
 import { chooseRebuild } from './choose-rebuild.js';
 import { dueRebuild, rebuildPolicyFrom } from './due-rebuild.js';
-import { DOWN_AFTER_MS, SUSPECT_AFTER_MS, judgeNode } from './node-health.js';
 import { isBackOn, untilKnownMs } from './returned.js';
 import { inCopyOrder } from './snapshot-order.js';
 import { attachedVolume, diskNamed, replicaOn as replica } from './volume.test-support.js';
@@ -37,21 +36,6 @@ const codeOf = (run: () => unknown): string => {
   }
   return 'accepted';
 };
-
-describe('a node', () => {
-  it.each([
-    [0, true, 'ready'],
-    [SUSPECT_AFTER_MS - 1, true, 'ready'],
-    [SUSPECT_AFTER_MS, true, 'suspect'],
-    [DOWN_AFTER_MS - 1, true, 'suspect'],
-    [DOWN_AFTER_MS, true, 'down'],
-    [0, false, 'suspect'],
-  ])('that was silent for %i ms (target ready: %s) is %s', (silentMs, targetReady, state) => {
-    expect(judgeNode({ silentMs, targetReady }).state).toBe(state);
-  });
-
-  it('may miss two heartbeats', () => expect(SUSPECT_AFTER_MS).toBeGreaterThan(2000));
-});
 
 describe('a rebuild', () => {
   it('replaces the faulted replica from one that is not on the engine’s node', () => {

@@ -75,7 +75,7 @@ describe('settings', () => {
   it('that say what is so already leave the very record', () => {
     const bare = node();
     expect(withNodeSettings(bare, {})).toBe(bare);
-    expect(withNodeSettings(bare, { tags: [], zone: null, schedulable: true })).toBe(bare);
+    expect(withNodeSettings(bare, { tags: [], zone: null })).toBe(bare);
     expect(withDiskSettings(bare, 'disk-n1', { schedulable: true, reservedBytes: 0 })).toBe(bare);
   });
 

@@ -14,11 +14,11 @@ export type Changes<T> = { readonly [Key in keyof T]?: T[Key] | undefined };
 /** The node with other settings; the very same when nothing differs. Pure. */
 export function withNodeSettings(
   node: NodeRecord,
-  asked: Changes<Pick<NodeSettings, 'tags' | 'zone'> & Pick<NodeRecord, 'schedulable'>>,
+  asked: Changes<Pick<NodeSettings, 'tags' | 'zone'>>,
 ): NodeRecord {
   const settings = node.settings ?? DEFAULT_NODE_SETTINGS;
-  const { tags = settings.tags, zone = settings.zone, schedulable = node.schedulable } = asked;
-  const next = { ...node, schedulable, settings: { ...settings, tags: unique(tags), zone } };
+  const { tags = settings.tags, zone = settings.zone } = asked;
+  const next = { ...node, settings: { ...settings, tags: unique(tags), zone } };
   return same(next, { ...node, settings }) ? node : next;
 }
 

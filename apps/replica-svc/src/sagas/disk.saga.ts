@@ -1,5 +1,11 @@
-import { type DiskRecord, lariatError } from '@lariat/contracts';
-import type { Json } from '@lariat/kernel';
+import {
+  type DiskRecord,
+  type NodeRecord,
+  diskSettingsOf,
+  hasCode,
+  lariatError,
+} from '@lariat/contracts';
+import { type Json, toLariatError } from '@lariat/kernel';
 import {
   RETRY_BRIEFLY,
   RETRY_UNTIL_DONE,
@@ -8,6 +14,7 @@ import {
   commandWhileLive,
 } from '@lariat/saga';
 import { toDiskView } from '../domain/node-view.js';
+import { type EvacuationMemory, assertEmptied, evacuationSteps, reportOn } from './evacuate.js';
 import type { RebuildDeps } from './rebuild-memory.js';
 
 export interface AddDiskInput {
@@ -25,6 +32,13 @@ export interface RemoveDiskInput {
   readonly disk: string;
   /** What it was, for the answer. */
   readonly removed: Json;
+  /** What it holds is moved to other disks first. */
+  readonly evacuate?: boolean;
+}
+
+interface RemoveDiskMemory extends EvacuationMemory {
+  /** It took new replicas before. */
+  readonly wasOpen: boolean;
 }
 
 interface AddDiskMemory {
@@ -44,7 +58,11 @@ export function addDiskSaga(deps: RebuildDeps): SagaDefinition<AddDiskInput, Add
         run: async (context) => {
           const { node, ...input } = context.input;
           const options = { key: input.disk };
-          return { record: await commandWhileLive(context, node, 'disk.add', input, options) };
+          try {
+            return { record: await commandWhileLive(context, node, 'disk.add', input, options) };
+          } catch (reason) {
+            throw ownedBy(deps.nodes.list(), reason);
+          }
         },
         undo: async (context) => {
           const { node, disk } = context.input;
@@ -75,11 +93,41 @@ export function addDiskSaga(deps: RebuildDeps): SagaDefinition<AddDiskInput, Add
   };
 }
 
-export function removeDiskSaga(deps: RebuildDeps): SagaDefinition<RemoveDiskInput, object> {
+/** Takes an empty disk away, or one that is emptied first: what has been moved by then stays where it is. */
+export function removeDiskSaga(
+  deps: RebuildDeps,
+): SagaDefinition<RemoveDiskInput, RemoveDiskMemory> {
   return {
     kind: 'disk.remove',
     subjectOf: (input) => `disk/${input.node}/${input.disk}`,
     steps: [
+      {
+        name: 'close',
+        waitsFor: 'the disk to be cordoned',
+        timeoutMs: 10_000,
+        retry: RETRY_BRIEFLY,
+        run: async (context) => {
+          const { node, disk, evacuate = false } = context.input;
+          if (!evacuate) return;
+          const record = await deps.nodes.find(node);
+          const wasOpen = context.memory.wasOpen ?? diskSettingsOf(record, disk).schedulable;
+          // First: a run that finds it closed must not take that for how it was.
+          await context.checkpoint({ wasOpen });
+          await deps.nodes.updateDisk(node, disk, { schedulable: false });
+        },
+        undo: async ({ input: { node, disk }, memory }) => {
+          if (memory.wasOpen !== true) return;
+          try {
+            await deps.nodes.updateDisk(node, disk, { schedulable: true });
+          } catch (error) {
+            if (!hasCode(error, 'DISK_NOT_FOUND', 'NODE_NOT_FOUND')) throw error;
+          }
+        },
+      },
+      ...evacuationSteps<RemoveDiskInput, RemoveDiskMemory>(
+        deps,
+        ({ node, disk, evacuate = false }) => (evacuate ? { node, disk, atOnce: 1 } : null),
+      ),
       {
         // The agent itself refuses while the disk holds anything that is owned.
         name: 'release',
@@ -87,7 +135,9 @@ export function removeDiskSaga(deps: RebuildDeps): SagaDefinition<RemoveDiskInpu
         timeoutMs: 60_000,
         retry: RETRY_BRIEFLY,
         run: async (context) => {
-          const { node, disk } = context.input;
+          const { node, disk, evacuate = false } = context.input;
+          const from = { node, disk };
+          if (evacuate) assertEmptied(from, reportOn(deps, from, context.memory));
           assertDiskUnused(deps, disk);
           await commandWhileLive(context, node, 'disk.remove', { disk }, { key: disk });
         },
@@ -107,12 +157,33 @@ export function removeDiskSaga(deps: RebuildDeps): SagaDefinition<RemoveDiskInpu
   };
 }
 
+/** Whose store a disk holds that was refused for it, where it is one of this cluster. */
+function ownedBy(nodes: readonly NodeRecord[], reason: unknown): unknown {
+  if (!hasCode(reason, 'DISK_FOREIGN_CONTENT')) return reason;
+  const { message, details = {} } = toLariatError(reason);
+  const { storeUuid } = details;
+  if (typeof storeUuid !== 'string') return reason;
+  const [owner] = nodes.flatMap(({ name: node, disks }) =>
+    disks.filter(({ lvsUuid }) => lvsUuid === storeUuid).map(({ id }) => ({ node, id })),
+  );
+  const whose =
+    owner === undefined
+      ? `No node of this cluster has store ${storeUuid}: it is another cluster's, or that of a disk which was removed`
+      : `It is the store of disk ${owner.id} of node '${owner.node}' of this cluster`;
+  return lariatError(
+    'DISK_FOREIGN_CONTENT',
+    `${message}. ${whose}.`,
+    { ...details, owner: owner?.node ?? null },
+    reason,
+  );
+}
+
 export function assertDiskUnused(deps: Pick<RebuildDeps, 'allocator'>, disk: string): void {
   const replicas = deps.allocator.replicasOn(disk);
   if (replicas.length > 0) {
     throw lariatError(
       'DISK_IN_USE',
-      `Disk ${disk} holds ${replicas.length} replica(s): ${replicas.slice(0, 10).join(', ')}. Move or delete them first.`,
+      `Disk ${disk} holds ${replicas.length} replica(s): ${replicas.slice(0, 10).join(', ')}. Move or delete them first, or let 'evacuate' do so (lariat disk remove --evacuate).`,
       { disk, replicas },
     );
   }

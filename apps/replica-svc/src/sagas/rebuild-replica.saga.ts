@@ -187,6 +187,7 @@ function placeStep(deps: RebuildDeps): RebuildStep {
         excludeNodes: [],
         placement: remembered(policy, 'placement'),
         others: remembered(others, 'others'),
+        suspects: 'never',
         // The failed one's node only when there is no other.
         avoidNodes: replaced === null ? [] : [replaced.node],
         ...(context.input.toDisks === undefined ? {} : { onlyDisks: context.input.toDisks }),

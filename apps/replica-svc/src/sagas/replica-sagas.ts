@@ -1,6 +1,7 @@
 import type { AnySaga } from '@lariat/saga';
 import { checksumReplicasSaga } from './checksum-replicas.saga.js';
 import { addDiskSaga, removeDiskSaga } from './disk.saga.js';
+import { drainNodeSaga } from './drain-node.saga.js';
 import type { RebuildDeps } from './rebuild-memory.js';
 import { moveReplicaSaga, rebuildReplicaSaga } from './rebuild-replica.saga.js';
 import { removeReplicaSaga } from './remove-replica.saga.js';
@@ -17,4 +18,5 @@ export const replicaSagas = (deps: RebuildDeps): readonly AnySaga[] => [
   verifySnapshotSaga(deps),
   addDiskSaga(deps),
   removeDiskSaga(deps),
+  drainNodeSaga(deps),
 ];

@@ -158,6 +158,13 @@ async function assertNodeReady({ client, input }: Context): Promise<NodeView> {
       },
     );
   }
+  if (!node.schedulable) {
+    throw lariatError(
+      'NODE_CORDONED',
+      `Node '${input.node}' is ${node.duty}: it gets no new engines. Attach on another node, or 'lariat node uncordon ${input.node}'.`,
+      { node: input.node, duty: node.duty },
+    );
+  }
   assertOffers(node, input.frontend);
   return node;
 }

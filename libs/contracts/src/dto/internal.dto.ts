@@ -22,6 +22,14 @@ import { MutatingRequest } from './volume.dto.js';
 
 /** Requests between Lariat's own parts, below `lariat.v1.internal.`; not part of the API. */
 
+export class DiskLoss {
+  @IsString()
+  reason!: string;
+
+  @IsString()
+  since!: string;
+}
+
 export class DiskRegistration {
   @IsReference('id')
   id!: string;
@@ -46,6 +54,11 @@ export class DiskRegistration {
   @IsInt()
   @Min(1)
   clusterSizeBytes!: number;
+
+  @IsOptional()
+  @ValidateNested()
+  @Type(() => DiskLoss)
+  lost?: DiskLoss;
 }
 
 export class FrontendOfferDto implements FrontendOffer {
@@ -361,3 +374,5 @@ export class PromiseImageCopyRequest extends ImageCopySite {
 }
 
 export class ReleaseImageCopyRequest extends ImageCopySite {}
+
+export class LeaveDiskRequest extends ImageCopySite {}

@@ -62,6 +62,30 @@ export class RemoveDiskRequest extends MutatingRequest {
   @IsReference('disk')
   disk!: string;
 
+  /** Moves the replicas and copies of images that it holds to other disks first. */
+  @IsOptional()
+  @IsBoolean({ message: 'evacuate must be true or false.' })
+  evacuate?: boolean;
+
+  @IsOptional()
+  @IsBoolean({ message: 'dryRun must be true or false.' })
+  dryRun?: boolean;
+}
+
+/** More would leave no room for rebuilds of what is degraded. */
+const MOST_AT_ONCE = 8;
+
+export class DrainNodeRequest extends MutatingRequest {
+  @IsReference('node')
+  node!: string;
+
+  /** Volumes whose replicas are moved side by side; default 1. */
+  @IsOptional()
+  @IsInt({ message: 'atOnce must be a whole number.' })
+  @Min(1, { message: 'atOnce must be at least 1.' })
+  @Max(MOST_AT_ONCE, { message: `atOnce must be at most ${MOST_AT_ONCE}.` })
+  atOnce?: number;
+
   @IsOptional()
   @IsBoolean({ message: 'dryRun must be true or false.' })
   dryRun?: boolean;

@@ -1,10 +1,11 @@
 import { constants } from 'node:fs';
 import { mkdir, open, readFile, realpath, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { identifyContent, LABEL_AREA_BYTES } from '@lariat/kernel';
+import { identifyContent, LABEL_AREA_BYTES, lvolStoreUuidOf } from '@lariat/kernel';
 import type { FilesPort } from '../../ports/files.port.js';
 
 const SECTOR_SIZE_BYTES = 512;
+const PROBE_BYTES = 4096;
 
 export class NodeFiles implements FilesPort {
   async kindOf(path: string): Promise<'absent' | 'file' | 'device' | 'other'> {
@@ -15,6 +16,23 @@ export class NodeFiles implements FilesPort {
     } catch (reason) {
       if ((reason as NodeJS.ErrnoException).code === 'ENOENT') return 'absent';
       throw reason;
+    }
+  }
+
+  async identityOf(path: string): Promise<string> {
+    const { dev, ino, rdev } = await stat(path, { bigint: true });
+    return rdev === 0n ? `${dev}:${ino}` : `device ${rdev}`;
+  }
+
+  async probe(path: string): Promise<void> {
+    const file = await open(path, 'r');
+    try {
+      const sizeBytes = await sizeOf(file, path);
+      const buffer = Buffer.alloc(PROBE_BYTES);
+      await file.read(buffer, 0, buffer.length, 0);
+      await file.read(buffer, 0, buffer.length, Math.max(0, sizeBytes - PROBE_BYTES));
+    } finally {
+      await file.close();
     }
   }
 
@@ -36,6 +54,15 @@ export class NodeFiles implements FilesPort {
       const first = await readUpTo(file, 0);
       const last = await readUpTo(file, Math.max(0, sizeBytes - LABEL_AREA_BYTES));
       return identifyContent({ first, last });
+    } finally {
+      await file.close();
+    }
+  }
+
+  async storeUuidOf(path: string): Promise<string | undefined> {
+    const file = await open(path, 'r');
+    try {
+      return lvolStoreUuidOf(await readUpTo(file, 0));
     } finally {
       await file.close();
     }
