@@ -106,11 +106,11 @@ export const KILL_PLANS = {
   administration: {
     nodes: 3,
     processes: [...SERVICES, 'node-agent-n1'],
-    sagas: ['disk.add', 'disk.remove', 'cluster.recover'],
+    sagas: ['disk.add', 'disk.remove', 'node.restart-target', 'cluster.recover'],
     work: administerThrough,
-    takes: (point) => /saga\/(disk|cluster)\.|agent\/disk\./.test(point),
-    // Five steps, before and after each, and two commands.
-    atLeast: 16,
+    takes: (point) => /saga\/(disk|node|cluster)\.|agent\/(disk|target)\./.test(point),
+    // Six steps, before and after each, and three commands.
+    atLeast: 20,
     oneIn: 2,
   },
   imageServiceInRecovery: {

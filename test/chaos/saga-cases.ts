@@ -212,6 +212,11 @@ export const CASES: Readonly<Record<string, Case>> = {
     volume: () => null,
     input: { node: 'n1', disk: 'd2', removed: null },
   },
+  "restart a node's target": {
+    kind: 'node.restart-target',
+    volume: () => null,
+    input: { node: 'n1' },
+  },
   'import an image': {
     kind: 'image.create',
     volume: () => null,

@@ -6,6 +6,7 @@ import {
   NodeReference,
   RemoveDiskRequest,
   RemoveNodeRequest,
+  RestartTargetRequest,
   UpdateDiskRequest,
   UpdateNodeRequest,
 } from './dto/node.dto.js';
@@ -125,6 +126,14 @@ export interface DryRun {
   readonly would: readonly string[];
 }
 
+/** A target that was started anew, from the binary that is there now. */
+export interface TargetRestarted {
+  readonly node: string;
+  /** The versions of the target before and after. */
+  readonly from: string;
+  readonly to: string;
+}
+
 /** Where one replica was placed. */
 export interface Placement {
   readonly replica: string;
@@ -140,6 +149,7 @@ export interface RequestMap {
   'node.uncordon': { request: NodeReference; reply: NodeView };
   'node.remove': { request: RemoveNodeRequest; reply: NodeView };
   'node.update': { request: UpdateNodeRequest; reply: NodeView };
+  'node.restart-target': { request: RestartTargetRequest; reply: TargetRestarted | DryRun };
   'disk.list': { request: ListDisksRequest; reply: { disks: readonly DiskView[] } };
   'disk.add': { request: AddDiskRequest; reply: DiskView };
   'disk.remove': { request: RemoveDiskRequest; reply: DiskView };
@@ -259,6 +269,7 @@ export const REQUEST_DTOS = {
   'node.uncordon': NodeReference,
   'node.remove': RemoveNodeRequest,
   'node.update': UpdateNodeRequest,
+  'node.restart-target': RestartTargetRequest,
   'disk.list': ListDisksRequest,
   'disk.add': AddDiskRequest,
   'disk.remove': RemoveDiskRequest,

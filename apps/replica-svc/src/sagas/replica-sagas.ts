@@ -4,6 +4,7 @@ import { addDiskSaga, removeDiskSaga } from './disk.saga.js';
 import type { RebuildDeps } from './rebuild-memory.js';
 import { moveReplicaSaga, rebuildReplicaSaga } from './rebuild-replica.saga.js';
 import { removeReplicaSaga } from './remove-replica.saga.js';
+import { restartTargetSaga } from './restart-target.saga.js';
 import { scaleVolumeSaga } from './scale-volume.saga.js';
 import { verifySnapshotSaga } from './verify-snapshot.saga.js';
 
@@ -17,4 +18,5 @@ export const replicaSagas = (deps: RebuildDeps): readonly AnySaga[] => [
   verifySnapshotSaga(deps),
   addDiskSaga(deps),
   removeDiskSaga(deps),
+  restartTargetSaga(),
 ];
