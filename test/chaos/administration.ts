@@ -10,9 +10,10 @@ import { compareReplicas, scribble, withDevice } from './volume-life.js';
 const SIZE_BYTES = 16 * MIB;
 const IMAGE_BYTES = 4 * MIB;
 
-/** What an operator does beside volumes: a disk comes and goes, and records that the store lost are put back. */
+/** What an operator does beside volumes: a disk comes and goes, a target is started anew, and records that the store lost are put back. */
 export async function administerThrough(chaos: ChaosCluster, name: string): Promise<void> {
   await diskThrough(chaos, name);
+  await targetThrough(chaos, name);
   await recoverThrough(chaos, name);
 }
 
@@ -71,6 +72,23 @@ async function placesOf(chaos: ChaosCluster, volume: string): Promise<VolumeView
     chaos.client.request('volume.get', { volume }),
   );
   return replicas;
+}
+
+/** A volume in use reads what was written to it, whatever becomes of the restart. */
+async function targetThrough(chaos: ChaosCluster, name: string): Promise<void> {
+  const volume = `${name}-in-use`;
+  await chaos.perform('volume.create', { name: volume, sizeBytes: SIZE_BYTES, replicas: 1 });
+  await chaos.perform('volume.attach', { volume, node: 'n1', frontend: 'nbd' });
+  const before = await withDevice(chaos, volume, scribble);
+  await chaos.perform('node.restart-target', { node: 'n1' });
+  const after = await withDevice(chaos, volume, async (device) =>
+    createHash('sha256')
+      .update(await device.read(0, SIZE_BYTES))
+      .digest('hex'),
+  );
+  if (after !== before) throw new Error(`${volume} is not what it was before the restart`);
+  await chaos.perform('volume.detach', { volume });
+  await chaos.perform('volume.delete', { volume });
 }
 
 async function disksOf(chaos: ChaosCluster, node: string): Promise<readonly string[]> {

@@ -52,6 +52,7 @@ const ANSWERS: {
     ...{ capacityBytes: 1024 * MIB, clusterSizeBytes: MIB },
   }),
   'disk.remove': nothing,
+  'target.restart': () => ({ from: 'v1', to: 'v2' }),
   'replica.create': made,
   'replica.clone': made,
   'replica.adopt-scratch': made,

@@ -99,15 +99,15 @@ export const KILL_PLANS = {
   administration: {
     nodes: 3,
     processes: [...SERVICES, 'node-agent-n1'],
-    sagas: ['disk.add', 'disk.remove', 'cluster.recover'],
+    sagas: ['disk.add', 'disk.remove', 'node.restart-target', 'cluster.recover'],
     work: administerThrough,
     // What empties a disk before it goes is taken by the next plan.
     takes: (point) =>
-      /saga\/(disk\.add|disk\.remove\/(release|forget)|cluster\.recover)\/|agent\/disk\./.test(
+      /saga\/(disk\.add|disk\.remove\/(release|forget)|node\.restart-target|cluster\.recover)\/|agent\/(disk|target)\./.test(
         point,
       ),
-    // Five steps, before and after each, and two commands.
-    atLeast: 16,
+    // Six steps, before and after each, and three commands.
+    atLeast: 20,
   },
   evacuation: {
     nodes: 4,

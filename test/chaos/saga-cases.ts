@@ -230,6 +230,11 @@ export const CASES: Readonly<Record<string, Case>> = {
     begins: EVACUATIONS,
     losesWhenUndone: ['replicas', 'copies'],
   },
+  "restart a node's target": {
+    kind: 'node.restart-target',
+    volume: () => null,
+    input: { node: 'n1' },
+  },
   'import an image': {
     kind: 'image.create',
     volume: () => null,

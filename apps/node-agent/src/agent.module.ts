@@ -8,6 +8,7 @@ import { RebuildController } from './controllers/rebuild.controller.js';
 import { RecordController } from './controllers/record.controller.js';
 import { ReplicaController } from './controllers/replica.controller.js';
 import { SnapshotController } from './controllers/snapshot.controller.js';
+import { TargetController } from './controllers/target.controller.js';
 
 /** The agent's commands as Nest sees them; what they do lies behind the executor. */
 @Module({})
@@ -24,6 +25,7 @@ export class AgentModule {
         RebuildController,
         RecordController,
         ImageController,
+        TargetController,
       ],
       providers: [{ provide: COMMAND_EXECUTOR, useValue: executor }],
     };

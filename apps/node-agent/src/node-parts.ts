@@ -50,6 +50,7 @@ import { SnapshotDigests } from './app/snapshot-digests.js';
 import { snapshotCommands } from './app/snapshot.commands.js';
 import { Survey } from './app/survey.js';
 import { TargetKeeper } from './app/target-keeper.js';
+import { targetCommands } from './app/target.commands.js';
 import type { AgentConfig } from './config.js';
 import type { ControlPlanePort } from './ports/control-plane.port.js';
 import type { DigestStorePort } from './ports/digest-store.port.js';
@@ -218,6 +219,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     report: (operation, commandId) => (done, total, unit) =>
       controlPlane.progress(operation, { commandId, done, total, unit }),
     handlers: {
+      ...targetCommands({ target, life: session, keeper, log }),
       ...diskCommands(disks),
       ...replicaCommands({ journal, target, lvols, exports, controllers, checksums, images }),
       ...snapshotCommands({ target, lvols, exports }),

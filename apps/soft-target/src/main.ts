@@ -30,7 +30,8 @@ process.on('uncaughtException', (error) => {
 
 try {
   const [command, ...rest] = process.argv.slice(2);
-  if (command === 'check') process.exitCode = await checkCommand(rest, process);
+  if (command === '--version') process.stdout.write(`${TARGET_VERSION.version}\n`);
+  else if (command === 'check') process.exitCode = await checkCommand(rest, process);
   else await run(parseArguments(process.argv.slice(2)), log);
 } catch (error) {
   if (error instanceof UsageError) {

@@ -67,6 +67,12 @@ export interface CommandMap extends ImageCommandMap {
     };
     output: DiskRecord;
   };
+  /**
+   * Ends the target and starts it again, from the binary that is there now; answers when all that is on record has been put
+   * back. Refused with nothing changed when the target is others' to start (TARGET_NOT_OURS) or the binary does not run
+   * (TARGET_BINARY_BROKEN). `from`, `to`: the versions before and after.
+   */
+  'target.restart': { input: Nothing; output: { from: string; to: string } };
   /** Refused while the disk holds anything that is owned. */
   'disk.remove': { input: { disk: string }; output: Nothing };
 

@@ -7,6 +7,7 @@ import {
   NodeReference,
   RemoveDiskRequest,
   RemoveNodeRequest,
+  RestartTargetRequest,
   UpdateDiskRequest,
   UpdateNodeRequest,
 } from './dto/node.dto.js';
@@ -128,6 +129,14 @@ export interface DryRun {
   readonly would: readonly string[];
 }
 
+/** A target that was started anew, from the binary that is there now. */
+export interface TargetRestarted {
+  readonly node: string;
+  /** The versions of the target before and after. */
+  readonly from: string;
+  readonly to: string;
+}
+
 /** Where one replica was placed. */
 export interface Placement {
   readonly replica: string;
@@ -145,6 +154,7 @@ export interface RequestMap {
   'node.drain': { request: DrainNodeRequest; reply: EvacuationReport | DryRun };
   'node.remove': { request: RemoveNodeRequest; reply: NodeView };
   'node.update': { request: UpdateNodeRequest; reply: NodeView };
+  'node.restart-target': { request: RestartTargetRequest; reply: TargetRestarted | DryRun };
   'disk.list': { request: ListDisksRequest; reply: { disks: readonly DiskView[] } };
   'disk.add': { request: AddDiskRequest; reply: DiskView };
   'disk.remove': { request: RemoveDiskRequest; reply: DiskView | DryRun };
@@ -273,6 +283,7 @@ export const REQUEST_DTOS = {
   'node.drain': DrainNodeRequest,
   'node.remove': RemoveNodeRequest,
   'node.update': UpdateNodeRequest,
+  'node.restart-target': RestartTargetRequest,
   'disk.list': ListDisksRequest,
   'disk.add': AddDiskRequest,
   'disk.remove': RemoveDiskRequest,

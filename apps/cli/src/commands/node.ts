@@ -94,6 +94,29 @@ export function addNodeCommands(program: Command, runtime: Runtime): void {
     );
 
   node
+    .command('restart-target')
+    .description("start a node's target again in place, from the binary that is there now")
+    .argument('<node>')
+    .option('--force', 'also when a volume has its only replica there and may see errors')
+    .addOption(dryRun())
+    .addOption(noWait())
+    .action((name: string, options: RestartTargetOptions, command: Command) =>
+      online(runtime, command, (session, context) =>
+        change(
+          session,
+          context,
+          'node.restart-target',
+          { node: name, ...given({ force: options.force, dryRun: options.dryRun }) },
+          options.wait,
+          ({ node: restarted, from, to }) =>
+            from === to
+              ? `restarted the target of ${restarted}: ${to}`
+              : `restarted the target of ${restarted}: ${to}, was ${from}`,
+        ),
+      ),
+    );
+
+  node
     .command('remove')
     .alias('rm')
     .description('forget a node that is down and holds nothing that is needed')
@@ -119,6 +142,10 @@ interface DrainOptions extends WaitOption, DryRunOption {
 
 interface RemoveDiskOptions extends WaitOption, DryRunOption {
   readonly evacuate?: boolean;
+}
+
+interface RestartTargetOptions extends WaitOption, DryRunOption {
+  readonly force?: boolean;
 }
 
 interface TagOptions {

@@ -24,6 +24,8 @@ export class TargetKeeper {
   /** Whether the target was running before this agent. */
   adopted = false;
   private isReady = false;
+  /** The end of a target that is to be started anew. */
+  private ending: Promise<void> | undefined;
   private lastFault: string | undefined;
   private readonly stopping = new AbortController();
   private readonly waiters = new Set<() => void>();
@@ -76,6 +78,18 @@ export class TargetKeeper {
     }
   }
 
+  /** Ends the target, for it to be started again and put back as if it had been lost. */
+  async restart(deadlineMs: number): Promise<void> {
+    // No one is to ask it any more: what it no longer answers would be taken for a fault.
+    this.isReady = false;
+    this.ending = this.parts.life.stop(deadlineMs);
+    try {
+      await this.ending;
+    } finally {
+      this.ending = undefined;
+    }
+  }
+
   /** Ends the supervision, and with `target` the target itself. */
   async stop(target: boolean, deadlineMs: number): Promise<void> {
     this.isReady = false;
@@ -88,15 +102,20 @@ export class TargetKeeper {
   private async keep(): Promise<void> {
     const { life, clock, log } = this.parts;
     const { signal } = this.stopping;
-    let attempt = this.isReady ? 0 : 1;
+    let isUp = this.isReady;
+    let attempt = isUp ? 0 : 1;
     let upSinceMs = clock.monotonicMs();
     while (!signal.aborted) {
-      if (this.isReady) {
+      if (isUp) {
         const reason = await life.lost;
         this.isReady = false;
         this.lastFault = reason;
         if (signal.aborted) return;
         log.warn('target lost', { reason });
+        // Its connection ends before it does, and what is about to end must not be adopted.
+        const wasAsked = this.ending !== undefined;
+        await this.ending?.catch(() => undefined);
+        if (wasAsked) attempt = 0;
         if (clock.monotonicMs() - upSinceMs > SETTLED_AFTER_MS) attempt = 0;
       }
       const backoff = life.isOurs ? RESTART_BACKOFF : REACH_BACKOFF;
@@ -104,7 +123,8 @@ export class TargetKeeper {
       if (signal.aborted) return;
       attempt += 1;
       await this.tryBringUp(attempt);
-      if (this.isReady) upSinceMs = clock.monotonicMs();
+      isUp = this.isReady;
+      if (isUp) upSinceMs = clock.monotonicMs();
     }
   }
 

@@ -32,6 +32,7 @@ function textField(input: unknown, name: string): string {
 export function queueKey(command: CommandName, input: unknown): string {
   const noun = command.slice(0, command.indexOf('.'));
   if (noun === 'engine' || noun === 'frontend') return `volume/${textField(input, 'volume')}`;
+  if (noun === 'target') return 'target';
   if (noun === 'disk') return `disk/${textField(input, 'disk')}`;
   if (noun === 'record') return `record/${textField((input as Fields)['record'], 'id')}`;
   if (noun === 'image') {

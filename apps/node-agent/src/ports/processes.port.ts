@@ -11,6 +11,8 @@ export interface ProcessesPort {
     args: readonly string[],
     logPath: string,
   ): Promise<ProcessIdentity>;
+  /** Runs it to its end, or kills it after the deadline; what it wrote, or a rejection that says how it ended. */
+  run(command: string, args: readonly string[], deadlineMs: number): Promise<string>;
   isAlive(identity: ProcessIdentity): boolean;
   /** A process that has exactly this among its arguments; finds a child whose pid was never recorded. */
   findByArgument(argument: string): ProcessIdentity | undefined;

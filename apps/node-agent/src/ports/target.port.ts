@@ -27,6 +27,8 @@ export interface TargetLife {
   /** Settles when the connection has ended, with the reason. */
   readonly lost: Promise<string>;
   process(): { readonly pid: number; readonly startTime: number } | undefined;
+  /** What the binary says that a start would run; rejects when it does not run. */
+  versionOfBinary(): Promise<string>;
   /** Asks it to end, and kills it after the deadline; leaves one that is not ours alone. */
   stop(deadlineMs: number): Promise<void>;
   /** Ends the connection alone; the target goes on. */

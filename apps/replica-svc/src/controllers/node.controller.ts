@@ -13,6 +13,8 @@ import {
   type OperationAccepted,
   RemoveDiskRequest,
   RemoveNodeRequest,
+  RestartTargetRequest,
+  type TargetRestarted,
   UpdateDiskRequest,
   UpdateNodeRequest,
   dutyOf,
@@ -37,6 +39,7 @@ import {
 import { isReadyAmong } from '../domain/returned.js';
 import { toNodeView } from '../domain/node-view.js';
 import { diskNotFound } from '../domain/settings.js';
+import { type TargetUser, sayEffect, targetUsers } from '../domain/target-users.js';
 import { assertDiskUnused } from '../sagas/disk.saga.js';
 
 @Controller()
@@ -139,6 +142,35 @@ export class NodeController {
     return this.view(node);
   }
 
+  @OnRequest('node.restart-target')
+  async restartTarget(
+    @Payload() request: RestartTargetRequest,
+    @Ctx() { facts }: MessageContext,
+  ): Promise<TargetRestarted | DryRun | OperationAccepted> {
+    const { requestId, actor } = facts;
+    if (request.dryRun === true) {
+      const { name, target } = await this.service.nodes.find(request.node);
+      const effects = targetUsers(this.service.volumes.list(), name).map(sayEffect);
+      const would = [`the target of node ${name} (${target}) is ended and started again`];
+      return { dryRun: true, would: [...would, ...effects] };
+    }
+    const prepare = async (): Promise<Json> => {
+      const node = await this.service.nodes.find(request.node);
+      if (node.state === 'down') throw nodeNotReady(node);
+      const users = targetUsers(this.service.volumes.list(), node.name);
+      const failing = users.filter(({ effect }) => effect === 'fails');
+      if (failing.length > 0 && request.force !== true) throw targetNeeded(node, failing);
+      return { node: node.name };
+    };
+    return runOperation<TargetRestarted>(this.service.runner, {
+      kind: 'node.restart-target',
+      actor,
+      requestId,
+      wait: request.wait,
+      prepare,
+    });
+  }
+
   @OnRequest('disk.list')
   async listDisks(@Payload() request: ListDisksRequest): Promise<{ disks: readonly DiskView[] }> {
     const nodes =
@@ -237,6 +269,15 @@ export class NodeController {
   private view(node: NodeRecord): NodeView {
     return toNodeView(node, (disk) => this.service.allocator.promisedOn(disk));
   }
+}
+
+function targetNeeded({ name: node }: NodeRecord, failing: readonly TargetUser[]): Error {
+  const names = failing.map(({ volume: { name } }) => name);
+  return lariatError(
+    'TARGET_NEEDED',
+    `The target of node '${node}' has the only replica in sync of ${names.length} volume(s) that are attached elsewhere: ${names.slice(0, 10).join(', ')}. They see errors when it is away for more than 2 s. Detach them, wait until they have another replica, or use force (--force).`,
+    { node, volumes: failing.map(({ volume }) => volume.id) },
+  );
 }
 
 function nodeNotReady(node: NodeRecord): Error {

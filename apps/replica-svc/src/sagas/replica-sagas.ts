@@ -5,6 +5,7 @@ import { drainNodeSaga } from './drain-node.saga.js';
 import type { RebuildDeps } from './rebuild-memory.js';
 import { moveReplicaSaga, rebuildReplicaSaga } from './rebuild-replica.saga.js';
 import { removeReplicaSaga } from './remove-replica.saga.js';
+import { restartTargetSaga } from './restart-target.saga.js';
 import { scaleVolumeSaga } from './scale-volume.saga.js';
 import { verifySnapshotSaga } from './verify-snapshot.saga.js';
 
@@ -19,4 +20,5 @@ export const replicaSagas = (deps: RebuildDeps): readonly AnySaga[] => [
   addDiskSaga(deps),
   removeDiskSaga(deps),
   drainNodeSaga(deps),
+  restartTargetSaga(),
 ];

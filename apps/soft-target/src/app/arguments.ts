@@ -15,6 +15,7 @@ export const USAGE = `usage: soft-target --rpc-socket PATH --state-dir DIR [--lo
   --log-level LEVEL    ${LOG_LEVELS.join(', ')} (NOTICE)
   --wait-for-rpc no    accepted for the sake of spdk_tgt's command line
 
+       soft-target --version
        soft-target check: see 'soft-target check --help'
 `;
 

@@ -96,6 +96,20 @@ export class RemoveNodeRequest extends MutatingRequest {
   node!: string;
 }
 
+export class RestartTargetRequest extends MutatingRequest {
+  @IsReference('node')
+  node!: string;
+
+  /** Also when a volume that is attached elsewhere has no other leg, and may see errors if the restart takes long. */
+  @IsOptional()
+  @IsBoolean({ message: 'force must be true or false.' })
+  force?: boolean;
+
+  @IsOptional()
+  @IsBoolean({ message: 'dryRun must be true or false.' })
+  dryRun?: boolean;
+}
+
 const isSet = (_request: object, value: unknown): boolean => value !== undefined && value !== null;
 
 /** What is left out stays as it is. */

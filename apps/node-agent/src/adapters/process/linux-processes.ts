@@ -18,6 +18,7 @@ const STOP_POLL_MS = 5;
 /** How long a killed process may take to leave the process table. */
 const KILL_WAIT_MS = 5_000;
 const MAX_LOG_BYTES = 16 * MIB;
+const MAX_OUTPUT_CHARS = 4_000;
 
 /** Child processes that outlive the agent, known by pid and start time. */
 export class LinuxProcesses implements ProcessesPort {
@@ -50,6 +51,29 @@ export class LinuxProcesses implements ProcessesPort {
     } finally {
       closeSync(log);
     }
+  }
+
+  run(command: string, args: readonly string[], deadlineMs: number): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const child = spawn(command, args, { detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+      let output = '';
+      const take = (piece: Buffer): void => {
+        if (output.length < MAX_OUTPUT_CHARS) output += piece.toString();
+      };
+      child.stdout.on('data', take);
+      child.stderr.on('data', take);
+      // All that it has started goes with it.
+      const timer = setTimeout(() => process.kill(-(child.pid ?? 0), 'SIGKILL'), deadlineMs);
+      child.once('error', (reason) => {
+        clearTimeout(timer);
+        reject(reason);
+      });
+      child.once('close', (code, signal) => {
+        clearTimeout(timer);
+        if (code === 0) resolve(output.trim());
+        else reject(new Error(`${command} ended with ${signal ?? code}: ${output.trim()}`));
+      });
+    });
   }
 
   isAlive(identity: ProcessIdentity): boolean {

@@ -28,6 +28,7 @@ const PROCESS_SETTING = 'target-process';
 const CONNECT_DEADLINE_MS = 15_000;
 const CONNECT_POLL_MS = 5;
 const INIT_TIMEOUT_MS = 60_000;
+const VERSION_DEADLINE_MS = 20_000;
 
 interface Running {
   readonly process: ProcessIdentity | undefined;
@@ -91,6 +92,13 @@ export class TargetSession implements TargetPort, TargetLife {
     this.session = { client, spdk, methods: new Set(methods), process, instance };
     this.lost = client.closed.then((reason) => reason?.message ?? 'it was closed');
     return { adopted };
+  }
+
+  async versionOfBinary(): Promise<string> {
+    const { launch, processes } = this.parts;
+    if (launch.own === undefined) return this.version;
+    const { command, versionArgs } = launch.own;
+    return processes.run(command, versionArgs, VERSION_DEADLINE_MS);
   }
 
   async stop(deadlineMs: number): Promise<void> {
