@@ -35,7 +35,8 @@ const WATCH_MS = 500;
 const ENGINE_WATCH_MS = 200;
 /** All of the target is listed each time. */
 const DRIFT_WATCH_MS = 3_000;
-const DISK_WATCH_MS = 3_000;
+/** Sooner than a replica that was lost is asked for what it has: a disk that was let go for a moment is back by then. */
+const DISK_WATCH_MS = 1_000;
 /** How many replicas stand on an image's copy bears on what may be evicted, which nobody decides in less. */
 const IMAGE_WATCH_MS = 1_000;
 const RESTORE_RETRY_MS = 1_000;
