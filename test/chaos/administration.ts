@@ -1,8 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { findTargetSocket } from '@lariat/cli';
 import { BUCKETS, type ImageView } from '@lariat/contracts';
-import { type Json, MIB } from '@lariat/kernel';
+import { type Json, MIB, newReplicaId } from '@lariat/kernel';
+import { type LvolMethods, Spdk, SpdkClient } from '@lariat/spdk';
 import { Kvm } from '@nats-io/kv';
 import { type ChaosCluster, eventually } from './chaos-cluster.js';
 import { scribble, withDevice } from './volume-life.js';
@@ -10,9 +12,10 @@ import { scribble, withDevice } from './volume-life.js';
 const SIZE_BYTES = 16 * MIB;
 const IMAGE_BYTES = 4 * MIB;
 
-/** What an operator does beside volumes: a disk comes and goes, and records that the store lost are put back. */
+/** What an operator does beside volumes: a disk comes and goes, an orphan goes, and records that the store lost are put back. */
 export async function administerThrough(chaos: ChaosCluster, name: string): Promise<void> {
   await diskThrough(chaos, name);
+  await orphanThrough(chaos);
   await recoverThrough(chaos, name);
 }
 
@@ -24,6 +27,34 @@ async function diskThrough(chaos: ChaosCluster, name: string): Promise<void> {
   await chaos.perform('disk.remove', { node, disk: name });
   if ((await disksOf(chaos, node)).includes(name))
     throw new Error(`${node} has disk ${name} still`);
+}
+
+/** An lvol that nobody owns is found, and deleted. */
+async function orphanThrough(chaos: ChaosCluster): Promise<void> {
+  const node = 'n1';
+  const [disk] = (
+    await chaos.retrying('the disks to be shown', () => chaos.client.request('disk.list', { node }))
+  ).disks;
+  const lvolName = newReplicaId();
+  const onTarget = async <T>(ask: (lvol: LvolMethods) => Promise<T>): Promise<T> => {
+    const socketPath = (await findTargetSocket(chaos.cluster.paths.node(node))) ?? '';
+    const client = await SpdkClient.connect({ socketPath });
+    try {
+      return await ask(new Spdk(client).lvol);
+    } finally {
+      client.close();
+    }
+  };
+  const store = { lvsName: disk?.id ?? '' };
+  const uuid = await onTarget((lvol) => lvol.create({ store, lvolName, sizeMib: 4 }));
+  const orphan = await eventually('the orphan to be found', 30_000, async () => {
+    const { orphans } = await chaos.client.request('orphan.list', { node });
+    const value = orphans.find((one) => one.uuid === uuid);
+    return value === undefined ? undefined : { value };
+  });
+  await chaos.perform('orphan.delete', { orphan: orphan.id });
+  const left = await onTarget((lvol) => lvol.getLvols(store));
+  if (left.some((lvol) => lvol.uuid === uuid)) throw new Error(`${lvolName} is still there`);
 }
 
 async function disksOf(chaos: ChaosCluster, node: string): Promise<readonly string[]> {

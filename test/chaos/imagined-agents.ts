@@ -52,6 +52,7 @@ const ANSWERS: {
     ...{ capacityBytes: 1024 * MIB, clusterSizeBytes: MIB },
   }),
   'disk.remove': nothing,
+  'orphan.delete': () => ({ outcome: 'deleted' }),
   'replica.create': made,
   'replica.clone': made,
   'replica.adopt-scratch': made,

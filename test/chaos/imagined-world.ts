@@ -437,7 +437,12 @@ export class ImaginedWorld {
   private replicaDeps(): RebuildDeps {
     const deps = {
       clock,
-      volumes: { fresh: (id: string) => Promise.resolve(this.volumes.get(id)) },
+      volumes: {
+        fresh: (id: string) => Promise.resolve(this.volumes.get(id)),
+        list: () => this.records(),
+      },
+      orphans: { end: () => Promise.resolve() },
+      isHeld: () => false,
       nodes: {
         list: () => NODES.map((name) => this.node(name)),
         putDisk: () => Promise.resolve(),

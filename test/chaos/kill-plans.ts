@@ -99,11 +99,11 @@ export const KILL_PLANS = {
   administration: {
     nodes: 3,
     processes: [...SERVICES, 'node-agent-n1'],
-    sagas: ['disk.add', 'disk.remove', 'cluster.recover'],
+    sagas: ['disk.add', 'disk.remove', 'orphan.delete', 'cluster.recover'],
     work: administerThrough,
-    takes: (point) => /saga\/(disk|cluster)\.|agent\/disk\./.test(point),
-    // Five steps, before and after each, and two commands.
-    atLeast: 16,
+    takes: (point) => /saga\/(disk|cluster|orphan)\.|agent\/(disk|orphan)\./.test(point),
+    // Seven steps, before and after each, and three commands.
+    atLeast: 23,
   },
   imageServiceInRecovery: {
     ...{ nodes: 3, victim: 'backing-image-svc' },

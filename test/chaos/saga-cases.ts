@@ -212,6 +212,14 @@ export const CASES: Readonly<Record<string, Case>> = {
     volume: () => null,
     input: { node: 'n1', disk: 'd2', removed: null },
   },
+  'delete an orphan': {
+    kind: 'orphan.delete',
+    volume: () => null,
+    input: {
+      ...{ orphan: 'orph-1', record: null },
+      thing: { node: 'n1', kind: 'lvol', name: 'd1/rep-9', uuid: 'u', volume: null },
+    },
+  },
   'import an image': {
     kind: 'image.create',
     volume: () => null,

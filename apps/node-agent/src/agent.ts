@@ -33,6 +33,8 @@ const WATCH_MS = 500;
 const ENGINE_WATCH_MS = 200;
 /** All of the target is listed each time. */
 const DRIFT_WATCH_MS = 3_000;
+/** So is all of it here, and what is found waits for a day as a rule. */
+const ORPHAN_WATCH_MS = 3_000;
 /** How many replicas stand on an image's copy bears on what may be evicted, which nobody decides in less. */
 const IMAGE_WATCH_MS = 1_000;
 const RESTORE_RETRY_MS = 1_000;
@@ -119,6 +121,7 @@ export class Agent {
         absent: (uuid) => parts.drift.absent(uuid),
         targetReady: () => parts.keeper.ready,
         images: () => parts.imageReports.list(),
+        unowned: () => (parts.keeper.ready ? parts.orphans.sight : undefined),
         registration: () => ({
           name: config.node,
           zone: config.zone,
@@ -230,7 +233,8 @@ export class Agent {
   }
 
   private watchOver(): void {
-    const { keeper, watch, drift, frontends, restore, queue, digests, imageReports } = this.parts;
+    const { keeper, watch, drift, orphans, frontends, restore, queue } = this.parts;
+    const { digests, imageReports } = this.parts;
     const every = (ms: number, task: () => Promise<unknown> | undefined): void => {
       this.timers.push(
         setInterval(() => {
@@ -242,6 +246,7 @@ export class Agent {
     };
     every(ENGINE_WATCH_MS, () => (keeper.ready ? watch.poll() : undefined));
     every(DRIFT_WATCH_MS, () => (keeper.ready ? drift.look() : undefined));
+    every(ORPHAN_WATCH_MS, () => (keeper.ready ? orphans.look() : undefined));
     every(WATCH_MS, () =>
       Promise.all(
         frontends

@@ -30,6 +30,8 @@ import { imageCommands } from './app/image.commands.js';
 import { LossReporter } from './app/loss-reporter.js';
 import { LvolReader } from './app/lvol-reader.js';
 import { Lvols } from './app/lvols.js';
+import { OrphanWatch } from './app/orphan-watch.js';
+import { orphanCommands } from './app/orphan.commands.js';
 import { recordCommands } from './app/record.commands.js';
 import { rebuildCommands } from './app/rebuild.commands.js';
 import { replicaCommands } from './app/replica.commands.js';
@@ -68,6 +70,7 @@ export interface NodeParts {
   readonly restore: Restore;
   readonly watch: EngineWatch;
   readonly drift: DriftWatch;
+  readonly orphans: OrphanWatch;
   readonly counts: ReconcileCounts;
   readonly losses: LossReporter;
   readonly disks: Disks;
@@ -146,6 +149,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     counts,
     log,
   });
+  const orphans = new OrphanWatch({ journal, target, clock, counts });
   const restore = new Restore({
     node,
     journal,
@@ -167,6 +171,9 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
       void watch.poll();
     },
   });
+  const replicas = replicaCommands({
+    ...{ journal, target, lvols, exports, controllers, checksums, images },
+  });
   const executor = new CommandExecutor({
     journal,
     queue,
@@ -177,7 +184,8 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
       controlPlane.progress(operation, { commandId, done, total, unit }),
     handlers: {
       ...diskCommands(disks),
-      ...replicaCommands({ journal, target, lvols, exports, controllers, checksums, images }),
+      ...replicas,
+      ...orphanCommands({ journal, target, deleteReplica: replicas['replica.delete'] }),
       ...snapshotCommands({ target, lvols, exports }),
       ...engineCommands({ node, journal, target, lvols, exports, engines, clock }),
       ...rebuildCommands({ node, journal, target, lvols, exports, controllers, images }),
@@ -191,6 +199,6 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   });
   return {
     ...{ queue, session, keeper, restore, watch, drift, counts, losses, disks, frontends },
-    ...{ digests, imageReports, executor },
+    ...{ digests, imageReports, orphans, executor },
   };
 }

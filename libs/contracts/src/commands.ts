@@ -2,6 +2,7 @@ import type { ErrorRecord } from '@lariat/kernel';
 import type { DigestPage } from './cluster-digests.js';
 import type { ImageCommandMap } from './image-commands.js';
 import type { DiskRecord } from './node.js';
+import type { OrphanKind } from './orphan.js';
 import type { SurveyedImage, SurveyedVolume } from './node-survey.js';
 import type { VolumeQos } from './qos.js';
 import type { KeptRecords, RecordKind, RecordPosition } from './record-position.js';
@@ -315,6 +316,14 @@ export interface CommandMap extends ImageCommandMap {
       images: readonly SurveyedImage[];
       next: string | null;
     };
+  };
+  /**
+   * Deletes a thing that no ownership record of the node names, if it still has this uuid; a `replica` that the node owns,
+   * if its head still has it. owned: a record names it now, and it stays. changed: another thing has its name.
+   */
+  'orphan.delete': {
+    input: { kind: OrphanKind; name: string; uuid: string | null; volume: string | null };
+    output: { outcome: 'deleted' | 'absent' | 'owned' | 'changed' };
   };
   /**
    * Destination, a replica that was lost and is back: nobody can write to it any more, what earlier rebuilds left half

@@ -1,4 +1,5 @@
 import type { ImageCopyReport } from './image.js';
+import type { UnownedSight } from './orphan.js';
 import type { RecordPosition } from './record-position.js';
 
 export const NodeState = Object.freeze({
@@ -174,10 +175,18 @@ export interface Inventory {
     readonly record?: RecordPosition | null;
     /** Why its head is known to be gone from its disk; missing: nothing says so. */
     readonly absent?: string;
+    /** Its head, as it was made; missing: it has none. */
+    readonly head?: {
+      readonly uuid: string;
+      readonly disk: string;
+      readonly sizeBytes: number;
+    };
   }[];
   readonly engines: readonly EngineReport[];
   /** Missing: from an agent that knows of no images. */
   readonly images?: readonly ImageCopyReport[];
+  /** What has no owner; missing: not known, as its target does not answer. */
+  readonly unowned?: UnownedSight;
 }
 
 /** The state of one engine: which of its legs take writes. */

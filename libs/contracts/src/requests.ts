@@ -45,6 +45,7 @@ import {
   OperationReference,
   WaitOperationRequest,
 } from './dto/operation.dto.js';
+import { DeleteOrphanRequest, ListOrphansRequest } from './dto/orphan.dto.js';
 import {
   AttachVolumeRequest,
   ChangeVolumeRequest,
@@ -69,6 +70,7 @@ import type { IdleImageCopy } from './idle-copies.js';
 import type { ImageRecord, ImageVerification, ImageView } from './image.js';
 import type { DiskView, NodeRecord, NodeView } from './node.js';
 import type { OperationView } from './operation.js';
+import type { OrphanOutcome, OrphanView } from './orphan.js';
 import type { RecoveredImages, RecoveryReport } from './recovery.js';
 import type {
   ReplicaView,
@@ -169,6 +171,8 @@ export interface RequestMap {
   'image.create': { request: CreateImageRequest; reply: ImageView };
   'image.verify': { request: VerifyImageRequest; reply: ImageVerification };
   'image.delete': { request: DeleteImageRequest; reply: ImageView | DryRun };
+  'orphan.list': { request: ListOrphansRequest; reply: { orphans: readonly OrphanView[] } };
+  'orphan.delete': { request: DeleteOrphanRequest; reply: OrphanOutcome | DryRun };
   'operation.get': { request: OperationReference; reply: OperationView };
   /** Asks for it: what `operation.wait` answers says whether it was undone. */
   'operation.cancel': { request: OperationReference; reply: OperationView };
@@ -288,6 +292,8 @@ export const REQUEST_DTOS = {
   'image.create': CreateImageRequest,
   'image.verify': VerifyImageRequest,
   'image.delete': DeleteImageRequest,
+  'orphan.list': ListOrphansRequest,
+  'orphan.delete': DeleteOrphanRequest,
   'operation.get': OperationReference,
   'operation.cancel': OperationReference,
   'operation.list': ListOperationsRequest,

@@ -60,6 +60,7 @@ export const BUCKETS = {
   imageNames: 'lariat-image-names',
   /** Ids of deleted images, for the same. */
   deletedImages: 'lariat-deleted-images',
+  orphans: 'lariat-orphans',
 } as const;
 export type BucketName = (typeof BUCKETS)[keyof typeof BUCKETS];
 

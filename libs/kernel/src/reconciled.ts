@@ -11,6 +11,7 @@ export type ReconcileKind =
   | 'limits'
   | 'loans'
   | 'nodes'
+  | 'orphans'
   | 'record-copies'
   | 'promises'
   | 'rebuilds'

@@ -41,6 +41,7 @@ test('what is on record of the node is kept, and told with the registrations tha
     images: () => [copy],
     targetReady: () => true,
     absent: () => undefined,
+    unowned: () => undefined,
   });
   presence.start();
   const deadline = performance.now() + 10_000;

@@ -1,5 +1,6 @@
 import type { AnySaga } from '@lariat/saga';
 import { checksumReplicasSaga } from './checksum-replicas.saga.js';
+import { deleteOrphanSaga } from './delete-orphan.saga.js';
 import { addDiskSaga, removeDiskSaga } from './disk.saga.js';
 import type { RebuildDeps } from './rebuild-memory.js';
 import { moveReplicaSaga, rebuildReplicaSaga } from './rebuild-replica.saga.js';
@@ -17,4 +18,5 @@ export const replicaSagas = (deps: RebuildDeps): readonly AnySaga[] => [
   verifySnapshotSaga(deps),
   addDiskSaga(deps),
   removeDiskSaga(deps),
+  deleteOrphanSaga(deps),
 ];
