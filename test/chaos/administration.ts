@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { findTargetSocket } from '@lariat/cli';
+import { type NbdClient, findTargetSocket } from '@lariat/cli';
 import { BUCKETS, type ImageView } from '@lariat/contracts';
 import { type Json, MIB, newReplicaId } from '@lariat/kernel';
 import { type LvolMethods, Spdk, SpdkClient } from '@lariat/spdk';
@@ -27,6 +27,37 @@ async function diskThrough(chaos: ChaosCluster, name: string): Promise<void> {
   await chaos.perform('disk.remove', { node, disk: name });
   if ((await disksOf(chaos, node)).includes(name))
     throw new Error(`${node} has disk ${name} still`);
+}
+
+/** A node dies under a volume in use, and is given up; the volume goes on without it, and the node is back as a new one. */
+export async function removeNodeThrough(chaos: ChaosCluster, volume: string): Promise<void> {
+  const node = 'n3';
+  await chaos.perform('volume.create', { name: volume, sizeBytes: SIZE_BYTES, replicas: 3 });
+  await chaos.perform('volume.attach', { volume, node, frontend: 'nbd' });
+  const before = await withDevice(chaos, volume, scribble);
+  await chaos.cluster.killNode(node);
+  await eventually('the node to be down', 30_000, async () =>
+    (await chaos.client.request('node.get', { node })).state === 'down'
+      ? { value: true }
+      : undefined,
+  );
+  await chaos.perform('node.remove', { node });
+  const { nodes } = await chaos.retrying('the nodes to be shown', () =>
+    chaos.client.request('node.list', {}),
+  );
+  if (nodes.some(({ name }) => name === node)) throw new Error(`${node} is still on record`);
+  const { replicas } = await chaos.retrying('the volume to be shown', () =>
+    chaos.client.request('volume.get', { volume }),
+  );
+  if (replicas.some((replica) => replica.node === node))
+    throw new Error(`${volume} has a replica on ${node} still`);
+  await chaos.perform('volume.attach', { volume, node: 'n1', frontend: 'nbd' });
+  const after = await withDevice(chaos, volume, sha256Of);
+  if (after !== before) throw new Error(`${volume} is not what it was`);
+  await chaos.perform('volume.detach', { volume });
+  await chaos.perform('volume.delete', { volume });
+  await chaos.cluster.startNode(node);
+  await chaos.whole();
 }
 
 /** An lvol that nobody owns is found, and deleted. */
@@ -87,16 +118,17 @@ export async function recoverThrough(chaos: ChaosCluster, volume: string): Promi
     );
   await chaos.perform('image.verify', { image });
   await chaos.perform('volume.attach', { volume, node: 'n2', frontend: 'nbd' });
-  const after = await withDevice(chaos, volume, async (device) =>
-    createHash('sha256')
-      .update(await device.read(0, SIZE_BYTES))
-      .digest('hex'),
-  );
+  const after = await withDevice(chaos, volume, sha256Of);
   if (after !== before) throw new Error(`${volume} is not what it was before it was lost`);
   await chaos.perform('volume.detach', { volume });
   await chaos.perform('volume.delete', { volume });
   await chaos.perform('image.delete', { image });
 }
+
+const sha256Of = async (device: NbdClient): Promise<string> =>
+  createHash('sha256')
+    .update(await device.read(0, SIZE_BYTES))
+    .digest('hex');
 
 const showImage = (chaos: ChaosCluster, image: string): Promise<ImageView> =>
   chaos.retrying('the image to be shown', () => chaos.client.request('image.get', { image }));

@@ -56,6 +56,7 @@ const ANSWERS: {
   'replica.create': made,
   'replica.clone': made,
   'replica.adopt-scratch': made,
+  'replica.adopt': made,
   'replica.delete': nothing,
   'replica.export': ({ replica }) => endpoint(replica),
   'replica.unexport': nothing,

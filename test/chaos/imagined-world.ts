@@ -42,6 +42,8 @@ import { IMAGINED_ROOT, type ImaginedAgents, ODD_DISK, ODD_REPLICA } from './ima
 
 const clock = { nowMs: () => Date.now(), monotonicMs: () => performance.now() };
 const NODES = ['n1', 'n2', 'n3', 'n4'];
+/** One that has been down all along. */
+export const DEAD_NODE = 'n9';
 
 const newNode = (name: string): NodeRecord => ({
   ...{ name, state: 'ready', reason: 'heartbeats arrive', since: '', schedulable: true },
@@ -191,7 +193,7 @@ export class ImaginedWorld {
 
   private node(name: string): NodeRecord {
     const known = newNode(name);
-    return this.agents.isDown(name) ? { ...known, state: 'down' } : known;
+    return name === DEAD_NODE || this.agents.isDown(name) ? { ...known, state: 'down' } : known;
   }
 
   private change(
@@ -308,6 +310,8 @@ export class ImaginedWorld {
       'internal.placement.grow': () => ({}),
       'internal.placement.release': () => ({}),
       'internal.placement.restore': () => ({ restored: 0 }),
+      'volume.detach': ({ volume }: { volume: string }) => this.begin('volume.detach', { volume }),
+      'internal.image.forget-node': () => ({ lastCopies: [] }),
       'replica.rebuild': ({ volume, replica }: { volume: string; replica?: string }) =>
         this.begin('replica.rebuild', { volume, replica: replica ?? null }),
       'replica.remove': ({ volume, replica }: { volume: string; replica: string }) =>
@@ -441,12 +445,13 @@ export class ImaginedWorld {
         fresh: (id: string) => Promise.resolve(this.volumes.get(id)),
         list: () => this.records(),
       },
-      orphans: { end: () => Promise.resolve() },
+      orphans: { list: () => [], end: () => Promise.resolve() },
       isHeld: () => false,
       nodes: {
         list: () => NODES.map((name) => this.node(name)),
         putDisk: () => Promise.resolve(),
         dropDisk: () => Promise.resolve(),
+        remove: () => Promise.resolve(),
       },
       allocator: {
         reserve: (wanted: { volume: string; replicas: readonly string[] }) =>
@@ -569,6 +574,15 @@ export const withOddCopy: readonly VolumeRecord['replicas'][number][] = [
   replica('n2'),
   { ...replica('n3'), id: ODD_REPLICA },
 ];
+
+/** Attached on a node that is down, with a replica there. */
+export const imaginedOnDeadNode = (): VolumeRecord => {
+  const replicas = ['n1', 'n2', DEAD_NODE].map((name) => replica(name));
+  const volume = imaginedAttached({ replicas });
+  const { attachment } = volume;
+  if (attachment === null) throw new Error('it is attached');
+  return { ...volume, attachment: { ...attachment, node: DEAD_NODE } };
+};
 
 export const faultedOn = (node: string): readonly VolumeRecord['replicas'][number][] =>
   ['n1', 'n2', 'n3'].map((name) => replica(name, name === node ? 'ERR' : 'RW'));

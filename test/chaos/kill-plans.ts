@@ -1,5 +1,5 @@
 import type { KillPlan } from './kill-at-every-position.js';
-import { administerThrough, recoverThrough } from './administration.js';
+import { administerThrough, recoverThrough, removeNodeThrough } from './administration.js';
 import { imageVolumeThrough } from './image-volume-life.js';
 import { imageThrough } from './image-life.js';
 import { imageOfVolumeThrough } from './image-of-volume-life.js';
@@ -104,6 +104,15 @@ export const KILL_PLANS = {
     takes: (point) => /saga\/(disk|cluster|orphan)\.|agent\/(disk|orphan)\./.test(point),
     // Seven steps, before and after each, and three commands.
     atLeast: 23,
+  },
+  nodeRemoval: {
+    nodes: 3,
+    processes: SERVICES,
+    sagas: ['node.remove'],
+    work: removeNodeThrough,
+    takes: (point) => point.startsWith('saga/node.remove/'),
+    // Four steps, before and after each.
+    atLeast: 8,
   },
   imageServiceInRecovery: {
     ...{ nodes: 3, victim: 'backing-image-svc' },

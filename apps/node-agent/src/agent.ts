@@ -38,11 +38,14 @@ const ORPHAN_WATCH_MS = 3_000;
 /** How many replicas stand on an image's copy bears on what may be evicted, which nobody decides in less. */
 const IMAGE_WATCH_MS = 1_000;
 const RESTORE_RETRY_MS = 1_000;
+const DISK_RETRY_MS = 1_000;
 const PRUNE_MS = 3_600_000;
 const JOURNAL_KEEP_MS = 24 * 3_600_000;
 const STOP_COMMANDS_MS = 5_000;
 const STOP_TARGET_MS = 5_000;
 const NATS_RETRY_MS = 1_000;
+
+type DiskFlag = AgentConfig['disks'][number];
 
 /** One running agent: its parts, its timers, and its end. */
 export class Agent {
@@ -105,7 +108,7 @@ export class Agent {
       agent = new Agent(lock, { journal, digestStore }, { ...parts, files }, telemetry, log);
       await parts.keeper.start();
       agent.watchOver();
-      for (const disk of config.disks) await agent.addDisk(config, disk);
+      const later = await agent.addDisks(config);
       const connection = await agent.connect(config, signal);
       sink = natsSpanSink(connection);
       controlPlane.use(connection);
@@ -146,6 +149,7 @@ export class Agent {
         reconciled: parts.counts,
       });
       agent.presence.start();
+      agent.addLater(config, later);
       return agent;
     } catch (reason) {
       // A data path that was running before this start goes on running.
@@ -216,7 +220,45 @@ export class Agent {
     });
   }
 
-  private async addDisk(config: AgentConfig, flag: AgentConfig['disks'][number]): Promise<void> {
+  /** Answers those of which nobody can tell yet whose they are: the node does not wait for its services with what it has. */
+  private async addDisks(config: AgentConfig): Promise<readonly DiskFlag[]> {
+    const later: DiskFlag[] = [];
+    for (const disk of config.disks) {
+      try {
+        await this.addDisk(config, disk);
+      } catch (reason) {
+        const { code, kind, message } = toLariatError(reason);
+        if (code !== 'DISK_TAKEN' && kind !== 'unavailable') throw reason;
+        this.log.warn('disk not added yet', { disk: disk.name, error: message });
+        later.push(disk);
+      }
+    }
+    return later;
+  }
+
+  private addLater(config: AgentConfig, disks: readonly DiskFlag[]): void {
+    for (const disk of disks) void this.addUntilDone(config, disk);
+  }
+
+  private async addUntilDone(config: AgentConfig, disk: DiskFlag): Promise<void> {
+    const { signal } = this.stopping;
+    let said = '';
+    while (!signal.aborted) {
+      try {
+        await this.addDisk(config, disk);
+        this.log.info('disk added', { disk: disk.name });
+        return;
+      } catch (reason) {
+        const { message } = toLariatError(reason);
+        // Said once: it may stay so until somebody does something.
+        if (message !== said) this.log.warn('disk not added', { disk: disk.name, error: message });
+        said = message;
+      }
+      await delay(DISK_RETRY_MS, signal);
+    }
+  }
+
+  private async addDisk(config: AgentConfig, flag: DiskFlag): Promise<void> {
     const key = `disk/${flag.name}`;
     const known = this.stores.journal.setting(key);
     const disk = typeof known === 'string' ? known : newDiskId();
@@ -224,12 +266,14 @@ export class Agent {
     if (known === undefined) await this.stores.journal.putSetting(key, disk);
     const path = join(config.dataDir, 'disks', `${flag.name}.img`);
     const { queue, disks } = this.parts;
-    await queue.run(`disk/${disk}`, () =>
+    const { id } = await queue.run(`disk/${disk}`, () =>
       disks.add(
         { disk, name: flag.name, path, tags: [], sizeBytes: flag.sizeBytes },
         'agent-start',
       ),
     );
+    // It was a disk of this cluster before, and has kept its id.
+    if (id !== disk) await this.stores.journal.putSetting(key, id);
   }
 
   private watchOver(): void {

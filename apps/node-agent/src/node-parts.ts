@@ -99,7 +99,9 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   const exports = new Exports(journal, target, listen);
   const controllers = new Controllers(journal, target);
   const engines = new Engines(journal, target, controllers, exports);
-  const disks = new Disks(journal, target, new NodeFiles());
+  const disks = new Disks(journal, target, new NodeFiles(), {
+    claim: (disk, lvsUuid) => controlPlane.claimStore({ node, disk, lvsUuid }),
+  });
   const reader = new LvolReader(node, journal, exports, nvmeBlockConnector);
   const checksums = new Checksums(journal, reader);
   const digests = new SnapshotDigests({

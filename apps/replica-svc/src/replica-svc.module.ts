@@ -6,6 +6,7 @@ import { Allocator } from './adapters/allocator.js';
 import { RoomMaker } from './adapters/make-room.js';
 import { NodeStore } from './adapters/node-store.js';
 import { OrphanStore } from './adapters/orphan-store.js';
+import { StoreRecords } from './adapters/store-records.js';
 import { VolumeView } from './adapters/volume-view.js';
 import { REPLICA_SERVICE, type ReplicaService } from './app-tokens.js';
 import { NodeController } from './controllers/node.controller.js';
@@ -13,8 +14,9 @@ import { OrphanController } from './controllers/orphan.controller.js';
 import { PlacementController } from './controllers/placement.controller.js';
 import { ReplicaController } from './controllers/replica.controller.js';
 import { rebuildPolicyFrom } from './domain/due-rebuild.js';
-import { orphanPolicyFrom } from './domain/orphans.js';
+import { holds, orphanPolicyFrom } from './domain/orphans.js';
 import type { RunningRebuild } from './domain/rebuild-load.js';
+import { ReplicaAdoption } from './reconcilers/adopt-replicas.js';
 import { deleteOrphans } from './reconcilers/delete-orphans.js';
 import { OrphanSearch } from './reconcilers/find-orphans.js';
 import { endLeases } from './reconcilers/end-leases.js';
@@ -50,10 +52,11 @@ export class ReplicaSvcModule {
       new RoomMaker(client, log),
     );
     const { limitMibPerSecond } = policy;
+    const stores = await StoreRecords.open(connection, clock);
     const orphans = await OrphanStore.open(connection, clock);
     const told = new Map<string, Inventory>();
     const isHeld = (node: string, replica: string): boolean =>
-      told.get(node)?.replicas.some((held) => held.replica === replica) === true;
+      holds(told.get(node)?.replicas ?? [])(replica);
     const deps = { volumes, nodes, allocator, orphans, isHeld, clock, limitMibPerSecond };
     const sagas = await startSagas(context, replicaSagas(deps));
     const running = function* (): Iterable<RunningRebuild & { readonly subject: string }> {
@@ -62,12 +65,14 @@ export class ReplicaSvcModule {
     const watch = new NodeWatch(connection, nodes, clock, log, counts);
     const deleted = await MarkBucket.open(connection, BUCKETS.deleted, DELETED_KEEP_MS);
     const sweep = new StraySweep(commands, volumes, deleted, clock, log, counts);
+    const adoption = new ReplicaAdoption(commands, volumes, clock, log, counts);
     const search = new OrphanSearch(orphans, volumes, deleted, clock, log);
     const inventories = new InventoryWatch(
       connection,
       async (inventory) => {
         told.set(inventory.node, inventory);
         await search.consider(inventory);
+        await adoption.consider(inventory);
         await sweep.consider(inventory);
       },
       log,
@@ -104,7 +109,7 @@ export class ReplicaSvcModule {
       },
     });
     const { store: operations, runner } = sagas;
-    const service: ReplicaService = { ...deps, orphanPolicy, operations, runner, client };
+    const service: ReplicaService = { ...deps, stores, orphanPolicy, operations, runner, client };
     const stop = async (): Promise<void> => {
       await sagas.runner.stop();
       watch.stop();

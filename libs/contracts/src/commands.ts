@@ -114,6 +114,14 @@ export interface CommandMap extends ImageCommandMap {
     input: { replica: string; volume: string; record?: RecordPosition };
     output: Nothing;
   };
+  /**
+   * Takes up a replica that is on this disk, and on no record of the node, since that was installed anew: its head, and all
+   * that goes by its name. REPLICA_NOT_FOUND when it has no head that stands alone.
+   */
+  'replica.adopt': {
+    input: { replica: string; volume: string; disk: string };
+    output: { lvolUuid: string };
+  };
   /** Exports the head to exactly these hosts; hosts admitted before are cut off. */
   'replica.export': {
     input: { replica: string; volume: string; epoch: number; hostNqns: readonly string[] };

@@ -21,6 +21,7 @@ export * from './events.js';
 export * from './idle-copies.js';
 export * from './image-commands.js';
 export * from './image.js';
+export * from './node-removal.js';
 export * from './node-survey.js';
 export * from './node.js';
 export * from './nqn.js';

@@ -20,6 +20,14 @@ export interface DiskRecord {
   readonly clusterSizeBytes: number;
 }
 
+/** An lvol store of this cluster, and the node that had it last. */
+export interface StoreRecord {
+  /** The disk's id, which is the store's name. */
+  readonly disk: string;
+  readonly lvsUuid: string;
+  readonly node: string;
+}
+
 /** What an operator has set on a disk; kept while the disk is on record, whatever its agent registers. */
 export interface DiskSettings {
   /** Null: those that the disk was added with. */

@@ -20,6 +20,8 @@ export interface UnownedThing {
   readonly sizeBytes: number;
   /** What it takes on its disk, without what it stands on. */
   readonly allocatedBytes: number;
+  /** Names of the lvols that stand on it: they go first. */
+  readonly beneath: readonly string[];
   /** When its agent saw it first. */
   readonly since: string;
 }

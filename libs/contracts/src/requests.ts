@@ -19,9 +19,11 @@ import {
 } from './dto/image.dto.js';
 import {
   ChangeVolumeRecordRequest,
+  ClaimStoreRequest,
   EngineReportRequest,
   EnsureImageCopiesRequest,
   EvictImageCopiesRequest,
+  ForgetNodeRequest,
   IdleImageCopiesRequest,
   ImageRecordRequest,
   ImageUsersRequest,
@@ -69,6 +71,7 @@ import type { DeadLetterView } from './dead-letter.js';
 import type { IdleImageCopy } from './idle-copies.js';
 import type { ImageRecord, ImageVerification, ImageView } from './image.js';
 import type { DiskView, NodeRecord, NodeView } from './node.js';
+import type { RemovedNodeView } from './node-removal.js';
 import type { OperationView } from './operation.js';
 import type { OrphanOutcome, OrphanView } from './orphan.js';
 import type { RecoveredImages, RecoveryReport } from './recovery.js';
@@ -140,7 +143,7 @@ export interface RequestMap {
   'node.get': { request: NodeReference; reply: NodeView };
   'node.cordon': { request: NodeReference; reply: NodeView };
   'node.uncordon': { request: NodeReference; reply: NodeView };
-  'node.remove': { request: RemoveNodeRequest; reply: NodeView };
+  'node.remove': { request: RemoveNodeRequest; reply: RemovedNodeView | DryRun };
   'node.update': { request: UpdateNodeRequest; reply: NodeView };
   'disk.list': { request: ListDisksRequest; reply: { disks: readonly DiskView[] } };
   'disk.add': { request: AddDiskRequest; reply: DiskView };
@@ -187,6 +190,11 @@ export interface RequestMap {
   };
   'cluster.recover': { request: RecoverRequest; reply: RecoveryReport };
   'internal.node.register': { request: NodeRegistration; reply: NodeRecord };
+  /** Whether a store that a node has found is to be taken up by it. DISK_TAKEN when it is another node's, or of no cluster known. */
+  'internal.node.claim-store': {
+    request: ClaimStoreRequest;
+    reply: Readonly<Record<string, never>>;
+  };
   'internal.volume.report-engine': {
     request: EngineReportRequest;
     reply: { inSync: readonly string[] };
@@ -226,6 +234,11 @@ export interface RequestMap {
   'internal.image.evict-copies': {
     request: EvictImageCopiesRequest;
     reply: { readonly evicted: number };
+  };
+  /** Takes the copies on a node that is removed off their images' records; names the images that have no other ready one. */
+  'internal.image.forget-node': {
+    request: ForgetNodeRequest;
+    reply: { readonly lastCopies: readonly string[] };
   };
   'internal.placement.reserve': {
     request: ReserveRequest;
@@ -301,6 +314,7 @@ export const REQUEST_DTOS = {
   'dead-letter.list': ListDeadLettersRequest,
   'cluster.recover': RecoverRequest,
   'internal.node.register': NodeRegistration,
+  'internal.node.claim-store': ClaimStoreRequest,
   'internal.volume.report-engine': EngineReportRequest,
   'internal.volume.record': VolumeRecordRequest,
   'internal.volume.change': ChangeVolumeRecordRequest,
@@ -312,6 +326,7 @@ export const REQUEST_DTOS = {
   'internal.image.recover': RecoverImagesRequest,
   'internal.image.idle-copies': IdleImageCopiesRequest,
   'internal.image.evict-copies': EvictImageCopiesRequest,
+  'internal.image.forget-node': ForgetNodeRequest,
   'internal.placement.reserve': ReserveRequest,
   'internal.placement.grow': ReserveGrowthRequest,
   'internal.placement.release': ReleaseRequest,

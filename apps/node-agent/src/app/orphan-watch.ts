@@ -1,6 +1,11 @@
-import { MAX_UNOWNED_TOLD, type UnownedSight, type UnownedThing } from '@lariat/contracts';
+import {
+  MAX_UNOWNED_TOLD,
+  type UnownedKind,
+  type UnownedSight,
+  type UnownedThing,
+} from '@lariat/contracts';
 import { CLUSTER_SIZE_BYTES, type Clock, type ReconcileCounts } from '@lariat/kernel';
-import { type Unowned, findUnowned } from '../domain/find-unowned.js';
+import { OWNED_KIND_OF, type Unowned, findUnowned } from '../domain/find-unowned.js';
 import { namespaceBdev } from '../domain/names.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { TargetPort } from '../ports/target.port.js';
@@ -14,7 +19,7 @@ export interface OrphanWatchParts {
   readonly counts: ReconcileCounts;
 }
 
-type Size = Pick<UnownedThing, 'sizeBytes' | 'allocatedBytes'>;
+type Size = Pick<UnownedThing, 'sizeBytes' | 'allocatedBytes' | 'beneath'>;
 
 /**
  * Tells what the target has that no ownership record names, and takes none of it away. Records are written before their
@@ -22,8 +27,8 @@ type Size = Pick<UnownedThing, 'sizeBytes' | 'allocatedBytes'>;
  * row have seen.
  */
 export class OrphanWatch {
-  /** Of the look before, by what it is: since when it was seen. */
-  private seen = new Map<string, string>();
+  /** Of the look before, by what it is: since when it was seen. Undefined: it failed, or there was none. */
+  private seen: ReadonlyMap<string, string> | undefined;
   private told: UnownedSight | undefined;
   private looking = false;
 
@@ -31,7 +36,14 @@ export class OrphanWatch {
 
   /** Undefined while the target has not been looked at twice since it last failed to answer. */
   get sight(): UnownedSight | undefined {
-    return this.told;
+    if (this.told === undefined) return undefined;
+    // Told with the records as they are now: what was taken up since the look has an owner.
+    const things = this.told.things.filter(({ kind, name }) => !this.isOwned(kind, name));
+    return { ...this.told, things };
+  }
+
+  private isOwned(kind: UnownedKind, name: string): boolean {
+    return this.parts.journal.owned(OWNED_KIND_OF[kind], name) !== undefined;
   }
 
   async look(): Promise<void> {
@@ -41,6 +53,7 @@ export class OrphanWatch {
       await this.lookOnce();
     } catch (reason) {
       // What is there is unknown, not absent (invariant 2).
+      this.seen = undefined;
       this.told = undefined;
       throw reason;
     } finally {
@@ -55,19 +68,23 @@ export class OrphanWatch {
     const found = findUnowned(content, (kind, name) => journal.owned(kind, name) !== undefined);
     const now = new Date(clock.nowMs()).toISOString();
     const before = this.seen;
-    this.seen = new Map(found.map((thing) => [keyOf(thing), before.get(keyOf(thing)) ?? now]));
+    const seen = new Map(found.map((thing) => [keyOf(thing), before?.get(keyOf(thing)) ?? now]));
+    this.seen = seen;
+    // Of what has only just been seen nothing is known, nor of what a look that failed has missed.
+    if (before === undefined) return;
     const standing = found.filter((thing) => before.has(keyOf(thing)));
     const told = standing.slice(0, MAX_UNOWNED_TOLD);
     this.told = {
-      things: await Promise.all(told.map((thing) => this.describe(thing))),
+      things: await Promise.all(
+        told.map((thing) => this.describe(thing, seen.get(keyOf(thing)) ?? now)),
+      ),
       omitted: standing.length - told.length,
       disks: content.stores.map(({ name }) => name).filter((name) => journal.owned('disk', name)),
     };
   }
 
-  private async describe(thing: Unowned): Promise<UnownedThing> {
+  private async describe(thing: Unowned, since: string): Promise<UnownedThing> {
     const { kind, name } = thing;
-    const since = this.seen.get(keyOf(thing)) ?? '';
     if (kind === 'store') return { ...thing, ...(await this.sizeOfStore(name)), since };
     if (kind === 'controller') {
       const seen = await this.see(namespaceBdev(name));
@@ -85,6 +102,7 @@ export class OrphanWatch {
     return {
       sizeBytes: totalDataClusters * clusterSizeBytes,
       allocatedBytes: (totalDataClusters - freeClusters) * clusterSizeBytes,
+      beneath: [],
     };
   }
 
@@ -102,15 +120,18 @@ export class OrphanWatch {
 interface SeenBdev {
   readonly uuid: string;
   readonly sizeBytes: number;
-  readonly lvol?: { readonly allocatedClusters?: number };
+  readonly lvol?: {
+    readonly allocatedClusters?: number;
+    readonly clones?: readonly string[];
+  };
 }
 
-const NOTHING: Size = { sizeBytes: 0, allocatedBytes: 0 };
+const NOTHING: Size = { sizeBytes: 0, allocatedBytes: 0, beneath: [] };
 
 function sizeOf(seen: SeenBdev | undefined): Size {
   if (seen === undefined) return NOTHING;
   const allocatedBytes = (seen.lvol?.allocatedClusters ?? 0) * CLUSTER_SIZE_BYTES;
-  return { sizeBytes: seen.sizeBytes, allocatedBytes };
+  return { sizeBytes: seen.sizeBytes, allocatedBytes, beneath: seen.lvol?.clones ?? [] };
 }
 
 /** The same name with another uuid is another thing. */

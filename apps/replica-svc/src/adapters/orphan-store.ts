@@ -64,6 +64,15 @@ export class OrphanStore {
     }
   }
 
+  /** What stands on it may change while it is on record. */
+  async update(id: string, { beneath, allocatedBytes }: FoundOrphan): Promise<void> {
+    await this.records.change(
+      id,
+      (orphan) => ({ value: { ...orphan, beneath, allocatedBytes }, events: [] }),
+      ACTOR,
+    );
+  }
+
   /** Takes it from the record, with the event that says why; one that is not there has ended. */
   async end(id: string, end: OrphanEnd, reason: string, actor = ACTOR): Promise<void> {
     const found = await this.records.read(id);

@@ -19,7 +19,7 @@ const HOUR = { graceMs: 3_600_000 };
 
 const lvol = (lvolName: string): UnownedThing => ({
   ...{ kind: 'lvol', name: `disk-1/${lvolName}`, uuid: 'u', disk: 'disk-1', since: SINCE },
-  ...{ sizeBytes: 4, allocatedBytes: 1 },
+  ...{ sizeBytes: 4, allocatedBytes: 1, beneath: [] },
 });
 const inventory = (given: Partial<Inventory> = {}): Inventory => ({
   ...{ node: 'n1', agentInstance: 'inst-1', replicas: [], engines: [] },
@@ -126,6 +126,12 @@ describe('the grace', () => {
     expect(toOrphanView(later, HOUR)).toMatchObject({
       ...{ deletesAt: '2026-11-22T03:00:00.000Z', kept: null, deletable: true },
     });
+  });
+
+  it('waits for what stands on it', () => {
+    const parent = onRecord({ beneath: ['rep-1'] });
+    expect(toOrphanView(parent, HOUR)).toMatchObject({ deletesAt: null, deletable: true });
+    expect(toOrphanView(parent, HOUR).kept).toContain('rep-1');
   });
 
   test.each([

@@ -44,6 +44,14 @@ export function namedBy(name: string): readonly string[] {
   return name.match(ID) ?? [];
 }
 
+/** Whether a node has a replica's head on record. One of which it has other parts alone is taken up as a whole. */
+export function holds(replicas: Inventory['replicas']): (replica: string) => boolean {
+  const heads = new Set(
+    replicas.flatMap(({ replica, head }) => (head === undefined ? [] : [replica])),
+  );
+  return (replica) => heads.has(replica);
+}
+
 /**
  * The volume whose record wants the thing: it was made for a replica that is on record there and that the node does not
  * know of, or for an engine that is. What goes by the name of a replica that its node knows is not that replica's. Pure.
@@ -83,7 +91,7 @@ export function findOrphans(
     ...strangers.map(({ replica, volume, head }) => ({
       ...{ node, kind: 'replica' as const, name: replica, volume, since: agentInstance },
       ...{ uuid: head?.uuid ?? null, disk: head?.disk ?? null },
-      ...{ sizeBytes: head?.sizeBytes ?? 0, allocatedBytes: 0 },
+      ...{ sizeBytes: head?.sizeBytes ?? 0, allocatedBytes: 0, beneath: [] },
     })),
   ];
 }
@@ -127,13 +135,17 @@ export function whyKept(orphan: OrphanRecord): string | undefined {
 /** When it is deleted by itself, in milliseconds since 1970; undefined: on request alone. Pure. */
 export function deletesAtMs(orphan: OrphanRecord, { graceMs }: OrphanPolicy): number | undefined {
   if (graceMs === null || whyKept(orphan) !== undefined) return undefined;
+  // Those that stand on it go first, if they go.
+  if (orphan.beneath.length > 0) return undefined;
   return Date.parse(orphan.foundAt) + graceMs;
 }
 
 export function toOrphanView(orphan: OrphanRecord, policy: OrphanPolicy): OrphanView {
   const atMs = deletesAtMs(orphan, policy);
   const kept =
-    whyKept(orphan) ?? (policy.graceMs === null ? 'no orphan is deleted by itself here' : null);
+    whyKept(orphan) ??
+    (orphan.beneath.length > 0 ? `${orphan.beneath.join(', ')} stand on it, and go first` : null) ??
+    (policy.graceMs === null ? 'no orphan is deleted by itself here' : null);
   return {
     ...orphan,
     deletesAt: atMs === undefined ? null : new Date(atMs).toISOString(),

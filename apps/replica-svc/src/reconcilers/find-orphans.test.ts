@@ -7,6 +7,7 @@ import { deleteDue } from './delete-orphans.js';
 import { OrphanSearch } from './find-orphans.js';
 
 const REPLICA = 'rep-000000000000';
+const HEAD = { uuid: 'u', disk: 'disk-1', sizeBytes: 4 };
 const ended: { id: string; end: OrphanEnd }[] = [];
 let records: Map<string, OrphanRecord>;
 let added: number;
@@ -28,7 +29,7 @@ const inventory = (given: Partial<Inventory> = {}): Inventory => ({
     things: [
       {
         ...{ kind: 'lvol', name: `disk-1/${REPLICA}`, uuid: 'u', disk: 'disk-1', since: 's' },
-        ...{ sizeBytes: 4, allocatedBytes: 1 },
+        ...{ sizeBytes: 4, allocatedBytes: 1, beneath: [] },
       },
     ],
     ...{ omitted: 0, disks: ['disk-1'] },
@@ -51,6 +52,7 @@ beforeEach(() => {
       added += 1;
       return Promise.resolve(record);
     },
+    update: () => Promise.resolve(),
     end: (id: string, end: OrphanEnd) => {
       records.delete(id);
       ended.push({ id, end });
@@ -91,7 +93,10 @@ describe('the search for orphans', () => {
     volumes = [];
     nowMs += 60_000;
     await search.consider(inventory());
-    await search.consider({ ...empty, replicas: [{ replica: REPLICA, volume: 'vol-1' }] });
+    await search.consider({
+      ...empty,
+      replicas: [{ replica: REPLICA, volume: 'vol-1', head: HEAD }],
+    });
     expect(ended[1]).toMatchObject({ end: 'adopted' });
   });
 

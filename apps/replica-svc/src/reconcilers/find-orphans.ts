@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Inventory, OrphanRecord } from '@lariat/contracts';
 import type { Clock } from '@lariat/kernel';
 import type { MarkBucket } from '@lariat/messaging';
@@ -8,6 +9,7 @@ import {
   type FoundOrphan,
   findOrphans,
   hasEnded,
+  holds,
   namedBy,
   orphanIdOf,
   sameThing,
@@ -22,7 +24,7 @@ export class OrphanSearch {
   private readonly endedAtMs = new Map<string, number>();
 
   constructor(
-    private readonly orphans: Pick<OrphanStore, 'list' | 'add' | 'end' | 'onEnd'>,
+    private readonly orphans: Pick<OrphanStore, 'list' | 'add' | 'update' | 'end' | 'onEnd'>,
     private readonly volumes: Pick<VolumeView, 'list' | 'cached' | 'fresh'>,
     private readonly deleted: Pick<MarkBucket, 'has'>,
     private readonly clock: Pick<Clock, 'monotonicMs'>,
@@ -43,13 +45,16 @@ export class OrphanSearch {
     const known = this.orphans.list().filter((orphan) => orphan.node === node);
     for (const orphan of known)
       if (hasEnded(orphan, found, inventory)) await this.end(orphan, inventory);
-    for (const thing of found)
-      if (!known.some((orphan) => sameThing(orphan, thing))) await this.add(thing);
+    for (const thing of found) {
+      const orphan = known.find((one) => sameThing(one, thing));
+      if (orphan === undefined) await this.add(thing);
+      else if (!isDeepStrictEqual(orphan.beneath, thing.beneath))
+        await this.orphans.update(orphan.id, thing);
+    }
   }
 
   private isWanted(thing: FoundOrphan, { node, replicas }: Inventory): boolean {
-    const held = new Set(replicas.map(({ replica }) => replica));
-    return wantedBy(thing, node, this.volumes.list(), (id) => held.has(id)) !== undefined;
+    return wantedBy(thing, node, this.volumes.list(), holds(replicas)) !== undefined;
   }
 
   /** Volumes that the node has a part of, and that are neither on record nor known as deleted. */

@@ -4,6 +4,7 @@ import { deleteOrphanSaga } from './delete-orphan.saga.js';
 import { addDiskSaga, removeDiskSaga } from './disk.saga.js';
 import type { RebuildDeps } from './rebuild-memory.js';
 import { moveReplicaSaga, rebuildReplicaSaga } from './rebuild-replica.saga.js';
+import { removeNodeSaga } from './remove-node.saga.js';
 import { removeReplicaSaga } from './remove-replica.saga.js';
 import { scaleVolumeSaga } from './scale-volume.saga.js';
 import { verifySnapshotSaga } from './verify-snapshot.saga.js';
@@ -19,4 +20,5 @@ export const replicaSagas = (deps: RebuildDeps): readonly AnySaga[] => [
   addDiskSaga(deps),
   removeDiskSaga(deps),
   deleteOrphanSaga(deps),
+  removeNodeSaga(deps),
 ];
