@@ -1,8 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type NbdClient, findTargetSocket } from '@lariat/cli';
 import { BUCKETS, type ImageView, type VolumeView } from '@lariat/contracts';
-import { type Json, MIB } from '@lariat/kernel';
+import { type Json, MIB, newReplicaId } from '@lariat/kernel';
+import { type LvolMethods, Spdk, SpdkClient } from '@lariat/spdk';
 import { Kvm } from '@nats-io/kv';
 import { type ChaosCluster, eventually } from './chaos-cluster.js';
 import { compareReplicas, scribble, withDevice } from './volume-life.js';
@@ -10,9 +12,10 @@ import { compareReplicas, scribble, withDevice } from './volume-life.js';
 const SIZE_BYTES = 16 * MIB;
 const IMAGE_BYTES = 4 * MIB;
 
-/** What an operator does beside volumes: a disk comes and goes, a target is started anew, and records that the store lost are put back. */
+/** What an operator does beside volumes: a disk comes and goes, so does an orphan, a target is started anew, and records that the store lost are put back. */
 export async function administerThrough(chaos: ChaosCluster, name: string): Promise<void> {
   await diskThrough(chaos, name);
+  await orphanThrough(chaos);
   await targetThrough(chaos, name);
   await recoverThrough(chaos, name);
 }
@@ -91,6 +94,65 @@ async function targetThrough(chaos: ChaosCluster, name: string): Promise<void> {
   await chaos.perform('volume.delete', { volume });
 }
 
+/** A node dies under a volume in use, and is given up; the volume goes on without it, and the node is back as a new one. */
+export async function removeNodeThrough(chaos: ChaosCluster, volume: string): Promise<void> {
+  const node = 'n3';
+  await chaos.perform('volume.create', { name: volume, sizeBytes: SIZE_BYTES, replicas: 3 });
+  await chaos.perform('volume.attach', { volume, node, frontend: 'nbd' });
+  const before = await withDevice(chaos, volume, scribble);
+  await chaos.cluster.killNode(node);
+  await eventually('the node to be down', 30_000, async () =>
+    (await chaos.client.request('node.get', { node })).state === 'down'
+      ? { value: true }
+      : undefined,
+  );
+  await chaos.perform('node.remove', { node });
+  const { nodes } = await chaos.retrying('the nodes to be shown', () =>
+    chaos.client.request('node.list', {}),
+  );
+  if (nodes.some(({ name }) => name === node)) throw new Error(`${node} is still on record`);
+  const { replicas } = await chaos.retrying('the volume to be shown', () =>
+    chaos.client.request('volume.get', { volume }),
+  );
+  if (replicas.some((replica) => replica.node === node))
+    throw new Error(`${volume} has a replica on ${node} still`);
+  await chaos.perform('volume.attach', { volume, node: 'n1', frontend: 'nbd' });
+  const after = await withDevice(chaos, volume, sha256Of);
+  if (after !== before) throw new Error(`${volume} is not what it was`);
+  await chaos.perform('volume.detach', { volume });
+  await chaos.perform('volume.delete', { volume });
+  await chaos.cluster.startNode(node);
+  await chaos.whole();
+}
+
+/** An lvol that nobody owns is found, and deleted. */
+async function orphanThrough(chaos: ChaosCluster): Promise<void> {
+  const node = 'n1';
+  const [disk] = (
+    await chaos.retrying('the disks to be shown', () => chaos.client.request('disk.list', { node }))
+  ).disks;
+  const lvolName = newReplicaId();
+  const onTarget = async <T>(ask: (lvol: LvolMethods) => Promise<T>): Promise<T> => {
+    const socketPath = (await findTargetSocket(chaos.cluster.paths.node(node))) ?? '';
+    const client = await SpdkClient.connect({ socketPath });
+    try {
+      return await ask(new Spdk(client).lvol);
+    } finally {
+      client.close();
+    }
+  };
+  const store = { lvsName: disk?.id ?? '' };
+  const uuid = await onTarget((lvol) => lvol.create({ store, lvolName, sizeMib: 4 }));
+  const orphan = await eventually('the orphan to be found', 30_000, async () => {
+    const { orphans } = await chaos.client.request('orphan.list', { node });
+    const value = orphans.find((one) => one.uuid === uuid);
+    return value === undefined ? undefined : { value };
+  });
+  await chaos.perform('orphan.delete', { orphan: orphan.id });
+  const left = await onTarget((lvol) => lvol.getLvols(store));
+  if (left.some((lvol) => lvol.uuid === uuid)) throw new Error(`${lvolName} is still there`);
+}
+
 async function disksOf(chaos: ChaosCluster, node: string): Promise<readonly string[]> {
   const { disks } = await chaos.retrying('the disks to be shown', () =>
     chaos.client.request('disk.list', { node }),
@@ -121,16 +183,17 @@ export async function recoverThrough(chaos: ChaosCluster, volume: string): Promi
     );
   await chaos.perform('image.verify', { image });
   await chaos.perform('volume.attach', { volume, node: 'n2', frontend: 'nbd' });
-  const after = await withDevice(chaos, volume, async (device) =>
-    createHash('sha256')
-      .update(await device.read(0, SIZE_BYTES))
-      .digest('hex'),
-  );
+  const after = await withDevice(chaos, volume, sha256Of);
   if (after !== before) throw new Error(`${volume} is not what it was before it was lost`);
   await chaos.perform('volume.detach', { volume });
   await chaos.perform('volume.delete', { volume });
   await chaos.perform('image.delete', { image });
 }
+
+const sha256Of = async (device: NbdClient): Promise<string> =>
+  createHash('sha256')
+    .update(await device.read(0, SIZE_BYTES))
+    .digest('hex');
 
 const showImage = (chaos: ChaosCluster, image: string): Promise<ImageView> =>
   chaos.retrying('the image to be shown', () => chaos.client.request('image.get', { image }));

@@ -43,6 +43,8 @@ import { IMAGINED_ROOT, type ImaginedAgents, ODD_DISK, ODD_REPLICA } from './ima
 
 const clock = { nowMs: () => Date.now(), monotonicMs: () => performance.now() };
 const NODES = ['n1', 'n2', 'n3', 'n4'];
+/** One that has been down all along. */
+export const DEAD_NODE = 'n9';
 
 const OFFERS = (['nvmf', 'nbd'] as const).map((frontend) => ({
   ...{ frontend, available: true, reason: null },
@@ -203,7 +205,7 @@ export class ImaginedWorld {
 
   private node(name: string): NodeRecord {
     const known = newNode(name);
-    return this.agents.isDown(name) ? { ...known, state: 'down' } : known;
+    return name === DEAD_NODE || this.agents.isDown(name) ? { ...known, state: 'down' } : known;
   }
 
   private change(
@@ -335,6 +337,8 @@ export class ImaginedWorld {
       'internal.placement.grow': () => ({}),
       'internal.placement.release': () => ({}),
       'internal.placement.restore': () => ({ restored: 0 }),
+      'volume.detach': ({ volume }: { volume: string }) => this.begin('volume.detach', { volume }),
+      'internal.image.forget-node': () => ({ lastCopies: [] }),
       'replica.rebuild': ({ volume, replica }: { volume: string; replica?: string }) =>
         this.begin('replica.rebuild', { volume, replica: replica ?? null }),
       'replica.move': ({ volume, replica }: { volume: string; replica: string }) =>
@@ -471,6 +475,8 @@ export class ImaginedWorld {
         fresh: (id: string) => Promise.resolve(this.volumes.get(id)),
         list: () => this.records(),
       },
+      orphans: { list: () => [], end: () => Promise.resolve() },
+      isHeld: () => false,
       nodes: {
         list: () => NODES.map((name) => this.node(name)),
         find: (name: string) => Promise.resolve(this.node(name)),
@@ -478,6 +484,7 @@ export class ImaginedWorld {
         updateDisk: () => Promise.resolve(),
         putDisk: () => Promise.resolve(),
         dropDisk: () => Promise.resolve(),
+        remove: () => Promise.resolve(),
       },
       allocator: {
         reserve: (wanted: { volume: string; replicas: readonly string[] }) =>
@@ -600,6 +607,15 @@ export const withOddCopy: readonly VolumeRecord['replicas'][number][] = [
   replica('n2'),
   { ...replica('n3'), id: ODD_REPLICA },
 ];
+
+/** Attached on a node that is down, with a replica there. */
+export const imaginedOnDeadNode = (): VolumeRecord => {
+  const replicas = ['n1', 'n2', DEAD_NODE].map((name) => replica(name));
+  const volume = imaginedAttached({ replicas });
+  const { attachment } = volume;
+  if (attachment === null) throw new Error('it is attached');
+  return { ...volume, attachment: { ...attachment, node: DEAD_NODE } };
+};
 
 export const faultedOn = (node: string): readonly VolumeRecord['replicas'][number][] =>
   ['n1', 'n2', 'n3'].map((name) => replica(name, name === node ? 'ERR' : 'RW'));

@@ -1,5 +1,10 @@
 import type { KillPlan } from './kill-at-every-position.js';
-import { administerThrough, evacuateThrough, recoverThrough } from './administration.js';
+import {
+  administerThrough,
+  evacuateThrough,
+  recoverThrough,
+  removeNodeThrough,
+} from './administration.js';
 import { imageVolumeThrough } from './image-volume-life.js';
 import { imageThrough } from './image-life.js';
 import { imageOfVolumeThrough } from './image-of-volume-life.js';
@@ -99,15 +104,15 @@ export const KILL_PLANS = {
   administration: {
     nodes: 3,
     processes: [...SERVICES, 'node-agent-n1'],
-    sagas: ['disk.add', 'disk.remove', 'node.restart-target', 'cluster.recover'],
+    sagas: ['disk.add', 'disk.remove', 'orphan.delete', 'node.restart-target', 'cluster.recover'],
     work: administerThrough,
     // What empties a disk before it goes is taken by the next plan.
     takes: (point) =>
-      /saga\/(disk\.add|disk\.remove\/(release|forget)|node\.restart-target|cluster\.recover)\/|agent\/(disk|target)\./.test(
+      /saga\/(disk\.add|disk\.remove\/(release|forget)|orphan\.delete|node\.restart-target|cluster\.recover)\/|agent\/(disk|orphan|target)\./.test(
         point,
       ),
-    // Six steps, before and after each, and three commands.
-    atLeast: 20,
+    // Eight steps, before and after each, and four commands.
+    atLeast: 26,
   },
   evacuation: {
     nodes: 4,
@@ -119,6 +124,15 @@ export const KILL_PLANS = {
     atLeast: 18,
     // Each moves replicas twice.
     draws: 4,
+  },
+  nodeRemoval: {
+    nodes: 3,
+    processes: SERVICES,
+    sagas: ['node.remove'],
+    work: removeNodeThrough,
+    takes: (point) => point.startsWith('saga/node.remove/'),
+    // Four steps, before and after each.
+    atLeast: 8,
   },
   imageServiceInRecovery: {
     ...{ nodes: 3, victim: 'backing-image-svc' },

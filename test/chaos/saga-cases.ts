@@ -5,11 +5,13 @@ import { vi } from 'vitest';
 import type { ImaginedAgents } from './imagined-agents.js';
 import {
   type Asked,
+  DEAD_NODE,
   IMAGE,
   ImaginedWorld,
   faultedOn,
   imaginedAttached,
   imaginedImageOn,
+  imaginedOnDeadNode,
   imaginedVolume,
   withOddCopy,
   withOddImageCopy,
@@ -234,6 +236,21 @@ export const CASES: Readonly<Record<string, Case>> = {
     kind: 'node.restart-target',
     volume: () => null,
     input: { node: 'n1' },
+  },
+  'delete an orphan': {
+    kind: 'orphan.delete',
+    volume: () => null,
+    input: {
+      ...{ orphan: 'orph-1', record: null },
+      thing: { node: 'n1', kind: 'lvol', name: 'd1/rep-9', uuid: 'u', volume: null },
+    },
+  },
+  'remove a node': {
+    kind: 'node.remove',
+    volume: () => imaginedOnDeadNode(),
+    input: { node: DEAD_NODE, acceptDataLoss: false, removed: {} },
+    losesWhenUndone: ['engine', 'replicas'],
+    begins: 2 * RETRY_BRIEFLY.attempts,
   },
   'import an image': {
     kind: 'image.create',

@@ -20,6 +20,7 @@ const KINDS: readonly ReconcileKind[] = [
   'limits',
   'loans',
   'nodes',
+  'orphans',
   'promises',
   'rebuilds',
   'record-copies',

@@ -8,6 +8,7 @@ import { addEventCommand } from './commands/event.js';
 import { addDiskCommands, addNodeCommands } from './commands/node.js';
 import { addImageCommands } from './commands/image.js';
 import { addOperationCommands } from './commands/operation.js';
+import { addOrphanCommands } from './commands/orphan.js';
 import { addRebuildCommands } from './commands/rebuild.js';
 import { addRecoverCommand } from './commands/recover.js';
 import { addReplicaCommands } from './commands/replica.js';
@@ -69,6 +70,7 @@ export function createProgram(runtime: Runtime): Command {
   addImageCommands(program, runtime);
   addNodeCommands(program, runtime);
   addDiskCommands(program, runtime);
+  addOrphanCommands(program, runtime);
   addRecoverCommand(program, runtime);
 
   program.commandsGroup('What happens:');

@@ -4,6 +4,7 @@ import { DiskController } from './controllers/disk.controller.js';
 import { EngineController } from './controllers/engine.controller.js';
 import { FrontendController } from './controllers/frontend.controller.js';
 import { ImageController } from './controllers/image.controller.js';
+import { OrphanController } from './controllers/orphan.controller.js';
 import { RebuildController } from './controllers/rebuild.controller.js';
 import { RecordController } from './controllers/record.controller.js';
 import { ReplicaController } from './controllers/replica.controller.js';
@@ -26,6 +27,7 @@ export class AgentModule {
         RecordController,
         ImageController,
         TargetController,
+        OrphanController,
       ],
       providers: [{ provide: COMMAND_EXECUTOR, useValue: executor }],
     };

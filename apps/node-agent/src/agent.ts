@@ -37,9 +37,12 @@ const ENGINE_WATCH_MS = 200;
 const DRIFT_WATCH_MS = 3_000;
 /** Sooner than a replica that was lost is asked for what it has: a disk that was let go for a moment is back by then. */
 const DISK_WATCH_MS = 1_000;
+/** All of the target is listed here too, and what is found waits for a day as a rule. */
+const ORPHAN_WATCH_MS = 3_000;
 /** How many replicas stand on an image's copy bears on what may be evicted, which nobody decides in less. */
 const IMAGE_WATCH_MS = 1_000;
 const RESTORE_RETRY_MS = 1_000;
+const DISK_RETRY_MS = 1_000;
 const TARGET_WAIT_MS = 5_000;
 const PRUNE_MS = 3_600_000;
 const JOURNAL_KEEP_MS = 24 * 3_600_000;
@@ -48,6 +51,8 @@ const SETTLE_DEVICES_MS = 2_000;
 const STOP_COMMANDS_MS = 5_000;
 const STOP_TARGET_MS = 5_000;
 const NATS_RETRY_MS = 1_000;
+
+type DiskFlag = AgentConfig['disks'][number];
 
 /** One running agent: its parts, its timers, and its end. */
 export class Agent {
@@ -116,8 +121,7 @@ export class Agent {
       await agent.settleDevices();
       agent.watchOver();
       // Without its target, which others start, the node is there, and what it lacks is told.
-      if (parts.keeper.ready) await agent.addDisks(config);
-      else void agent.addDisksLater(config, signal);
+      const later = parts.keeper.ready ? await agent.addDisks(config) : config.disks;
       const connection = await agent.connect(config, signal);
       sink = natsSpanSink(connection);
       controlPlane.use(connection);
@@ -133,6 +137,7 @@ export class Agent {
         absent: (uuid) => parts.drift.absent(uuid) ?? parts.diskWatch.lostLvol(uuid),
         targetFault: () => parts.keeper.fault,
         images: () => parts.imageReports.list(),
+        unowned: () => (parts.keeper.ready ? parts.orphans.sight : undefined),
         registration: () => ({
           name: config.node,
           zone: config.zone,
@@ -160,6 +165,7 @@ export class Agent {
         reconciled: parts.counts,
       });
       agent.presence.start();
+      agent.addLater(config, later);
       return agent;
     } catch (reason) {
       // A data path that was running before this start goes on running.
@@ -230,27 +236,46 @@ export class Agent {
     });
   }
 
-  private async addDisks(config: AgentConfig): Promise<void> {
-    for (const disk of config.disks) await this.addDisk(config, disk);
+  /** Answers those of which nobody can tell yet whose they are: the node does not wait for its services with what it has. */
+  private async addDisks(config: AgentConfig): Promise<readonly DiskFlag[]> {
+    const later: DiskFlag[] = [];
+    for (const disk of config.disks) {
+      try {
+        await this.addDisk(config, disk);
+      } catch (reason) {
+        const { code, kind, message } = toLariatError(reason);
+        if (code !== 'DISK_TAKEN' && kind !== 'unavailable') throw reason;
+        this.log.warn('disk not added yet', { disk: disk.name, error: message });
+        later.push(disk);
+      }
+    }
+    return later;
   }
 
-  private async addDisksLater(config: AgentConfig, signal: AbortSignal): Promise<void> {
-    let told = '';
-    while (!signal.aborted && !this.stopping.signal.aborted) {
+  private addLater(config: AgentConfig, disks: readonly DiskFlag[]): void {
+    for (const disk of disks) void this.addUntilDone(config, disk);
+  }
+
+  private async addUntilDone(config: AgentConfig, disk: DiskFlag): Promise<void> {
+    const { signal } = this.stopping;
+    let said = '';
+    while (!signal.aborted) {
       try {
         await this.parts.keeper.whenReady(TARGET_WAIT_MS);
-        await this.addDisks(config);
+        await this.addDisk(config, disk);
+        this.log.info('disk added', { disk: disk.name });
         return;
       } catch (reason) {
         const { message } = toLariatError(reason);
-        if (message !== told) this.log.warn('disks wait for the target', { error: message });
-        told = message;
-        await delay(RESTORE_RETRY_MS, this.stopping.signal);
+        // Said once: it may stay so until somebody does something.
+        if (message !== said) this.log.warn('disk not added', { disk: disk.name, error: message });
+        said = message;
       }
+      await delay(DISK_RETRY_MS, signal);
     }
   }
 
-  private async addDisk(config: AgentConfig, flag: AgentConfig['disks'][number]): Promise<void> {
+  private async addDisk(config: AgentConfig, flag: DiskFlag): Promise<void> {
     const key = `disk/${flag.name}`;
     const known = this.stores.journal.setting(key);
     const disk = typeof known === 'string' ? known : newDiskId();
@@ -260,12 +285,14 @@ export class Agent {
     const { queue, disks } = this.parts;
     // One that is on record is loaded already, or lost: then its watch tells of it, and the node does without.
     if (this.stores.journal.owned('disk', disk)?.uuid != null) return;
-    await queue.run(`disk/${disk}`, () =>
+    const { id } = await queue.run(`disk/${disk}`, () =>
       disks.add(
         { disk, name: flag.name, path, tags: [], sizeBytes: flag.sizeBytes },
         'agent-start',
       ),
     );
+    // It was a disk of this cluster before, and has kept its id.
+    if (id !== disk) await this.stores.journal.putSetting(key, id);
   }
 
   /** Each in the lane of the commands on its volume: an attach comes after what is put right before it. */
@@ -287,8 +314,8 @@ export class Agent {
   }
 
   private watchOver(): void {
-    const { keeper, watch, drift, frontends, restore, queue, digests, imageReports, diskWatch } =
-      this.parts;
+    const { keeper, watch, drift, orphans, frontends, restore, queue } = this.parts;
+    const { digests, imageReports, diskWatch } = this.parts;
     const every = (ms: number, task: () => Promise<unknown> | undefined): void => {
       this.timers.push(
         setInterval(() => {
@@ -301,6 +328,7 @@ export class Agent {
     every(ENGINE_WATCH_MS, () => (keeper.ready ? watch.poll() : undefined));
     every(DRIFT_WATCH_MS, () => (keeper.ready ? drift.look() : undefined));
     every(DISK_WATCH_MS, () => (keeper.ready ? diskWatch.look() : undefined));
+    every(ORPHAN_WATCH_MS, () => (keeper.ready ? orphans.look() : undefined));
     every(WATCH_MS, () =>
       Promise.all(
         frontends

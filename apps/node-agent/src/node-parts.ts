@@ -41,6 +41,8 @@ import { LoopDriver } from './app/loop-driver.js';
 import { LossReporter } from './app/loss-reporter.js';
 import { LvolReader } from './app/lvol-reader.js';
 import { Lvols } from './app/lvols.js';
+import { OrphanWatch } from './app/orphan-watch.js';
+import { orphanCommands } from './app/orphan.commands.js';
 import { recordCommands } from './app/record.commands.js';
 import { rebuildCommands } from './app/rebuild.commands.js';
 import { replicaCommands } from './app/replica.commands.js';
@@ -84,6 +86,7 @@ export interface NodeParts {
   readonly restore: Restore;
   readonly watch: EngineWatch;
   readonly drift: DriftWatch;
+  readonly orphans: OrphanWatch;
   readonly counts: ReconcileCounts;
   readonly losses: LossReporter;
   readonly disks: Disks;
@@ -115,7 +118,9 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   const controllers = new Controllers(journal, target);
   const engines = new Engines(journal, target, controllers, exports);
   const nodeFiles = new NodeFiles();
-  const disks = new Disks(journal, target, nodeFiles);
+  const disks = new Disks(journal, target, nodeFiles, {
+    claim: (disk, lvsUuid) => controlPlane.claimStore({ node, disk, lvsUuid }),
+  });
   const diskWatch = new DiskWatch({
     ...{ journal, target, files: nodeFiles, disks, queue, clock, counts, log },
   });
@@ -186,6 +191,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     counts,
     log,
   });
+  const orphans = new OrphanWatch({ journal, target, clock, counts });
   const restore = new Restore({
     node,
     journal,
@@ -210,6 +216,9 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
       void watch.poll();
     },
   });
+  const replicas = replicaCommands({
+    ...{ journal, target, lvols, exports, controllers, checksums, images },
+  });
   const executor = new CommandExecutor({
     journal,
     queue,
@@ -221,7 +230,8 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     handlers: {
       ...targetCommands({ target, life: session, keeper, log }),
       ...diskCommands(disks),
-      ...replicaCommands({ journal, target, lvols, exports, controllers, checksums, images }),
+      ...replicas,
+      ...orphanCommands({ journal, target, deleteReplica: replicas['replica.delete'] }),
       ...snapshotCommands({ target, lvols, exports }),
       ...engineCommands({ node, journal, target, lvols, exports, engines, clock }),
       ...rebuildCommands({ node, journal, target, lvols, exports, controllers, images }),
@@ -235,7 +245,6 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   });
   return {
     ...{ queue, session, keeper, restore, watch, drift, counts, losses, disks, frontends, devices },
-    diskWatch,
-    ...{ digests, imageReports, executor },
+    ...{ diskWatch, digests, imageReports, orphans, executor },
   };
 }

@@ -5,9 +5,9 @@ import { ReplicaSvcModule } from './replica-svc.module.js';
 export const plugin = definePlugin({
   name: 'replica-svc',
   version: '0.1.0',
-  description: 'Nodes, disks, placement, replicas and rebuilds',
+  description: 'Nodes, disks, placement, replicas, rebuilds and orphans',
   module: (context) => ReplicaSvcModule.register(context),
-  subjects: ['node.*', 'disk.*', 'replica.*', 'snapshot.verify'],
+  subjects: ['node.*', 'disk.*', 'replica.*', 'snapshot.verify', 'orphan.*'],
   streams: [STREAMS.events.name, STREAMS.commands.name],
 });
 

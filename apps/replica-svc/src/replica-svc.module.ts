@@ -5,13 +5,20 @@ import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common';
 import { Allocator } from './adapters/allocator.js';
 import { RoomMaker } from './adapters/make-room.js';
 import { NodeStore } from './adapters/node-store.js';
+import { OrphanStore } from './adapters/orphan-store.js';
+import { StoreRecords } from './adapters/store-records.js';
 import { VolumeView } from './adapters/volume-view.js';
 import { REPLICA_SERVICE, type ReplicaService } from './app-tokens.js';
 import { NodeController } from './controllers/node.controller.js';
+import { OrphanController } from './controllers/orphan.controller.js';
 import { PlacementController } from './controllers/placement.controller.js';
 import { ReplicaController } from './controllers/replica.controller.js';
 import { rebuildPolicyFrom } from './domain/due-rebuild.js';
+import { holds, orphanPolicyFrom } from './domain/orphans.js';
 import type { RunningRebuild } from './domain/rebuild-load.js';
+import { ReplicaAdoption } from './reconcilers/adopt-replicas.js';
+import { deleteOrphans } from './reconcilers/delete-orphans.js';
+import { OrphanSearch } from './reconcilers/find-orphans.js';
 import { endLeases } from './reconcilers/end-leases.js';
 import { keepImagePromises } from './reconcilers/keep-image-promises.js';
 import { keepPromises } from './reconcilers/keep-promises.js';
@@ -34,6 +41,7 @@ export class ReplicaSvcModule {
   static async register(context: PluginContext): Promise<DynamicModule> {
     const { connection, client, commands, clock, log, instance, reconciled: counts } = context;
     const policy = rebuildPolicyFrom(process.env);
+    const orphanPolicy = orphanPolicyFrom(process.env);
     const nodes = await NodeStore.open(connection, clock);
     const volumes = await VolumeView.open(connection, client, clock);
     const allocator = await Allocator.open(
@@ -44,7 +52,12 @@ export class ReplicaSvcModule {
       new RoomMaker(client, log),
     );
     const { limitMibPerSecond } = policy;
-    const deps = { volumes, nodes, allocator, clock, limitMibPerSecond };
+    const stores = await StoreRecords.open(connection, clock);
+    const orphans = await OrphanStore.open(connection, clock);
+    const told = new Map<string, Inventory>();
+    const isHeld = (node: string, replica: string): boolean =>
+      holds(told.get(node)?.replicas ?? [])(replica);
+    const deps = { volumes, nodes, allocator, orphans, isHeld, clock, limitMibPerSecond };
     const sagas = await startSagas(context, replicaSagas(deps));
     const running = function* (): Iterable<RunningRebuild & { readonly subject: string }> {
       for (const { value } of sagas.store.running()) yield value;
@@ -52,12 +65,15 @@ export class ReplicaSvcModule {
     const watch = new NodeWatch({ connection, nodes, instance, clock, log, counts });
     const deleted = await MarkBucket.open(connection, BUCKETS.deleted, DELETED_KEEP_MS);
     const sweep = new StraySweep(commands, volumes, deleted, clock, log, counts);
-    const told = new Map<string, Inventory>();
+    const adoption = new ReplicaAdoption(commands, volumes, clock, log, counts);
+    const search = new OrphanSearch(orphans, volumes, deleted, clock, log);
     const inventories = new InventoryWatch(
       connection,
-      (inventory) => {
+      async (inventory) => {
         told.set(inventory.node, inventory);
-        return sweep.consider(inventory);
+        await search.consider(inventory);
+        await adoption.consider(inventory);
+        await sweep.consider(inventory);
       },
       log,
     );
@@ -71,6 +87,7 @@ export class ReplicaSvcModule {
       whileHeld: async (signal) => {
         await Promise.all([
           relayEvents({ connection, bucket: BUCKETS.nodes, log }, signal),
+          relayEvents({ connection, bucket: BUCKETS.orphans, log }, signal),
           watch.judge(signal),
           inventories.whileHeld(signal),
           rebuildDegraded({ volumes, nodes, running, client, clock, log, policy, counts }, signal),
@@ -83,12 +100,16 @@ export class ReplicaSvcModule {
             { allocator, nodes, told: () => told.values(), client, clock, counts, log },
             signal,
           ),
+          deleteOrphans(
+            { orphans, nodes, client, clock, counts, log, policy: orphanPolicy },
+            signal,
+          ),
           endLeases({ allocator, volumes, counts, log }, signal),
         ]);
       },
     });
     const { store: operations, runner } = sagas;
-    const service: ReplicaService = { ...deps, operations, runner, client };
+    const service: ReplicaService = { ...deps, stores, orphanPolicy, operations, runner, client };
     const stop = async (): Promise<void> => {
       await sagas.runner.stop();
       watch.stop();
@@ -97,7 +118,7 @@ export class ReplicaSvcModule {
     };
     return {
       module: ReplicaSvcModule,
-      controllers: [NodeController, PlacementController, ReplicaController],
+      controllers: [NodeController, OrphanController, PlacementController, ReplicaController],
       providers: [
         { provide: REPLICA_SERVICE, useValue: service },
         { provide: Shutdown, useValue: new Shutdown(stop) },

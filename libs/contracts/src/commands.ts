@@ -2,6 +2,7 @@ import type { ErrorRecord } from '@lariat/kernel';
 import type { DigestPage } from './cluster-digests.js';
 import type { ImageCommandMap } from './image-commands.js';
 import type { DiskRecord } from './node.js';
+import type { OrphanKind } from './orphan.js';
 import type { SurveyedImage, SurveyedVolume } from './node-survey.js';
 import type { VolumeQos } from './qos.js';
 import type { KeptRecords, RecordKind, RecordPosition } from './record-position.js';
@@ -118,6 +119,14 @@ export interface CommandMap extends ImageCommandMap {
   'replica.delete': {
     input: { replica: string; volume: string; record?: RecordPosition };
     output: Nothing;
+  };
+  /**
+   * Takes up a replica that is on this disk, and on no record of the node, since that was installed anew: its head, and all
+   * that goes by its name. REPLICA_NOT_FOUND when it has no head that stands alone.
+   */
+  'replica.adopt': {
+    input: { replica: string; volume: string; disk: string };
+    output: { lvolUuid: string };
   };
   /** Exports the head to exactly these hosts; hosts admitted before are cut off. */
   'replica.export': {
@@ -333,6 +342,14 @@ export interface CommandMap extends ImageCommandMap {
       images: readonly SurveyedImage[];
       next: string | null;
     };
+  };
+  /**
+   * Deletes a thing that no ownership record of the node names, if it still has this uuid; a `replica` that the node owns,
+   * if its head still has it. owned: a record names it now, and it stays. changed: another thing has its name.
+   */
+  'orphan.delete': {
+    input: { kind: OrphanKind; name: string; uuid: string | null; volume: string | null };
+    output: { outcome: 'deleted' | 'absent' | 'owned' | 'changed' };
   };
   /**
    * Destination, a replica that was lost and is back: nobody can write to it any more, what earlier rebuilds left half

@@ -4,7 +4,7 @@ import type { Json } from '@lariat/kernel';
 export interface LariatEvent {
   /** `<kind>.<id>.<number>`: the same event delivered twice has the same id. */
   readonly id: string;
-  readonly kind: 'volume' | 'node' | 'operation' | 'disk' | 'image';
+  readonly kind: 'volume' | 'node' | 'operation' | 'disk' | 'image' | 'orphan';
   readonly objectId: string;
   /** Past tense, e.g. `created`, `replica-faulted`. */
   readonly type: string;

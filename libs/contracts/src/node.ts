@@ -1,5 +1,6 @@
 import type { ImageCopyReport } from './image.js';
 import type { NodeDuty, NodeEvidence, NodeState } from './node-states.js';
+import type { UnownedSight } from './orphan.js';
 import type { RecordPosition } from './record-position.js';
 import type { Frontend } from './volume.js';
 
@@ -28,6 +29,14 @@ export interface DiskRecord {
   readonly clusterSizeBytes: number;
   /** Missing: it is not. */
   readonly lost?: LostDisk;
+}
+
+/** An lvol store of this cluster, and the node that had it last. */
+export interface StoreRecord {
+  /** The disk's id, which is the store's name. */
+  readonly disk: string;
+  readonly lvsUuid: string;
+  readonly node: string;
 }
 
 /** What an operator has set on a disk; kept while the disk is on record, whatever its agent registers. */
@@ -206,10 +215,18 @@ export interface Inventory {
     readonly record?: RecordPosition | null;
     /** Why its head is known to be gone from its disk; missing: nothing says so. */
     readonly absent?: string;
+    /** Its head, as it was made; missing: it has none. */
+    readonly head?: {
+      readonly uuid: string;
+      readonly disk: string;
+      readonly sizeBytes: number;
+    };
   }[];
   readonly engines: readonly EngineReport[];
   /** Missing: from an agent that knows of no images. */
   readonly images?: readonly ImageCopyReport[];
+  /** What has no owner; missing: not known, as its target does not answer. */
+  readonly unowned?: UnownedSight;
 }
 
 /** The state of one engine: which of its legs take writes. */

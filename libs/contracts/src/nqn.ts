@@ -4,6 +4,9 @@
  */
 const PREFIX = 'nqn.2026-11.io.lariat';
 
+/** Whether it is one that Lariat gives. */
+export const isLariatNqn = (nqn: string): boolean => nqn.startsWith(`${PREFIX}:`);
+
 /** Subsystem through which an attached volume is used. */
 export const volumeNqn = (volume: string): string => `${PREFIX}:volume:${volume}`;
 

@@ -21,9 +21,11 @@ import {
 } from './dto/image.dto.js';
 import {
   ChangeVolumeRecordRequest,
+  ClaimStoreRequest,
   EngineReportRequest,
   EnsureImageCopiesRequest,
   EvictImageCopiesRequest,
+  ForgetNodeRequest,
   IdleImageCopiesRequest,
   ImageRecordRequest,
   ImageUsersRequest,
@@ -48,6 +50,7 @@ import {
   OperationReference,
   WaitOperationRequest,
 } from './dto/operation.dto.js';
+import { DeleteOrphanRequest, ListOrphansRequest } from './dto/orphan.dto.js';
 import {
   AttachVolumeRequest,
   ChangeVolumeRequest,
@@ -72,7 +75,9 @@ import type { EvacuationReport } from './evacuation.js';
 import type { IdleImageCopy } from './idle-copies.js';
 import type { ImageRecord, ImageVerification, ImageView } from './image.js';
 import type { DiskView, NodeRecord, NodeView } from './node.js';
+import type { RemovedNodeView } from './node-removal.js';
 import type { OperationView } from './operation.js';
+import type { OrphanOutcome, OrphanView } from './orphan.js';
 import type { RecoveredImages, RecoveryReport } from './recovery.js';
 import type {
   ReplicaView,
@@ -152,7 +157,7 @@ export interface RequestMap {
   'node.uncordon': { request: NodeReference; reply: NodeView };
   /** DRAIN_INCOMPLETE when something could not be moved, or is attached there. */
   'node.drain': { request: DrainNodeRequest; reply: EvacuationReport | DryRun };
-  'node.remove': { request: RemoveNodeRequest; reply: NodeView };
+  'node.remove': { request: RemoveNodeRequest; reply: RemovedNodeView | DryRun };
   'node.update': { request: UpdateNodeRequest; reply: NodeView };
   'node.restart-target': { request: RestartTargetRequest; reply: TargetRestarted | DryRun };
   'disk.list': { request: ListDisksRequest; reply: { disks: readonly DiskView[] } };
@@ -184,6 +189,8 @@ export interface RequestMap {
   'image.create': { request: CreateImageRequest; reply: ImageView };
   'image.verify': { request: VerifyImageRequest; reply: ImageVerification };
   'image.delete': { request: DeleteImageRequest; reply: ImageView | DryRun };
+  'orphan.list': { request: ListOrphansRequest; reply: { orphans: readonly OrphanView[] } };
+  'orphan.delete': { request: DeleteOrphanRequest; reply: OrphanOutcome | DryRun };
   'operation.get': { request: OperationReference; reply: OperationView };
   /** Asks for it: what `operation.wait` answers says whether it was undone. */
   'operation.cancel': { request: OperationReference; reply: OperationView };
@@ -198,6 +205,11 @@ export interface RequestMap {
   };
   'cluster.recover': { request: RecoverRequest; reply: RecoveryReport };
   'internal.node.register': { request: NodeRegistration; reply: NodeRecord };
+  /** Whether a store that a node has found is to be taken up by it. DISK_TAKEN when it is another node's, or of no cluster known. */
+  'internal.node.claim-store': {
+    request: ClaimStoreRequest;
+    reply: Readonly<Record<string, never>>;
+  };
   'internal.volume.report-engine': {
     request: EngineReportRequest;
     reply: { inSync: readonly string[] };
@@ -245,6 +257,11 @@ export interface RequestMap {
   'internal.image.leave-disk': {
     request: LeaveDiskRequest;
     reply: Readonly<Record<string, never>>;
+  };
+  /** Takes the copies on a node that is removed off their images' records; names the images that have no other ready one. */
+  'internal.image.forget-node': {
+    request: ForgetNodeRequest;
+    reply: { readonly lastCopies: readonly string[] };
   };
   'internal.placement.reserve': {
     request: ReserveRequest;
@@ -313,6 +330,8 @@ export const REQUEST_DTOS = {
   'image.create': CreateImageRequest,
   'image.verify': VerifyImageRequest,
   'image.delete': DeleteImageRequest,
+  'orphan.list': ListOrphansRequest,
+  'orphan.delete': DeleteOrphanRequest,
   'operation.get': OperationReference,
   'operation.cancel': OperationReference,
   'operation.list': ListOperationsRequest,
@@ -320,6 +339,7 @@ export const REQUEST_DTOS = {
   'dead-letter.list': ListDeadLettersRequest,
   'cluster.recover': RecoverRequest,
   'internal.node.register': NodeRegistration,
+  'internal.node.claim-store': ClaimStoreRequest,
   'internal.volume.report-engine': EngineReportRequest,
   'internal.volume.record': VolumeRecordRequest,
   'internal.volume.change': ChangeVolumeRecordRequest,
@@ -332,6 +352,7 @@ export const REQUEST_DTOS = {
   'internal.image.idle-copies': IdleImageCopiesRequest,
   'internal.image.evict-copies': EvictImageCopiesRequest,
   'internal.image.leave-disk': LeaveDiskRequest,
+  'internal.image.forget-node': ForgetNodeRequest,
   'internal.placement.reserve': ReserveRequest,
   'internal.placement.grow': ReserveGrowthRequest,
   'internal.placement.release': ReleaseRequest,

@@ -60,6 +60,9 @@ export const BUCKETS = {
   imageNames: 'lariat-image-names',
   /** Ids of deleted images, for the same. */
   deletedImages: 'lariat-deleted-images',
+  orphans: 'lariat-orphans',
+  /** Which node had an lvol store last: kept when the node is removed, so that it is known when it is back. */
+  stores: 'lariat-stores',
 } as const;
 export type BucketName = (typeof BUCKETS)[keyof typeof BUCKETS];
 

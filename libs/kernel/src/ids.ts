@@ -9,6 +9,7 @@ export type SnapshotId = Id<'snapshot'>;
 export type DiskId = Id<'disk'>;
 export type OperationId = Id<'operation'>;
 export type ImageId = Id<'image'>;
+export type OrphanId = Id<'orphan'>;
 /** A node is known by the DNS label that its operator gave it. */
 export type NodeName = Id<'node'>;
 
@@ -45,6 +46,9 @@ export const deriveDiskId = (...seed: readonly string[]): DiskId =>
   derivedId('disk', seed) as DiskId;
 export const deriveOperationId = (...seed: readonly string[]): OperationId =>
   derivedId('op', seed) as OperationId;
+
+export const deriveOrphanId = (...seed: readonly string[]): OrphanId =>
+  derivedId('orph', seed) as OrphanId;
 
 export const deriveImageId = (...seed: readonly string[]): ImageId =>
   derivedId('img', seed) as ImageId;

@@ -13,6 +13,7 @@ export type ReconcileKind =
   | 'limits'
   | 'loans'
   | 'nodes'
+  | 'orphans'
   | 'record-copies'
   | 'promises'
   | 'rebuilds'

@@ -1,6 +1,7 @@
 import {
   EnsureImageCopiesRequest,
   EvictImageCopiesRequest,
+  ForgetNodeRequest,
   IdleImageCopiesRequest,
   type IdleImageCopy,
   type ImageRecord,
@@ -20,6 +21,7 @@ import { leaveDisk } from '../app/leave-disk.js';
 import { recoverImages } from '../app/recover-images.js';
 import { IMAGE_SERVICE, type ImageService } from '../app-tokens.js';
 import { imageNotReady } from '../domain/apply-change.js';
+import { copiesToForget } from '../domain/copies-to-forget.js';
 
 /** As long as a copy of the largest image may take; whoever asks waits with a deadline of its own. */
 const SPREAD_TIMEOUT_MS = 12 * 3_600_000;
@@ -96,6 +98,35 @@ export class InternalController {
   ): Promise<Readonly<Record<string, never>>> {
     await leaveDisk(this.service, request, facts.actor);
     return {};
+  }
+
+  @OnRequest('internal.image.forget-node')
+  async forgetNode(
+    @Payload() { node }: ForgetNodeRequest,
+    @Ctx() { facts }: MessageContext,
+  ): Promise<{ lastCopies: readonly string[] }> {
+    const { images, client } = this.service;
+    const lastCopies: string[] = [];
+    for (const { id: image, name, copies } of images.list()) {
+      if (!copies.some((copy) => copy.node === node)) continue;
+      let dropped: readonly string[] = [];
+      // Decided on the very record that is changed: the other copies may have gone meanwhile.
+      const record = await images.change(
+        image,
+        (current) => {
+          dropped = copiesToForget(current, node);
+          return dropped.map((disk) => ({
+            ...({ type: 'drop-copy', disk, reason: `node '${node}' was removed` } as const),
+          }));
+        },
+        facts.actor,
+      );
+      for (const disk of dropped)
+        await client.request('internal.placement.release-copy', { image, node, disk });
+      if (record.copies.some((copy) => copy.node === node && copy.state === 'ready'))
+        lastCopies.push(name);
+    }
+    return { lastCopies };
   }
 
   /** A copy that is just being evicted is fetched anew when it is gone; whoever asked did not know. */

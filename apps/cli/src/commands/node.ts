@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { given } from '../client/given.js';
+import { removedNode } from '../output/node-removal-view.js';
 import { diskDetails, diskTable, nodeDetails, nodeTable } from '../output/views.js';
 import {
   change,
@@ -119,18 +120,23 @@ export function addNodeCommands(program: Command, runtime: Runtime): void {
   node
     .command('remove')
     .alias('rm')
-    .description('forget a node that is down and holds nothing that is needed')
+    .description('give up a node that is down: what it held is taken off the records')
     .argument('<node>')
+    .option('--accept-data-loss', 'also when it has all that is left of a volume or an image')
+    .addOption(dryRun())
     .addOption(noWait())
-    .action((name: string, options: WaitOption, command: Command) =>
+    .action((name: string, options: RemoveNodeOptions, command: Command) =>
       online(runtime, command, (session, context) =>
         change(
           session,
           context,
           'node.remove',
-          { node: name },
+          {
+            node: name,
+            ...given({ acceptDataLoss: options.acceptDataLoss, dryRun: options.dryRun }),
+          },
           options.wait,
-          (reply) => `removed node ${reply.name}`,
+          (reply) => removedNode(reply),
         ),
       ),
     );
@@ -146,6 +152,10 @@ interface RemoveDiskOptions extends WaitOption, DryRunOption {
 
 interface RestartTargetOptions extends WaitOption, DryRunOption {
   readonly force?: boolean;
+}
+
+interface RemoveNodeOptions extends WaitOption, DryRunOption {
+  readonly acceptDataLoss?: boolean;
 }
 
 interface TagOptions {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { lariatError } from '@lariat/contracts';
 import { MIB } from '@lariat/kernel';
 import { Spdk, SpdkError, type RpcCaller } from '@lariat/spdk';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { LmdbJournal } from '../adapters/lmdb/lmdb-journal.js';
 import { NodeFiles } from '../adapters/process/node-files.js';
 import type { OwnedLvol } from '../domain/ownership.js';
@@ -101,6 +101,9 @@ let path: string;
 let journal: LmdbJournal;
 let target: DiskTarget;
 let disks: Disks;
+let claimed: { disk: string; lvsUuid: string }[];
+/** What the services answer to a claim. */
+let claim: () => Promise<void>;
 
 beforeEach(() => {
   dir = tempDir();
@@ -109,7 +112,14 @@ beforeEach(() => {
   truncateSync(path, 32 * MIB);
   journal = new LmdbJournal(join(dir.path, 'journal'));
   target = new DiskTarget();
-  disks = new Disks(journal, target, new NodeFiles());
+  claimed = [];
+  claim = () => Promise.resolve();
+  disks = new Disks(journal, target, new NodeFiles(), {
+    claim: (disk, lvsUuid) => {
+      claimed.push({ disk, lvsUuid });
+      return claim();
+    },
+  });
 });
 
 afterEach(async () => {
@@ -238,4 +248,47 @@ test('a disk in use elsewhere is refused and not kept on record', async () => {
   };
   await expect(add()).rejects.toMatchObject({ code: 'DISK_TAKEN' });
   expect(journal.owned('disk', 'disk-1')).toBeUndefined();
+});
+
+describe('a store of this cluster on a disk that the node does not know', () => {
+  const OLD = 'disk-000000000000';
+  const LVS = 'store-uuid';
+
+  /** As the target shows it when the disk is opened, whatever the name of the bdev. */
+  beforeEach(() => {
+    target.before = (method) => {
+      if (method !== 'bdev_lvol_get_lvstores') return;
+      target.stores.clear();
+      for (const bdev of target.bdevs.keys())
+        target.stores.set(bdev, {
+          ...{ uuid: LVS, name: OLD, base_bdev: bdev, total_data_clusters: 31 },
+          ...{ free_clusters: 1, block_size: 4096, cluster_size: MIB },
+        });
+    };
+  });
+
+  test('is taken up under the id that it has, once, with what it holds', async () => {
+    for (let delivery = 1; delivery <= 2; delivery += 1)
+      expect(await add()).toMatchObject({
+        ...{ id: OLD, name: 'd', lvsUuid: LVS, capacityBytes: 31 * MIB },
+      });
+    expect(claimed).toEqual([{ disk: OLD, lvsUuid: LVS }]);
+    expect(journal.ownedOfKind('disk').map(({ name }) => name)).toEqual([OLD]);
+    expect([...target.bdevs.keys()]).toEqual([`aio-${OLD}`]);
+  });
+
+  test("is left alone, and not kept on record, when it is not this node's", async () => {
+    claim = () => Promise.reject(lariatError('DISK_TAKEN', 'it is a disk of n2'));
+    await expect(add()).rejects.toMatchObject({ code: 'DISK_TAKEN' });
+    expect(journal.ownedOfKind('disk')).toEqual([]);
+    expect(target.bdevs.size).toBe(0);
+  });
+
+  test('is asked for again while nobody can tell whose it is', async () => {
+    claim = () => Promise.reject(lariatError('NATS_UNAVAILABLE', 'no connection yet'));
+    await expect(add()).rejects.toMatchObject({ code: 'NATS_UNAVAILABLE' });
+    claim = () => Promise.resolve();
+    expect(await add()).toMatchObject({ id: OLD });
+    expect(journal.ownedOfKind('disk').map(({ name }) => name)).toEqual([OLD]);
+  });
 });

@@ -1,9 +1,10 @@
 import { hasCode, lariatError, type DiskRecord } from '@lariat/contracts';
-import { CLUSTER_SIZE_BYTES, newUuid } from '@lariat/kernel';
+import { CLUSTER_SIZE_BYTES, isLariatId, newUuid } from '@lariat/kernel';
 import { SpdkError, type LvstoreInfo } from '@lariat/spdk';
 import { aioName } from '../domain/names.js';
 import type { OwnedDisk } from '../domain/ownership.js';
 import type { FilesPort } from '../ports/files.port.js';
+import type { StoreClaimsPort } from '../ports/store-claims.port.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { TargetPort } from '../ports/target.port.js';
 import { isAbsent, isOutage } from './target-errors.js';
@@ -30,10 +31,19 @@ export class Disks {
     private readonly journal: JournalPort,
     private readonly target: TargetPort,
     private readonly files: FilesPort,
+    private readonly claims: StoreClaimsPort,
   ) {}
 
-  /** Makes the disk, or adopts it; content that is not ours is refused, unless it may be erased. */
+  /**
+   * Makes the disk, or adopts it; content that is not ours is refused, unless it may be erased. A store of this cluster, as a
+   * node that was installed anew finds it, keeps the id that it has.
+   */
   async add(plan: DiskPlan, operation: string): Promise<DiskRecord> {
+    const adopted = this.adoptedBy(plan, operation);
+    if (adopted !== undefined) {
+      await this.load(adopted);
+      return toDiskRecord(adopted);
+    }
     const known = this.journal.owned('disk', plan.disk);
     this.refuseTaken(plan, known);
     const kind = await this.files.kindOf(plan.path);
@@ -69,6 +79,8 @@ export class Disks {
       await this.files.makeSparse(plan.path, plan.sizeBytes);
     }
     try {
+      const found = await this.foundStore(record);
+      if (found !== undefined) return toDiskRecord(await this.adopt(record, found));
       const store = await this.openStore(record, plan.erase ?? false);
       const capacityBytes = store.totalDataClusters * store.clusterSizeBytes;
       const { clusterSizeBytes } = store;
@@ -87,6 +99,48 @@ export class Disks {
     }
     await this.journal.putOwned(record);
     return toDiskRecord(record);
+  }
+
+  /** What an earlier try of this operation has found on the path, under the id that it has. */
+  private adoptedBy({ disk, path }: DiskPlan, operation: string): OwnedDisk | undefined {
+    return this.journal
+      .ownedOfKind('disk')
+      .find(
+        (one) =>
+          one.params.path === path &&
+          one.name !== disk &&
+          one.uuid !== null &&
+          one.operation === operation,
+      );
+  }
+
+  /** A store on a new disk that has another disk's name. */
+  private async foundStore(record: OwnedDisk): Promise<LvstoreInfo | undefined> {
+    if (record.uuid !== null || this.hasBegun(record)) return undefined;
+    await this.openBdev(record);
+    await this.target.spdk().bdev.waitForExamine();
+    const found = await this.storeOn(record);
+    return found !== undefined && found.name !== record.name && isLariatId(found.name)
+      ? found
+      : undefined;
+  }
+
+  /** Takes up what the services say is this node's, as the disk that it was before. */
+  private async adopt(record: OwnedDisk, store: LvstoreInfo): Promise<OwnedDisk> {
+    await this.claims.claim(store.name, store.uuid);
+    const { totalDataClusters, clusterSizeBytes } = store;
+    const capacityBytes = totalDataClusters * clusterSizeBytes;
+    const adopted: OwnedDisk = {
+      ...record,
+      ...{ name: store.name, owner: store.name, uuid: store.uuid },
+      params: { ...record.params, capacityBytes, clusterSizeBytes },
+    };
+    // Its bdev is to have the name that goes with the store's.
+    await this.closeBdev(record);
+    await this.journal.dropOwned('disk', record.name);
+    await this.journal.putOwned(adopted);
+    await this.load(adopted);
+    return adopted;
   }
 
   /** Loads a known disk into a target that has just started. */

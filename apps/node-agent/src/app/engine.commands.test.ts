@@ -201,6 +201,7 @@ function watcher(
   const { journal, target, engines, controllers, queue } = node;
   const controlPlane = {
     reportEngine: report,
+    claimStore: () => Promise.resolve(),
     register: () => Promise.reject(new Error('no node registers in this test')),
     heartbeat: () => undefined,
     inventory: () => undefined,

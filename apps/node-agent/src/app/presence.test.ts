@@ -31,6 +31,7 @@ test('what is on record of the node is kept, and told with the registrations tha
         heard.push(registration);
         return Promise.resolve(record);
       },
+      claimStore: () => Promise.resolve(),
       reportEngine: () => Promise.resolve(),
       heartbeat: () => undefined,
       inventory: () => undefined,
@@ -41,6 +42,7 @@ test('what is on record of the node is kept, and told with the registrations tha
     images: () => [copy],
     targetFault: () => undefined,
     absent: () => undefined,
+    unowned: () => undefined,
   });
   presence.start();
   const deadline = performance.now() + 10_000;

@@ -5,6 +5,7 @@ import type {
   KeptNode,
   NodeRecord,
   NodeRegistration,
+  UnownedSight,
 } from '@lariat/contracts';
 import { isRetryable, toLariatError } from '@lariat/kernel';
 import { isOfImage } from '../domain/ownership.js';
@@ -25,6 +26,8 @@ export interface PresenceParts {
   readonly targetFault: () => string | undefined;
   /** Why the head of this uuid is known to be gone from its disk. */
   readonly absent: (uuid: string) => string | undefined;
+  /** What has no owner; undefined: not known. */
+  readonly unowned: () => UnownedSight | undefined;
 }
 
 const REFRESH_MS = 10_000;
@@ -62,12 +65,14 @@ export class Presence {
 
   inventory(): Inventory {
     const { node, agentInstance, journal, absent } = this.parts;
+    const unowned = this.parts.unowned();
     return {
       node,
       agentInstance,
       replicas: replicasOf(journal, absent),
       engines: journal.ownedOfKind('raid').map((raid) => engineReport(raid)),
       images: this.parts.images(),
+      ...(unowned === undefined ? {} : { unowned }),
     };
   }
 
@@ -162,13 +167,20 @@ export function replicasOf(
       return reason === undefined ? [] : [[owner, reason] as const];
     }),
   );
+  const heads = new Map(
+    lvols.flatMap(({ owner, uuid, params: { role, disk, sizeBytes } }) =>
+      role === 'head' && uuid !== null ? [[owner, { uuid, disk, sizeBytes }] as const] : [],
+    ),
+  );
   return Array.from(volumes, ([replica, volume]) => {
     const absent = reasons.get(replica);
+    const head = heads.get(replica);
     return {
       replica,
       volume,
       record: journal.recordPosition('volume', volume) ?? null,
       ...(absent === undefined ? {} : { absent }),
+      ...(head === undefined ? {} : { head }),
     };
   });
 }

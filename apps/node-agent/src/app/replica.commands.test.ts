@@ -506,3 +506,37 @@ describe('a scratch that becomes a head', () => {
     expect(node.journal.ownedBy('rep-x')).toEqual([]);
   });
 });
+
+test('a node that was installed anew takes up what it has of a replica: head, snapshots and scratch', async () => {
+  const { journal, handlers, target } = node;
+  const of = { replica: 'rep-1', volume: 'vol-1' };
+  const adopt = () => handlers['replica.adopt']({ ...of, disk: 'disk-1' }, context);
+  await expect(adopt()).rejects.toMatchObject({ code: 'REPLICA_NOT_FOUND' });
+  await handlers['replica.create']({ ...of, disk: 'disk-1', sizeBytes: 8 * MIB }, context);
+  await handlers['snapshot.create']({ ...of, snapshot: 'snap-1' }, context);
+  const { lvol } = target.spdk();
+  const store = { lvsName: 'disk-1' };
+  await lvol.create({ store, lvolName: 'rep-1.scratch', sizeMib: 4 });
+  await lvol.create({ store, lvolName: 'rep-10', sizeMib: 4 });
+  const before = journal.ownedOfKind('lvol');
+  for (const { name } of before) await journal.dropOwned('lvol', name);
+  const changes = target.changes().length;
+  for (let delivery = 1; delivery <= 2; delivery += 1)
+    expect(await adopt()).toEqual({ lvolUuid: before.find(isHead)?.uuid });
+  expect(target.changes()).toHaveLength(changes);
+  const after = journal.ownedOfKind('lvol');
+  expect(after).toHaveLength(3);
+  expect(after).toEqual(
+    expect.arrayContaining(before.map((one) => expect.objectContaining({ ...one }) as unknown)),
+  );
+  expect(after.map(({ params }) => params.role).toSorted()).toEqual([
+    'head',
+    'scratch',
+    'snapshot',
+  ]);
+  await handlers['replica.delete'](of, context);
+  expect([...target.lvols.values()].map(({ name }) => name)).toEqual(['rep-10']);
+});
+
+const isHead = ({ params }: { readonly params: { readonly role: string } }): boolean =>
+  params.role === 'head';

@@ -1,6 +1,6 @@
 import { hasCode, lariatError, replicaNqn, scratchNqn } from '@lariat/contracts';
 import { roundUpToCluster } from '@lariat/kernel';
-import { sizeInMib } from '@lariat/spdk';
+import { type LvolInfo, sizeInMib } from '@lariat/spdk';
 import { headLvolName, lvolAlias } from '../domain/names.js';
 import type { OwnedLvol } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
@@ -36,6 +36,16 @@ export function requireDisk(journal: JournalPort, disk: string): void {
   const record = journal.owned('disk', disk);
   if (record !== undefined && record.uuid !== null) return;
   throw lariatError('DISK_NOT_FOUND', `disk ${disk} is not on this node`);
+}
+
+/** What an lvol of a replica is, by its name. */
+function partOf(
+  replica: string,
+  { name, isSnapshot }: Pick<LvolInfo, 'name' | 'isSnapshot'>,
+): Pick<OwnedLvol['params'], 'role' | 'snapshot'> {
+  if (name === headLvolName(replica)) return { role: 'head', snapshot: null };
+  if (!isSnapshot) return { role: 'scratch', snapshot: null };
+  return { role: 'snapshot', snapshot: name.slice(replica.length + 1) };
 }
 
 /** Commands on a replica's head and on the replica as a whole. */
@@ -110,6 +120,35 @@ export function replicaCommands(parts: ReplicaCommandParts): HandlersOf<'replica
     }
     const head = await lvols.grow(await lvols.head(replica), roundUpToCluster(input.sizeBytes));
     if ((head.params.writeMibPerSecond ?? 0) > 0) await lvols.limitWrites(head, 0);
+    return { lvolUuid: head.uuid };
+  };
+
+  const adopt: CommandHandlers['replica.adopt'] = async (input, context) => {
+    const { replica, disk } = input;
+    requireDisk(journal, disk);
+    const present = await target.spdk().lvol.getLvols({ lvsName: disk });
+    const head = present.find(({ name }) => name === headLvolName(replica));
+    // One whose parent is elsewhere was being rebuilt: what it lacks nobody knows here any more.
+    if (head === undefined || head.isEsnapClone) {
+      throw lariatError(
+        'REPLICA_NOT_FOUND',
+        `replica ${replica} has no whole head on disk ${disk}`,
+      );
+    }
+    const others = present.filter(({ name }) => name.startsWith(`${replica}.`));
+    // The head last: while it is on no record, all of it is taken up again.
+    for (const lvol of [...others, head]) {
+      if (journal.owned('lvol', lvol.alias) !== undefined) continue;
+      const { sizeBytes } = await target.spdk().bdev.getBdev(lvol.uuid);
+      const part = partOf(replica, lvol);
+      await journal.putOwned({
+        ...planLvol(
+          { replica, volume: input.volume, operation: context.operation },
+          { disk, lvolName: lvol.name, sizeBytes, ...part },
+        ),
+        ...{ kind: 'lvol', name: lvol.alias, uuid: lvol.uuid },
+      });
+    }
     return { lvolUuid: head.uuid };
   };
 
@@ -256,6 +295,7 @@ export function replicaCommands(parts: ReplicaCommandParts): HandlersOf<'replica
     'replica.create': create,
     'replica.clone': clone,
     'replica.adopt-scratch': adoptScratch,
+    'replica.adopt': adopt,
     'replica.delete': remove,
     'replica.export': exportHead,
     'replica.unexport': unexport,

@@ -29,6 +29,13 @@ export class ReplicaController {
     return this.executor.execute(envelope);
   }
 
+  @OnCommand('replica.adopt')
+  adopt(
+    envelope: CommandEnvelope<'replica.adopt'>,
+  ): Promise<CommandMap['replica.adopt']['output']> {
+    return this.executor.execute(envelope);
+  }
+
   @OnCommand('replica.delete')
   remove(
     envelope: CommandEnvelope<'replica.delete'>,

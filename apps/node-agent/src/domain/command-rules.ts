@@ -39,12 +39,21 @@ export function queueKey(command: CommandName, input: unknown): string {
     const copy = `${textField(input, 'image')}/${textField(input, 'disk')}`;
     return `${IMAGE_LANES[command] ?? 'image'}/${copy}`;
   }
+  if (noun === 'orphan') return orphanLane(textField(input, 'kind'), textField(input, 'name'));
   const replica = textField(input, 'replica');
   if (command === 'rebuild.copy-snapshot') return `copy/${replica}`;
   const snapshot = textField(input, 'snapshot');
   if (READS_SNAPSHOT.has(command) && snapshot !== '') return `checksum/${replica}/${snapshot}`;
   if (command === 'rebuild.copy-clusters') return `copy-clusters/${replica}`;
   return `replica/${replica}`;
+}
+
+/** With the commands on the replica that it may come to belong to; what is no lvol has a lane of its own. */
+function orphanLane(kind: string, name: string): string {
+  if (kind === 'replica') return `replica/${name}`;
+  if (kind !== 'lvol') return `orphan/${kind}/${name}`;
+  const lvolName = name.slice(name.indexOf('/') + 1);
+  return `replica/${lvolName.split('.', 1)[0] ?? ''}`;
 }
 
 const EPOCH_NOUNS: ReadonlySet<string> = new Set(['engine', 'frontend']);

@@ -1,4 +1,5 @@
 import type {
+  ClaimStoreRequest,
   EngineReportRequest,
   Heartbeat,
   Inventory,
@@ -11,6 +12,8 @@ import type {
 export interface ControlPlanePort {
   /** Answers what is on record of the node then. */
   register(registration: NodeRegistration): Promise<NodeRecord>;
+  /** Resolves when the store is this node's to take up; DISK_TAKEN when it is not. */
+  claimStore(request: ClaimStoreRequest): Promise<void>;
   /** Resolves once the volume's record holds the loss (invariant 4). */
   reportEngine(report: EngineReportRequest): Promise<void>;
   /** Fire and forget: a lost one is made up for by the next. */

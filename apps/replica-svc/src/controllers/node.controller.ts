@@ -1,5 +1,6 @@
 import {
   AddDiskRequest,
+  ClaimStoreRequest,
   type DiskView,
   DrainNodeRequest,
   type DryRun,
@@ -12,6 +13,7 @@ import {
   type NodeView,
   type OperationAccepted,
   RemoveDiskRequest,
+  type RemovedNodeView,
   RemoveNodeRequest,
   RestartTargetRequest,
   type TargetRestarted,
@@ -27,6 +29,7 @@ import { runOperation } from '@lariat/saga';
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { REPLICA_SERVICE, type ReplicaService } from '../app-tokens.js';
+import { assertMayClaim } from '../domain/claim-store.js';
 import { nodeDraining } from '../domain/node-duty.js';
 import { wouldEvacuate } from '../domain/evacuation-report.js';
 import {
@@ -36,6 +39,13 @@ import {
   isOn,
   planMoves,
 } from '../domain/plan-evacuation.js';
+import {
+  type RemovalPlan,
+  assertLossAccepted,
+  assertRemovable,
+  planRemoval,
+  wouldRemove,
+} from '../domain/plan-removal.js';
 import { isReadyAmong } from '../domain/returned.js';
 import { toNodeView } from '../domain/node-view.js';
 import { diskNotFound } from '../domain/settings.js';
@@ -47,8 +57,16 @@ export class NodeController {
   constructor(@Inject(REPLICA_SERVICE) private readonly service: ReplicaService) {}
 
   @OnRequest('internal.node.register')
-  register(@Payload() registration: NodeRegistration): Promise<NodeRecord> {
-    return this.service.nodes.register(registration);
+  async register(@Payload() registration: NodeRegistration): Promise<NodeRecord> {
+    const node = await this.service.nodes.register(registration);
+    await this.service.stores.keep(node.name, registration.disks);
+    return node;
+  }
+
+  @OnRequest('internal.node.claim-store')
+  async claimStore(@Payload() claim: ClaimStoreRequest): Promise<Readonly<Record<string, never>>> {
+    assertMayClaim(claim, await this.service.stores.find(claim.disk), this.service.nodes.list());
+    return {};
   }
 
   @OnRequest('node.list')
@@ -126,20 +144,31 @@ export class NodeController {
   async remove(
     @Payload() request: RemoveNodeRequest,
     @Ctx() { facts }: MessageContext,
-  ): Promise<NodeView> {
-    const node = await this.service.nodes.find(request.node);
-    if (node.state !== 'down') {
-      throw lariatError(
-        'NODE_IN_USE',
-        `Node '${node.name}' is ${node.state}: stop its agent first, or it would register again.`,
-        {
-          node: node.name,
-        },
-      );
+  ): Promise<RemovedNodeView | OperationAccepted | DryRun> {
+    const { nodes, orphans, runner } = this.service;
+    const { node: name, acceptDataLoss = false, wait } = request;
+    const plan = async (): Promise<RemovalPlan> => {
+      const { images } = await this.service.client.request('image.list', {});
+      return planRemoval(name, this.service.volumes.list(), images);
+    };
+    if (request.dryRun === true) {
+      const node = await nodes.find(name);
+      const planned = await plan();
+      assertRemovable(node, planned);
+      const found = orphans.list().filter((orphan) => orphan.node === name);
+      return wouldRemove(node, planned, found.length);
     }
-    for (const disk of node.disks) assertDiskUnused(this.service, disk.id);
-    await this.service.nodes.remove(node.name, facts.actor);
-    return this.view(node);
+    const prepare = async (): Promise<Json> => {
+      const node = await nodes.find(name);
+      const planned = await plan();
+      assertRemovable(node, planned);
+      assertLossAccepted(name, planned, acceptDataLoss);
+      return { node: name, acceptDataLoss, removed: { ...this.view(node) } } as unknown as Json;
+    };
+    const { requestId, actor } = facts;
+    return runOperation<RemovedNodeView>(runner, {
+      ...{ kind: 'node.remove', actor, requestId, wait, prepare },
+    });
   }
 
   @OnRequest('node.restart-target')

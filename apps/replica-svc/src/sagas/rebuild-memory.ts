@@ -10,6 +10,7 @@ import { deriveReplicaId, deriveSnapshotId } from '@lariat/kernel';
 import type { SagaStep, StepContext } from '@lariat/saga';
 import type { Allocator } from '../adapters/allocator.js';
 import type { NodeStore } from '../adapters/node-store.js';
+import type { OrphanStore } from '../adapters/orphan-store.js';
 import type { VolumeView as Volumes } from '../adapters/volume-view.js';
 import type { ResyncPlan } from '../domain/plan-resync.js';
 import type { Site } from '../domain/spread.js';
@@ -18,6 +19,9 @@ export interface RebuildDeps {
   readonly volumes: Volumes;
   readonly nodes: NodeStore;
   readonly allocator: Allocator;
+  readonly orphans: OrphanStore;
+  /** Whether the node has told that it has the replica on record. */
+  readonly isHeld: (node: string, replica: string) => boolean;
   readonly clock: Clock;
   /** For rebuilds of which nothing else is asked; missing or 0: no limit. */
   readonly limitMibPerSecond?: number;

@@ -116,6 +116,24 @@ export class NodeRegistration {
   kept?: KeptNode;
 }
 
+/** A node has found the store on a disk that it does not know. */
+export class ClaimStoreRequest {
+  @IsReference('node')
+  node!: string;
+
+  @IsReference('disk')
+  disk!: string;
+
+  @IsString()
+  lvsUuid!: string;
+}
+
+/** A node that is removed: its copies of images are on record no more, but for the last ones. */
+export class ForgetNodeRequest {
+  @IsReference('node')
+  node!: string;
+}
+
 export class LostLeg {
   @IsReference('replica')
   replica!: string;

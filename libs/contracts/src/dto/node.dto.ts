@@ -94,6 +94,15 @@ export class DrainNodeRequest extends MutatingRequest {
 export class RemoveNodeRequest extends MutatingRequest {
   @IsReference('node')
   node!: string;
+
+  /** The node may have the last healthy replica of volumes, or the last copy of images. */
+  @IsOptional()
+  @IsBoolean({ message: 'acceptDataLoss must be true or false.' })
+  acceptDataLoss?: boolean;
+
+  @IsOptional()
+  @IsBoolean({ message: 'dryRun must be true or false.' })
+  dryRun?: boolean;
 }
 
 export class RestartTargetRequest extends MutatingRequest {

@@ -2,6 +2,7 @@ import {
   heartbeatSubject,
   inventorySubject,
   progressSubject,
+  type ClaimStoreRequest,
   type EngineReportRequest,
   type Heartbeat,
   type Inventory,
@@ -28,6 +29,12 @@ export class NatsControlPlane implements ControlPlanePort {
 
   async register(registration: NodeRegistration): Promise<NodeRecord> {
     return this.connected().request('internal.node.register', registration, {
+      timeoutMs: REQUEST_TIMEOUT_MS,
+    });
+  }
+
+  async claimStore(request: ClaimStoreRequest): Promise<void> {
+    await this.connected().request('internal.node.claim-store', request, {
       timeoutMs: REQUEST_TIMEOUT_MS,
     });
   }

@@ -1,0 +1,62 @@
+import {
+  DeleteOrphanRequest,
+  type DryRun,
+  ListOrphansRequest,
+  type OperationAccepted,
+  type OrphanOutcome,
+  type OrphanView,
+} from '@lariat/contracts';
+import { type Json, formatBytes } from '@lariat/kernel';
+import { MessageContext, OnRequest } from '@lariat/messaging';
+import { runOperation } from '@lariat/saga';
+import { Controller, Inject } from '@nestjs/common';
+import { Ctx, Payload } from '@nestjs/microservices';
+import { REPLICA_SERVICE, type ReplicaService } from '../app-tokens.js';
+import { assertDeletable, toOrphanView } from '../domain/orphans.js';
+import { type DeleteOrphanInput, assertUnwanted } from '../sagas/delete-orphan.saga.js';
+
+@Controller()
+export class OrphanController {
+  constructor(@Inject(REPLICA_SERVICE) private readonly service: ReplicaService) {}
+
+  @OnRequest('orphan.list')
+  list(@Payload() { node }: ListOrphansRequest): { orphans: readonly OrphanView[] } {
+    const { orphans, orphanPolicy } = this.service;
+    const listed = orphans.list().filter((orphan) => node === undefined || orphan.node === node);
+    return { orphans: listed.map((orphan) => toOrphanView(orphan, orphanPolicy)) };
+  }
+
+  @OnRequest('orphan.delete')
+  async delete(
+    @Payload() request: DeleteOrphanRequest,
+    @Ctx() { facts }: MessageContext,
+  ): Promise<OrphanOutcome | OperationAccepted | DryRun> {
+    if (request.dryRun === true) return wouldDelete(await this.prepare(request.orphan));
+    const { requestId, actor } = facts;
+    return runOperation<OrphanOutcome>(this.service.runner, {
+      ...{ kind: 'orphan.delete', actor, requestId, wait: request.wait },
+      prepare: async () => ({ ...(await this.prepare(request.orphan)) }) as unknown as Json,
+    });
+  }
+
+  private async prepare(id: string): Promise<DeleteOrphanInput> {
+    const orphan = await this.service.orphans.find(id);
+    assertDeletable(orphan);
+    const { node, kind, name, uuid, volume } = orphan;
+    const thing = { node, kind, name, uuid, volume };
+    await assertUnwanted(this.service, thing);
+    return { orphan: id, thing, record: { ...orphan } };
+  }
+}
+
+function wouldDelete({ thing, record }: DeleteOrphanInput): DryRun {
+  const { sizeBytes } = record as { readonly sizeBytes: number };
+  const { kind, name, uuid, node } = thing;
+  return {
+    dryRun: true,
+    would: [
+      `delete ${kind} ${name} (${formatBytes(sizeBytes)}, uuid ${uuid ?? 'none'}) on node '${node}'`,
+      'leave it if a record names it by then, or another thing has its name',
+    ],
+  };
+}
