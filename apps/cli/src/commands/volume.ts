@@ -189,12 +189,10 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
     .argument('<volume>', 'name or id')
     .requiredOption('--node <node>', 'where it is used')
     .addOption(
-      new Option('--frontend <frontend>', 'how it is used there (default nvmf)').choices([
-        'nvmf',
-        'nbd',
-        'kernel',
-        'loop',
-      ]),
+      new Option(
+        '--frontend <frontend>',
+        'how it is used there: by NVMe/TCP (nvmf, the default), a socket (nbd), or as a block device (kernel, loop)',
+      ).choices(['nvmf', 'nbd', 'kernel', 'loop']),
     )
     .option('--force', 'take it from the node that holds it, for one that is dead or cut off')
     .addOption(noWait())
