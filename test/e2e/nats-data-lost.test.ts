@@ -209,7 +209,8 @@ describe('a cluster whose NATS has lost all its data', () => {
     await detach('degraded');
     expect((await volume('degraded')).robustness).toBe('healthy');
 
-    const [first] = (await volume('clean')).replicas;
+    // The other node is cordoned, as it was before: it gets no engine.
+    const first = (await volume('clean')).replicas.find(({ node }) => node !== 'n1');
     await attach('clean', first?.node ?? '');
     const device = await e2e.open('clean');
     expect((await device.read(0, SIZE_BYTES)).equals(clean)).toBe(true);
@@ -229,7 +230,8 @@ describe('a cluster whose NATS has lost all its data', () => {
 
   it('keeps what an operator had set on its nodes', async () => {
     const node = await e2e.client.request('node.get', { node: 'n1' });
-    expect(node).toMatchObject({ tags: ['fast'], schedulable: false });
+    expect(node).toMatchObject({ tags: ['fast'], schedulable: false, duty: 'cordoned' });
+    await e2e.client.request('node.uncordon', { node: 'n1' });
   });
 
   it('finds nothing more to do, and says so', async () => {

@@ -86,6 +86,15 @@ describe('the watch over nodes', () => {
     });
   });
 
+  it('does not take a node that is down for ready because it has only begun to listen', async () => {
+    node = { ...node, state: 'down' };
+    await pass(DOWN_AFTER_MS);
+    expect(told).toEqual([]);
+    beat();
+    await watch.round();
+    expect(told.map(({ state }) => state)).toEqual(['ready']);
+  });
+
   it('says nothing about nodes while it is cut off, and does not count that as their silence', async () => {
     await watch.round();
     beat();

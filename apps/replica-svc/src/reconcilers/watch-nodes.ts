@@ -80,6 +80,8 @@ export class NodeWatch {
       counts.looked('nodes');
       const heard = this.heardOf(node.name, nowMs);
       const silentMs = nowMs - heard.silentSinceMs;
+      // Not heard of yet, and not silent for long: what was judged before stands, also that it is down.
+      if (heard.heartbeat === null && silentMs < SUSPECT_AFTER_MS) continue;
       const judgement = judgeNode({
         silentMs,
         steadyMs: nowMs - heard.steadySinceMs,
