@@ -36,6 +36,7 @@ import { replicaCommands } from './app/replica.commands.js';
 import { Restore } from './app/restore.js';
 import { resyncCommands } from './app/resync.commands.js';
 import { SnapshotDigests } from './app/snapshot-digests.js';
+import { StandDown } from './app/stand-down.js';
 import { snapshotCommands } from './app/snapshot.commands.js';
 import { Survey } from './app/survey.js';
 import { TargetKeeper } from './app/target-keeper.js';
@@ -67,6 +68,7 @@ export interface NodeParts {
   readonly session: TargetSession;
   readonly keeper: TargetKeeper;
   readonly restore: Restore;
+  readonly standDown: StandDown;
   readonly watch: EngineWatch;
   readonly drift: DriftWatch;
   readonly counts: ReconcileCounts;
@@ -170,6 +172,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
       void watch.poll();
     },
   });
+  const standDown = new StandDown({ journal, target, engines, frontends, clock, log });
   const executor = new CommandExecutor({
     journal,
     queue,
@@ -195,6 +198,6 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   });
   return {
     ...{ queue, session, keeper, restore, watch, drift, counts, losses, disks, frontends },
-    ...{ digests, imageReports, executor },
+    ...{ digests, imageReports, executor, standDown },
   };
 }
