@@ -16,7 +16,7 @@ import { quantile } from './quantiles.js';
 const EXPORTED = 250;
 const LVOLS = 1000;
 const AT_ONCE = 16;
-const ROUNDS = 5;
+const ROUNDS = 3;
 const IDLE_MS = 20_000;
 /** Of /proc/<pid>/stat: USER_HZ is 100 on every Linux that matters. */
 const TICKS_PER_SECOND = 100;

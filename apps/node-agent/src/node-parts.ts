@@ -159,7 +159,6 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     exports,
     controllers,
     queue,
-    clock,
     log,
   });
   const keeper = new TargetKeeper({
