@@ -28,6 +28,7 @@ import { AgentFaultPoints } from './fault-points.js';
 import { buildNodeParts, type NodeParts } from './node-parts.js';
 import type { DigestStorePort } from './ports/digest-store.port.js';
 import type { JournalPort } from './ports/journal.port.js';
+import { STAND_DOWN_MS } from './prestop.js';
 import { AGENT_VERSION } from './version.js';
 
 const WATCH_MS = 500;
@@ -61,6 +62,8 @@ export class Agent {
   private connection: NatsConnection | undefined;
   private commands: { close(): Promise<void> } | undefined;
   private presence: Presence | undefined;
+  private leftBehind: readonly string[] | null = null;
+  private standingDown: Promise<void> | undefined;
 
   private constructor(
     private readonly lock: AgentLock,
@@ -71,6 +74,7 @@ export class Agent {
     private readonly parts: NodeParts & { readonly files: ServedFiles },
     private readonly telemetry: Telemetry,
     private readonly log: Log,
+    private readonly tellProcesses: () => void,
   ) {}
 
   /** Resolves when the node takes commands. Whatever was begun is ended again when it rejects. */
@@ -99,6 +103,14 @@ export class Agent {
       const trsvcid = await choosePort(journal, config);
       const listen = { traddr: config.traddr, trsvcid: String(trsvcid) };
       const offers = offersOf(await new LinuxHost(programs, log).look(), config.frontends);
+      const tellProcesses = (): void => {
+        const { session, frontends } = parts;
+        status.write({
+          target: session.process(),
+          frontends: frontends.processes(),
+          leftBehind: agent?.leftBehind ?? null,
+        });
+      };
       const parts: NodeParts = buildNodeParts({
         config,
         journal,
@@ -111,12 +123,16 @@ export class Agent {
         faults,
         tracer: telemetry.tracer,
         log,
-        onProcessChange: () => {
-          const { session, frontends } = parts;
-          status.write({ target: session.process(), frontends: frontends.processes() });
-        },
+        onProcessChange: tellProcesses,
       });
-      agent = new Agent(lock, { journal, digestStore }, { ...parts, files }, telemetry, log);
+      agent = new Agent(
+        lock,
+        { journal, digestStore },
+        { ...parts, files },
+        telemetry,
+        log,
+        tellProcesses,
+      );
       await parts.keeper.start();
       await agent.settleDevices();
       agent.watchOver();
@@ -183,14 +199,37 @@ export class Agent {
     return this.parts.session.process()?.pid;
   }
 
+  /**
+   * Takes away what others use of this node, before it is stopped. From then on nothing is put back and no command taken, until
+   * the next start.
+   */
+  standDown(): Promise<void> {
+    this.standingDown ??= this.takeAway();
+    return this.standingDown;
+  }
+
+  private async takeAway(): Promise<void> {
+    this.stopWatching();
+    await this.quietly('stop taking commands', () =>
+      withDeadline('commands under way', STOP_COMMANDS_MS, this.endCommands()),
+    );
+    this.leftBehind = await this.parts.standDown.run(STAND_DOWN_MS);
+    this.log.info('stood down', { leftBehind: this.leftBehind });
+    this.tellProcesses();
+  }
+
+  private stopWatching(): void {
+    for (const timer of this.timers) clearInterval(timer);
+    this.parts.losses.stop();
+  }
+
   /** `all`: frontends, target, agent. `agent`: the agent alone; the data path goes on. */
   async stop(what: 'all' | 'agent'): Promise<void> {
     if (this.stopping.signal.aborted) return;
     this.stopping.abort();
-    const { files, frontends, keeper, losses } = this.parts;
-    for (const timer of this.timers) clearInterval(timer);
+    const { files, frontends, keeper } = this.parts;
+    this.stopWatching();
     this.presence?.stop();
-    losses.stop();
     await this.quietly('stop taking commands', async () => {
       await withDeadline('commands under way', STOP_COMMANDS_MS, this.endCommands());
     });

@@ -60,6 +60,8 @@ export const USAGE = `usage: lariat-node-agent --node NAME --nats URL --data DIR
   --spdk-args ARGS     further arguments of spdk_tgt                    LARIAT_SPDK_ARGS
   --target-socket PATH RPC socket of an external target                 LARIAT_TARGET_SOCKET
   --soft-target PATH   soft-target's main.js                            LARIAT_SOFT_TARGET
+
+       lariat-node-agent prestop --data DIR: for the stop hook of a container
 `;
 
 /** The command line is wrong: print the message and the usage, and exit 2. */

@@ -49,6 +49,7 @@ import { replicaCommands } from './app/replica.commands.js';
 import { Restore } from './app/restore.js';
 import { resyncCommands } from './app/resync.commands.js';
 import { SnapshotDigests } from './app/snapshot-digests.js';
+import { StandDown } from './app/stand-down.js';
 import { snapshotCommands } from './app/snapshot.commands.js';
 import { Survey } from './app/survey.js';
 import { TargetKeeper } from './app/target-keeper.js';
@@ -84,6 +85,7 @@ export interface NodeParts {
   readonly session: TargetSession;
   readonly keeper: TargetKeeper;
   readonly restore: Restore;
+  readonly standDown: StandDown;
   readonly watch: EngineWatch;
   readonly drift: DriftWatch;
   readonly orphans: OrphanWatch;
@@ -203,7 +205,6 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     controllers,
     lost,
     queue,
-    clock,
     log,
   });
   const keeper = new TargetKeeper({
@@ -219,6 +220,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   const replicas = replicaCommands({
     ...{ journal, target, lvols, exports, controllers, checksums, images },
   });
+  const standDown = new StandDown({ journal, target, engines, frontends, clock, log });
   const executor = new CommandExecutor({
     journal,
     queue,
@@ -245,6 +247,6 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   });
   return {
     ...{ queue, session, keeper, restore, watch, drift, counts, losses, disks, frontends, devices },
-    ...{ diskWatch, digests, imageReports, orphans, executor },
+    ...{ diskWatch, digests, imageReports, orphans, standDown, executor },
   };
 }

@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { STALE_HEAD, type VolumeRecord, replicaNqn } from '@lariat/contracts';
-import { MIB, systemClock } from '@lariat/kernel';
+import { MIB } from '@lariat/kernel';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connectionLost } from '../testing/fake-target.js';
 import { type Fixture, fixture, newContext, silentLog, tempDir } from '../testing/fixture.js';
@@ -268,7 +268,6 @@ describe("an image's copy, and the volumes that stand on it (S0)", () => {
     const disks = { load: (disk: { name: string }) => void loaded.push(disk.name) };
     const restore = new Restore({
       ...{ node: 'n1', journal, target, lvols, exports, controllers, queue, log: silentLog },
-      clock: systemClock,
       listen: { traddr: '127.0.0.1', trsvcid: '4420' },
       disks: disks as unknown as Disks,
       lost: () => undefined,

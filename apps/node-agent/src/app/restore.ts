@@ -1,11 +1,5 @@
 import { nodeHostNqn } from '@lariat/contracts';
-import {
-  CLUSTER_SIZE_BYTES,
-  toLariatError,
-  withDeadline,
-  type Clock,
-  type KeyedQueue,
-} from '@lariat/kernel';
+import { CLUSTER_SIZE_BYTES, delay, toLariatError, type KeyedQueue } from '@lariat/kernel';
 import type { OwnedController, OwnedLvol, OwnedSubsystem } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { LogPort } from '../ports/log.port.js';
@@ -28,15 +22,20 @@ export interface RestoreParts {
   /** Of the lvol of this uuid: why its disk is lost. */
   readonly lost: (uuid: string | null) => string | undefined;
   readonly queue: KeyedQueue;
-  readonly clock: Clock;
   readonly log: LogPort;
 }
 
 const DISCOVERY_NQN = 'nqn.2014-08.org.nvmexpress.discovery';
-/** A large store that was not closed takes its time; a disk that hangs must not keep the node's others away for ever. */
-const DISKS_PATIENCE_MS = 10_000;
-/** What needs longer is waited for by none but those who want it. */
-const PATIENCE_MS = 2_000;
+const LOOK_MS = 250;
+/**
+ * After so many looks at which nothing more was back, the rest is stuck. Counted in looks, and begun anew with each thing that is
+ * back: on a machine that has no time for this process, or with many records, little happens between two moments.
+ */
+const STUCK_AFTER_LOOKS = 8;
+/** A large store that was not closed takes its time. */
+const DISKS_STUCK_AFTER_LOOKS = 40;
+/** How many names of what is stuck are logged. */
+const NAMED = 10;
 
 type Kind = 'disk' | 'lvol' | 'controller' | 'subsystem';
 type PutBack = (nqn: string) => Promise<void>;
@@ -56,41 +55,56 @@ export class Restore {
   }
 
   /**
-   * On a target that has just come. All side by side, and under one deadline: neither a node that does not answer nor
-   * a record that is stuck holds up what is beside it, and many of them no longer than one. What fails here, or is not
-   * done by then, is logged and left to `retry`.
+   * On a target that has just come. All side by side: neither a node that does not answer nor a record that is stuck holds
+   * up what is beside it, and many of them no longer than one. What fails here, or is stuck, is logged and left to `retry`.
    */
   async all(): Promise<void> {
-    const { journal, exports, clock } = this.parts;
+    const { journal, exports } = this.parts;
     this.failed.clear();
     await this.listenOnPort();
-    const disksUntilMs = clock.monotonicMs() + DISKS_PATIENCE_MS;
-    await Promise.all(
-      journal
-        .ownedOfKind('disk')
-        .map(({ name }) => this.attempt('disk', name, disksUntilMs, () => this.loadDisk(name))),
-    );
-    const untilMs = clock.monotonicMs() + PATIENCE_MS;
-    const sources = new Map<string, Promise<void>>();
-    const paths = journal.ownedOfKind('controller').map((record) => {
-      const attempt = this.attempt('controller', record.name, untilMs, () => this.connect(record));
-      if (record.params.role === 'source') sources.set(record.owner, attempt);
-      return attempt;
-    });
-    const limits = limitedAmong(journal).map((lvol) =>
-      this.attempt('lvol', lvol.name, untilMs, () => this.limit(lvol)),
-    );
-    const putBack = await exports.putBackMany();
-    const exported = journal.ownedOfKind('subsystem').map(async (record) => {
-      // A head under rebuild is there when its external parent is.
-      await sources.get(record.owner);
-      await this.attempt('subsystem', record.name, untilMs, () =>
-        record.params.role === 'image'
-          ? this.endOwnReading(record, putBack)
-          : this.export(record, putBack),
+    const disks = new Attempts();
+    for (const { name } of journal.ownedOfKind('disk'))
+      disks.add(
+        keyOf('disk', name),
+        this.attempt('disk', name, () => this.loadDisk(name)),
       );
+    await this.untilDoneOrStuck(disks, DISKS_STUCK_AFTER_LOOKS);
+    const putBack = await exports.putBackMany();
+    const attempts = new Attempts();
+    const sources = new Map<string, Promise<void>>();
+    for (const record of journal.ownedOfKind('controller')) {
+      const attempt = this.attempt('controller', record.name, () => this.connect(record));
+      if (record.params.role === 'source') sources.set(record.owner, attempt);
+      attempts.add(keyOf('controller', record.name), attempt);
+    }
+    for (const lvol of limitedAmong(journal))
+      attempts.add(
+        keyOf('lvol', lvol.name),
+        this.attempt('lvol', lvol.name, () => this.limit(lvol)),
+      );
+    for (const record of journal.ownedOfKind('subsystem')) {
+      const attempt = this.attempt('subsystem', record.name, async () => {
+        // A head under rebuild is there when its external parent is.
+        await sources.get(record.owner);
+        // From then on it is `retry` that puts it back, by what the target has then.
+        if (attempts.isOver) throw new Error('what it stands on was not there in time');
+        await (record.params.role === 'image'
+          ? this.endOwnReading(record, putBack)
+          : this.export(record, putBack));
+      });
+      attempts.add(keyOf('subsystem', record.name), attempt);
+    }
+    await this.untilDoneOrStuck(attempts, STUCK_AFTER_LOOKS);
+  }
+
+  private async untilDoneOrStuck(attempts: Attempts, stuckAfterLooks: number): Promise<void> {
+    const stuck = await attempts.settled(stuckAfterLooks);
+    if (stuck.length === 0) return;
+    for (const what of stuck) this.failed.add(what);
+    this.parts.log.warn('is not put back yet, and not waited for', {
+      count: stuck.length,
+      what: stuck.slice(0, NAMED),
     });
-    await Promise.all([...paths, ...limits, ...exported]);
   }
 
   /** What has failed, each thing in the lane of the commands on it, by its record as it is then. */
@@ -105,7 +119,7 @@ export class Restore {
       name: string,
       lane: string,
       task: () => Promise<unknown>,
-    ): Promise<void> => this.attempt(kind, name, Infinity, () => queue.run(lane, task));
+    ): Promise<void> => this.attempt(kind, name, () => queue.run(lane, task));
     await Promise.all([
       ...journal
         .ownedOfKind('disk')
@@ -220,22 +234,48 @@ export class Restore {
     }
   }
 
-  private async attempt(
-    kind: Kind,
-    name: string,
-    untilMs: number,
-    task: () => Promise<unknown>,
-  ): Promise<void> {
-    const { clock, log } = this.parts;
+  private async attempt(kind: Kind, name: string, task: () => Promise<unknown>): Promise<void> {
     const what = keyOf(kind, name);
     try {
-      const leftMs = untilMs - clock.monotonicMs();
-      if (leftMs <= 0) throw new Error('there was no time left for it');
-      await (leftMs === Infinity ? task() : withDeadline(what, leftMs, task()));
+      await task();
     } catch (reason) {
       this.failed.add(what);
-      log.warn('could not be put back yet', { what, error: toLariatError(reason).message });
+      this.parts.log.warn('could not be put back yet', {
+        what,
+        error: toLariatError(reason).message,
+      });
     }
+  }
+}
+
+/** What is tried side by side, and which of it has ended. */
+class Attempts {
+  /** Once nobody waits any more. */
+  isOver = false;
+  private readonly pending = new Map<string, Promise<void>>();
+
+  add(what: string, attempt: Promise<void>): void {
+    this.pending.set(
+      what,
+      attempt.then(() => void this.pending.delete(what)),
+    );
+  }
+
+  /** Waits until all have ended, or for so many looks none has; answers those that have not. */
+  async settled(stuckAfterLooks: number): Promise<readonly string[]> {
+    const ended = new AbortController();
+    const all = Promise.all(this.pending.values()).then(() => ended.abort());
+    let before = this.pending.size;
+    for (let idle = 0; this.pending.size > 0 && idle < stuckAfterLooks;) {
+      await delay(LOOK_MS, ended.signal);
+      // After the answers that came meanwhile: they may have waited for this process as long as the look has.
+      await new Promise((resolve) => setImmediate(resolve));
+      idle = this.pending.size < before ? 0 : idle + 1;
+      before = this.pending.size;
+    }
+    this.isOver = true;
+    if (this.pending.size === 0) await all;
+    return [...this.pending.keys()];
   }
 }
 

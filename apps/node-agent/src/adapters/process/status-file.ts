@@ -6,6 +6,8 @@ import { ownIdentity } from './proc-stat.js';
 export interface AgentStatus {
   readonly target: ProcessIdentity | undefined;
   readonly frontends: readonly ({ readonly volume: string } & ProcessIdentity)[];
+  /** What could not be taken away before a stop; null: it was not asked for, or is not done. */
+  readonly leftBehind: readonly string[] | null;
 }
 
 /** `agent.json`: the processes of this node, for whoever supervises or stops it. */
@@ -26,6 +28,7 @@ export class StatusFile {
       targetPid: status.target?.pid ?? null,
       targetStartTime: status.target?.startTime ?? null,
       frontends: status.frontends,
+      leftBehind: status.leftBehind,
     });
     if (text === this.written) return;
     const draft = `${this.path}.new`;
