@@ -109,6 +109,7 @@ const ANSWERS: {
     endpoint: hostNqn === null ? null : endpoint('draft'),
   }),
   'image.seal-copy': () => ({ ...made(), sizeBytes: MIB, allocatedBytes: MIB }),
+  'image.adopt-copy': made,
   'image.export-copy': ({ image }) => endpoint(image),
   'image.unexport-copy': nothing,
   'image.fetch-copy': () => ({ copiedClusters: 1 }),

@@ -475,6 +475,7 @@ export class ImaginedWorld {
         fresh: (id: string) => Promise.resolve(this.volumes.get(id)),
         list: () => this.records(),
       },
+      images: { list: () => [] },
       orphans: { list: () => [], end: () => Promise.resolve() },
       isHeld: () => false,
       nodes: {

@@ -130,6 +130,8 @@ export const KILL_PLANS = {
     processes: SERVICES,
     sagas: ['node.remove'],
     work: removeNodeThrough,
+    // Each takes as long as a node must be silent.
+    draws: 3,
     takes: (point) => point.startsWith('saga/node.remove/'),
     // Four steps, before and after each.
     atLeast: 8,

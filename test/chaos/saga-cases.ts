@@ -242,7 +242,7 @@ export const CASES: Readonly<Record<string, Case>> = {
     volume: () => null,
     input: {
       ...{ orphan: 'orph-1', record: null },
-      thing: { node: 'n1', kind: 'lvol', name: 'd1/rep-9', uuid: 'u', volume: null },
+      thing: { node: 'n1', kind: 'lvol', name: 'd1/rep-9', uuid: 'u', disk: 'd1', volume: null },
     },
   },
   'remove a node': {

@@ -4,6 +4,7 @@ import { type PluginContext, startSagas } from '@lariat/plugin';
 import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common';
 import { Allocator } from './adapters/allocator.js';
 import { RoomMaker } from './adapters/make-room.js';
+import { ImageRecords } from './adapters/image-view.js';
 import { NodeStore } from './adapters/node-store.js';
 import { OrphanStore } from './adapters/orphan-store.js';
 import { StoreRecords } from './adapters/store-records.js';
@@ -16,7 +17,7 @@ import { ReplicaController } from './controllers/replica.controller.js';
 import { rebuildPolicyFrom } from './domain/due-rebuild.js';
 import { holds, orphanPolicyFrom } from './domain/orphans.js';
 import type { RunningRebuild } from './domain/rebuild-load.js';
-import { ReplicaAdoption } from './reconcilers/adopt-replicas.js';
+import { Adoption } from './reconcilers/adopt-lost.js';
 import { deleteOrphans } from './reconcilers/delete-orphans.js';
 import { OrphanSearch } from './reconcilers/find-orphans.js';
 import { endLeases } from './reconcilers/end-leases.js';
@@ -52,12 +53,13 @@ export class ReplicaSvcModule {
       new RoomMaker(client, log),
     );
     const { limitMibPerSecond } = policy;
+    const images = await ImageRecords.open(connection, clock);
     const stores = await StoreRecords.open(connection, clock);
     const orphans = await OrphanStore.open(connection, clock);
     const told = new Map<string, Inventory>();
     const isHeld = (node: string, replica: string): boolean =>
       holds(told.get(node)?.replicas ?? [])(replica);
-    const deps = { volumes, nodes, allocator, orphans, isHeld, clock, limitMibPerSecond };
+    const deps = { volumes, nodes, allocator, images, orphans, isHeld, clock, limitMibPerSecond };
     const sagas = await startSagas(context, replicaSagas(deps));
     const running = function* (): Iterable<RunningRebuild & { readonly subject: string }> {
       for (const { value } of sagas.store.running()) yield value;
@@ -65,8 +67,8 @@ export class ReplicaSvcModule {
     const watch = new NodeWatch({ connection, nodes, instance, clock, log, counts });
     const deleted = await MarkBucket.open(connection, BUCKETS.deleted, DELETED_KEEP_MS);
     const sweep = new StraySweep(commands, volumes, deleted, clock, log, counts);
-    const adoption = new ReplicaAdoption(commands, volumes, clock, log, counts);
-    const search = new OrphanSearch(orphans, volumes, deleted, clock, log);
+    const adoption = new Adoption(commands, volumes, images, clock, log, counts);
+    const search = new OrphanSearch(orphans, volumes, images, deleted, clock, log);
     const inventories = new InventoryWatch(
       connection,
       async (inventory) => {

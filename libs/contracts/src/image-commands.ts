@@ -38,6 +38,14 @@ export interface ImageCommandMap {
     output: { lvolUuid: string; sizeBytes: number; allocatedBytes: number };
   };
   /**
+   * Takes up a sealed copy that is on this disk under this uuid, and on no record of the node, since that was installed anew.
+   * IMAGE_COPY_NOT_FOUND when it is not.
+   */
+  'image.adopt-copy': {
+    input: ImageCopyReference & { lvolUuid: string };
+    output: { lvolUuid: string };
+  };
+  /**
    * Lets one more host read the sealed copy, which any number may do at a time. An agent reads as
    * `imageFetchHostNqn` of the copy that it is to make.
    */

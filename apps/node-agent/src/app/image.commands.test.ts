@@ -19,6 +19,27 @@ beforeEach(async () => {
 });
 afterEach(() => at.close());
 
+describe('a copy that a node which was installed anew has still', () => {
+  const adopt = (lvolUuid: string) =>
+    node.handlers['image.adopt-copy']({ ...COPY, lvolUuid }, newContext());
+
+  test('is taken up, once, when it is sealed and the one that is on record', async () => {
+    const { lvolUuid: draft } = await create();
+    for (const { name } of node.journal.ownedOfKind('lvol'))
+      await node.journal.dropOwned('lvol', name);
+    await expect(adopt(draft)).rejects.toMatchObject({ code: 'IMAGE_COPY_NOT_FOUND' });
+    node.target.lvols.clear();
+    await create();
+    const { lvolUuid } = await seal();
+    const before = node.journal.ownedOfKind('lvol');
+    for (const { name } of before) await node.journal.dropOwned('lvol', name);
+    await expect(adopt('another')).rejects.toMatchObject({ code: 'IMAGE_COPY_NOT_FOUND' });
+    for (let delivery = 1; delivery <= 2; delivery += 1)
+      expect(await adopt(lvolUuid)).toEqual({ lvolUuid });
+    expect(node.journal.ownedOfKind('lvol')).toEqual(before);
+  });
+});
+
 describe('a draft', () => {
   test('is on record before it is made, and belongs to its image', async () => {
     const seen: unknown[] = [];

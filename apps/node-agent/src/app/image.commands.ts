@@ -1,6 +1,6 @@
 import { type ImageCopyReference, imageDraftNqn, lariatError } from '@lariat/contracts';
 import { CLUSTER_SIZE_BYTES, roundUpToCluster } from '@lariat/kernel';
-import { imagePatchNqn, lvolAlias } from '../domain/names.js';
+import { imageLvolName, imagePatchNqn, lvolAlias } from '../domain/names.js';
 import { imageCopyOwner } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { TargetPort } from '../ports/target.port.js';
@@ -89,6 +89,34 @@ export function imageCommands(
     });
   };
 
+  const adoptCopy: CommandHandlers['image.adopt-copy'] = async (input, context) => {
+    const { image, disk, lvolUuid } = input;
+    const copy = { image, disk };
+    requireDisk(journal, disk);
+    return images.alone(copy, async () => {
+      if (images.recordOf(copy, 'image') === undefined)
+        await adopt(copy, lvolUuid, context.operation);
+      return { lvolUuid: (await images.sealed(copy)).uuid };
+    });
+  };
+
+  async function adopt(copy: ImageCopyReference, uuid: string, operation: string): Promise<void> {
+    const { lvol, bdev } = target.spdk();
+    const present = await lvol.getLvols({ lvsName: copy.disk });
+    const seen = present.find((one) => one.uuid === uuid && one.name === imageLvolName(copy.image));
+    // A copy that was never sealed can still change.
+    if (seen === undefined || !seen.isSnapshot) {
+      throw lariatError(
+        'IMAGE_COPY_NOT_FOUND',
+        `disk ${copy.disk} has no sealed copy ${uuid} of image ${copy.image}`,
+        { ...copy },
+      );
+    }
+    const { sizeBytes } = await bdev.getBdev(uuid);
+    const plan = images.plan(copy, 'image', { operation, sizeBytes });
+    await journal.putOwned({ ...plan, kind: 'lvol', name: seen.alias, uuid });
+  }
+
   async function describe(
     sealed: MadeLvol,
   ): Promise<{ lvolUuid: string; sizeBytes: number; allocatedBytes: number }> {
@@ -154,6 +182,7 @@ export function imageCommands(
   return {
     'image.create-copy': createCopy,
     'image.seal-copy': sealCopy,
+    'image.adopt-copy': adoptCopy,
     'image.export-copy': exportCopy,
     'image.unexport-copy': unexportCopy,
     'image.delete-copy': deleteCopy,

@@ -22,6 +22,13 @@ export class ImageController {
     return this.executor.execute(envelope);
   }
 
+  @OnCommand('image.adopt-copy')
+  adoptCopy(
+    envelope: CommandEnvelope<'image.adopt-copy'>,
+  ): Promise<CommandMap['image.adopt-copy']['output']> {
+    return this.executor.execute(envelope);
+  }
+
   @OnCommand('image.export-copy')
   exportCopy(
     envelope: CommandEnvelope<'image.export-copy'>,

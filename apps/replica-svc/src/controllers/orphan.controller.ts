@@ -42,8 +42,8 @@ export class OrphanController {
   private async prepare(id: string): Promise<DeleteOrphanInput> {
     const orphan = await this.service.orphans.find(id);
     assertDeletable(orphan);
-    const { node, kind, name, uuid, volume } = orphan;
-    const thing = { node, kind, name, uuid, volume };
+    const { node, kind, name, uuid, disk, volume } = orphan;
+    const thing = { node, kind, name, uuid, disk, volume };
     await assertUnwanted(this.service, thing);
     return { orphan: id, thing, record: { ...orphan } };
   }

@@ -1,4 +1,5 @@
 import {
+  type ImageRecord,
   type Inventory,
   type OrphanKind,
   type OrphanRecord,
@@ -70,6 +71,26 @@ export function wantedBy(
     }
     return volume.replicas.some((one) => one.node === node && ids.has(one.id) && !isHeld(one.id));
   });
+}
+
+/** The image whose record has the lvol as its ready copy on that disk, by its uuid. Pure. */
+export function imageWith(
+  { kind, name, uuid, disk }: Pick<FoundOrphan, 'kind' | 'name' | 'uuid' | 'disk'>,
+  node: string,
+  images: readonly ImageRecord[],
+): ImageRecord | undefined {
+  if (kind !== 'lvol' || uuid === null || disk === null) return undefined;
+  return images.find(
+    ({ id, copies }) =>
+      name === `${disk}/${id}` &&
+      copies.some(
+        (copy) =>
+          copy.node === node &&
+          copy.disk === disk &&
+          copy.state === 'ready' &&
+          copy.lvolUuid === uuid,
+      ),
+  );
 }
 
 /** Of `<disk>/<name>`. */

@@ -1,4 +1,10 @@
-import type { Inventory, OrphanEnd, OrphanRecord, VolumeRecord } from '@lariat/contracts';
+import type {
+  ImageRecord,
+  Inventory,
+  OrphanEnd,
+  OrphanRecord,
+  VolumeRecord,
+} from '@lariat/contracts';
 import { ReconcileCounts } from '@lariat/kernel';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { type FoundOrphan, orphanIdOf } from '../domain/orphans.js';
@@ -13,6 +19,7 @@ let records: Map<string, OrphanRecord>;
 let added: number;
 let volumes: VolumeRecord[];
 let deletedVolumes: Set<string>;
+let imageRecords: ImageRecord[];
 let nowMs: number;
 let search: OrphanSearch;
 
@@ -43,6 +50,7 @@ beforeEach(() => {
   [ended.length, added, nowMs] = [0, 0, 0];
   volumes = [];
   deletedVolumes = new Set();
+  imageRecords = [];
   let onEnd: (id: string) => void = () => undefined;
   const orphans = {
     list: () => [...records.values()],
@@ -70,7 +78,9 @@ beforeEach(() => {
     fresh: (id: string) => Promise.resolve(volumes.find((volume) => volume.id === id)),
   };
   const deleted = { has: (id: string) => Promise.resolve(deletedVolumes.has(id)) };
-  search = new OrphanSearch(orphans, view, deleted, { monotonicMs: () => nowMs }, log);
+  const images = { list: () => imageRecords };
+  const clock = { monotonicMs: () => nowMs };
+  search = new OrphanSearch(orphans, view, images, deleted, clock, log);
 });
 
 describe('the search for orphans', () => {
@@ -98,6 +108,22 @@ describe('the search for orphans', () => {
       replicas: [{ replica: REPLICA, volume: 'vol-1', head: HEAD }],
     });
     expect(ended[1]).toMatchObject({ end: 'adopted' });
+  });
+
+  it('leaves the copy of an image that is on record, and finds any other', async () => {
+    const name = 'disk-1/img-000000000000';
+    const [thing] = inventory().unowned?.things ?? [];
+    if (thing === undefined) throw new Error('there is one');
+    const seen = inventory({
+      unowned: { things: [{ ...thing, name }], omitted: 0, disks: ['disk-1'] },
+    });
+    const copy = { node: 'n1', disk: 'disk-1', state: 'ready', lvolUuid: 'u' };
+    imageRecords = [{ id: 'img-000000000000', copies: [copy] } as unknown as ImageRecord];
+    await search.consider(seen);
+    expect(records.size).toBe(0);
+    imageRecords = [];
+    await search.consider(seen);
+    expect(records.size).toBe(1);
   });
 
   it('does not find again what has just gone, by an inventory that was on its way', async () => {

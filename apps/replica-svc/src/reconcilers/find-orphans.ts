@@ -3,6 +3,7 @@ import type { Inventory, OrphanRecord } from '@lariat/contracts';
 import type { Clock } from '@lariat/kernel';
 import type { MarkBucket } from '@lariat/messaging';
 import type { Log } from '@lariat/telemetry';
+import type { ImageRecords } from '../adapters/image-view.js';
 import type { OrphanStore } from '../adapters/orphan-store.js';
 import type { VolumeView } from '../adapters/volume-view.js';
 import {
@@ -10,6 +11,7 @@ import {
   findOrphans,
   hasEnded,
   holds,
+  imageWith,
   namedBy,
   orphanIdOf,
   sameThing,
@@ -26,6 +28,7 @@ export class OrphanSearch {
   constructor(
     private readonly orphans: Pick<OrphanStore, 'list' | 'add' | 'update' | 'end' | 'onEnd'>,
     private readonly volumes: Pick<VolumeView, 'list' | 'cached' | 'fresh'>,
+    private readonly images: Pick<ImageRecords, 'list'>,
     private readonly deleted: Pick<MarkBucket, 'has'>,
     private readonly clock: Pick<Clock, 'monotonicMs'>,
     private readonly log: Log,
@@ -54,7 +57,10 @@ export class OrphanSearch {
   }
 
   private isWanted(thing: FoundOrphan, { node, replicas }: Inventory): boolean {
-    return wantedBy(thing, node, this.volumes.list(), holds(replicas)) !== undefined;
+    return (
+      wantedBy(thing, node, this.volumes.list(), holds(replicas)) !== undefined ||
+      imageWith(thing, node, this.images.list()) !== undefined
+    );
   }
 
   /** Volumes that the node has a part of, and that are neither on record nor known as deleted. */

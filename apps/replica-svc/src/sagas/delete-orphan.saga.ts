@@ -13,13 +13,13 @@ import {
   type StepContext,
   attemptWhileLive,
 } from '@lariat/saga';
-import { wantedBy } from '../domain/orphans.js';
+import { imageWith, wantedBy } from '../domain/orphans.js';
 import type { RebuildDeps } from './rebuild-memory.js';
 
 export interface DeleteOrphanInput {
   readonly orphan: string;
   /** As it was when it was decided on: that is what goes, by its uuid, and nothing else. */
-  readonly thing: Pick<OrphanRecord, 'node' | 'kind' | 'name' | 'uuid' | 'volume'>;
+  readonly thing: Pick<OrphanRecord, 'node' | 'kind' | 'name' | 'uuid' | 'disk' | 'volume'>;
   /** For the answer. */
   readonly record: Json;
 }
@@ -75,27 +75,32 @@ async function deleteThing(
 ): Promise<OrphanEnd> {
   const { orphan, thing } = context.input;
   await assertUnwanted(deps, thing);
-  const { node, ...input } = thing;
+  const { node, disk: _disk, ...input } = thing;
   const outcome = await attemptWhileLive(context, node, 'orphan.delete', input, orphan);
   if (outcome.ok) return END_OF[outcome.output.outcome];
   if (hasCode(outcome.error, 'NODE_NOT_READY')) return 'forgotten';
   throw outcome.error;
 }
 
-/** A volume may have come to want it since it was found: one that was put back from a node's copy of its record, say. */
+/** A volume, or an image, may have come to want it since it was found: one that was put back from a node's copy of its record, say. */
 export async function assertUnwanted(
-  { volumes, isHeld }: Pick<RebuildDeps, 'volumes' | 'isHeld'>,
+  { volumes, images, isHeld }: Pick<RebuildDeps, 'volumes' | 'images' | 'isHeld'>,
   thing: DeleteOrphanInput['thing'],
 ): Promise<void> {
   const held = (replica: string): boolean => isHeld(thing.node, replica);
-  const owner =
+  const volume =
     thing.kind === 'replica'
       ? await volumes.fresh(thing.volume ?? '')
       : wantedBy(thing, thing.node, volumes.list(), held);
-  if (owner === undefined) return;
-  throw lariatError(
+  if (volume !== undefined) throw wanted(thing, `volume '${volume.name}'`);
+  const image = imageWith(thing, thing.node, images.list());
+  if (image !== undefined) throw wanted(thing, `image '${image.name}'`);
+}
+
+function wanted({ name, node }: DeleteOrphanInput['thing'], owner: string): Error {
+  return lariatError(
     'ORPHAN_WANTED',
-    `${thing.name} on node '${thing.node}' belongs to volume '${owner.name}', which is on record: it is no orphan. Remove the replica or the volume instead.`,
-    { volume: owner.id },
+    `${name} on node '${node}' belongs to ${owner}, which is on record: it is no orphan. Remove it there instead.`,
+    { node },
   );
 }

@@ -1,9 +1,9 @@
-import type { CommandEnvelope, Inventory, VolumeRecord } from '@lariat/contracts';
+import type { CommandEnvelope, ImageRecord, Inventory, VolumeRecord } from '@lariat/contracts';
 import { lariatError } from '@lariat/contracts';
 import { ReconcileCounts } from '@lariat/kernel';
 import { beforeEach, describe, expect, it, test } from 'vitest';
 import { attachedVolume, replicaOn } from '../domain/volume.test-support.js';
-import { ReplicaAdoption } from './adopt-replicas.js';
+import { Adoption, findLostCopies } from './adopt-lost.js';
 
 const REPLICA = 'rep-000000000000';
 const LOST = { replica: REPLICA, volume: 'vol-1', disk: 'd' };
@@ -29,7 +29,7 @@ describe('a replica on the disk of a node that does not know it', () => {
   let nowMs: number;
   let cached: VolumeRecord;
   let stored: VolumeRecord | undefined;
-  let adoption: ReplicaAdoption;
+  let adoption: Adoption;
   const inputs = async (seen = inventory()) => {
     await adoption.consider(seen);
     return sent.map(({ input }) => input);
@@ -48,7 +48,9 @@ describe('a replica on the disk of a node that does not know it', () => {
     const volumes = { list: () => [cached], fresh: () => Promise.resolve(stored) };
     const log = { info: () => undefined, warn: () => undefined } as never;
     const clock = { nowMs: () => nowMs, monotonicMs: () => nowMs };
-    adoption = new ReplicaAdoption({ send } as never, volumes, clock, log, new ReconcileCounts());
+    const images = { list: () => [], fresh: () => Promise.resolve(undefined) };
+    const counts = new ReconcileCounts();
+    adoption = new Adoption({ send } as never, volumes, images, clock, log, counts);
   });
 
   it('is taken up once, with all that goes by its name', async () => {
@@ -89,5 +91,42 @@ describe('a replica on the disk of a node that does not know it', () => {
     expect(await inputs(inventory({ replicas }))).toEqual([]);
     stored = undefined;
     expect(await inputs()).toEqual([]);
+  });
+});
+
+describe('a copy of an image on the disk of a node that does not know it', () => {
+  const IMAGE = 'img-000000000000';
+  const copy = { node: 'n1', disk: 'd', state: 'ready', lvolUuid: IMAGE };
+  const seen = inventory({
+    unowned: {
+      things: [
+        {
+          ...{ kind: 'lvol', name: `d/${IMAGE}`, uuid: IMAGE, disk: 'd', since: '', beneath: [] },
+          ...{ sizeBytes: 4, allocatedBytes: 1 },
+        },
+      ],
+      ...{ omitted: 0, disks: ['d'] },
+    },
+  });
+  const find = (given: object, state = 'ready') =>
+    findLostCopies(seen, [
+      { id: IMAGE, state, copies: [{ ...copy, ...given }] } as unknown as ImageRecord,
+    ]);
+
+  it('is taken up when its image has that very copy on record', () => {
+    expect(find({})).toEqual([{ image: IMAGE, disk: 'd', lvolUuid: IMAGE }]);
+  });
+
+  test.each([
+    ['another one is on record', { lvolUuid: 'u' }],
+    ['it is being fetched', { state: 'fetching' }],
+    ['it is on record on another disk', { disk: 'e' }],
+    ['it is on record on another node', { node: 'n2' }],
+  ])('is left alone when %s', (_why, given) => {
+    expect(find(given)).toEqual([]);
+  });
+
+  it('is left alone when its image is being deleted', () => {
+    expect(find({}, 'deleting')).toEqual([]);
   });
 });
