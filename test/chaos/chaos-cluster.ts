@@ -1,4 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -13,6 +12,7 @@ import { type OperationView, type RequestMap, type RequestName, isEnded } from '
 import { LariatClient, connectNats } from '@lariat/messaging';
 import { FAULT_SUBJECT_PREFIX, type Fault } from '@lariat/testing';
 import type { NatsConnection } from '@nats-io/nats-core';
+import { RecordedFolder } from '../left-over/record.js';
 
 const DISK_SIZE_BYTES = 1024 * MIB;
 const OPERATION_DEADLINE_MS = 60_000;
@@ -31,7 +31,7 @@ const TIMING = { ...DEFAULT_TIMING, backoff: { ...backoff, maxMs: backoff.initia
 /** A cluster whose processes can be armed to die at named points. */
 export class ChaosCluster {
   private constructor(
-    private readonly folder: string,
+    private readonly folder: RecordedFolder,
     readonly cluster: Cluster,
     readonly connection: NatsConnection,
     readonly client: LariatClient,
@@ -42,9 +42,9 @@ export class ChaosCluster {
     nodes: number,
     { rebuild = 'manual' }: { readonly rebuild?: 'auto' | 'manual' } = {},
   ): Promise<ChaosCluster> {
-    const folder = mkdtempSync(join(tmpdir(), 'lariat-chaos-'));
+    const folder = RecordedFolder.make('lariat-chaos-');
     const cluster = await startCluster({
-      dataDir: folder,
+      dataDir: folder.path,
       nodes,
       diskSizeBytes: DISK_SIZE_BYTES,
       split: true,
@@ -52,7 +52,10 @@ export class ChaosCluster {
       env: {
         ...process.env,
         ...{ LARIAT_FAULTS: '1', LARIAT_REBUILD: rebuild },
-        ...{ LARIAT_IMAGE_SCRATCH: join(folder, 'image-scratch'), LARIAT_IMAGE_FOLDERS: tmpdir() },
+        ...{
+          LARIAT_IMAGE_SCRATCH: join(folder.path, 'image-scratch'),
+          LARIAT_IMAGE_FOLDERS: tmpdir(),
+        },
       },
     });
     const connection = await connectNats({ servers: cluster.natsUrl, name: 'chaos' });
@@ -77,7 +80,7 @@ export class ChaosCluster {
   async stop(): Promise<void> {
     await this.connection.close();
     await this.cluster.stop();
-    rmSync(this.folder, { recursive: true, force: true });
+    this.folder.remove();
   }
 
   /** The names of all fault points that the process has reached since it started. */

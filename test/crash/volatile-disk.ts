@@ -2,12 +2,12 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, constants, existsSync } from 'node:fs';
 import { randomUUID } from 'node:crypto';
-import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, open, rm, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { TargetKind } from '../contract/support/target-kind.js';
 import { waitUntil } from '../contract/support/wait-until.js';
+import { RecordedFolder } from '../left-over/record.js';
 
 const run = promisify(execFile);
 const PROGRAMS = ['nbdkit', 'nbdfuse', 'losetup', 'mkfs.ext4', 'mount', 'umount', 'unshare'];
@@ -45,10 +45,10 @@ export class VolatileDisk {
   private isFuseMounted = false;
   private isMounted = false;
 
-  private constructor(private readonly folder: string) {}
+  private constructor(private readonly folder: RecordedFolder) {}
 
   static async make(sizeBytes: number): Promise<VolatileDisk> {
-    const disk = new VolatileDisk(await mkdtemp(join(tmpdir(), 'lariat-volatile-')));
+    const disk = new VolatileDisk(RecordedFolder.make('lariat-volatile-'));
     const image = await open(disk.image, 'w');
     await image.truncate(sizeBytes);
     await image.close();
@@ -60,7 +60,7 @@ export class VolatileDisk {
   }
 
   get mountPoint(): string {
-    return join(this.folder, 'mnt');
+    return join(this.folder.path, 'mnt');
   }
 
   /** The same program in a world where each `powerOn` is a boot: the kernel's own id, which it may look at, stays. */
@@ -68,6 +68,7 @@ export class VolatileDisk {
     const script = `mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"`;
     return {
       ...kind,
+      started: (pid) => this.folder.note(pid),
       command: (paths) => [
         'unshare',
         '--mount',
@@ -83,10 +84,12 @@ export class VolatileDisk {
     // In the foreground, so that its pid is the one to kill.
     const cache = ['--filter=cache', 'file', this.image, 'cache=writeback'];
     this.nbdkit = spawn('nbdkit', ['-f', '-U', this.socket, ...cache], { stdio: 'ignore' });
+    this.folder.note(this.nbdkit.pid);
     await waitUntil('nbdkit', 10_000, () => Promise.resolve(existsSync(this.socket)));
     this.nbdfuse = spawn('nbdfuse', [this.fuseFolder, `nbd+unix:///?socket=${this.socket}`], {
       stdio: 'ignore',
     });
+    this.folder.note(this.nbdfuse.pid);
     await waitUntil('nbdfuse', 10_000, () => Promise.resolve(existsSync(this.device)));
     this.isFuseMounted = true;
     const { stdout } = await run('losetup', ['--show', '--find', this.device]);
@@ -114,23 +117,23 @@ export class VolatileDisk {
 
   async remove(): Promise<void> {
     await this.clear();
-    await rm(this.folder, { recursive: true });
+    this.folder.remove();
   }
 
   private get image(): string {
-    return join(this.folder, 'disk.img');
+    return join(this.folder.path, 'disk.img');
   }
 
   private get bootId(): string {
-    return join(this.folder, 'boot_id');
+    return join(this.folder.path, 'boot_id');
   }
 
   private get socket(): string {
-    return join(this.folder, 'nbd.sock');
+    return join(this.folder.path, 'nbd.sock');
   }
 
   private get fuseFolder(): string {
-    return join(this.folder, 'fuse');
+    return join(this.folder.path, 'fuse');
   }
 
   private get device(): string {

@@ -1,6 +1,5 @@
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import {
   type Cluster,
   type ClusterOptions,
@@ -14,6 +13,7 @@ import { MIB, delay } from '@lariat/kernel';
 import { LariatClient, connectNats } from '@lariat/messaging';
 import { Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/nats-core';
+import { RecordedFolder } from '../left-over/record.js';
 
 export interface E2eCluster {
   readonly cluster: Cluster;
@@ -57,7 +57,8 @@ export async function until<T>(
 }
 
 export async function startE2e(options: Partial<ClusterOptions> = {}): Promise<E2eCluster> {
-  const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'lariat-e2e-'));
+  const own = options.dataDir === undefined ? RecordedFolder.make('lariat-e2e-') : undefined;
+  const dataDir = own?.path ?? options.dataDir ?? '';
   const cluster = await startCluster({
     nodes: 3,
     diskSizeBytes: 512 * MIB,
@@ -117,7 +118,10 @@ export async function startE2e(options: Partial<ClusterOptions> = {}): Promise<E
       await connection.close();
       await cluster.stop();
       const left = processesOf(dataDir);
-      if (keep === undefined) rmSync(dataDir, { recursive: true, force: true });
+      if (keep === undefined) {
+        rmSync(dataDir, { recursive: true, force: true });
+        own?.remove();
+      }
       if (left.length > 0) throw new Error(`processes are left: ${left.join('; ')}`);
     },
   };

@@ -9,6 +9,7 @@ import { CHECKOUT } from '@lariat/cli';
 import { MIB } from '@lariat/kernel';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { waitUntil } from '../contract/support/wait-until.js';
+import { reap } from '../left-over/reap.js';
 import type { GuestCommands } from './guest/guest-commands.js';
 import { Guest } from './guest/guest.js';
 import { guestImage } from './guest/guest-image.js';
@@ -104,7 +105,8 @@ describe.skipIf(missing !== undefined)(
       await waitUntil('the guest to end', 10_000, () =>
         Promise.resolve(!existsSync(`/proc/${pid}`)),
       );
-      await rm(its, { recursive: true });
+      expect(await reap()).toContain(its);
+      expect(existsSync(its)).toBe(false);
     });
   },
 );

@@ -10,7 +10,7 @@ import type { GuestCommands } from './guest/guest-commands.js';
 import { HOST_ADDRESS } from './guest/guest.js';
 import { GUEST_NQN, NvmeConnection } from './nvme-connection.js';
 import { openSharedGuest, whyNoGuest } from './shared-guest.js';
-import { outcomeOf, VERIFIED, verifyArguments } from './verified-load.js';
+import { VERIFIED, VerifiedLoad } from './verified-load.js';
 
 const SIZE_MIB = 400;
 const DISK_BYTES = 1024 * MIB;
@@ -119,16 +119,13 @@ describe.skipIf(missing !== undefined)(
     );
 
     it('finds every block as it was written, under a random load', async () => {
-      const load = await guest.start(verifyArguments(connection.device, { sizeMib: 24 }));
-      expect(await outcomeOf(load)).toBe(VERIFIED);
+      const load = await VerifiedLoad.start(guest, connection.device, 24);
+      expect(await load.stop()).toBe(VERIFIED);
     });
 
     it('holds I/O while the target is dead, and goes on with the next one: no error, the same namespace', async () => {
-      const { device } = connection;
-      const load = await guest.start(verifyArguments(device, { sizeMib: 16, seconds: 15 }), {
-        timeoutMs: 150_000,
-      });
-      await connection.expectWrites();
+      const load = await VerifiedLoad.start(guest, connection.device, 16);
+      await load.expectWrites(connection);
       await target.kill();
       await connection.waitForState('connecting');
       expect(load.hasEnded()).toBe(false);
@@ -137,7 +134,7 @@ describe.skipIf(missing !== undefined)(
       await target.exportBdev(NQN, lvol, GUEST_NQN);
       await connection.waitForState('live');
       expect(await connection.attribute('uuid')).toBe(lvol);
-      expect(await outcomeOf(load)).toBe(VERIFIED);
+      expect(await load.stop()).toBe(VERIFIED);
     });
   },
 );

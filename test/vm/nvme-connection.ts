@@ -6,7 +6,6 @@ import { HOST_ADDRESS } from './guest/guest.js';
 export const GUEST_NQN = 'nqn.2026-01.io.lariat:guest';
 const GUEST_ID = '6ba0a3c2-5f30-4b7e-9e0e-7d5f0a4c1b11';
 const CONNECT_TIMEOUT_MS = 60_000;
-const WRITE_TIMEOUT_MS = 60_000;
 
 export interface ConnectOptions {
   readonly port: string;
@@ -73,14 +72,6 @@ export class NvmeConnection {
   async sectorsWritten(): Promise<number> {
     // Of the path: the device above it counts nothing.
     return Number((await this.read(`${this.path}/stat`)).split(/\s+/)[6]);
-  }
-
-  /** Resolves when the kernel has written to it from now on. */
-  async expectWrites(): Promise<void> {
-    const before = await this.sectorsWritten();
-    await waitUntil(`writes to ${this.device}`, WRITE_TIMEOUT_MS, async () =>
-      (await this.sectorsWritten()) > before ? true : undefined,
-    );
   }
 
   async close(): Promise<void> {

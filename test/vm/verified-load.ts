@@ -1,30 +1,59 @@
-import type { RunningCommand } from './guest/guest-commands.js';
-
-export interface VerifiedLoad {
-  readonly sizeMib: number;
-  /** For how long, instead of each block once; what is written again is verified as it was written last. */
-  readonly seconds?: number;
-}
-
-/** fio writes blocks that name themselves, past the page cache, and then reads and compares every one. */
-export function verifyArguments(
-  file: string,
-  { sizeMib, seconds }: VerifiedLoad,
-): readonly [string, ...string[]] {
-  return [
-    ...(['fio', '--name=load', `--filename=${file}`, `--size=${sizeMib}M`] as const),
-    ...['--rw=randwrite', '--bs=16k', '--direct=1'],
-    ...['--ioengine=libaio', '--iodepth=8', '--thread', '--group_reporting'],
-    // One that is not written twice at a time is the one whose content is known.
-    ...['--verify=crc32c', '--verify_fatal=1', '--do_verify=1', '--serialize_overlap=1'],
-    ...(seconds === undefined ? [] : ['--time_based', `--runtime=${seconds}`]),
-  ];
-}
+import { Hopeless, waitUntil } from '../contract/support/wait-until.js';
+import type { GuestCommands, RunningCommand } from './guest/guest-commands.js';
+import type { NvmeConnection } from './nvme-connection.js';
 
 export const VERIFIED = 'all that was written is there';
+const TIMEOUT_MS = 170_000;
+const STOP = '/run/load-stops';
+/** Rounds until it is told to stop, one more in any case. */
+const ROUNDS = 'while :; do "$@" || exit; [ -e "$0" ] && break; done';
 
-/** VERIFIED, or what fio says is wrong. */
-export async function outcomeOf(load: RunningCommand): Promise<string> {
-  const { exitCode, stdout, stderr } = await load.done;
-  return exitCode === 0 && stderr === '' ? VERIFIED : `exit code ${exitCode}: ${stderr}${stdout}`;
+/**
+ * fio, round after round: it writes every block once, in an order that no other round has, and then compares each with
+ * what it wrote there and when. Past the page cache, so that the device is what is asked.
+ */
+export class VerifiedLoad {
+  private constructor(
+    private readonly guest: GuestCommands,
+    private readonly rounds: RunningCommand,
+  ) {}
+
+  static async start(guest: GuestCommands, file: string, sizeMib: number): Promise<VerifiedLoad> {
+    await guest.run(['rm', '-f', STOP]);
+    const rounds = await guest.start(
+      [
+        ...(['sh', '-c', ROUNDS, STOP] as const),
+        ...['fio', '--name=load', `--filename=${file}`, `--size=${sizeMib}M`],
+        ...['--rw=randwrite', '--bs=16k', '--randrepeat=0', '--direct=1'],
+        ...['--ioengine=libaio', '--iodepth=8', '--thread', '--group_reporting'],
+        ...['--verify=crc32c', '--verify_fatal=1', '--end_fsync=1', '--eta=never'],
+      ],
+      { timeoutMs: TIMEOUT_MS },
+    );
+    return new VerifiedLoad(guest, rounds);
+  }
+
+  /** Resolves when the kernel has written to the device once more; rejects when the load has ended instead. */
+  async expectWrites(connection: NvmeConnection): Promise<void> {
+    const before = await connection.sectorsWritten();
+    await waitUntil(`writes to ${connection.device}`, TIMEOUT_MS, async () => {
+      if (this.hasEnded()) throw new Hopeless(`the load has ended: ${await this.outcome()}`);
+      return (await connection.sectorsWritten()) > before;
+    });
+  }
+
+  hasEnded(): boolean {
+    return this.rounds.hasEnded();
+  }
+
+  /** Resolves at the end of the round that it is in: VERIFIED, or what fio says is wrong. */
+  async stop(): Promise<string> {
+    await this.guest.run(['touch', STOP]);
+    return this.outcome();
+  }
+
+  private async outcome(): Promise<string> {
+    const { exitCode, stdout, stderr } = await this.rounds.done;
+    return exitCode === 0 && stderr === '' ? VERIFIED : `exit code ${exitCode}: ${stderr}${stdout}`;
+  }
 }

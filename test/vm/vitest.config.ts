@@ -6,7 +6,7 @@ export default defineConfig({
   test: {
     root: import.meta.dirname,
     include: ['**/*.test.ts'],
-    globalSetup: ['shared-guest.ts'],
+    globalSetup: ['../left-over/reap.ts', 'shared-guest.ts'],
     fileParallelism: false,
     testTimeout: 180_000,
     hookTimeout: 180_000,

@@ -2,6 +2,13 @@ export { type ClusterFile, type ProcessRecord, readClusterFile } from './cluster
 export { defaultLaunchPlan, type LaunchPlan, type NodeConfig } from './cluster/launch-plan.js';
 export { findNatsServer } from './cluster/nats-server.js';
 export { CHECKOUT, clusterPaths, type ClusterPaths } from './cluster/paths.js';
+export {
+  identify,
+  isRunning,
+  type ProcessIdentity,
+  signalProcess,
+  waitForEnd,
+} from './cluster/process-identity.js';
 export { stopRemains } from './cluster/remains.js';
 export { DEFAULT_TIMING, PROCESS_MACHINE } from './cluster/supervised-process.js';
 export { type Cluster, type ClusterOptions, startCluster } from './cluster/start-cluster.js';

@@ -1,7 +1,7 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestContext } from 'vitest';
+import { RecordedFolder } from '../../left-over/record.js';
 import type { TargetKind } from './target-kind.js';
 import { TargetProcess } from './target-process.js';
 
@@ -12,16 +12,17 @@ export class Lab {
 
   private constructor(
     private readonly kind: TargetKind,
-    private readonly folder: string,
+    private readonly folder: RecordedFolder,
   ) {}
 
-  static async open(kind: TargetKind): Promise<Lab> {
-    return new Lab(kind, await mkdtemp(join(tmpdir(), 'lariat-contract-')));
+  static open(kind: TargetKind): Promise<Lab> {
+    const folder = RecordedFolder.make('lariat-contract-');
+    return Promise.resolve(new Lab({ ...kind, started: (pid) => folder.note(pid) }, folder));
   }
 
   async startTarget(diskBytes?: number): Promise<TargetProcess> {
     const index = this.targets.length;
-    const target = await TargetProcess.start(this.kind, this.folder, index, diskBytes);
+    const target = await TargetProcess.start(this.kind, this.folder.path, index, diskBytes);
     this.targets.push(target);
     return target;
   }
@@ -35,7 +36,7 @@ export class Lab {
     for (const closer of this.closers) await closer();
     const codes = await Promise.all(this.targets.map((target) => target.stop()));
     if (context?.task.result?.state === 'fail') await this.printLogs();
-    await rm(this.folder, { recursive: true, force: true });
+    this.folder.remove();
     // Null is a target that the test killed.
     if (codes.some((code) => code !== 0 && code !== null)) {
       throw new Error(`targets ended with ${codes.join(', ')} instead of 0`);
@@ -44,7 +45,7 @@ export class Lab {
 
   private async printLogs(): Promise<void> {
     for (const index of this.targets.keys()) {
-      process.stderr.write(await readFile(join(this.folder, `target-${index}.log`), 'utf8'));
+      process.stderr.write(await readFile(join(this.folder.path, `target-${index}.log`), 'utf8'));
     }
   }
 }

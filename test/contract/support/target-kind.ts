@@ -7,6 +7,8 @@ export interface TargetKind {
   /** Why it cannot be run here; undefined when it can. */
   readonly missing: string | undefined;
   readonly command: (paths: TargetPaths) => readonly [string, ...string[]];
+  /** Told of each process of it. */
+  readonly started?: (pid: number | undefined) => void;
 }
 
 export interface TargetPaths {

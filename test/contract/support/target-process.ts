@@ -180,6 +180,7 @@ async function launch(
   const log: FileHandle = await open(logPathIn(folder, index), 'a');
   const child = spawn(command, args, { stdio: ['ignore', log.fd, log.fd] });
   await log.close();
+  kind.started?.(child.pid);
   let exit: string | undefined;
   child.once('exit', (code, signal) => (exit = `${kind.name} ended with ${code ?? signal}`));
   const client = await waitUntil(

@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Hopeless, waitUntil } from '../../contract/support/wait-until.js';
+import { RecordedFolder } from '../../left-over/record.js';
 import { GuestCommands } from './guest-commands.js';
 import { type GuestImage, VIRTIOFSD } from './guest-image.js';
 
@@ -38,11 +38,11 @@ export class Guest {
   private constructor(
     private readonly image: GuestImage,
     private readonly options: GuestOptions,
-    readonly folder: string,
+    private readonly recorded: RecordedFolder,
   ) {}
 
   static async boot(image: GuestImage, options: GuestOptions = {}): Promise<Guest> {
-    const guest = new Guest(image, options, await mkdtemp(join(tmpdir(), 'lariat-vm-')));
+    const guest = new Guest(image, options, RecordedFolder.make('lariat-vm-'));
     try {
       await guest.start();
     } catch (error) {
@@ -60,6 +60,10 @@ export class Guest {
   /** Where another process may open commands of its own, after `release`. */
   get socket(): string {
     return join(this.folder, 'agent.sock');
+  }
+
+  get folder(): string {
+    return this.recorded.path;
   }
 
   get pid(): number {
@@ -87,7 +91,7 @@ export class Guest {
 
   async stop(): Promise<void> {
     await this.kill();
-    await rm(this.folder, { recursive: true, force: true });
+    this.recorded.remove();
   }
 
   /** Resolves when QEMU has ended, by itself too: a kernel that panics ends it. */
@@ -113,6 +117,7 @@ export class Guest {
     const stdio = terminal === 'shell' ? 'inherit' : (['ignore', 'ignore', 'pipe'] as const);
     const qemu = spawnBound('qemu-system-x86_64', this.qemuArguments(terminal), stdio);
     this.qemu = qemu;
+    this.recorded.note(qemu.pid);
     let printed = '';
     qemu.stderr?.on('data', (data: Buffer) => (printed += data.toString()));
     try {
@@ -136,6 +141,7 @@ export class Guest {
       ],
       'ignore',
     );
+    this.recorded.note(served.pid);
     await waitUntil('virtiofsd', BOOT_TIMEOUT_MS, () => {
       if (!isRunning(served)) throw new Hopeless('virtiofsd has ended');
       return Promise.resolve(existsSync(this.filesSocket));
