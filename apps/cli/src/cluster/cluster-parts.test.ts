@@ -107,7 +107,7 @@ describe('the launch plan', () => {
       diskSizeBytes: GIB,
     });
     expect(agent.args.join(' ')).toContain(
-      `--node n1 --nats nats://x --data /data/nodes/n1 --traddr 127.0.0.1 --trsvcid 0 --disk d1=${GIB}`,
+      `--node n1 --nats nats://x --data /data/nodes/n1 --device-dir /data/nodes/n1/dev --traddr 127.0.0.1 --trsvcid 0 --disk d1=${GIB}`,
     );
   });
   it('takes a plugin by path or by package name', () => {

