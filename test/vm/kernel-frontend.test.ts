@@ -187,7 +187,7 @@ describe.skipIf(missing !== undefined)(
         expect(lines).toEqual(Array.from({ length: Number(stdout) }, (_, at) => `line ${at}`));
 
         await exec('/usr/bin/umount', '/mnt/v');
-        await devices.release(id, 'unused');
+        expect(await devices.release(id, 'unused')).toEqual({ left: [] });
         expect(await oursOf(id)).toEqual([]);
         expect(await connections()).toEqual([]);
         await expectStrangersUntouched();
@@ -249,7 +249,7 @@ describe.skipIf(missing !== undefined)(
         await devices.mountJournal();
         expect(await devices.repair(id)).toEqual({ unsettled: [] });
         expect(await read()).toBe(before);
-        await devices.release(id, 'unused');
+        expect(await devices.release(id, 'unused')).toEqual({ left: [] });
         expect(await oursOf(id)).toEqual([]);
         await remove('x');
       },
