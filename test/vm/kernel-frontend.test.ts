@@ -134,6 +134,14 @@ describe.skipIf(missing !== undefined)(
       await exec('/usr/bin/mkdir', '-p', at);
       await exec('/usr/bin/mount', device, at);
     }
+    /** A program that was too slow for its deadline is why a release is asked for again, as a saga does. */
+    const released = (volume: string): Promise<true> =>
+      until(`${volume} to be released`, SOON_MS, async () => {
+        const answer = await devices.release(volume, 'unused');
+        if (answer['code'] === 'PROGRAM_LATE') return undefined;
+        expect(answer).toEqual({ left: [] });
+        return true;
+      });
     const startWriter = (file: string): Promise<RunningCommand> =>
       guest.commands.start([process.execPath, '-e', WRITER, file], { timeoutMs: LONG_MS });
     const sizeOf = async (file: string): Promise<number> =>
@@ -187,7 +195,7 @@ describe.skipIf(missing !== undefined)(
         expect(lines).toEqual(Array.from({ length: Number(stdout) }, (_, at) => `line ${at}`));
 
         await exec('/usr/bin/umount', '/mnt/v');
-        await devices.release(id, 'unused');
+        await released(id);
         expect(await oursOf(id)).toEqual([]);
         expect(await connections()).toEqual([]);
         await expectStrangersUntouched();
@@ -229,7 +237,7 @@ describe.skipIf(missing !== undefined)(
         await exec('/usr/bin/mount', device, '/mnt/w');
         expect(await exec('/bin/cat', '/mnt/w/lines')).toContain('line 0\n');
         await exec('/usr/bin/umount', '/mnt/w');
-        expect(await devices.release(id, 'unused')).toEqual({ left: [] });
+        await released(id);
         await expectStrangersUntouched();
         await remove('w');
       },
@@ -249,7 +257,7 @@ describe.skipIf(missing !== undefined)(
         await devices.mountJournal();
         expect(await devices.repair(id)).toEqual({ unsettled: [] });
         expect(await read()).toBe(before);
-        await devices.release(id, 'unused');
+        await released(id);
         expect(await oursOf(id)).toEqual([]);
         await remove('x');
       },

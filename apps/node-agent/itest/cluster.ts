@@ -70,7 +70,7 @@ export class AgentProcess {
     node: string,
     dataDir: string,
     natsUrl: string,
-    extra: readonly string[] = ['--disk', 'd1=1GiB'],
+    extra: readonly string[] = ['--disk', 'd1=1GiB', '--frontends', 'nvmf,nbd'],
   ): Promise<AgentProcess> {
     const args = [AGENT_MAIN, '--node', node, '--nats', natsUrl, '--data', dataDir, ...extra];
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { ReconcileCounts, systemClock, toLariatError } from '@lariat/kernel';
+import { readBootId } from '../src/adapters/host/boot-id.js';
 import { LinuxDeviceMapper } from '../src/adapters/host/linux-device-mapper.js';
 import { LinuxDeviceNodes } from '../src/adapters/host/linux-device-nodes.js';
 import { LinuxDeviceUsers } from '../src/adapters/host/linux-device-users.js';
@@ -28,7 +29,13 @@ const journal = new LmdbJournal(join(folder, 'journal'));
 const programs = new HostPrograms(log);
 const clock = systemClock;
 const dm = new DmDriver({
-  ...{ journal, clock, deviceDir: '/dev/lariat', nodes: new LinuxDeviceNodes() },
+  ...{
+    journal,
+    clock,
+    bootId: readBootId(),
+    deviceDir: '/dev/lariat',
+    nodes: new LinuxDeviceNodes(),
+  },
   ...{ nvme: new LinuxKernelNvme(programs), mapper: new LinuxDeviceMapper(programs) },
 });
 const devices = new DeviceLives({

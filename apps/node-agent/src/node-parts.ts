@@ -4,6 +4,7 @@ import { tracedCalls } from '@lariat/spdk';
 import type { Tracer } from '@opentelemetry/api';
 import { fileURLToPath } from 'node:url';
 import { nvmeBlockConnector } from './adapters/nvme/nvme-block-connector.js';
+import { readBootId } from './adapters/host/boot-id.js';
 import { LinuxDeviceMapper } from './adapters/host/linux-device-mapper.js';
 import { LinuxDeviceNodes } from './adapters/host/linux-device-nodes.js';
 import { LinuxDeviceUsers } from './adapters/host/linux-device-users.js';
@@ -140,6 +141,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   const io = new ImageIo(node, images, reader);
   const imageReports = new ImageReports({ journal, lvols });
   const { dataDir, deviceDir } = config;
+  const bootId = readBootId();
   const nodes = new LinuxDeviceNodes();
   const nbdfuse = findProgram('nbdfuse') ?? 'nbdfuse';
   const loops = new LinuxLoopDevices(options.programs);
@@ -151,7 +153,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
       loop: new LoopDriver({
         ...{ journal, processes, loops, nodes, clock, log, dataDir, deviceDir, nbdfuse },
       }),
-      dm: new DmDriver({ journal, nvme, mapper, nodes, clock, deviceDir }),
+      dm: new DmDriver({ journal, nvme, mapper, nodes, clock, bootId, deviceDir }),
     },
   });
   const frontends = new Frontends({
@@ -162,7 +164,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     clock,
     counts,
     log,
-    dataDir: config.dataDir,
+    ...{ dataDir, bootId },
     nbdCommand: [process.execPath, fileURLToPath(new URL('./nbd/main.bundle.js', import.meta.url))],
     discards: () => config.target === 'soft' || session.version.includes('soft-target'),
     onChange: options.onProcessChange,

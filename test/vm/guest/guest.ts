@@ -178,7 +178,7 @@ export class Guest {
       [
         // A kernel that has met a bug must end, so that a test sees it.
         ...['console=ttyS0', 'quiet', 'panic=-1', 'oops=panic'],
-        ...['mitigations=off', 'cryptomgr.notests'],
+        ...['mitigations=off', 'cryptomgr.notests no_timer_check'],
         ...[`guest.address=${GUEST_ADDRESS}/24`, `guest.gateway=${HOST_ADDRESS}`],
         ...(terminal === 'shell' ? ['guest.shell'] : []),
       ].join(' '),

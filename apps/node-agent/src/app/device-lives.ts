@@ -33,6 +33,7 @@ export interface DeviceLivesParts {
 
 const MAKE_DEADLINE_MS = 8_000;
 const MAKE_POLL_MS = 20;
+const LET_GO_MS = 2_000;
 const RETRY_MS = 2_000;
 /** A life takes about six steps; more of them means that the machine does not do what it was told. */
 const MAX_STEPS = 12;
@@ -105,8 +106,18 @@ export class DeviceLives {
     }
     for (const record of lives) await this.leave(record, how);
     await this.advanceAll(volume, BY_ITSELF);
-    if (how === 'unused' && this.livesOf(volume).length > 0)
-      throw deviceBusy(volume, await this.usersOf(volume));
+    if (how === 'unused') await this.awaitGone(volume);
+  }
+
+  /** A mount that has just been ended may hold the device for a moment. */
+  private async awaitGone(volume: string): Promise<void> {
+    const { clock } = this.parts;
+    const deadlineMs = clock.monotonicMs() + LET_GO_MS;
+    while (this.livesOf(volume).length > 0) {
+      if (clock.monotonicMs() > deadlineMs) throw deviceBusy(volume, await this.usersOf(volume));
+      await delay(MAKE_POLL_MS);
+      await this.advanceAll(volume, BY_ITSELF);
+    }
   }
 
   /** Takes away what nothing uses, so that this agent's end leaves no device without a server; the next start makes it. */

@@ -21,6 +21,8 @@ export interface DmDriverParts {
   readonly mapper: DeviceMapperPort;
   readonly nodes: DeviceNodesPort;
   readonly clock: Clock;
+  /** Of this life of the machine. */
+  readonly bootId: string;
   /** Where users of this host look for volumes. */
   readonly deviceDir: string;
 }
@@ -71,6 +73,7 @@ export class DmDriver implements LifeDriver<OwnedDm> {
       case 'in-use':
         return 'stop';
       case 'connect':
+        await this.noteBoot(record);
         await nvme.connect(endpoint, hostNqn, operation);
         return 'go-on';
       case 'await-path':
@@ -110,6 +113,15 @@ export class DmDriver implements LifeDriver<OwnedDm> {
         await journal.dropOwned('dm', record.name);
         return 'stop';
     }
+  }
+
+  /** From now on it is this kernel that sends again what was not answered. */
+  private async noteBoot({ volume, epoch }: OwnedDm): Promise<void> {
+    const { journal, bootId } = this.parts;
+    const frontend = journal.owned('frontend', volume);
+    if (frontend === undefined || frontend.epoch !== epoch || frontend.params.bootId === bootId)
+      return;
+    await journal.putOwned({ ...frontend, params: { ...frontend.params, bootId } });
   }
 
   private worldOf({ params }: OwnedDm): DmWorld {

@@ -18,6 +18,8 @@ export interface FrontendParts {
   readonly counts: ReconcileCounts;
   readonly log: LogPort;
   readonly dataDir: string;
+  /** Of this life of the machine. */
+  readonly bootId: string;
   /** Command and leading arguments of an NBD server process. */
   readonly nbdCommand: readonly [command: string, ...args: readonly string[]];
   /** Whether the volume's device reads zeros after a discard (design section 5). */
@@ -87,6 +89,9 @@ export class Frontends {
         endpoint,
         socketPath,
         process: known?.epoch === epoch ? known.params.process : null,
+        ...(known?.epoch === epoch && known.params.bootId !== undefined
+          ? { bootId: known.params.bootId }
+          : {}),
         ...(blockSizeBytes === undefined ? {} : { blockSizeBytes }),
       },
     };
@@ -140,6 +145,8 @@ export class Frontends {
   hasServedSince(volume: string, atMs: number | undefined): boolean {
     const { journal, processes } = this.parts;
     const params = journal.owned('frontend', volume)?.params;
+    // What a kernel that is no more had sent is lost like that of a server.
+    if (params?.bootId !== undefined && params.bootId !== this.parts.bootId) return false;
     // Never started: no host has written yet.
     if (params === undefined || params.process === null) return true;
     if (!processes.isAlive(params.process)) return false;

@@ -143,6 +143,8 @@ export interface OwnedFrontend extends OwnedCommon {
     readonly socketPath: string | null;
     /** Of the volume, for a block device; missing: the frontend is none. */
     readonly blockSizeBytes?: number;
+    /** The life of the machine whose own kernel is the host that writes; missing: it is none, or has not connected. */
+    readonly bootId?: string;
     /** Null until the process has been started. */
     readonly process: { readonly pid: number; readonly startTime: number } | null;
   };

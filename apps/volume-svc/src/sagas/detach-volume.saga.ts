@@ -1,4 +1,4 @@
-import { lariatError } from '@lariat/contracts';
+import { hasCode, lariatError } from '@lariat/contracts';
 import {
   COMMAND_TIMEOUT_MS,
   RETRY_UNTIL_DONE,
@@ -6,6 +6,7 @@ import {
   type SagaStep,
   type StepContext,
   attempt,
+  attemptWhileLive,
   isDeclaredGone,
   isUnanswered,
   cleanUp,
@@ -61,9 +62,6 @@ export function detachVolumeSaga(deps: SagaDeps): SagaDefinition<OnVolume, Detac
   };
 }
 
-/** How long the node may take to say who uses the device; one that does not say is not waited for. */
-const USERS_TIMEOUT_MS = 3_000;
-
 /** Refused while the volume's block device is in use: nothing has been changed then. */
 function claim(deps: SagaDeps): Step {
   const step = claimStep<OnVolume, DetachVolumeMemory>(
@@ -83,6 +81,8 @@ function claim(deps: SagaDeps): Step {
   );
   return {
     ...step,
+    waitsFor: 'the volume to be free, and its node to say that nothing uses its block device',
+    timeoutMs: 2 * COMMAND_TIMEOUT_MS,
     run: async (context) => {
       await assertUnused(deps, context);
       return step.run(context);
@@ -98,8 +98,13 @@ async function assertUnused(deps: SagaDeps, context: Context): Promise<void> {
   const { node, epoch } = attachment;
   const volume = context.input.volume;
   const input = { volume, epoch };
-  const told = await attempt(context, node, 'frontend.users', input, volume, USERS_TIMEOUT_MS);
-  if (!told.ok || told.output.users.length === 0) return;
+  const told = await attemptWhileLive(context, node, 'frontend.users', input, volume);
+  if (!told.ok) {
+    // Nothing uses a device of a node that is gone. Of one that does not answer, nobody knows (invariant 2).
+    if (hasCode(told.error, 'NODE_NOT_READY')) return;
+    throw told.error;
+  }
+  if (told.output.users.length === 0) return;
   throw lariatError(
     'DEVICE_BUSY',
     `Volume '${name}' is in use on node '${node}' (${told.output.users.join('; ')}): unmount it there, or end what uses it, and detach it then.`,

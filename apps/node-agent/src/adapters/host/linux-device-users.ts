@@ -1,8 +1,12 @@
 import { constants, readdirSync, readFileSync } from 'node:fs';
 import { open, readdir, readlink, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { delay } from '@lariat/kernel';
 import type { DeviceUsersPort } from '../../ports/device-users.port.js';
 import { allMounts } from './mount-table.js';
+
+const CLAIM_LOOKS = 10;
+const CLAIM_LOOK_MS = 100;
 
 /** Looks at /proc and /sys alone, but for one open of the device itself, which does no I/O. */
 export class LinuxDeviceUsers implements DeviceUsersPort {
@@ -15,7 +19,7 @@ export class LinuxDeviceUsers implements DeviceUsersPort {
       ...(await openersOf(device)),
     ];
     if (users.length > 0) return users;
-    return (await isClaimed(device)) ? ['the kernel, which holds it alone'] : [];
+    return (await staysClaimed(device)) ? ['the kernel, which holds it alone'] : [];
   }
 }
 
@@ -71,6 +75,15 @@ async function hasOpen(pid: string, number: number): Promise<boolean> {
     // It has ended.
   }
   return false;
+}
+
+/** A mount that has just been ended holds its device for a moment more. */
+async function staysClaimed(device: string): Promise<boolean> {
+  for (let looks = 0; looks < CLAIM_LOOKS; looks += 1) {
+    if (!(await isClaimed(device))) return false;
+    await delay(CLAIM_LOOK_MS);
+  }
+  return true;
 }
 
 /** Linux refuses O_EXCL, without O_CREAT, for a block device that somebody in the kernel has claimed. */
