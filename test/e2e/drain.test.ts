@@ -12,7 +12,7 @@ describe('a node that is cordoned or drained', () => {
   let e2e: E2eCluster;
   beforeAll(async () => {
     e2e = await startE2e({ nodes: 4 });
-  });
+  }, 180_000);
   afterAll(async () => {
     await e2e.stop();
   });
@@ -68,7 +68,7 @@ describe('a node that is cordoned or drained', () => {
     await client.request('volume.detach', { volume: 'elsewhere' });
     await client.request('volume.delete', { volume: 'elsewhere' });
     await client.request('volume.delete', { volume: 'goes-on' });
-  });
+  }, 180_000);
 
   it('is emptied by a drain, under I/O, with the data intact; what stays is told with its reason', async () => {
     const { client, cluster } = e2e;
@@ -137,7 +137,7 @@ describe('a node that is cordoned or drained', () => {
     expect(await client.request('node.uncordon', { node: drained })).toMatchObject({
       ...{ duty: 'open', schedulable: true },
     });
-  }, 120_000);
+  }, 180_000);
 
   it('is cordoned still when its drain is cancelled, and opened by nobody while that runs', async () => {
     const { client } = e2e;
@@ -166,5 +166,5 @@ describe('a node that is cordoned or drained', () => {
       await client.request('volume.delete', { volume });
     await client.request('image.delete', { image: 'i' });
     expect(await e2e.leftovers()).toEqual([]);
-  });
+  }, 180_000);
 });

@@ -58,7 +58,9 @@ export class DiskWatch {
     this.looking = true;
     try {
       const { journal, target, counts } = this.parts;
-      const known = journal.ownedOfKind('disk').filter(({ uuid }) => uuid !== null);
+      const known = journal
+        .ownedOfKind('disk')
+        .filter(({ uuid, params }) => uuid !== null && params.removing !== true);
       const stores = await target.spdk().lvol.getLvstores();
       counts.looked('disks', known.length);
       for (const disk of known) await this.lookAt(disk, stores);

@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { lariatError } from '@lariat/contracts';
 import { MIB } from '@lariat/kernel';
@@ -67,6 +67,12 @@ class DiskTarget implements RpcCaller, TargetPort {
         return [...this.stores.values()];
       case 'bdev_lvol_create_lvstore':
         return this.createStore(params);
+      case 'bdev_lvol_get_lvols':
+        return [];
+      case 'bdev_lvol_delete_lvstore':
+        for (const [bdev, { uuid }] of this.stores)
+          if (uuid === params['uuid']) this.stores.delete(bdev);
+        return true;
       default:
         throw new Error(`${method} is not expected here`);
     }
@@ -227,6 +233,20 @@ test('a disk that is lost is forgotten with what it held, and one that only does
   await disks.remove('disk-1');
   expect(journal.owned('lvol', lvol.name)).toBeUndefined();
   expect(journal.owned('disk', 'disk-1')).toBeUndefined();
+});
+
+test('a removal that was cut off when the store was gone goes on, and takes the file that was made along', async () => {
+  const made = join(dir.path, 'made.img');
+  await disks.add({ disk: 'disk-2', name: 'e', path: made, tags: [], sizeBytes: 32 * MIB }, 'op-1');
+  target.before = (method) => {
+    if (method === 'bdev_aio_delete') throw lariatError('TARGET_UNAVAILABLE', 'it is away');
+  };
+  await expect(disks.remove('disk-2')).rejects.toMatchObject({ code: 'TARGET_UNAVAILABLE' });
+  expect(target.stores.size).toBe(0);
+  target.before = () => undefined;
+  await disks.remove('disk-2');
+  expect(existsSync(made)).toBe(false);
+  expect(journal.owned('disk', 'disk-2')).toBeUndefined();
 });
 
 test('a store of another disk is refused by its name, and erased on request', async () => {

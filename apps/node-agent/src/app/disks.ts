@@ -159,7 +159,8 @@ export class Disks {
     if (record === undefined) return;
     const users = this.journal.ownedOfKind('lvol').filter((lvol) => lvol.params.disk === disk);
     const [first] = users;
-    if (await this.isLost(record)) {
+    const isRemoving = record.params.removing === true;
+    if (!isRemoving && (await this.isLost(record))) {
       // What was there went with the disk; a disk that is connected again after this is a foreign one.
       for (const { name } of users) await this.journal.dropOwned('lvol', name);
       await this.journal.dropOwned('disk', disk);
@@ -181,6 +182,7 @@ export class Disks {
           `disk ${disk} holds ${strangers.length} lvol(s) that no record of this node explains; they are left untouched`,
         );
       }
+      await this.journal.putOwned({ ...record, params: { ...record.params, removing: true } });
       await lvol.deleteLvstore({ uuid: store.uuid });
     }
     await this.closeBdev(record);

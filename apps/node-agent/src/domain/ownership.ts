@@ -31,6 +31,8 @@ export interface OwnedDisk extends OwnedCommon {
     readonly clusterSizeBytes: number;
     /** The disk was found blank, or was given up by its user: what is on it while `uuid` is null is our own. */
     readonly formatBegun?: boolean;
+    /** Its store is being deleted: one that is missing then is not lost. */
+    readonly removing?: boolean;
   };
 }
 
