@@ -1,10 +1,5 @@
 import { nodeHostNqn } from '@lariat/contracts';
-import {
-  CLUSTER_SIZE_BYTES,
-  delay,
-  toLariatError,
-  type KeyedQueue,
-} from '@lariat/kernel';
+import { CLUSTER_SIZE_BYTES, delay, toLariatError, type KeyedQueue } from '@lariat/kernel';
 import type { OwnedController, OwnedLvol, OwnedSubsystem } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { LogPort } from '../ports/log.port.js';
@@ -230,17 +225,16 @@ export class Restore {
     }
   }
 
-  private async attempt(
-    kind: Kind,
-    name: string,
-    task: () => Promise<unknown>,
-  ): Promise<void> {
+  private async attempt(kind: Kind, name: string, task: () => Promise<unknown>): Promise<void> {
     const what = keyOf(kind, name);
     try {
       await task();
     } catch (reason) {
       this.failed.add(what);
-      this.parts.log.warn('could not be put back yet', { what, error: toLariatError(reason).message });
+      this.parts.log.warn('could not be put back yet', {
+        what,
+        error: toLariatError(reason).message,
+      });
     }
   }
 }
