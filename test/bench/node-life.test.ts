@@ -159,7 +159,10 @@ function writeOn(device: NbdClient): () => Promise<number> {
 
 it('a writer while the target of its engine is started anew, or killed', async () => {
   const { client, cluster } = e2e;
-  for (const node of ['empty', 'full']) await end(node, 'SIGTERM');
+  for (const node of ['empty', 'full']) {
+    await client.request('node.cordon', { node });
+    await end(node, 'SIGTERM');
+  }
   await client.request('volume.create', { name: 'v', sizeBytes: 64 * MIB, replicas: 3 });
   await client.request('volume.attach', { volume: 'v', node: 'n1', frontend: 'nbd' });
   const device = await e2e.open('v');
