@@ -492,6 +492,7 @@ export class ImaginedWorld {
           Promise.resolve().then(() => this.places(wanted.volume, wanted.replicas)),
         grow: () => Promise.resolve(),
         release: () => Promise.resolve(),
+        list: () => [],
         replicasOn: () => [],
         releaseImageCopies: () => Promise.resolve(),
       },

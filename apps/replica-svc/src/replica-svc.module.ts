@@ -4,7 +4,7 @@ import { type PluginContext, startSagas } from '@lariat/plugin';
 import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common';
 import { Allocator } from './adapters/allocator.js';
 import { RoomMaker } from './adapters/make-room.js';
-import { ImageRecords } from './adapters/image-view.js';
+import { ImageRecords } from './adapters/image-records.js';
 import { NodeStore } from './adapters/node-store.js';
 import { OrphanStore } from './adapters/orphan-store.js';
 import { StoreRecords } from './adapters/store-records.js';

@@ -105,24 +105,18 @@ export class InternalController {
     @Payload() { node }: ForgetNodeRequest,
     @Ctx() { facts }: MessageContext,
   ): Promise<{ lastCopies: readonly string[] }> {
-    const { images, client } = this.service;
+    const { images } = this.service;
+    const reason = `node '${node}' was removed`;
     const lastCopies: string[] = [];
-    for (const { id: image, name, copies } of images.list()) {
+    for (const { id, name, copies } of images.list()) {
       if (!copies.some((copy) => copy.node === node)) continue;
-      let dropped: readonly string[] = [];
       // Decided on the very record that is changed: the other copies may have gone meanwhile.
       const record = await images.change(
-        image,
-        (current) => {
-          dropped = copiesToForget(current, node);
-          return dropped.map((disk) => ({
-            ...({ type: 'drop-copy', disk, reason: `node '${node}' was removed` } as const),
-          }));
-        },
+        id,
+        (current) =>
+          copiesToForget(current, node).map((disk) => ({ type: 'drop-copy', disk, reason })),
         facts.actor,
       );
-      for (const disk of dropped)
-        await client.request('internal.placement.release-copy', { image, node, disk });
       if (record.copies.some((copy) => copy.node === node && copy.state === 'ready'))
         lastCopies.push(name);
     }

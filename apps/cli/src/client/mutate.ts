@@ -59,7 +59,7 @@ export async function mutate<Name extends MutationName>(
   return { done: true, reply: ended.result as unknown as RequestMap[Name]['reply'] };
 }
 
-/** Copies of data, and questions to all nodes, take as long as they take; no request should be open for that. */
+/** Copies of data, questions to all nodes, and operations on many volumes take as long as they take; no request should be open for that. */
 const LONG_REQUESTS: ReadonlySet<RequestName> = new Set<RequestName>([
   'replica.rebuild',
   'replica.move',
@@ -68,6 +68,7 @@ const LONG_REQUESTS: ReadonlySet<RequestName> = new Set<RequestName>([
   'image.create',
   'image.verify',
   'cluster.recover',
+  'node.remove',
 ]);
 
 /** A copy of a source, or of what there is, to as many replicas as asked for, takes as long as a rebuild. */

@@ -2,7 +2,7 @@ import type { CommandMap, ImageRecord, Inventory, VolumeRecord } from '@lariat/c
 import { type Clock, type ReconcileCounts, deriveOperationId } from '@lariat/kernel';
 import type { CommandClient } from '@lariat/messaging';
 import type { Log } from '@lariat/telemetry';
-import type { ImageRecords } from '../adapters/image-view.js';
+import type { ImageRecords } from '../adapters/image-records.js';
 import type { VolumeView } from '../adapters/volume-view.js';
 import { holds, imageWith, wantedBy } from '../domain/orphans.js';
 

@@ -3,7 +3,7 @@ import type { Inventory, OrphanRecord } from '@lariat/contracts';
 import type { Clock } from '@lariat/kernel';
 import type { MarkBucket } from '@lariat/messaging';
 import type { Log } from '@lariat/telemetry';
-import type { ImageRecords } from '../adapters/image-view.js';
+import type { ImageRecords } from '../adapters/image-records.js';
 import type { OrphanStore } from '../adapters/orphan-store.js';
 import type { VolumeView } from '../adapters/volume-view.js';
 import {

@@ -10,7 +10,7 @@ import { deriveReplicaId, deriveSnapshotId } from '@lariat/kernel';
 import type { SagaStep, StepContext } from '@lariat/saga';
 import type { Allocator } from '../adapters/allocator.js';
 import type { NodeStore } from '../adapters/node-store.js';
-import type { ImageRecords } from '../adapters/image-view.js';
+import type { ImageRecords } from '../adapters/image-records.js';
 import type { OrphanStore } from '../adapters/orphan-store.js';
 import type { VolumeView as Volumes } from '../adapters/volume-view.js';
 import type { ResyncPlan } from '../domain/plan-resync.js';

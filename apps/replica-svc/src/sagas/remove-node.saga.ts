@@ -31,6 +31,8 @@ const VOLUMES_TIMEOUT_MS = 10 * 60_000;
 /** An operation of somebody else on the volume is waited for this long. */
 const BUSY_FOR_MS = 20_000;
 const TRY_AGAIN_MS = 500;
+/** Longer than a node that is dead goes undeclared (DOWN_AFTER_MS). */
+const JUDGED_WITHIN_MS = 15_000;
 
 /**
  * Removes a node that is down: what it ran is detached, what it held is taken off the records, one operation a volume, and
@@ -73,6 +75,7 @@ export function removeNodeSaga(deps: RebuildDeps): SagaDefinition<RemoveNodeInpu
             node,
           });
           if (lastCopies.length > 0 && !acceptDataLoss) throw lossNotAccepted(node, lastCopies);
+          await releaseForgotten(deps, node);
           return { lostImages: lastCopies };
         },
       },
@@ -100,10 +103,34 @@ export function removeNodeSaga(deps: RebuildDeps): SagaDefinition<RemoveNodeInpu
   };
 }
 
-/** A node that is back is in use again: what was not taken off it yet stays. */
+/** Ends what was promised there to copies that no image has on record any more. */
+async function releaseForgotten(
+  { allocator, images }: Pick<RebuildDeps, 'allocator' | 'images'>,
+  node: string,
+): Promise<void> {
+  const promised = allocator
+    .list()
+    .filter((record) => record.node === node)
+    .flatMap(({ disk, images: copies = {} }) =>
+      Object.keys(copies).map((image) => ({ image, disk })),
+    );
+  for (const { image, disk } of promised) {
+    const record = await images.fresh(image);
+    const isOnRecord = record?.copies.some((copy) => copy.disk === disk) === true;
+    if (!isOnRecord) await allocator.releaseImageCopy({ image, disk });
+  }
+}
+
+/**
+ * A node that is back is in use again: what was not taken off it yet stays. Who judges nodes, and has just been started,
+ * has heard of none, and needs as long as it takes to tell a dead one from one that lives.
+ */
 async function assertGone(context: Context): Promise<void> {
   const { node } = context.input;
-  if (await isDeclaredGone(context, node)) return;
+  for (let waitedMs = 0; waitedMs < JUDGED_WITHIN_MS; waitedMs += TRY_AGAIN_MS) {
+    if (await isDeclaredGone(context, node)) return;
+    await delay(TRY_AGAIN_MS);
+  }
   throw lariatError(
     'NODE_IN_USE',
     `Node '${node}' is back, and is not removed. What was detached or taken off it meanwhile stays so; replicas are rebuilt.`,
