@@ -34,6 +34,11 @@ test('folders for images come from flags or from the environment, and there are 
   expect(readConfig([...BASE, ...flags], env).imageFolders).toEqual(['/a', '/b:c']);
 });
 
+test('a target has 15 s to start, or as long as a slow machine needs', () => {
+  expect(readConfig(BASE, {}).targetStartMs).toBe(15_000);
+  expect(readConfig(BASE, { LARIAT_TARGET_START: '120' }).targetStartMs).toBe(120_000);
+});
+
 test('everything may come from the environment', () => {
   const env = {
     LARIAT_NODE: 'n2',
@@ -55,6 +60,8 @@ test.each([
   [['--trsvcid', '70000'], 'not a port'],
   [['--trsvcid', 'http'], 'not a port'],
   [['--target', 'hard'], 'neither soft nor spdk'],
+  [['--target-start', '0'], 'from 1 to 600'],
+  [['--target-start', '2.5'], 'from 1 to 600'],
   [['--target', 'spdk'], '--spdk-bin'],
   [['--target', 'spdk', '--spdk-bin', '/no/such/file'], 'no such file'],
   [['--image-folder', 'images'], "begins with '/'"],
