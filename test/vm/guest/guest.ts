@@ -15,7 +15,7 @@ const MEMORY_MIB = 1024;
 
 /** Where a guest finds the host's 127.0.0.1. */
 export const HOST_ADDRESS = '10.0.2.2';
-const GUEST_ADDRESS = '10.0.2.15';
+export const GUEST_ADDRESS = '10.0.2.15';
 
 export interface GuestOptions {
   readonly memoryMib?: number;
