@@ -37,7 +37,11 @@ export class ChaosCluster {
     readonly client: LariatClient,
   ) {}
 
-  static async start(nodes: number): Promise<ChaosCluster> {
+  /** `rebuild`: whether lost replicas are made anew unasked; default manual, so that each test says what happens. */
+  static async start(
+    nodes: number,
+    { rebuild = 'manual' }: { readonly rebuild?: 'auto' | 'manual' } = {},
+  ): Promise<ChaosCluster> {
     const folder = RecordedFolder.make('lariat-chaos-');
     const cluster = await startCluster({
       dataDir: folder.path,
@@ -45,10 +49,9 @@ export class ChaosCluster {
       diskSizeBytes: DISK_SIZE_BYTES,
       split: true,
       timing: TIMING,
-      // No rebuild begins by itself: each test says what happens.
       env: {
         ...process.env,
-        ...{ LARIAT_FAULTS: '1', LARIAT_REBUILD: 'manual' },
+        ...{ LARIAT_FAULTS: '1', LARIAT_REBUILD: rebuild },
         ...{
           LARIAT_IMAGE_SCRATCH: join(folder.path, 'image-scratch'),
           LARIAT_IMAGE_FOLDERS: tmpdir(),
@@ -143,6 +146,40 @@ export class ChaosCluster {
       );
       return isEnded(now.state) ? { value: now } : undefined;
     });
+  }
+
+  /**
+   * Asks once, and waits until the operation has ended in whatever way; says why, if that was not success. A request that
+   * is refused or not answered is left at that: what became of it is seen by whoever looks next.
+   */
+  async settle<Name extends RequestName>(
+    name: Name,
+    body: RequestMap[Name]['request'],
+    timeoutMs: number,
+    said: (line: string) => void,
+  ): Promise<void> {
+    const request = Object.assign({}, body, { wait: false });
+    let id: string;
+    try {
+      const answer = (await this.client.requestRaw(name, request, { timeoutMs: ANSWER_MS })) as {
+        operation?: { id: string } | null;
+      };
+      if (answer.operation?.id === undefined) return;
+      id = answer.operation.id;
+    } catch (error) {
+      said(`${name}: ${toLariatError(error).message}`);
+      return;
+    }
+    const ended = await eventually(`${name} (${id}) to end`, timeoutMs, async () => {
+      const now = await this.client.request(
+        'operation.get',
+        { operation: id },
+        { timeoutMs: ANSWER_MS },
+      );
+      return isEnded(now.state) ? { value: now } : undefined;
+    });
+    if (ended.state === 'stuck') throw new Error(`${name} is stuck: ${JSON.stringify(ended)}`);
+    if (ended.state === 'failed') said(`${name} was undone: ${ended.error?.message ?? '?'}`);
   }
 
   /** Asks until there is an answer; an answer that is an error for good is thrown. */

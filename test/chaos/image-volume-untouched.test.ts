@@ -15,6 +15,7 @@ import { Spdk, SpdkClient } from '@lariat/spdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nodeCommands } from '../e2e/node-commands.js';
 import { ChaosCluster, eventually } from './chaos-cluster.js';
+import { drawn } from './drawn.js';
 import { steadyLoad } from './steady-load.js';
 
 const IMAGE_BYTES = 4 * MIB;
@@ -184,7 +185,7 @@ describe('a volume with an image', () => {
     { neighbour, clones: 2, attached: true },
   ]);
 
-  it.each(cases)(
+  it.each(drawn('neighbours', cases, 3))(
     'has no event and stays as it is beside one on $neighbour, with $clones of it, attached: $attached',
     async ({ neighbour, clones, attached }) => {
       const isClone = neighbour === 'what it is a clone of';

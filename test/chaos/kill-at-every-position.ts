@@ -2,6 +2,9 @@ import { readFileSync } from 'node:fs';
 import { delay } from '@lariat/kernel';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ChaosCluster } from './chaos-cluster.js';
+import { drawn } from './drawn.js';
+
+const DRAWS = 8;
 
 export interface KillPlan {
   readonly nodes: number;
@@ -18,8 +21,8 @@ export interface KillPlan {
   readonly frozenMs?: number;
   /** Positions that this many runs must find at least, or the recording is broken. */
   readonly atLeast: number;
-  /** One run takes only each so many positions, from a drawn one on; with `lariat test --soak` it takes all. */
-  readonly oneIn?: number;
+  /** Positions that one run takes, drawn from all; default 8. With `lariat test --soak` it takes all. */
+  readonly draws?: number;
 }
 
 export const isAlive = (pid: number): boolean => {
@@ -53,7 +56,7 @@ export function killAtEveryPosition(plan: KillPlan): void {
 
   it(
     'ends finished or undone, with nothing left, wherever a process is killed',
-    async () => {
+    async ({ task }) => {
       await chaos.whole();
       await plan.work(chaos, 'recording');
       const positions: { process: string; point: string }[] = [];
@@ -66,7 +69,7 @@ export function killAtEveryPosition(plan: KillPlan): void {
         (saga) => !positions.some(({ point }) => point.startsWith(`saga/${saga}/`)),
       );
       expect(missed).toEqual([]);
-      const taken = share(positions, plan.oneIn ?? 1);
+      const taken = drawn(task.suite?.name ?? task.name, positions, plan.draws ?? DRAWS);
       const failures: string[] = [];
       for (const [index, { process, point }] of taken.entries()) {
         const began = performance.now();
@@ -89,13 +92,6 @@ export function killAtEveryPosition(plan: KillPlan): void {
     },
     process.env.LARIAT_SOAK === undefined ? 20 * 60_000 : 3 * 3_600_000,
   );
-}
-
-function share<T>(positions: readonly T[], oneIn: number): readonly T[] {
-  if (oneIn === 1 || process.env.LARIAT_SOAK !== undefined) return positions;
-  const first = Math.floor(Math.random() * oneIn);
-  say(`takes one in ${oneIn} of ${positions.length}, from the ${first + 1}. on`);
-  return positions.filter((_, index) => index % oneIn === first);
 }
 
 /** Whether the process was frozen before the work had ended. */

@@ -34,7 +34,6 @@ export const KILL_PLANS = {
     takes: (point) => point.startsWith('saga/'),
     // 8 sagas of 3 to 5 steps, before and after each.
     atLeast: 50,
-    oneIn: 2,
   },
   agents: {
     nodes: 3,
@@ -44,7 +43,6 @@ export const KILL_PLANS = {
     takes: (point) => point.startsWith('agent/'),
     // About 14 commands, three positions each.
     atLeast: 36,
-    oneIn: 2,
   },
   changes: {
     nodes: 4,
@@ -53,7 +51,6 @@ export const KILL_PLANS = {
     work: changeThrough,
     takes: (point) => CHANGE_SAGAS.some((saga) => point.startsWith(`saga/${saga}/`)),
     atLeast: 50,
-    oneIn: 3,
   },
   clone: {
     nodes: 3,
@@ -62,7 +59,6 @@ export const KILL_PLANS = {
     work: cloneThrough,
     takes: (point) => /volume\.clone\/|agent\/replica\.(clone|adopt-scratch)/.test(point),
     atLeast: 18,
-    oneIn: 3,
   },
   imageVolumes: {
     nodes: 3,
@@ -78,7 +74,6 @@ export const KILL_PLANS = {
         point,
       ),
     atLeast: 40,
-    oneIn: 6,
   },
   return: {
     nodes: 3,
@@ -91,7 +86,6 @@ export const KILL_PLANS = {
         point,
       ),
     atLeast: 20,
-    oneIn: 3,
   },
   rebuild: {
     nodes: 4,
@@ -101,7 +95,6 @@ export const KILL_PLANS = {
     takes: (point) =>
       /replica\.re(build|move)\/|agent\/(rebuild\.|engine\.(add|remove)-leg)/.test(point),
     atLeast: 30,
-    oneIn: 2,
   },
   administration: {
     nodes: 3,
@@ -111,7 +104,6 @@ export const KILL_PLANS = {
     takes: (point) => /saga\/(disk|cluster)\.|agent\/disk\./.test(point),
     // Five steps, before and after each, and two commands.
     atLeast: 16,
-    oneIn: 2,
   },
   imageServiceInRecovery: {
     ...{ nodes: 3, victim: 'backing-image-svc' },
@@ -130,7 +122,6 @@ export const KILL_PLANS = {
     takes: (point) => /saga\/image\.|agent\/image\./.test(point),
     // Four sagas of four or five steps, before and after each, and six commands, three positions each.
     atLeast: 50,
-    oneIn: 6,
   },
   imageSources: {
     nodes: 3,
@@ -144,7 +135,6 @@ export const KILL_PLANS = {
       ),
     // Four steps, before and after each, and commands to three nodes, three positions each.
     atLeast: 26,
-    oneIn: 4,
   },
   natsInLife: {
     ...{ nodes: 3, victim: 'nats' },
@@ -154,7 +144,6 @@ export const KILL_PLANS = {
     takes: (point) => /^(saga|agent)\//.test(point),
     // Those of the services, and those of the engine node's agent.
     atLeast: 86,
-    oneIn: 10,
   },
   natsInChanges: {
     ...{ nodes: 4, victim: 'nats' },
@@ -165,16 +154,16 @@ export const KILL_PLANS = {
       [...CHANGE_SAGAS, 'replica.rebuild'].some((saga) => point.startsWith(`saga/${saga}/`)) ||
       /agent\/(rebuild|engine|frontend)\./.test(point),
     atLeast: 60,
-    oneIn: 12,
   },
   natsFrozen: {
     ...{ nodes: 3, victim: 'nats', work: liveThroughInUse },
+    // Each takes long.
+    draws: 3,
     // Longer than an instance, and than a node, may be silent before it is taken for dead.
     frozenMs: 10_000,
     processes: [...SERVICES, 'node-agent-n1'],
     sagas: LIFE_SAGAS,
     takes: (point) => /^(saga|agent)\//.test(point),
     atLeast: 86,
-    oneIn: 30,
   },
 } as const satisfies Readonly<Record<string, KillPlan>>;

@@ -1,7 +1,8 @@
-import { type VolumeView, isEnded } from '@lariat/contracts';
-import { delay, isRetryable, toLariatError } from '@lariat/kernel';
+import type { RequestMap, VolumeView } from '@lariat/contracts';
+import { delay } from '@lariat/kernel';
 import type { Random } from '../fuzz/support/random.js';
 import { type ChaosCluster, eventually } from './chaos-cluster.js';
+import { ProcessFaults } from './process-faults.js';
 import type { Attached } from './register-client.js';
 
 const HEAL_MS = 60_000;
@@ -12,32 +13,34 @@ const FRONTEND = 'nbd';
 export class Nemesis {
   /** Attachments up to this epoch have been, or are being, taken from their node. */
   takenEpoch = 0;
-  private readonly frozen = new Set<number>();
+  private readonly processes: ProcessFaults;
 
   constructor(
     private readonly chaos: ChaosCluster,
     private readonly volume: string,
     private readonly random: Random,
     private readonly said: (line: string) => void,
-  ) {}
+  ) {
+    this.processes = new ProcessFaults(chaos.cluster, random);
+  }
 
   /** What can be done, by name; each resolves when the fault itself is over, healed or not. */
   private readonly faults: Readonly<Record<string, () => Promise<void>>> = {
-    'agent killed': () => this.kill(this.anyNode()),
-    'target killed': () => this.kill(`${this.anyNode()}/target`),
+    'agent killed': () => this.processes.kill(this.processes.anyNode()),
+    'target killed': () => this.processes.kill(`${this.processes.anyNode()}/target`),
     'engine target killed': async () =>
-      this.kill(`${(await this.view()).attachment?.node ?? 'n1'}/target`),
-    'volume-svc killed': () => this.kill('volume-svc'),
-    'replica-svc killed': () => this.kill('replica-svc'),
-    'nats killed': () => this.kill('nats'),
+      this.processes.kill(`${(await this.view()).attachment?.node ?? 'n1'}/target`),
+    'volume-svc killed': () => this.processes.kill('volume-svc'),
+    'replica-svc killed': () => this.processes.kill('replica-svc'),
+    'nats killed': () => this.processes.kill('nats'),
     'target frozen': async () => {
-      const thaw = await this.freeze(`${this.anyNode()}/target`);
+      const thaw = await this.processes.freeze(`${this.processes.anyNode()}/target`);
       await delay(200 + this.random.below(3_500));
       thaw();
     },
     'nats frozen while a target dies': async () => {
-      const thaw = await this.freeze('nats');
-      await this.kill(`${this.anyNode()}/target`);
+      const thaw = await this.processes.freeze('nats');
+      await this.processes.kill(`${this.processes.anyNode()}/target`);
       await delay(500 + this.random.below(2_000));
       thaw();
     },
@@ -51,8 +54,8 @@ export class Nemesis {
     'taken by force from a frozen node': async () => {
       const { attachment } = await this.view();
       if (attachment === null) return;
-      const agent = await this.freeze(attachment.node);
-      const target = await this.freeze(`${attachment.node}/target`);
+      const agent = await this.processes.freeze(attachment.node);
+      const target = await this.processes.freeze(`${attachment.node}/target`);
       await this.take();
       await delay(this.random.below(1_500));
       target();
@@ -76,8 +79,7 @@ export class Nemesis {
 
   /** Ends all that is going on, and gives the volume all its replicas back. */
   async heal(): Promise<void> {
-    for (const pid of this.frozen) process.kill(pid, 'SIGCONT');
-    this.frozen.clear();
+    this.processes.thaw();
     await this.chaos.whole();
     await this.attach();
     await eventually('all replicas to be in sync', 2 * HEAL_MS, async () => {
@@ -102,35 +104,6 @@ export class Nemesis {
     return this.chaos.retrying('the volume to be shown', () =>
       this.chaos.client.request('volume.get', { volume: this.volume }, { timeoutMs: ANSWER_MS }),
     );
-  }
-
-  private anyNode(): string {
-    return this.random.pick(
-      this.chaos.cluster
-        .processes()
-        .filter(({ kind }) => kind === 'agent')
-        .map(({ name }) => name),
-    );
-  }
-
-  private async kill(name: string): Promise<void> {
-    await this.chaos.cluster.kill(name).catch((error: unknown) => {
-      // It had died before, and is on its way back.
-      if (toLariatError(error).code !== 'PROCESS_NOT_FOUND') throw error;
-    });
-  }
-
-  /** Answers what makes it go on again. A target that an agent puts in the place of a frozen one is left alone. */
-  private async freeze(name: string): Promise<() => void> {
-    const pid = await this.chaos.cluster.kill(name, 'SIGSTOP').catch((error: unknown) => {
-      if (toLariatError(error).code === 'PROCESS_NOT_FOUND') return undefined;
-      throw error;
-    });
-    if (pid === undefined) return () => undefined;
-    this.frozen.add(pid);
-    return () => {
-      if (this.frozen.delete(pid)) process.kill(pid, 'SIGCONT');
-    };
   }
 
   /** Attaches the volume on another node than the one that has it. */
@@ -184,36 +157,10 @@ export class Nemesis {
       await this.end('replica.rebuild', { volume: this.volume });
   }
 
-  /** Asks, and waits until the operation has ended, in whatever way. */
-  private async end(name: 'volume.attach' | 'replica.rebuild', body: object): Promise<void> {
-    const { client } = this.chaos;
-    let id: string;
-    try {
-      const answer = (await client.requestRaw(
-        name,
-        { ...body, wait: false },
-        {
-          timeoutMs: ANSWER_MS,
-        },
-      )) as { operation?: { id: string } | null };
-      if (answer.operation?.id === undefined) return;
-      id = answer.operation.id;
-    } catch (error) {
-      // Refused, or not answered: what became of it is seen by whoever looks next.
-      this.said(`${name}: ${toLariatError(error).message}`);
-      return;
-    }
-    const ended = await eventually(`${name} (${id}) to end`, 2 * HEAL_MS, async () => {
-      const view = await client
-        .request('operation.get', { operation: id }, { timeoutMs: ANSWER_MS })
-        .catch((error: unknown) => {
-          const { kind, code } = toLariatError(error);
-          if (isRetryable(kind) || code === 'INTERNAL') return undefined;
-          throw error;
-        });
-      return view !== undefined && isEnded(view.state) ? { value: view } : undefined;
-    });
-    if (ended.state === 'stuck') throw new Error(`${name} is stuck: ${JSON.stringify(ended)}`);
-    if (ended.state === 'failed') this.said(`${name} was undone: ${ended.error?.message ?? '?'}`);
+  private end<Name extends 'volume.attach' | 'replica.rebuild'>(
+    name: Name,
+    body: RequestMap[Name]['request'],
+  ): Promise<void> {
+    return this.chaos.settle(name, body, 2 * HEAL_MS, this.said);
   }
 }

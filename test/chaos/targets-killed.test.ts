@@ -2,6 +2,7 @@ import { findTargetSocket } from '@lariat/cli';
 import { SpdkClient } from '@lariat/spdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ChaosCluster, eventually } from './chaos-cluster.js';
+import { drawn } from './drawn.js';
 import { isAlive, untilDead } from './kill-at-every-position.js';
 import { liveThroughTargetLoss } from './volume-life.js';
 
@@ -47,7 +48,9 @@ describe('the target of the engine node killed before and after each call', () =
     });
   }
 
-  it.each(METHODS.flatMap((method) => [`rpc/${method}/before`, `rpc/${method}/after`]))(
+  const points = METHODS.flatMap((method) => [`rpc/${method}/before`, `rpc/${method}/after`]);
+
+  it.each(drawn('calls at which the target dies', points, 10))(
     'loses nothing and leaves nothing when it dies at %s',
     async (point) => {
       await chaos.whole();
