@@ -8,13 +8,23 @@ const GUEST_ID = '6ba0a3c2-5f30-4b7e-9e0e-7d5f0a4c1b11';
 const CONNECT_TIMEOUT_MS = 60_000;
 
 export interface ConnectOptions {
+  /** Where the target listens; else on the host. */
+  readonly traddr?: string;
   readonly port: string;
   readonly nqn: string;
   /** How long the kernel holds I/O for a path that is gone. */
   readonly lossSeconds?: number;
 }
 
-/** A connection of the guest's kernel to a subsystem on the host with one namespace. */
+/** What is in the address that a volume is attached at, for the kernel's host. */
+export function parseEndpoint(endpoint: string): Pick<ConnectOptions, 'port' | 'nqn'> & {
+  readonly address: string;
+} {
+  const { hostname, port, pathname } = new URL(endpoint.replace('nvme+tcp:', 'http:'));
+  return { address: hostname, port, nqn: decodeURIComponent(pathname.slice(1)) };
+}
+
+/** A connection of the guest's kernel to a subsystem with one namespace. */
 export class NvmeConnection {
   private constructor(
     private readonly guest: GuestCommands,
@@ -27,12 +37,12 @@ export class NvmeConnection {
 
   static async open(
     guest: GuestCommands,
-    { port, nqn, lossSeconds = 600 }: ConnectOptions,
+    { traddr = HOST_ADDRESS, port, nqn, lossSeconds = 600 }: ConnectOptions,
   ): Promise<NvmeConnection> {
     await guest.run(['modprobe', 'nvme-tcp']);
     await guest.run([
       ...(['nvme', 'connect', '--transport=tcp'] as const),
-      ...[`--traddr=${HOST_ADDRESS}`, `--trsvcid=${port}`, `--nqn=${nqn}`],
+      ...[`--traddr=${traddr}`, `--trsvcid=${port}`, `--nqn=${nqn}`],
       ...[`--hostnqn=${GUEST_NQN}`, `--hostid=${GUEST_ID}`],
       ...[`--ctrl-loss-tmo=${lossSeconds}`, '--reconnect-delay=1', '--keep-alive-tmo=5'],
       '--nr-io-queues=2',

@@ -3,7 +3,7 @@ import type { GuestCommands, RunningCommand } from './guest/guest-commands.js';
 import type { NvmeConnection } from './nvme-connection.js';
 
 export const VERIFIED = 'all that was written is there';
-const TIMEOUT_MS = 170_000;
+const TIMEOUT_MS = 540_000;
 const STOP = '/run/load-stops';
 /** Rounds until it is told to stop, one more in any case. */
 const ROUNDS = 'while :; do "$@" || exit; [ -e "$0" ] && break; done';

@@ -39,6 +39,11 @@ test('every frontend is offered unless some are named', () => {
   expect(readConfig(BASE, { LARIAT_FRONTENDS: 'nbd,nvmf' }).frontends).toEqual(['nvmf', 'nbd']);
 });
 
+test('a target has 15 s to start, or as long as a slow machine needs', () => {
+  expect(readConfig(BASE, {}).targetStartMs).toBe(15_000);
+  expect(readConfig(BASE, { LARIAT_TARGET_START: '120' }).targetStartMs).toBe(120_000);
+});
+
 test('everything may come from the environment', () => {
   const env = {
     LARIAT_NODE: 'n2',
@@ -64,6 +69,8 @@ test.each([
   [['--target', 'external', '--target-socket', 'a.sock'], "begins with '/'"],
   [['--target-socket', '/run/a.sock'], 'is for --target external'],
   [['--frontends', 'nbd,iscsi'], "'iscsi' is none of nvmf, kernel, nbd, loop"],
+  [['--target-start', '0'], 'from 1 to 600'],
+  [['--target-start', '2.5'], 'from 1 to 600'],
   [['--target', 'spdk'], '--spdk-bin'],
   [['--target', 'spdk', '--spdk-bin', '/no/such/file'], 'no such file'],
   [['--image-folder', 'images'], "begins with '/'"],

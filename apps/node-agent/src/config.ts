@@ -24,6 +24,8 @@ export interface AgentConfig {
   readonly traddr: string;
   /** 0: a free one is chosen at the first start and kept. */
   readonly trsvcid: number;
+  /** How long a target may take from its start to its first answer. */
+  readonly targetStartMs: number;
   readonly disks: readonly DiskFlag[];
   readonly target: TargetKind;
   /** Those that this node may offer, as far as its machine can. */
@@ -51,6 +53,7 @@ export const USAGE = `usage: lariat-node-agent --node NAME --nats URL --data DIR
   --label KEY=VALUE    label for placement; may be repeated             LARIAT_LABELS (comma-separated)
   --traddr ADDRESS     address of the NVMe/TCP listener (127.0.0.1)     LARIAT_TRADDR
   --trsvcid PORT       its port; 0 chooses one and keeps it (0)         LARIAT_TRSVCID
+  --target-start SECS  seconds the target may take to start (15)        LARIAT_TARGET_START
   --disk NAME=SIZE     a disk in a file, made when missing; repeatable  LARIAT_DISKS (comma-separated)
   --image-folder DIR   images may be made of files in it; repeatable    LARIAT_IMAGE_FOLDERS (colon-separated)
   --target KIND        soft, spdk, or external: started by others (soft) LARIAT_TARGET
@@ -74,6 +77,9 @@ const DEFAULT_SPDK_ARGS = '-m 0x1 -s 512 --no-huge --no-pci';
 /** Room for the store's own metadata and some clusters. */
 const MIN_DISK_BYTES = 16 * MIB;
 
+/** A target that has not answered by then will not. */
+const MAX_TARGET_START_SECONDS = 600;
+
 type Environment = Readonly<Record<string, string | undefined>>;
 
 const OPTIONS = {
@@ -85,6 +91,7 @@ const OPTIONS = {
   label: { type: 'string', multiple: true },
   traddr: { type: 'string' },
   trsvcid: { type: 'string' },
+  'target-start': { type: 'string' },
   disk: { type: 'string', multiple: true },
   'image-folder': { type: 'string', multiple: true },
   frontends: { type: 'string' },
@@ -132,6 +139,7 @@ export function readConfig(argv: readonly string[], env: Environment): AgentConf
     labels: labelsOf(many('label', 'LARIAT_LABELS')),
     traddr: one('traddr', 'LARIAT_TRADDR') ?? '127.0.0.1',
     trsvcid: portOf(one('trsvcid', 'LARIAT_TRSVCID') ?? '0'),
+    targetStartMs: targetStartMs(one('target-start', 'LARIAT_TARGET_START') ?? '15'),
     disks: disksOf(many('disk', 'LARIAT_DISKS')),
     target,
     frontends: frontendsOf(one('frontends', 'LARIAT_FRONTENDS')),
@@ -198,6 +206,15 @@ function portOf(text: string): number {
   const port = Number(text);
   if (/^\d+$/.test(text) && port <= 65_535) return port;
   throw new UsageError(`--trsvcid '${text}' is not a port from 0 to 65535`);
+}
+
+function targetStartMs(text: string): number {
+  const seconds = Number(text);
+  if (/^\d+$/.test(text) && seconds >= 1 && seconds <= MAX_TARGET_START_SECONDS)
+    return seconds * 1000;
+  throw new UsageError(
+    `--target-start '${text}' is not a number of seconds from 1 to ${MAX_TARGET_START_SECONDS}`,
+  );
 }
 
 function foldersOf(paths: readonly string[]): readonly string[] {

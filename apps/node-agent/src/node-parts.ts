@@ -114,7 +114,10 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   const processes = new LinuxProcesses();
   const launch = targetLaunch({ ...config, kind: config.target });
   const observer = tracedCalls(options.tracer);
-  const session = new TargetSession({ launch, listen, processes, journal, observer });
+  const session = new TargetSession({
+    ...{ launch, listen, processes, journal, observer },
+    startDeadlineMs: config.targetStartMs,
+  });
   const target = session;
   const lvols = new Lvols(journal, target);
   const exports = new Exports(journal, target, listen);

@@ -88,6 +88,12 @@ export class GuestCommands {
     };
   }
 
+  /** Starts what goes on by itself, its output in a file of the guest; answers its pid. */
+  async detach(argv: readonly [string, ...string[]], logPath: string): Promise<number> {
+    const script = 'setsid "$@" >>"$0" 2>&1 </dev/null & echo $!';
+    return Number(await this.run(['sh', '-c', script, logPath, ...argv]));
+  }
+
   async write(path: string, content: string): Promise<void> {
     await this.run(['/usr/bin/tee', path], { input: content });
   }

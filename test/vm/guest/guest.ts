@@ -15,7 +15,7 @@ const MEMORY_MIB = 1024;
 
 /** Where a guest finds the host's 127.0.0.1. */
 export const HOST_ADDRESS = '10.0.2.2';
-const GUEST_ADDRESS = '10.0.2.15';
+export const GUEST_ADDRESS = '10.0.2.15';
 
 export interface GuestOptions {
   readonly memoryMib?: number;
@@ -33,6 +33,7 @@ export interface GuestOptions {
  */
 export class Guest {
   private qemu: ChildProcess | undefined;
+  private files: ChildProcess | undefined;
   private commandsNow: GuestCommands | undefined;
 
   private constructor(
@@ -102,12 +103,11 @@ export class Guest {
 
   private async kill(): Promise<void> {
     this.release();
-    if (this.qemu !== undefined && isRunning(this.qemu)) {
-      const exited = once(this.qemu, 'exit');
-      this.qemu.kill('SIGKILL');
-      await exited;
-    }
+    await ended(this.qemu, 'SIGKILL');
     this.qemu = undefined;
+    // It ends by itself, but until it has, its lock on the socket's path refuses the next one.
+    await ended(this.files, 'SIGTERM');
+    this.files = undefined;
   }
 
   private async start(): Promise<void> {
@@ -131,7 +131,6 @@ export class Guest {
     }
   }
 
-  /** Ends with QEMU, its one client. */
   private async serveFiles(): Promise<void> {
     const served = spawnBound(
       VIRTIOFSD,
@@ -141,6 +140,7 @@ export class Guest {
       ],
       'ignore',
     );
+    this.files = served;
     this.recorded.note(served.pid);
     await waitUntil('virtiofsd', BOOT_TIMEOUT_MS, () => {
       if (!isRunning(served)) throw new Hopeless('virtiofsd has ended');
@@ -196,6 +196,13 @@ export class Guest {
 
 const isRunning = (child: ChildProcess): boolean =>
   child.exitCode === null && child.signalCode === null;
+
+async function ended(child: ChildProcess | undefined, signal: NodeJS.Signals): Promise<void> {
+  if (child === undefined || !isRunning(child)) return;
+  const exited = once(child, 'exit');
+  child.kill(signal);
+  await exited;
+}
 
 /** A process that the kernel kills when this one ends, however that comes about. */
 function spawnBound(

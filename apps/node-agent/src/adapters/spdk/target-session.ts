@@ -9,6 +9,8 @@ import type { OwnLaunch, TargetLaunch } from './target-launch.js';
 
 export interface TargetSessionParts {
   readonly launch: TargetLaunch;
+  /** From its start to its first answer. */
+  readonly startDeadlineMs: number;
   readonly listen: ListenPort;
   readonly processes: ProcessesPort;
   readonly journal: JournalPort;
@@ -25,7 +27,6 @@ interface OpenSession {
 }
 
 const PROCESS_SETTING = 'target-process';
-const CONNECT_DEADLINE_MS = 15_000;
 const CONNECT_POLL_MS = 5;
 const INIT_TIMEOUT_MS = 60_000;
 const VERSION_DEADLINE_MS = 20_000;
@@ -162,8 +163,8 @@ export class TargetSession implements TargetPort, TargetLife {
   }
 
   private async connect(own: OwnLaunch, process: ProcessIdentity): Promise<SpdkClient> {
-    const { launch, processes, observer } = this.parts;
-    const deadline = performance.now() + CONNECT_DEADLINE_MS;
+    const { launch, startDeadlineMs, processes, observer } = this.parts;
+    const deadline = performance.now() + startDeadlineMs;
     for (;;) {
       try {
         return await SpdkClient.connect({ socketPath: launch.socketPath, observer });
@@ -178,7 +179,7 @@ export class TargetSession implements TargetPort, TargetLife {
           const { message } = toLariatError(reason);
           throw lariatError(
             'TARGET_UNAVAILABLE',
-            `the target (pid ${process.pid}) runs and does not answer: ${message}; see ${own.logPath}`,
+            `the target (pid ${process.pid}) runs and has not answered for ${startDeadlineMs / 1000} s: ${message}; see ${own.logPath}, and give it longer with --target-start if the machine is slow`,
           );
         }
         await delay(CONNECT_POLL_MS);
