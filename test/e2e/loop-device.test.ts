@@ -49,8 +49,8 @@ describe.skipIf(whyNot !== undefined)(`a volume as a loop device (${whyNot ?? 'r
   afterAll(async () => {
     await run('umount', [mountPoint()]).catch(() => undefined);
     const left = await e2e.leftovers();
-    await e2e.stop();
     await run('losetup', ['--detach', foreignLoop]);
+    await e2e.stop();
     await rm(folder, { recursive: true });
     if (left.length > 0) throw new Error(`left over: ${left.join('; ')}`);
   });
