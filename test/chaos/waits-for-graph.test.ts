@@ -141,6 +141,8 @@ describe('who waits for whom', () => {
       'operation on snapshot-verify -> operation on volume',
       'operation on snapshot-verify -> record node',
       'operation on snapshot-verify -> record volume',
+      'operation on target -> an agent',
+      'operation on target -> record node',
       'operation on volume -> an agent',
       'operation on volume -> operation on image-copy',
       'operation on volume -> record allocation',
