@@ -32,6 +32,10 @@ describe('a node that is cordoned or drained', () => {
   };
   const onDisks = async (name: string): Promise<readonly number[]> =>
     (await node(name)).disks.map(({ replicas, images }) => replicas + images);
+  const readyCopies = async (): Promise<readonly string[]> => {
+    const { copies } = await e2e.client.request('image.get', { image: 'i' });
+    return copies.flatMap((copy) => (copy.state === 'ready' ? [copy.node] : []));
+  };
   const create = (name: string, replicas: number): Promise<VolumeView> =>
     e2e.client.request('volume.create', { name, sizeBytes: SIZE_BYTES, replicas });
 
@@ -75,6 +79,10 @@ describe('a node that is cordoned or drained', () => {
     const path = join(cluster.paths.dataDir, 'drained.img');
     writeFileSync(path, randomBytes(2 * MIB));
     await client.request('image.create', { name: 'i', source: { file: { path } } });
+    // The second copy is made after the first is there to be used.
+    await until('the image to have its copies', 60_000, async () =>
+      (await readyCopies()).length >= 2 ? true : undefined,
+    );
     await client.request('node.cordon', { node: 'n4' });
     await create('used', 3);
     await create('alone', 1);
@@ -127,9 +135,8 @@ describe('a node that is cordoned or drained', () => {
       expect(await client.request('replica.checksum', { volume })).toMatchObject({
         identical: true,
       });
-    const { copies } = await client.request('image.get', { image: 'i' });
-    const ready = copies.filter(({ state }) => state === 'ready');
-    expect(ready.map((copy) => copy.node)).not.toContain(drained);
+    const ready = await readyCopies();
+    expect(ready).not.toContain(drained);
     expect(ready.length).toBeGreaterThanOrEqual(2);
     expect(await client.request('image.verify', { image: 'i' })).toMatchObject({
       verdict: 'identical',
