@@ -104,6 +104,7 @@ export class DmDriver implements LifeDriver<OwnedDm> {
         return 'go-on';
       case 'fail-io':
         await mapper.reload(uuid, { over: null, sizeBytes: dm?.sizeBytes ?? 0 }, operation);
+        await journal.putOwned(withParams(record, { isFailed: true }));
         return 'go-on';
       case 'remove':
         await mapper.remove(uuid, operation);

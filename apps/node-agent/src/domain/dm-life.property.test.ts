@@ -107,6 +107,7 @@ function act(machine: Machine, step: DmStep, bytes: number): void {
       return set({ controllers, namespaces: without });
     }
     case 'fail-io':
+      note({ isFailed: true });
       return set({
         dms: ours === undefined ? others : [...others, { ...ours, over: null, isSuspended: false }],
       });

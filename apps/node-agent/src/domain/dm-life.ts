@@ -115,7 +115,7 @@ function leaving(record: OwnedDm, world: DmWorld): DmStep {
   if (record.params.leaving === 'forced') {
     // In this order: a suspend waits for what is in flight, which on a dead path ends with the connection alone.
     if (isConnected) return 'cut-off';
-    if (dm.over !== null || dm.isSuspended) return 'fail-io';
+    if (record.params.isFailed !== true || dm.isSuspended) return 'fail-io';
   } else if (dm.isSuspended) {
     return 'resume';
   }

@@ -193,6 +193,8 @@ export interface OwnedDm extends OwnedCommon {
     readonly node: string;
     /** What we have made, or are about to make, the node point to. */
     readonly pointedAt: string | null;
+    /** It has been given the table of errors: a table over a namespace that is gone looks the same in /sys. */
+    readonly isFailed?: boolean;
     /** The kernel has been told to take the device away once nothing uses it. */
     readonly isRemoving: boolean;
     /** No one wants it any more. forced: its users, if there are any, get errors. Null: it is wanted. */
