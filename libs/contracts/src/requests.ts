@@ -58,6 +58,7 @@ import {
   ReplicaChecksumRequest,
   UpdateRebuildRequest,
   ReplicaRequest,
+  SetContentRequest,
   SnapshotReference,
   SnapshotRequest,
   UpdateVolumeRequest,
@@ -151,6 +152,8 @@ export interface RequestMap {
   'volume.update': { request: UpdateVolumeRequest; reply: VolumeView };
   'volume.expand': { request: ExpandVolumeRequest; reply: VolumeView };
   'volume.attach': { request: AttachVolumeRequest; reply: VolumeView };
+  /** What becomes of an attached volume's content; answered when it is kept beside the replicas too (invariant 9). */
+  'volume.set-content': { request: SetContentRequest; reply: VolumeView };
   'volume.detach': { request: ChangeVolumeRequest; reply: VolumeView };
   'snapshot.create': { request: CreateSnapshotRequest; reply: SnapshotView };
   'snapshot.get': { request: SnapshotReference; reply: SnapshotView };
@@ -270,6 +273,7 @@ export const REQUEST_DTOS = {
   'volume.update': UpdateVolumeRequest,
   'volume.expand': ExpandVolumeRequest,
   'volume.attach': AttachVolumeRequest,
+  'volume.set-content': SetContentRequest,
   'volume.detach': ChangeVolumeRequest,
   'snapshot.create': CreateSnapshotRequest,
   'snapshot.get': SnapshotReference,
