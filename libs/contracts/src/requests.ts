@@ -52,6 +52,7 @@ import {
   CreateVolumeRequest,
   DeleteVolumeRequest,
   ExpandVolumeRequest,
+  ListSnapshotsRequest,
   ListVolumesRequest,
   MoveReplicaRequest,
   RebuildRequest,
@@ -157,7 +158,7 @@ export interface RequestMap {
   'volume.detach': { request: ChangeVolumeRequest; reply: VolumeView };
   'snapshot.create': { request: CreateSnapshotRequest; reply: SnapshotView };
   'snapshot.get': { request: SnapshotReference; reply: SnapshotView };
-  'snapshot.list': { request: VolumeReference; reply: { snapshots: readonly SnapshotView[] } };
+  'snapshot.list': { request: ListSnapshotsRequest; reply: { snapshots: readonly SnapshotView[] } };
   'snapshot.delete': { request: SnapshotRequest; reply: SnapshotView };
   'snapshot.revert': { request: SnapshotRequest; reply: VolumeView };
   'snapshot.verify': { request: VerifySnapshotRequest; reply: SnapshotVerification };
@@ -277,7 +278,7 @@ export const REQUEST_DTOS = {
   'volume.detach': ChangeVolumeRequest,
   'snapshot.create': CreateSnapshotRequest,
   'snapshot.get': SnapshotReference,
-  'snapshot.list': VolumeReference,
+  'snapshot.list': ListSnapshotsRequest,
   'snapshot.delete': SnapshotRequest,
   'snapshot.revert': SnapshotRequest,
   'snapshot.verify': VerifySnapshotRequest,

@@ -181,6 +181,13 @@ export class SnapshotReference extends VolumeReference {
   snapshot!: string;
 }
 
+export class ListSnapshotsRequest {
+  /** Without it those of all volumes. */
+  @IsOptional()
+  @IsReference('volume')
+  volume?: string;
+}
+
 export class VerifySnapshotRequest extends SnapshotRequest {
   /** False: what differs is told, and nothing is done about it. */
   @IsOptional()
