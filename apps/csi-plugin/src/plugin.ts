@@ -1,11 +1,19 @@
+import { join } from 'node:path';
 import { newInstanceId } from '@lariat/kernel';
 import { LariatClient, connectNats, natsSpanSink } from '@lariat/messaging';
 import { type Log, createTelemetry } from '@lariat/telemetry';
+import { CommandJournal } from './adapters/command-journal.js';
 import { JoiningCluster } from './adapters/joining-cluster.js';
+import { LinuxHost } from './adapters/linux-host.js';
+import { StagingFiles } from './adapters/staging-files.js';
 import { controllerCalls } from './app/controller.js';
 import { VERSION, identityCalls } from './app/identity.js';
+import { nodeCalls } from './app/node.js';
+import { NodeMachine } from './app/node-machine.js';
 import type { PluginConfig } from './config.js';
+import type { HandlersOf, NodeCalls } from './grpc/messages.js';
 import { serve } from './grpc/serve.js';
+import type { ClusterPort } from './ports/cluster.port.js';
 
 export interface RunningPlugin {
   close(): Promise<void>;
@@ -37,6 +45,7 @@ export async function startPlugin(config: PluginConfig, log: Log): Promise<Runni
     services: {
       Identity: identityCalls(cluster, { isController }),
       ...(isController ? { Controller: controllerCalls(cluster) } : {}),
+      ...nodeService(config, cluster),
     },
     tracer: telemetry.tracer,
     log,
@@ -48,4 +57,16 @@ export async function startPlugin(config: PluginConfig, log: Log): Promise<Runni
       await connection.drain();
     },
   };
+}
+
+function nodeService(
+  { mode, node, dataDir, maxVolumes }: PluginConfig,
+  cluster: ClusterPort,
+): { readonly Node?: HandlersOf<NodeCalls> } {
+  if (mode === 'controller' || node === undefined || dataDir === undefined) return {};
+  const machine = new NodeMachine(
+    new LinuxHost(new CommandJournal(join(dataDir, 'commands.jsonl'))),
+  );
+  const stagings = new StagingFiles(join(dataDir, 'stagings'));
+  return { Node: nodeCalls({ cluster, machine, stagings, node, maxVolumes }) };
 }
