@@ -14,6 +14,10 @@ const missing = whyNoSanity();
 const MAY_SKIP: readonly (readonly [RegExp, string])[] = [
   [/readonly|incompatible|PUBLISH_READONLY/i, 'PUBLISH_READONLY is not claimed'],
   [/VolumeGroupSnapshot|GroupController/, 'group snapshots are not claimed'],
+  [
+    /VolumeHealth|StorageHealth|with accessibility requirements: SNAPSHOT_ACCESSIBILITY/,
+    'a call of a later version of the interface than 1.12',
+  ],
   [/pagination should detect volumes added/, 'csi-test has it pending'],
   [
     /attach limit|max volumes/i,

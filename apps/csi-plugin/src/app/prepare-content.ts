@@ -31,6 +31,7 @@ export async function prepareContent(
   wantedFsType: FsType,
 ): Promise<PreparedDevice> {
   const { cluster, machine, node } = parts;
+  let hasFormatted = false;
   for (;;) {
     const ready = await awaitDevice({ cluster, host: machine.host, node }, work.volume, work.scope);
     const { content } = ready.volume;
@@ -50,16 +51,21 @@ export async function prepareContent(
         break;
       case 'format': {
         const { fsType, uuid } = intendedOf(content);
+        if (hasFormatted) throw notReadBack(ready);
         await format(parts, work, ready, fsType, uuid);
+        hasFormatted = true;
         break;
       }
       case 'confirm': {
         const { fsType, uuid } = intendedOf(content);
         const why = 'see whether the mkfs that was begun has ended';
         const { code } = await machine.run(work, check(fsType, ready.device.path), why, 'long');
-        // Nothing was ever mounted: what an mkfs that died has left is made anew.
-        if (code !== 0) await format(parts, work, ready, fsType, uuid);
-        if (await isStillThere(parts, ready)) await tell('formatted', fsType, uuid);
+        if (code !== 0) {
+          if (hasFormatted) throw notReadBack(ready);
+          // Nothing was ever mounted: what an mkfs that died has left is made anew.
+          await format(parts, work, ready, fsType, uuid);
+          hasFormatted = true;
+        } else if (await isStillThere(parts, ready)) await tell('formatted', fsType, uuid);
         break;
       }
       case 'refuse':
@@ -112,3 +118,10 @@ function intendedOf(content: VolumeContent): { readonly fsType: FsType; readonly
   if (fsType !== undefined && 'uuid' in content) return { fsType, uuid: content.uuid };
   throw new Refusal('INTERNAL', `No format is intended on record (${content.state}).`);
 }
+
+/** A device that takes writes and does not keep them is not formatted over and over. */
+const notReadBack = ({ volume, device }: ReadyDevice): Refusal =>
+  new Refusal(
+    'UNAVAILABLE',
+    `Volume '${volume.name}' was formatted, and ${device.path} does not read so: ask again.`,
+  );
