@@ -45,6 +45,8 @@ export async function createVolume(
       // An earlier run of the same request was undone: it is made now.
       if (settled === undefined) continue;
       assertSame(settled, wanted);
+      // The call that made it may have died before it came to this.
+      if (settled.rebuild === undefined) await limitRebuild(cluster, settled, wanted, scope);
       return { volume: volumeAnswer(settled) };
     }
     try {
@@ -147,10 +149,18 @@ async function make(cluster: ClusterPort, wanted: Wanted, scope: CallScope): Pro
     },
     scope,
   );
-  const { rebuildMibPerSecond: mibPerSecond } = mutable;
-  if (mibPerSecond !== undefined)
-    await cluster.request('rebuild.update', { volume: made.id, mibPerSecond }, scope);
+  await limitRebuild(cluster, made, wanted, scope);
   return made;
+}
+
+async function limitRebuild(
+  cluster: ClusterPort,
+  { id: volume }: VolumeView,
+  { mutable: { rebuildMibPerSecond: mibPerSecond } }: Wanted,
+  scope: CallScope,
+): Promise<void> {
+  if (mibPerSecond !== undefined)
+    await cluster.request('rebuild.update', { volume, mibPerSecond }, scope);
 }
 
 interface Origin {
