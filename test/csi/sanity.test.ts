@@ -7,6 +7,7 @@ import { createLog } from '@lariat/telemetry';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type E2eCluster, startE2e } from '../e2e/e2e-cluster.js';
 import { type SanityResult, runSanity, whyNoSanity } from './csi-sanity.js';
+import { offersDevices } from './offers-devices.js';
 
 const missing = whyNoSanity();
 
@@ -29,11 +30,6 @@ const MAY_SKIP: readonly (readonly [RegExp, string])[] = [
 const NEEDS_DEVICE =
   'Node Service should|NodeExpandVolume|NodePublish|NodeUnpublish|volume lifecycle';
 
-interface Offer {
-  readonly frontend: string;
-  readonly available: boolean;
-}
-
 describe.skipIf(missing !== undefined)(
   `csi-sanity${missing === undefined ? '' : `: ${missing}`}`,
   () => {
@@ -47,12 +43,7 @@ describe.skipIf(missing !== undefined)(
       e2e = await startE2e({ nodes: 2 });
       const [agent] = e2e.cluster.processes().filter(({ kind }) => kind === 'agent');
       const node = agent?.name ?? '';
-      const { frontends } = await e2e.client.request('node.get', { node });
-      hasDevices = (frontends as readonly (string | Offer)[]).some((offer) =>
-        typeof offer === 'string'
-          ? ['kernel', 'loop'].includes(offer)
-          : offer.available && ['kernel', 'loop'].includes(offer.frontend),
-      );
+      hasDevices = offersDevices(await e2e.client.request('node.get', { node }));
       const flags = ['--endpoint', socketPath, '--nats', e2e.cluster.natsUrl, '--node', node];
       const config = readConfig([...flags, '--data', join(folder, 'data')], {});
       plugin = await startPlugin(config, createLog('csi-plugin', 'error'));
