@@ -53,6 +53,7 @@ export function readConfig(
   const socketPath = socketPathOf(endpoint);
   if (socketPath === undefined)
     throw new UsageError(`--endpoint '${endpoint}' must be a Unix socket: unix:///path`);
+  const natsUrl = required(flags.nats ?? env['LARIAT_NATS_URL'], '--nats URL');
   const modeText = flags.mode ?? env['LARIAT_CSI_MODE'] ?? 'all';
   const mode = MODES.find((one) => one === modeText);
   if (mode === undefined)
@@ -66,7 +67,7 @@ export function readConfig(
   }
   return Object.freeze({
     ...{ socketPath, mode, node },
-    natsUrl: required(flags.nats ?? env['LARIAT_NATS_URL'], '--nats URL'),
+    natsUrl,
     dataDir: dataDir === undefined ? undefined : resolve(dataDir),
     maxVolumes: countOf(flags['max-volumes'] ?? env['LARIAT_CSI_MAX_VOLUMES'] ?? '128'),
     otlpEndpoint: env['OTEL_EXPORTER_OTLP_ENDPOINT'],
