@@ -9,7 +9,7 @@ export const DIAGRAM_FILE = join(root, 'docs', 'volume-states.md');
 export async function volumeStatesPage() {
   const contracts = join(root, 'libs', 'contracts', 'dist', 'index.js');
   const kernel = join(root, 'libs', 'kernel', 'dist', 'index.js');
-  const { VOLUME_MACHINE } = await import(pathToFileURL(contracts).href);
+  const { CONTENT_MACHINE, VOLUME_MACHINE } = await import(pathToFileURL(contracts).href);
   const { toMermaid } = await import(pathToFileURL(kernel).href);
   return [
     '# States of a volume',
@@ -19,6 +19,14 @@ export async function volumeStatesPage() {
     '```mermaid',
     `${toMermaid(VOLUME_MACHINE)}    [*] --> creating`,
     '    deleting --> [*]: deleted',
+    '```',
+    '',
+    'And of its content, from `CONTENT_MACHINE` (libs/contracts/src/content.ts). mkfs may run where `intend-format` leads on, and nowhere else;',
+    'a volume with an image or a source begins as `foreign` (docs/adr/0030).',
+    '',
+    '```mermaid',
+    `${toMermaid(CONTENT_MACHINE)}    [*] --> blank`,
+    '    [*] --> foreign',
     '```',
     '',
   ].join('\n');

@@ -14,6 +14,7 @@ import { MIB, toLariatError } from '@lariat/kernel';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type E2eCluster, startE2e, until } from './e2e-cluster.js';
 
+const UUID = '11111111-1111-4111-8111-111111111111';
 const SIZE_BYTES = 8 * MIB;
 const BLOCK_BYTES = 64 * 1024;
 const BLOCKS = SIZE_BYTES / BLOCK_BYTES;
@@ -129,7 +130,15 @@ describe('a cluster whose NATS has lost all its data', () => {
 
     await client.request('volume.create', { name: 'clean', sizeBytes: SIZE_BYTES, replicas: 2 });
     const { replicas } = await volume('clean');
-    await attach('clean', replicas[0]?.node ?? '');
+    const node = replicas[0]?.node ?? '';
+    const attached = await client.request('volume.attach', {
+      ...{ volume: 'clean', node, frontend: 'nbd', keepsContent: true },
+    });
+    expect(attached.content).toEqual({ state: 'blank' });
+    const { epoch = 0 } = attached.attachment ?? {};
+    const told = { volume: 'clean', epoch, fsType: 'ext4', uuid: UUID } as const;
+    await client.request('volume.set-content', { ...told, event: 'intend-format' });
+    await client.request('volume.set-content', { ...told, event: 'formatted' });
     const other = await e2e.open('clean');
     randomBytes(MIB).copy(old, MIB);
     await other.write(0, old);
@@ -151,6 +160,9 @@ describe('a cluster whose NATS has lost all its data', () => {
     await client.request('node.update', { node: 'n1', tags: ['fast'], schedulable: false });
     await registered('n1');
     before = { clean: await volume('clean'), snapshots: await snapshots('clean') };
+    expect(before.clean.content).toEqual({ state: 'initialised', fsType: 'ext4', uuid: UUID });
+    // Who attached it keeps no record of what is written.
+    expect((await volume('busy')).content).toEqual({ state: 'foreign' });
   }, 120_000);
 
   it('finds nothing on record when it starts again, and sweeps nothing away', async () => {

@@ -15,6 +15,8 @@ export const ERROR_KIND_BY_CODE = {
   FRONTEND_INVALID: 'invalid',
   FRONTEND_UNSUPPORTED: 'precondition',
   SOURCE_UNSUPPORTED: 'invalid',
+  FILE_SYSTEM_UNSUPPORTED: 'invalid',
+  FILE_SYSTEM_UUID_INVALID: 'invalid',
   // Things that are not there.
   VOLUME_NOT_FOUND: 'not_found',
   SNAPSHOT_NOT_FOUND: 'not_found',
@@ -43,6 +45,8 @@ export const ERROR_KIND_BY_CODE = {
   VOLUME_SHRINK: 'precondition',
   VOLUME_SIZE_FIXED: 'precondition',
   VOLUME_IN_DOUBT: 'precondition',
+  CONTENT_NOT_BLANK: 'precondition',
+  CONTENT_NOT_INTENDED: 'precondition',
   NO_CAPACITY: 'precondition',
   NOT_ENOUGH_NODES: 'precondition',
   NODE_NOT_READY: 'precondition',

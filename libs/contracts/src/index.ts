@@ -3,6 +3,7 @@ import 'reflect-metadata';
 
 export * from './cluster-digests.js';
 export * from './commands.js';
+export * from './content.js';
 export * from './dead-letter.js';
 export * from './dto/dead-letter.dto.js';
 export * from './dto/fields.js';

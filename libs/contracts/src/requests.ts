@@ -58,12 +58,14 @@ import {
   CreateVolumeRequest,
   DeleteVolumeRequest,
   ExpandVolumeRequest,
+  ListSnapshotsRequest,
   ListVolumesRequest,
   MoveReplicaRequest,
   RebuildRequest,
   ReplicaChecksumRequest,
   UpdateRebuildRequest,
   ReplicaRequest,
+  SetContentRequest,
   SnapshotReference,
   SnapshotRequest,
   UpdateVolumeRequest,
@@ -171,10 +173,12 @@ export interface RequestMap {
   'volume.update': { request: UpdateVolumeRequest; reply: VolumeView };
   'volume.expand': { request: ExpandVolumeRequest; reply: VolumeView };
   'volume.attach': { request: AttachVolumeRequest; reply: VolumeView };
+  /** What becomes of an attached volume's content; answered when it is kept beside the replicas too (invariant 9). */
+  'volume.set-content': { request: SetContentRequest; reply: VolumeView };
   'volume.detach': { request: ChangeVolumeRequest; reply: VolumeView };
   'snapshot.create': { request: CreateSnapshotRequest; reply: SnapshotView };
   'snapshot.get': { request: SnapshotReference; reply: SnapshotView };
-  'snapshot.list': { request: VolumeReference; reply: { snapshots: readonly SnapshotView[] } };
+  'snapshot.list': { request: ListSnapshotsRequest; reply: { snapshots: readonly SnapshotView[] } };
   'snapshot.delete': { request: SnapshotRequest; reply: SnapshotView };
   'snapshot.revert': { request: SnapshotRequest; reply: VolumeView };
   'snapshot.verify': { request: VerifySnapshotRequest; reply: SnapshotVerification };
@@ -312,10 +316,11 @@ export const REQUEST_DTOS = {
   'volume.update': UpdateVolumeRequest,
   'volume.expand': ExpandVolumeRequest,
   'volume.attach': AttachVolumeRequest,
+  'volume.set-content': SetContentRequest,
   'volume.detach': ChangeVolumeRequest,
   'snapshot.create': CreateSnapshotRequest,
   'snapshot.get': SnapshotReference,
-  'snapshot.list': VolumeReference,
+  'snapshot.list': ListSnapshotsRequest,
   'snapshot.delete': SnapshotRequest,
   'snapshot.revert': SnapshotRequest,
   'snapshot.verify': VerifySnapshotRequest,

@@ -1,3 +1,4 @@
+import type { ContentEvent, FsType } from './content.js';
 import type { VolumeQos } from './qos.js';
 import type {
   AttachmentRecord,
@@ -58,6 +59,16 @@ export type VolumeChange =
   | { readonly type: 'drop-clone'; readonly volume: string }
   /** An operator's wish; whoever holds the volume need not be asked. */
   | { readonly type: 'control-rebuild'; readonly control: Partial<RebuildControl> }
+  /** What the node of that attachment does with the content, and with which file system; no operation need hold the volume. */
+  | {
+      readonly type: 'set-content';
+      readonly epoch: number;
+      readonly event: ContentEvent;
+      readonly fsType: FsType | null;
+      readonly uuid: string | null;
+    }
+  /** It is handed to somebody who keeps no record of what is written. */
+  | { readonly type: 'disown-content' }
   | { readonly type: 'raise-epoch'; readonly epoch: number }
   | { readonly type: 'set-attachment'; readonly attachment: AttachmentRecord | null }
   | { readonly type: 'set-clean'; readonly clean: boolean };

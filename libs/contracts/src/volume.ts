@@ -1,4 +1,5 @@
 import { defineStateMachine, type StateMachine } from '@lariat/kernel';
+import type { VolumeContent } from './content.js';
 import { DEFAULT_PLACEMENT, type PlacementPolicy } from './placement.js';
 import { NO_QOS, type VolumeQos } from './qos.js';
 
@@ -63,13 +64,6 @@ export const Frontend = Object.freeze({
   loop: 'loop',
 } as const);
 export type Frontend = (typeof Frontend)[keyof typeof Frontend];
-
-/** What decides whether mkfs may ever run (invariant 9). */
-export type VolumeContent =
-  | { readonly state: 'blank' }
-  | { readonly state: 'format-intended'; readonly fsType: string; readonly uuid: string }
-  | { readonly state: 'initialised'; readonly fsType: string; readonly uuid: string }
-  | { readonly state: 'foreign' };
 
 export interface ReplicaRecord {
   readonly id: string;

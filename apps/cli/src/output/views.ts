@@ -38,6 +38,9 @@ export function volumeTable(volumes: readonly VolumeView[]): string {
   );
 }
 
+const contentText = (content: VolumeView['content']): string =>
+  'uuid' in content ? `${content.state} (${content.fsType} ${content.uuid})` : content.state;
+
 export function volumeDetails(volume: VolumeView): string {
   const { attachment } = volume;
   const labels = Object.entries(volume.labels).map(([key, value]) => `${key}=${value}`);
@@ -48,7 +51,7 @@ export function volumeDetails(volume: VolumeView): string {
     ['state', volume.state],
     ['robustness', volume.robustness],
     ['in doubt', (volume.inDoubt ?? []).join('; ')],
-    ['content', volume.content.state],
+    ['content', contentText(volume.content)],
     ['attached to', attachment === null ? '' : `${attachment.node} (${attachment.frontend})`],
     ['endpoint', attachment?.endpoint ?? ''],
     ['epoch', attachment === null ? '' : String(attachment.epoch)],

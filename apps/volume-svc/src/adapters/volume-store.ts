@@ -18,8 +18,9 @@ import {
   keptInTime,
 } from '@lariat/messaging';
 import type { NatsConnection } from '@nats-io/nats-core';
-import { applyVolumeChanges, volumeInDoubt } from '../domain/apply-change.js';
+import { applyVolumeChanges } from '../domain/apply-change.js';
 import { isWorthKeeping, staleReason } from '../domain/record-copies.js';
+import { volumeInDoubt } from '../domain/volume-in-doubt.js';
 import { VolumeNames } from './volume-names.js';
 
 /** The volumes on record; volume-svc alone writes them. */

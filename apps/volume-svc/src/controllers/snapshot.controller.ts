@@ -4,7 +4,7 @@ import {
   SnapshotReference,
   SnapshotRequest,
   type SnapshotView,
-  VolumeReference,
+  ListSnapshotsRequest,
   type VolumeView,
 } from '@lariat/contracts';
 import type { Json } from '@lariat/kernel';
@@ -25,9 +25,16 @@ export class SnapshotController {
   constructor(@Inject(VOLUME_SERVICE) private readonly service: VolumeService) {}
 
   @OnRequest('snapshot.list')
-  async list(@Payload() request: VolumeReference): Promise<{ snapshots: readonly SnapshotView[] }> {
-    const record = await this.service.volumes.find(request.volume);
-    return { snapshots: record.snapshots.map((snapshot) => ({ ...snapshot, volume: record.id })) };
+  async list(
+    @Payload() { volume }: ListSnapshotsRequest,
+  ): Promise<{ snapshots: readonly SnapshotView[] }> {
+    const { volumes } = this.service;
+    const records = volume === undefined ? volumes.list() : [await volumes.find(volume)];
+    return {
+      snapshots: records.flatMap(({ id, snapshots }) =>
+        snapshots.map((snapshot) => ({ ...snapshot, volume: id })),
+      ),
+    };
   }
 
   @OnRequest('snapshot.get')

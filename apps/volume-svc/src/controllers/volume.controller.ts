@@ -7,6 +7,7 @@ import {
   ExpandVolumeRequest,
   type OperationAccepted,
   type VolumeRecord,
+  SetContentRequest,
   UpdateVolumeRequest,
   VolumeReference,
   type VolumeSourceRequest,
@@ -153,8 +154,24 @@ export class VolumeController {
       const record = await this.service.volumes.find(request.volume);
       const force = request.force === true;
       if (!isAsked(record)) assertCanAttach(record, null, { node: request.node, force });
-      return { volume: record.id, node: request.node, frontend, force };
+      const keepsContent = request.keepsContent === true;
+      return { volume: record.id, node: request.node, frontend, force, keepsContent };
     });
+  }
+
+  @OnRequest('volume.set-content')
+  async setContent(
+    @Payload() request: SetContentRequest,
+    @Ctx() { facts }: MessageContext,
+  ): Promise<VolumeView> {
+    const { volumes } = this.service;
+    const { epoch, event, fsType = null, uuid = null } = request;
+    const { id } = await volumes.find(request.volume);
+    const change = { type: 'set-content', epoch, event, fsType, uuid } as const;
+    const record = await volumes.change(id, null, [change], facts.actor);
+    // What mkfs is run on must not be blank again after the store was lost, nor what holds a file system intended.
+    await volumes.confirm(record);
+    return toVolumeView(record);
   }
 
   @OnRequest('volume.detach')

@@ -10,6 +10,8 @@ import {
   lariatError,
   robustnessOf,
 } from '@lariat/contracts';
+import { volumeInDoubt } from './volume-in-doubt.js';
+import { changeContent, disownContent } from './change-content.js';
 import { type VolumeHappening, describeChange } from './describe-change.js';
 import {
   dropReplica,
@@ -70,14 +72,6 @@ function assertNotInDoubt(
   if (!isDelete && changes.some(({ type }) => type === 'claim')) throw volumeInDoubt(record);
 }
 
-export function volumeInDoubt(record: VolumeRecord): Error {
-  return lariatError(
-    'VOLUME_IN_DOUBT',
-    `It is not known whether the record of volume '${record.name}' is the newest (${(record.inDoubt ?? []).join('; ')}): bring its nodes back and run 'lariat recover'.`,
-    { volume: record.id, reasons: record.inDoubt ?? [] },
-  );
-}
-
 function assertMayChange(
   record: VolumeRecord,
   operation: string | null,
@@ -95,6 +89,8 @@ function assertMayChange(
   if (change.type === 'settle-clone' || change.type === 'drop-clone') return;
   // Nor has who holds the volume a say in what is wanted of its rebuilds.
   if (change.type === 'control-rebuild') return;
+  // The attachment's epoch fences it.
+  if (change.type === 'set-content') return;
   // A release that was made before and is sent again.
   if (change.type === 'release' && record.operation !== change.operation) return;
   if (operation === null || record.operation !== operation) {
@@ -180,6 +176,10 @@ function applyOne(record: VolumeRecord, change: VolumeChange): VolumeRecord {
     }
     case 'control-rebuild':
       return controlRebuild(record, change.control);
+    case 'set-content':
+      return changeContent(record, change);
+    case 'disown-content':
+      return disownContent(record);
     case 'raise-epoch':
       return change.epoch > record.epoch ? { ...record, epoch: change.epoch } : record;
     case 'set-attachment':

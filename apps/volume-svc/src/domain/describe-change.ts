@@ -61,6 +61,12 @@ export function describeChange(
       return { type: 'in-doubt', data: { reasons: [change.reason] } };
     case 'control-rebuild':
       return { type: 'rebuild-controlled', data: { ...change.control } };
+    case 'set-content':
+    case 'disown-content':
+      return {
+        type: 'content-changed',
+        data: { from: before.content.state, ...after.content },
+      };
     case 'claim':
     case 'release':
     case 'begin-revert':

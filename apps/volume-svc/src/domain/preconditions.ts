@@ -7,7 +7,8 @@ import {
   lariatError,
   robustnessOf,
 } from '@lariat/contracts';
-import { operationInProgress, volumeInDoubt } from './apply-change.js';
+import { operationInProgress } from './apply-change.js';
+import { volumeInDoubt } from './volume-in-doubt.js';
 
 /** A snapshot chain longer than this makes reads slow and rebuilds long. */
 export const MAX_SNAPSHOTS = 250;

@@ -35,6 +35,7 @@ describe('copies of a record', () => {
     ['an operation has ended', { operation: null, epoch: 2 }, true],
     ['a replica has left', { operation: 'op', replicas: [] }, true],
     ['an engine may write', { operation: 'op', clean: false }, true],
+    ['it is to be formatted', { operation: 'op', content: { state: 'foreign' } }, true],
     ['it is to be deleted', { operation: 'op', state: 'deleting' }, true],
     ['an operation has claimed it', { operation: 'op' }, false],
     ['it is being made', { state: 'creating' }, false],

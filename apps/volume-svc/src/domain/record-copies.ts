@@ -73,6 +73,7 @@ export function isWorthKeeping(before: VolumeRecord, after: VolumeRecord): boole
     after.operation === null ||
     after.state === 'deleting' ||
     after.replicas !== before.replicas ||
+    after.content !== before.content ||
     after.clean !== before.clean
   );
 }

@@ -39,6 +39,8 @@ export interface AttachVolumeInput extends OnVolume {
   readonly frontend: Frontend;
   /** Takes the volume from the node that holds it. */
   readonly force: boolean;
+  /** Who attaches it tells what becomes of its content; missing: it does not. */
+  readonly keepsContent?: boolean;
 }
 
 interface AttachVolumeMemory {
@@ -95,6 +97,7 @@ function claim(deps: SagaDeps): Step {
       const isOwn = record.operation === context.operation && record.state === 'attaching';
       const epoch = isOwn ? record.epoch : record.epoch + 1;
       return [
+        ...(context.input.keepsContent === true ? [] : [{ type: 'disown-content' } as const]),
         { type: 'transition', event: record.state === 'attached' ? 'seize' : 'attach' },
         { type: 'raise-epoch', epoch },
         {

@@ -1,6 +1,7 @@
 import {
   type SnapshotRecord,
   type VolumeChange,
+  type VolumeContent,
   type VolumeRecord,
   hasCode,
   lariatError,
@@ -100,6 +101,8 @@ export function cloneVolumeSaga(
   };
 }
 
+const FOREIGN: VolumeContent = { state: 'foreign' };
+
 const nodesOf = (_input: unknown, memory: Readonly<Partial<CloneVolumeMemory>>): string =>
   `replicas on ${(memory.placements ?? []).map(({ node }) => node).join(', ')}`;
 
@@ -143,7 +146,8 @@ function place(deps: SagaDeps): Step {
       }
       const origin = {
         source: { volume, snapshot: snapshot.id },
-        content: source.content,
+        // Also of one that is blank: it may be written before it is frozen.
+        content: FOREIGN,
         disks: source.replicas.filter(({ mode }) => mode === 'RW').map(({ disk }) => disk),
         // What it shares with the source stands on the image, and is used for as long as the clone is there.
         image: source.image ?? null,

@@ -2,6 +2,7 @@
 import 'reflect-metadata';
 import { CLUSTER_SIZE_BYTES, MAX_VOLUME_SIZE_BYTES, isDnsLabel, isLariatId } from '@lariat/kernel';
 import { ValidateBy, type ValidationOptions } from 'class-validator';
+import { ContentEvent, FsType } from '../content.js';
 import type { ErrorCode } from '../error-codes.js';
 import { AntiAffinity } from '../placement.js';
 
@@ -74,6 +75,36 @@ export const IsFrontend = (): PropertyDecorator =>
     code: 'FRONTEND_INVALID',
     accepts: (value) => FRONTENDS.includes(value),
     message: 'frontend must be one of nvmf, kernel, nbd, loop.',
+  });
+
+const CONTENT_EVENTS: readonly unknown[] = Object.values(ContentEvent);
+
+export const IsContentEvent = (): PropertyDecorator =>
+  field({
+    name: 'isContentEvent',
+    code: 'REQUEST_INVALID',
+    accepts: (value) => CONTENT_EVENTS.includes(value),
+    message: `event must be one of ${CONTENT_EVENTS.join(', ')}.`,
+  });
+
+const FILE_SYSTEMS: readonly unknown[] = Object.values(FsType);
+
+export const IsFileSystem = (): PropertyDecorator =>
+  field({
+    name: 'isFileSystem',
+    code: 'FILE_SYSTEM_UNSUPPORTED',
+    accepts: (value) => FILE_SYSTEMS.includes(value),
+    message: `fsType must be one of ${FILE_SYSTEMS.join(', ')}: Lariat makes no other file systems.`,
+  });
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+export const IsFileSystemUuid = (): PropertyDecorator =>
+  field({
+    name: 'isFileSystemUuid',
+    code: 'FILE_SYSTEM_UUID_INVALID',
+    accepts: (value) => typeof value === 'string' && UUID.test(value),
+    message: 'uuid must be a UUID in lower case, as blkid shows it.',
   });
 
 const MAX_LABELS = 64;

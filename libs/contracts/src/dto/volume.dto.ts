@@ -9,8 +9,12 @@ import {
   ValidateIf,
   ValidateNested,
 } from 'class-validator';
+import { ContentEvent, FsType } from '../content.js';
 import type { Frontend } from '../volume.js';
 import {
+  IsContentEvent,
+  IsFileSystem,
+  IsFileSystemUuid,
   IsFrontend,
   IsLabels,
   IsNewName,
@@ -132,6 +136,34 @@ export class AttachVolumeRequest extends ChangeVolumeRequest {
   @IsOptional()
   @IsBoolean({ message: 'force must be true or false.' })
   force?: boolean;
+
+  /**
+   * Who attaches it tells with `volume.set-content` what becomes of its content before writing any. Without it a blank
+   * volume counts as foreign from now on, and is never formatted.
+   */
+  @IsOptional()
+  @IsBoolean({ message: 'keepsContent must be true or false.' })
+  keepsContent?: boolean;
+}
+
+/** From the node that has the volume attached, under the epoch of that attachment. */
+export class SetContentRequest extends VolumeReference {
+  @IsInt({ message: 'epoch must be the whole number that the attachment has.' })
+  @Min(1, { message: 'epoch must be the whole number that the attachment has.' })
+  epoch!: number;
+
+  @IsContentEvent()
+  event!: ContentEvent;
+
+  /** With intend-format and formatted. */
+  @ValidateIf(({ event }: SetContentRequest) => event !== ContentEvent.disown)
+  @IsFileSystem()
+  fsType?: FsType;
+
+  /** As fsType. Of an intent that is on record the first uuid stands: the answer has it. */
+  @ValidateIf(({ event }: SetContentRequest) => event !== ContentEvent.disown)
+  @IsFileSystemUuid()
+  uuid?: string;
 }
 
 export class SnapshotRequest extends ChangeVolumeRequest {
@@ -147,6 +179,13 @@ export class CreateSnapshotRequest extends ChangeVolumeRequest {
 export class SnapshotReference extends VolumeReference {
   @IsReference('snapshot')
   snapshot!: string;
+}
+
+export class ListSnapshotsRequest {
+  /** Without it those of all volumes. */
+  @IsOptional()
+  @IsReference('volume')
+  volume?: string;
 }
 
 export class VerifySnapshotRequest extends SnapshotRequest {

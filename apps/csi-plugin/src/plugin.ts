@@ -1,0 +1,72 @@
+import { join } from 'node:path';
+import { newInstanceId } from '@lariat/kernel';
+import { LariatClient, connectNats, natsSpanSink } from '@lariat/messaging';
+import { type Log, createTelemetry } from '@lariat/telemetry';
+import { CommandJournal } from './adapters/command-journal.js';
+import { JoiningCluster } from './adapters/joining-cluster.js';
+import { LinuxHost } from './adapters/linux-host.js';
+import { StagingFiles } from './adapters/staging-files.js';
+import { controllerCalls } from './app/controller.js';
+import { VERSION, identityCalls } from './app/identity.js';
+import { nodeCalls } from './app/node.js';
+import { NodeMachine } from './app/node-machine.js';
+import type { PluginConfig } from './config.js';
+import type { HandlersOf, NodeCalls } from './grpc/messages.js';
+import { serve } from './grpc/serve.js';
+import type { ClusterPort } from './ports/cluster.port.js';
+
+export interface RunningPlugin {
+  close(): Promise<void>;
+}
+
+const CONNECT_TIMEOUT_MS = 30_000;
+/** A call that takes longer goes on in the cluster, and is asked for again. */
+const CLOSE_GRACE_MS = 5_000;
+
+/** Connects and serves; everything that it answers comes from the cluster. */
+export async function startPlugin(config: PluginConfig, log: Log): Promise<RunningPlugin> {
+  const name = config.node === undefined ? 'csi-controller' : `csi-${config.node}`;
+  const connection = await connectNats({
+    servers: config.natsUrl,
+    name,
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+  });
+  const telemetry = createTelemetry({
+    serviceName: 'csi-plugin',
+    serviceVersion: VERSION,
+    instanceId: config.node ?? newInstanceId(),
+    sink: natsSpanSink(connection),
+    ...(config.otlpEndpoint === undefined ? {} : { otlpEndpoint: config.otlpEndpoint }),
+  });
+  const cluster = new JoiningCluster(new LariatClient({ connection, actor: name }));
+  const isController = config.mode !== 'node';
+  const server = await serve({
+    socketPath: config.socketPath,
+    services: {
+      Identity: identityCalls(cluster, { isController }),
+      ...(isController ? { Controller: controllerCalls(cluster) } : {}),
+      ...nodeService(config, cluster),
+    },
+    tracer: telemetry.tracer,
+    log,
+  });
+  return {
+    close: async () => {
+      await server.close(CLOSE_GRACE_MS);
+      await telemetry.shutdown();
+      await connection.drain();
+    },
+  };
+}
+
+function nodeService(
+  { mode, node, dataDir, maxVolumes }: PluginConfig,
+  cluster: ClusterPort,
+): { readonly Node?: HandlersOf<NodeCalls> } {
+  if (mode === 'controller' || node === undefined || dataDir === undefined) return {};
+  const machine = new NodeMachine(
+    new LinuxHost(new CommandJournal(join(dataDir, 'commands.jsonl'))),
+  );
+  const stagings = new StagingFiles(join(dataDir, 'stagings'));
+  return { Node: nodeCalls({ cluster, machine, stagings, node, maxVolumes }) };
+}
