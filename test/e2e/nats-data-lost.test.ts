@@ -137,8 +137,8 @@ describe('a cluster whose NATS has lost all its data', () => {
     expect(attached.content).toEqual({ state: 'blank' });
     const { epoch = 0 } = attached.attachment ?? {};
     const told = { volume: 'clean', epoch, fsType: 'ext4', uuid: UUID } as const;
-    await client.request('volume.set-content', { ...told, event: 'intend-format' });
-    await client.request('volume.set-content', { ...told, event: 'formatted' });
+    await client.request('internal.volume.set-content', { ...told, event: 'intend-format' });
+    await client.request('internal.volume.set-content', { ...told, event: 'formatted' });
     const other = await e2e.open('clean');
     randomBytes(MIB).copy(old, MIB);
     await other.write(0, old);

@@ -174,7 +174,6 @@ export interface RequestMap {
   'volume.expand': { request: ExpandVolumeRequest; reply: VolumeView };
   'volume.attach': { request: AttachVolumeRequest; reply: VolumeView };
   /** What becomes of an attached volume's content; answered when it is kept beside the replicas too (invariant 9). */
-  'volume.set-content': { request: SetContentRequest; reply: VolumeView };
   'volume.detach': { request: ChangeVolumeRequest; reply: VolumeView };
   'snapshot.create': { request: CreateSnapshotRequest; reply: SnapshotView };
   'snapshot.get': { request: SnapshotReference; reply: SnapshotView };
@@ -220,6 +219,7 @@ export interface RequestMap {
   };
   'internal.volume.record': { request: VolumeRecordRequest; reply: VolumeRecord };
   'internal.volume.change': { request: ChangeVolumeRecordRequest; reply: VolumeRecord };
+  'internal.volume.set-content': { request: SetContentRequest; reply: VolumeView };
   'internal.volume.scale': { request: ScaleVolumeRequest; reply: VolumeView };
   /** Volumes whose record names the image, also those that are being made or deleted; read from JetStream. */
   'internal.volume.users-of-image': {
@@ -316,7 +316,6 @@ export const REQUEST_DTOS = {
   'volume.update': UpdateVolumeRequest,
   'volume.expand': ExpandVolumeRequest,
   'volume.attach': AttachVolumeRequest,
-  'volume.set-content': SetContentRequest,
   'volume.detach': ChangeVolumeRequest,
   'snapshot.create': CreateSnapshotRequest,
   'snapshot.get': SnapshotReference,
@@ -347,6 +346,7 @@ export const REQUEST_DTOS = {
   'internal.node.claim-store': ClaimStoreRequest,
   'internal.volume.report-engine': EngineReportRequest,
   'internal.volume.record': VolumeRecordRequest,
+  'internal.volume.set-content': SetContentRequest,
   'internal.volume.change': ChangeVolumeRecordRequest,
   'internal.volume.scale': ScaleVolumeRequest,
   'internal.volume.users-of-image': ImageUsersRequest,

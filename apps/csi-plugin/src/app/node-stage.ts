@@ -45,7 +45,7 @@ async function stageBlock(parts: StageParts, request: Request, work: Work): Prom
   const ready = await awaitDevice({ cluster, host: machine.host, node }, work.volume, work.scope);
   const { id: volume } = ready.volume;
   await cluster.request(
-    'volume.set-content',
+    'internal.volume.set-content',
     { volume, epoch: ready.epoch, event: 'disown' },
     work.scope,
   );

@@ -41,7 +41,7 @@ export async function prepareContent(
     const step = isSame ? nextStageStep(content, probe) : 'wait';
     const tell = async (event: 'intend-format' | 'formatted', fsType: FsType, uuid: string) => {
       const body = { volume: ready.volume.id, epoch: ready.epoch, event, fsType, uuid };
-      await cluster.request('volume.set-content', body, work.scope);
+      await cluster.request('internal.volume.set-content', body, work.scope);
     };
     switch (step) {
       case 'mount':

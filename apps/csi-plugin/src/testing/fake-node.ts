@@ -136,8 +136,8 @@ export class FakeNode implements HostPort, StagingsPort, ClusterPort {
     _scope: CallScope,
   ): Promise<RequestMap[Name]['reply']> {
     return this.moment(() => {
-      if (name === 'volume.set-content')
-        this.setContent(body as RequestMap['volume.set-content']['request']);
+      if (name === 'internal.volume.set-content')
+        this.setContent(body as RequestMap['internal.volume.set-content']['request']);
       return this.view() as unknown as RequestMap[Name]['reply'];
     });
   }
@@ -171,7 +171,12 @@ export class FakeNode implements HostPort, StagingsPort, ClusterPort {
     return happened;
   }
 
-  private setContent({ epoch, event, fsType, uuid }: RequestMap['volume.set-content']['request']) {
+  private setContent({
+    epoch,
+    event,
+    fsType,
+    uuid,
+  }: RequestMap['internal.volume.set-content']['request']) {
     if (epoch !== this.epoch) throw lariatError('EPOCH_STALE', 'stale');
     const { state } = this.content;
     if (event === 'disown') {

@@ -159,7 +159,7 @@ export class VolumeController {
     });
   }
 
-  @OnRequest('volume.set-content')
+  @OnRequest('internal.volume.set-content')
   async setContent(
     @Payload() request: SetContentRequest,
     @Ctx() { facts }: MessageContext,

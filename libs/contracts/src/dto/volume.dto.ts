@@ -138,7 +138,7 @@ export class AttachVolumeRequest extends ChangeVolumeRequest {
   force?: boolean;
 
   /**
-   * Who attaches it tells with `volume.set-content` what becomes of its content before writing any. Without it a blank
+   * Who attaches it tells with `internal.volume.set-content` what becomes of its content before writing any. Without it a blank
    * volume counts as foreign from now on, and is never formatted.
    */
   @IsOptional()
