@@ -26,6 +26,7 @@ const KINDS: readonly ReconcileKind[] = [
   'record-copies',
   'replicas',
   'strays',
+  'surplus',
 ];
 
 /** What the reconcilers of the services and of all agents say that they did, summed by kind. */
@@ -60,6 +61,9 @@ const SLOW: ReadonlySet<ReconcileKind> = new Set([
   'strays',
 ]);
 
+/** At rest no lease is left to look at, and no volume is used through a block device here. */
+const ABSENT: ReadonlySet<ReconcileKind> = new Set(['leases', 'devices']);
+
 /** Waits until each reconciler has looked at everything three times more; how much that is `objects` says. */
 export function lookedAgain(
   e2e: E2eCluster,
@@ -70,8 +74,7 @@ export function lookedAgain(
     const [then, now] = [await before, await reconciledOf(e2e)];
     const isEnough = (kind: ReconcileKind): boolean =>
       now[kind].looks - then[kind].looks >= 3 * (SLOW.has(kind) ? objects.slow : objects.fast);
-    // At rest no lease is left to look at.
-    return KINDS.every((kind) => kind === 'leases' || isEnough(kind)) ? now : undefined;
+    return KINDS.every((kind) => ABSENT.has(kind) || isEnough(kind)) ? now : undefined;
   });
 }
 

@@ -161,6 +161,7 @@ describe('a target that is started anew under load', () => {
     const { client } = e2e;
     for (const node of ['n1', 'n3']) await client.request('node.cordon', { node });
     await client.request('volume.create', { name: 'one', sizeBytes: SIZE_BYTES, replicas: 1 });
+    for (const node of ['n1', 'n3']) await client.request('node.uncordon', { node });
     await client.request('volume.attach', { volume: 'one', node: 'n1', frontend: 'nbd' });
     const restart = (more: object = {}) =>
       client.request('node.restart-target', { node: 'n2', ...more }, { timeoutMs: 90_000 });
