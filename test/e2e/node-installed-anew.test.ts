@@ -31,9 +31,8 @@ describe('a node that was installed anew, with the disk that it had', () => {
   const orphans = async (): Promise<readonly OrphanView[]> =>
     (await e2e.client.request('orphan.list', { node: NODE })).orphans;
 
-  async function written(name: string, replicas: number): Promise<Buffer> {
+  async function written(name: string): Promise<Buffer> {
     const { client } = e2e;
-    await client.request('volume.create', { name, sizeBytes: SIZE_BYTES, replicas });
     await client.request('volume.attach', { volume: name, node: 'n1', frontend: 'nbd' });
     const device = await e2e.open(name);
     const data = randomBytes(SIZE_BYTES);
@@ -58,8 +57,9 @@ describe('a node that was installed anew, with the disk that it had', () => {
     const { client, cluster } = e2e;
     // The only replica: nobody else has what is on it.
     await client.request('node.cordon', { node: 'n1' });
-    const data = await written('alone', 1);
+    await client.request('volume.create', { name: 'alone', sizeBytes: SIZE_BYTES, replicas: 1 });
     await client.request('node.uncordon', { node: 'n1' });
+    const data = await written('alone');
     const { replicas } = (await client.request('volume.create', {
       ...{ name: 'gone', sizeBytes: SIZE_BYTES, replicas: 2 },
     })) as VolumeView;
