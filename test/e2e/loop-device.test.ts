@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { MIB } from '@lariat/kernel';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type E2eCluster, processesOf, startE2e, until } from './e2e-cluster.js';
+import { lineWriter } from './line-writer.js';
 
 const run = promisify(execFile);
 const SIZE_BYTES = 32 * MIB;
@@ -98,19 +99,7 @@ describe.skipIf(whyNot !== undefined)(`a volume as a loop device (${whyNot ?? 'r
 
   /** Appends lines to a file, each on disk before the next, until it is told to stop; answers how many. */
   function startWriter(file: string): { stop(): Promise<number> } {
-    const script = `
-      const fs = require('node:fs');
-      const file = fs.openSync(process.argv[1], 'a');
-      let go = true;
-      process.on('SIGTERM', () => { go = false; });
-      const step = (count) => {
-        if (!go) { process.stdout.write(String(count)); return; }
-        fs.writeSync(file, 'line ' + count + '\\n');
-        fs.fsyncSync(file);
-        setTimeout(step, 5, count + 1);
-      };
-      step(0);`;
-    const child = spawn(process.execPath, ['-e', script, file], {
+    const child = spawn(process.execPath, ['-e', lineWriter(5), file], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     let said = '';

@@ -7,6 +7,7 @@ import { MIB } from '@lariat/kernel';
 import { Spdk, SpdkClient } from '@lariat/spdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type E2eCluster, startE2e, until } from '../e2e/e2e-cluster.js';
+import { lineWriter } from '../e2e/line-writer.js';
 import { GuestDevices } from './guest-devices.js';
 import { Guest } from './guest/guest.js';
 import { guestImage } from './guest/guest-image.js';
@@ -22,19 +23,7 @@ const LONG_MS = 600_000;
 /** Named as ours are, and of nobody that Lariat knows of. */
 const STRANGER = 'vol-000000000000';
 
-/** Appends lines to a file, each on disk before the next, until SIGTERM; prints how many then. */
-const WRITER = `
-  const fs = require('node:fs');
-  const file = fs.openSync(process.argv[1], 'a');
-  let go = true;
-  process.on('SIGTERM', () => { go = false; });
-  const step = (count) => {
-    if (!go) { process.stdout.write(String(count)); return; }
-    fs.writeSync(file, 'line ' + count + '\\n');
-    fs.fsyncSync(file);
-    setTimeout(step, 20, count + 1);
-  };
-  step(0);`;
+const WRITER = lineWriter(20);
 
 describe.skipIf(missing !== undefined)(
   `a volume as a device of a real kernel (${missing ?? 'everything is here'})`,
