@@ -161,7 +161,7 @@ describe('who waits for whom', () => {
       'operation on volume-replicas -> operation on volume',
       'operation on volume-replicas -> record volume',
     ]);
-  });
+  }, 300_000);
 });
 
 describe('the search for circles', () => {
