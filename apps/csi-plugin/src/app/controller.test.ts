@@ -88,7 +88,10 @@ class FakeCluster implements ClusterPort {
       case 'node.get':
         if (body['node'] !== 'n1' && body['node'] !== 'n2')
           throw lariatError('NODE_NOT_FOUND', 'none');
-        return { name: body['node'], frontends: ['loop'] };
+        return {
+          name: body['node'],
+          frontends: [{ frontend: 'loop', available: true, reason: null }],
+        };
       case 'volume.attach': {
         const volume = this.find(body['volume']);
         volume.attachment = { node: String(body['node']) };

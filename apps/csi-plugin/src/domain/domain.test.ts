@@ -1,4 +1,4 @@
-import type { VolumeView } from '@lariat/contracts';
+import type { Frontend, FrontendOffer, VolumeView } from '@lariat/contracts';
 import { GIB, MIB, isDnsLabel } from '@lariat/kernel';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -173,12 +173,14 @@ describe('what a class asks for', () => {
     expect(statusOf(() => assertAccess([]))).toBe('INVALID_ARGUMENT');
   });
 
-  it('is a frontend that the node has, by whichever way its agent tells of it', () => {
-    const node = (frontends: readonly unknown[]) => ({ name: 'n1', frontends }) as never;
-    const offer = (frontend: string, reason: string | null) => ({
+  it('is a frontend that the node has', () => {
+    const node = (frontends: readonly FrontendOffer[]) => ({ name: 'n1', frontends });
+    const offer = (frontend: Frontend, reason: string | null): FrontendOffer => ({
       ...{ frontend, reason, available: reason === null },
     });
-    expect(chooseFrontend(node(['nvmf', 'loop']), undefined)).toBe('loop');
+    expect(chooseFrontend(node([offer('nvmf', null), offer('loop', null)]), undefined)).toBe(
+      'loop',
+    );
     expect(
       chooseFrontend(node([offer('kernel', 'no dmsetup'), offer('loop', null)]), undefined),
     ).toBe('loop');
