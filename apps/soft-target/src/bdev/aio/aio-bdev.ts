@@ -10,6 +10,7 @@ import { MeteredBdev } from '../metered-bdev.js';
 import { BlockingBudget } from './blocking-budget.js';
 import { DirectFile } from './direct-file.js';
 import { openExclusively } from './disk-lock.js';
+import { FileSync } from './file-sync.js';
 
 const DEFAULT_BLOCK_SIZE_BYTES = 4096;
 const SECTOR_SIZE_BYTES = 512;
@@ -25,11 +26,12 @@ export interface AioOptions {
 
 /**
  * A file or block device, which no one else may write to meanwhile unless it is opened read-only. Its writes are in the
- * page cache, or in the disk's own, when they resolve; flush is fdatasync.
+ * page cache, or in the disk's own, when they resolve; flush is fdatasync, and fails for good once it has failed.
  */
 export class AioBdev extends MeteredBdev {
   override readonly productName = 'AIO disk';
   private readonly budget = new BlockingBudget();
+  private readonly sync = new FileSync(() => this.file.datasync());
 
   private constructor(
     override readonly name: string,
@@ -176,7 +178,7 @@ export class AioBdev extends MeteredBdev {
   }
 
   protected override async flushBlocks(): Promise<void> {
-    await this.io(() => this.file.datasync());
+    await this.io(() => this.sync.run());
   }
 
   private async io<T>(call: () => T | Promise<T>): Promise<T> {
