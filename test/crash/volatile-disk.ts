@@ -36,7 +36,8 @@ function isInPath(program: string): boolean {
 
 /**
  * A mounted ext4 on a disk that forgets, when its power is cut, all that was not flushed to it: a loop device on
- * nbdfuse on nbdkit, whose cache filter holds writes back in memory of its own until the host flushes.
+ * nbdfuse on nbdkit, whose cache filter holds writes back in memory of its own until the host flushes. Its error filter
+ * makes writes fail on demand.
  */
 export class VolatileDisk {
   private nbdkit: ChildProcess | undefined;
@@ -47,13 +48,13 @@ export class VolatileDisk {
 
   private constructor(private readonly folder: RecordedFolder) {}
 
-  static async make(sizeBytes: number): Promise<VolatileDisk> {
+  static async make(sizeBytes: number, features = 'has_journal'): Promise<VolatileDisk> {
     const disk = new VolatileDisk(RecordedFolder.make('lariat-volatile-'));
     const image = await open(disk.image, 'w');
     await image.truncate(sizeBytes);
     await image.close();
     // As large as a sector of the target's disk, which a cut leaves whole; by itself mkfs takes 1024 for a disk this small.
-    await run('mkfs.ext4', ['-q', '-b', '4096', disk.image]);
+    await run('mkfs.ext4', ['-q', '-b', '4096', '-O', features, disk.image]);
     await mkdir(disk.mountPoint);
     await mkdir(disk.fuseFolder);
     return disk;
@@ -82,8 +83,11 @@ export class VolatileDisk {
     await writeFile(this.bootId, randomUUID());
     await rm(this.socket, { force: true });
     // In the foreground, so that its pid is the one to kill.
-    const cache = ['--filter=cache', 'file', this.image, 'cache=writeback'];
-    this.nbdkit = spawn('nbdkit', ['-f', '-U', this.socket, ...cache], { stdio: 'ignore' });
+    const disk = ['--filter=error', '--filter=cache', 'file', this.image, 'cache=writeback'];
+    const errors = ['error-pwrite=EIO', 'error-pwrite-rate=1', `error-file=${this.badSectors}`];
+    this.nbdkit = spawn('nbdkit', ['-f', '-U', this.socket, ...disk, ...errors], {
+      stdio: 'ignore',
+    });
     this.folder.note(this.nbdkit.pid);
     await waitUntil('nbdkit', 10_000, () => Promise.resolve(existsSync(this.socket)));
     this.nbdfuse = spawn('nbdfuse', [this.fuseFolder, `nbd+unix:///?socket=${this.socket}`], {
@@ -96,6 +100,16 @@ export class VolatileDisk {
     this.loopDevice = stdout.trim();
     await run('mount', [this.loopDevice, this.mountPoint]);
     this.isMounted = true;
+  }
+
+  /** From here on each write to the disk fails; reads and flushes don't. */
+  async failWrites(): Promise<void> {
+    await writeFile(this.badSectors, '');
+  }
+
+  /** The disk takes writes again. */
+  async takeWrites(): Promise<void> {
+    await rm(this.badSectors, { force: true });
   }
 
   /** What was not flushed is gone; whoever has files open here gets errors. Kill those before `clear`. */
@@ -122,6 +136,11 @@ export class VolatileDisk {
 
   private get image(): string {
     return join(this.folder.path, 'disk.img');
+  }
+
+  /** While this file is there, writes fail. */
+  private get badSectors(): string {
+    return join(this.folder.path, 'bad-sectors');
   }
 
   private get bootId(): string {

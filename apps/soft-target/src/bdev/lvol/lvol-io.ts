@@ -254,7 +254,8 @@ export class LvolIo {
         allocated: [{ diskCluster: entry, replaced: table.get(cluster) }],
       });
     } catch (error) {
-      allocator.giveBack(entry, reserved);
+      // A commit that is visible may name the cluster after a restart: no one else may write there.
+      if (metadata.isSound) allocator.giveBack(entry, reserved);
       throw error;
     }
   }

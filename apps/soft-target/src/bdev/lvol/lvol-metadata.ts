@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { BlockIoError, BlockIoFailure } from '@lariat/nvme-tcp';
 import { open, type Database, type RootDatabase, type RootDatabaseOptionsWithPath } from 'lmdb';
 import { checkLmdbFile } from './lmdb-file.js';
 import { RpcError } from '../../rpc/rpc-error.js';
@@ -80,6 +81,9 @@ type EnvironmentOptions = RootDatabaseOptionsWithPath & { readonly safeRestore: 
  * Each meta has the machine's boot id: on the same boot the last commit is taken, since the page cache has all of it;
  * after another boot a commit that was not flushed may be torn, and the flushed one is taken, whose pages are not reused
  * until a later one is flushed. A meta lies within one sector, which a disk writes whole or not at all.
+ *
+ * A commit that is visible and could not be flushed ends it all: the kernel tells a failed write-back to one sync only, so
+ * that the next flush would vouch for pages that are lost. From then on commits and flushes fail; `onFailure` is told once.
  */
 export class LvolMetadata {
   private readonly root: RootDatabase<StoreRecord, string>;
@@ -93,17 +97,24 @@ export class LvolMetadata {
   private queued: Queued[] = [];
   private isCommitting = false;
   private isClosed = false;
+  private failure: Error | undefined;
+  private readonly flushing = new Set<(error: Error) => void>();
   private idle: Promise<void> = Promise.resolve();
   private nextBlobId = 1;
 
   /** Throws when the folder holds what is no database. */
-  constructor(readonly folder: string) {
+  constructor(
+    readonly folder: string,
+    private readonly onFailure: (error: Error) => void = () => undefined,
+  ) {
     checkLmdbFile(join(folder, 'data.mdb'));
     const options: EnvironmentOptions = {
       path: folder,
       noSubdir: false,
       encoding: 'json',
       overlappingSync: true,
+      // Each commit is a batch of ours. Batches of lmdb-js's own have a promise that no one can catch when it is rejected.
+      eventTurnBatching: false,
       // lmdb-js takes its default from $LMDB_RESTORE; set, kill -9 would lose what was acknowledged and not yet flushed.
       safeRestore: false,
       separateFlushed: true,
@@ -137,8 +148,8 @@ export class LvolMetadata {
     let reverted = 0;
     await this.root.batch(() => {
       reverted = this.revert(lost);
-      for (const { diskCluster } of lost) void this.unsyncedEntries.remove(diskCluster);
-      void this.marks.put(BOOT_KEY, bootId);
+      for (const { diskCluster } of lost) ofBatch(this.unsyncedEntries.remove(diskCluster));
+      ofBatch(this.marks.put(BOOT_KEY, bootId));
     });
     await this.flushed();
     return reverted;
@@ -194,6 +205,7 @@ export class LvolMetadata {
   /** Rejects with ENODEV once the store is being closed: a method that goes on beside it ends so. */
   commit(change: MetadataChange): Promise<void> {
     if (this.isClosed) return Promise.reject(RpcError.errno('ENODEV'));
+    if (this.failure !== undefined) return Promise.reject(this.failure);
     const done = new Promise<void>((resolve, reject) =>
       this.queued.push({ change, resolve, reject }),
     );
@@ -220,14 +232,55 @@ export class LvolMetadata {
     if (synced.length > 0) await this.commit({ synced });
   }
 
-  async flushed(): Promise<void> {
-    await this.root.flushed;
+  /** False once a commit is visible of which no one knows whether it is on the medium. */
+  get isSound(): boolean {
+    return this.failure === undefined;
+  }
+
+  flushed(): Promise<void> {
+    if (this.failure !== undefined) return Promise.reject(this.failure);
+    return new Promise<void>((resolve, reject) => {
+      this.flushing.add(reject);
+      void Promise.resolve(this.root.flushed)
+        .then(() => {
+          // lmdb-js calls a commit flushed also when the meta page after it could not be written.
+          if (this.lastTxnId() === undefined) {
+            throw this.fail(new Error('its last meta page was not written'));
+          }
+          resolve();
+        })
+        .catch(reject)
+        .finally(() => this.flushing.delete(reject));
+    });
   }
 
   async close(): Promise<void> {
     this.isClosed = true;
     await this.idle;
-    await this.root.close();
+    const closed = this.root.close();
+    // lmdb-js waits for its last flush, and for ever for one that has failed.
+    if (this.failure === undefined) await closed;
+    else closed.catch(() => undefined);
+  }
+
+  /** Of the last commit that is visible; undefined when lmdb takes the environment for broken. */
+  private lastTxnId(): number | undefined {
+    try {
+      return (this.root.getStats() as { readonly lastTxnId: number }).lastTxnId;
+    } catch {
+      return undefined;
+    }
+  }
+
+  private fail(cause: Error): Error {
+    if (this.failure !== undefined) return this.failure;
+    const message = `metadata in ${this.folder} can't be brought to the medium: ${cause.message}`;
+    this.failure = new BlockIoError(BlockIoFailure.media, message, cause);
+    for (const reject of this.flushing) reject(this.failure);
+    this.flushing.clear();
+    for (const { reject } of this.queued.splice(0)) reject(this.failure);
+    this.onFailure(this.failure);
+    return this.failure;
   }
 
   private revert(lost: readonly Allocation[]): number {
@@ -245,7 +298,7 @@ export class LvolMetadata {
         extent.writeUInt32LE(entry, at);
         reverted += 1;
       }
-      if (reverted > before) void this.extents.put(key, extent);
+      if (reverted > before) ofBatch(this.extents.put(key, extent));
     }
     return reverted;
   }
@@ -255,10 +308,14 @@ export class LvolMetadata {
     await Promise.resolve();
     while (this.queued.length > 0) {
       const batch = this.queued.splice(0);
+      const before = this.lastTxnId();
       try {
         await this.root.batch(() => this.write(batch.map(({ change }) => change)));
       } catch (error) {
-        for (const { reject } of batch) reject(error);
+        const cause = await causeOf(error);
+        // Undone as a whole, as where there is no space for it; or it is visible, and was not flushed.
+        const reason = this.lastTxnId() === before ? cause : this.fail(cause);
+        for (const { reject } of batch) reject(reason);
         continue;
       }
       for (const { change, resolve } of batch) {
@@ -274,10 +331,9 @@ export class LvolMetadata {
   private write(changes: readonly MetadataChange[]): void {
     const touched = new Map<ClusterTable, Map<number, Uint32Array>>();
     for (const change of changes) {
-      // Failures come with the batch's own promise.
-      if (change.store !== undefined) void this.root.put(STORE_KEY, change.store);
-      for (const record of change.putLvols ?? []) void this.lvols.put(record.uuid, record);
-      for (const uuid of change.removeLvols ?? []) void this.lvols.remove(uuid);
+      if (change.store !== undefined) ofBatch(this.root.put(STORE_KEY, change.store));
+      for (const record of change.putLvols ?? []) ofBatch(this.lvols.put(record.uuid, record));
+      for (const uuid of change.removeLvols ?? []) ofBatch(this.lvols.remove(uuid));
       for (const { table, cluster, entry } of change.entries ?? []) {
         const index = Math.floor(cluster / EXTENT_CLUSTERS);
         const extents = touched.get(table) ?? new Map<number, Uint32Array>();
@@ -288,19 +344,21 @@ export class LvolMetadata {
       }
       // In the order of the changes: a cluster that was synced, freed and allocated again is unsynced.
       for (const { diskCluster } of change.synced ?? []) {
-        void this.unsyncedEntries.remove(diskCluster);
+        ofBatch(this.unsyncedEntries.remove(diskCluster));
       }
       for (const { diskCluster, replaced } of change.allocated ?? []) {
-        void this.unsyncedEntries.put(diskCluster, replaced);
+        ofBatch(this.unsyncedEntries.put(diskCluster, replaced));
       }
     }
     for (const [table, extents] of touched) {
       for (const [index, extent] of extents) {
-        void this.extents.put([table.blobId, index], encodeExtent(extent));
+        ofBatch(this.extents.put([table.blobId, index], encodeExtent(extent)));
       }
     }
     for (const table of changes.flatMap((change) => change.removeTables ?? [])) {
-      for (const index of table.extentIndexes()) void this.extents.remove([table.blobId, index]);
+      for (const index of table.extentIndexes()) {
+        ofBatch(this.extents.remove([table.blobId, index]));
+      }
     }
   }
 }
@@ -309,4 +367,16 @@ function encodeExtent(extent: Uint32Array): Buffer {
   const buffer = Buffer.allocUnsafe(extent.length * 4);
   for (const [at, entry] of extent.entries()) buffer.writeUInt32LE(entry, at * 4);
   return buffer;
+}
+
+/** A write within a batch fails with the batch's own promise; its own is nobody's. */
+function ofBatch(written: Promise<boolean>): void {
+  written.catch(() => undefined);
+}
+
+/** lmdb-js rejects each write of a batch at once, and tells why by a promise of its own. */
+async function causeOf(error: unknown): Promise<Error> {
+  const told = (error as { readonly commitError?: Promise<never> }).commitError;
+  const cause: unknown = await told?.catch((reason: unknown) => reason);
+  return (cause ?? error) as Error;
 }

@@ -220,7 +220,7 @@ export class LvolStore {
   }
 
   private settle(): void {
-    // A disk that can't be flushed tells its users when they flush, and is tried again.
+    // A disk that can't be flushed tells its users when they flush.
     this.io.settle().catch(() => undefined);
   }
 

@@ -230,7 +230,12 @@ export class LvolStores {
   }
 
   private async openStore(bdev: Bdev, uuid: string): Promise<LvolStore> {
-    const metadata = new LvolMetadata(this.folderOf(uuid));
+    const metadata = new LvolMetadata(this.folderOf(uuid), (error) =>
+      this.deps.log.error('lvol store takes no more changes until the target is started anew', {
+        store: uuid,
+        error: error.message,
+      }),
+    );
     this.opening.add(uuid);
     try {
       const undone = await metadata.recover(readBootId());
