@@ -3,6 +3,7 @@
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { rolldown } from 'rolldown';
+import { inputsRecord } from './bundle-inputs.mjs';
 import { PROGRAMS } from './programs.mjs';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -66,11 +67,18 @@ async function bundle({ entry, file }) {
     codeSplitting: false,
   });
   await build.close();
+  const modules = output[0].moduleIds
+    .filter((id) => id.startsWith(ROOT + sep) && !/[\\/]node_modules[\\/]/.test(id))
+    .map((id) => relative(ROOT, id))
+    .toSorted();
   mkdirSync(dirname(path), { recursive: true });
   for (const part of output.toReversed()) {
     const content = part.type === 'asset' ? part.source : part.code;
     replace(join(dirname(path), basename(part.fileName)), content);
   }
+  // Last: with the record of another build, none is taken for this one.
+  const record = inputsRecord(ROOT, file, modules);
+  replace(join(ROOT, record.path), record.content);
 }
 
 const folder = process.argv[2];
