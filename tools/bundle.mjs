@@ -55,6 +55,8 @@ async function bundle({ entry, file }) {
     input: join(ROOT, entry),
     platform: 'node',
     external: OUTSIDE,
+    // ES modules where a package has both: of them, what nobody uses is left out.
+    resolve: { mainFields: ['module', 'main'] },
     plugins: [placesOfModules(path)],
     onLog: tell,
   });
