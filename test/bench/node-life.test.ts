@@ -5,8 +5,7 @@ import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import type { NbdClient } from '@lariat/cli';
+import { type NbdClient, programFile } from '@lariat/cli';
 import { MIB, delay, newReplicaId, newVolumeId } from '@lariat/kernel';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type E2eCluster, startE2e, until } from '../e2e/e2e-cluster.js';
@@ -21,7 +20,7 @@ const IDLE_MS = 20_000;
 /** Of /proc/<pid>/stat: USER_HZ is 100 on every Linux that matters. */
 const TICKS_PER_SECOND = 100;
 const BLOCK_BYTES = 4096;
-const BIN = fileURLToPath(new URL('../../apps/node-agent/dist/main.js', import.meta.url));
+const BIN = programFile('apps', 'node-agent', 'dist', 'main.js');
 
 const print = (line: string): boolean => process.stderr.write(`${line}\n`);
 

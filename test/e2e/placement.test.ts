@@ -1,8 +1,7 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { CHECKOUT, findTargetSocket } from '@lariat/cli';
+import { findTargetSocket, programFile } from '@lariat/cli';
 import type { DiskView, PlacementExplanation, RequestMap, VolumeView } from '@lariat/contracts';
 import { type LariatError, MIB, toLariatError } from '@lariat/kernel';
 import { Spdk, SpdkClient } from '@lariat/spdk';
@@ -224,7 +223,7 @@ describe('placement', () => {
 
   it('is told on the command line, a line a disk; and what is set there outlives the agent', async () => {
     const run = async (...words: readonly string[]) => {
-      const main = join(CHECKOUT, 'apps', 'cli', 'dist', 'main.js');
+      const main = programFile('apps', 'cli', 'dist', 'main.js');
       const args = [main, ...words, '--nats', e2e.cluster.natsUrl];
       try {
         const ran = await promisify(execFile)(process.execPath, args);

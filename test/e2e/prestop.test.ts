@@ -1,8 +1,7 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { findTargetSocket } from '@lariat/cli';
+import { findTargetSocket, programFile } from '@lariat/cli';
 import { MIB } from '@lariat/kernel';
 import { Spdk, SpdkClient } from '@lariat/spdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -11,7 +10,7 @@ import { contentOf } from './target-content.js';
 
 const SIZE_BYTES = 8 * MIB;
 const BOUND_MS = 60_000;
-const MAIN = fileURLToPath(new URL('../../apps/node-agent/dist/main.js', import.meta.url));
+const MAIN = programFile('apps', 'node-agent', 'dist', 'main.js');
 const run = promisify(execFile);
 
 describe('a node that is stopped as a container is', () => {

@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
-import { CHECKOUT, findTargetSocket } from '@lariat/cli';
+import { findTargetSocket, pluginHostFile } from '@lariat/cli';
 import type { OperationView, VolumeView } from '@lariat/contracts';
 import { type LariatError, MIB, toLariatError } from '@lariat/kernel';
 import { SpdkClient } from '@lariat/spdk';
@@ -146,8 +145,7 @@ describe('requests at the same moment', () => {
 
 /** A second copy of volume-svc beside the cluster's own: NATS gives each request to either of them. */
 async function startSecondService(e2e: E2eCluster): Promise<() => Promise<unknown>> {
-  const host = join(CHECKOUT, 'libs', 'plugin', 'dist', 'main.js');
-  const args = [host, '--nats', e2e.cluster.natsUrl, '--plugin', '@lariat/volume-svc'];
+  const args = [pluginHostFile(), '--nats', e2e.cluster.natsUrl, '--plugin', '@lariat/volume-svc'];
   const child = spawn(process.execPath, args, { stdio: 'ignore' });
   const ended = once(child, 'exit');
   await until('a second volume-svc', 20_000, async () => {

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { programFile } from '@lariat/cli';
 import type { NodeView } from '@lariat/contracts';
 import { MIB } from '@lariat/kernel';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -12,8 +12,7 @@ import { type E2eCluster, processesOf, startE2e, until } from './e2e-cluster.js'
 
 const SIZE_BYTES = 8 * MIB;
 const BOUND_MS = 60_000;
-const main = (app: string): string =>
-  fileURLToPath(new URL(`../../apps/${app}/dist/main.js`, import.meta.url));
+const main = (app: string): string => programFile('apps', app, 'dist', 'main.js');
 
 describe('a node whose target others start', () => {
   const folder = mkdtempSync(join(tmpdir(), 'lariat-others-'));

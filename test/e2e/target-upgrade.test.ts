@@ -11,15 +11,15 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { MIB, newUuid } from '@lariat/kernel';
+import { CHECKOUT } from '@lariat/cli';
+import { MIB, bundleOf, newUuid } from '@lariat/kernel';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type E2eCluster, startE2e, until } from './e2e-cluster.js';
 
 const SIZE_BYTES = 16 * MIB;
 const BLOCK_BYTES = 64 * 1024;
 const BLOCKS = SIZE_BYTES / BLOCK_BYTES;
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const PROGRAM = bundleOf('main.js');
 
 describe('a target that is started anew under load', () => {
   const folder = mkdtempSync(join(tmpdir(), 'lariat-versions-'));
@@ -29,8 +29,8 @@ describe('a target that is started anew under load', () => {
   /** The target as it is, under another version. */
   function makeVersion(version: string): void {
     const dist = join(folder, version);
-    cpSync(join(ROOT, 'apps', 'soft-target', 'dist'), dist, { recursive: true });
-    const path = join(dist, 'app', 'version.js');
+    cpSync(join(CHECKOUT, 'apps', 'soft-target', 'dist'), dist, { recursive: true });
+    const path = join(dist, PROGRAM);
     writeFileSync(path, readFileSync(path, 'utf8').replaceAll('v0.1.0', version));
     // As package.json says of the original.
     writeFileSync(join(dist, 'package.json'), '{"type":"module"}');
@@ -44,13 +44,13 @@ describe('a target that is started anew under load', () => {
 
   beforeAll(async () => {
     mkdirSync(folder, { recursive: true });
-    symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+    symlinkSync(join(CHECKOUT, 'node_modules'), join(folder, 'node_modules'));
     for (const version of ['v1', 'v2', 'v3']) makeVersion(version);
     use('v1');
     e2e = await startE2e({
       env: {
         ...process.env,
-        ...{ LARIAT_REBUILD: 'manual', LARIAT_SOFT_TARGET: join(current, 'main.js') },
+        ...{ LARIAT_REBUILD: 'manual', LARIAT_SOFT_TARGET: join(current, PROGRAM) },
       },
     });
     const { client } = e2e;
@@ -144,7 +144,7 @@ describe('a target that is started anew under load', () => {
 
   it('is left running when its new binary does not run', async () => {
     const { client } = e2e;
-    writeFileSync(join(folder, 'v3', 'main.js'), 'process.exit(3);');
+    writeFileSync(join(folder, 'v3', PROGRAM), 'process.exit(3);');
     use('v3');
     const pid = pidOf('n1/target');
     await underLoad(() =>

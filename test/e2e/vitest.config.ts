@@ -6,7 +6,7 @@ export default defineConfig({
   test: {
     root: import.meta.dirname,
     include: ['**/*.test.ts'],
-    globalSetup: ['../left-over/reap.ts'],
+    globalSetup: ['../../tools/whole-build.mjs', '../left-over/reap.ts'],
     fileParallelism: false,
     testTimeout: 90_000,
     hookTimeout: 60_000,

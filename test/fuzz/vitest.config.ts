@@ -6,6 +6,7 @@ import { FUZZ_MS } from './support/fuzz.js';
 export default defineConfig({
   test: {
     root: import.meta.dirname,
+    globalSetup: ['../../tools/whole-build.mjs'],
     include: ['**/*.test.ts'],
     fileParallelism: false,
     testTimeout: FUZZ_MS + 120_000,

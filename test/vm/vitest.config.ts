@@ -6,7 +6,7 @@ export default defineConfig({
   test: {
     root: import.meta.dirname,
     include: ['**/*.test.ts'],
-    globalSetup: ['../left-over/reap.ts', 'shared-guest.ts'],
+    globalSetup: ['../../tools/whole-build.mjs', '../left-over/reap.ts', 'shared-guest.ts'],
     fileParallelism: false,
     testTimeout: 600_000,
     hookTimeout: 300_000,

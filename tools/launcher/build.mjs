@@ -4,11 +4,15 @@ import { join } from 'node:path';
 import { run, tail } from './run.mjs';
 import { SetupError, say, seconds } from './say.mjs';
 import { once } from './stamp.mjs';
+import { PROGRAMS } from '../programs.mjs';
 
 const SOLUTION = 'tsconfig.solution.json';
 const BUNDLE = join('tools', 'bundle.mjs');
 const STEPS = [[join('node_modules', 'typescript', 'bin', 'tsc'), '-b', SOLUTION], [BUNDLE]];
-const SHARED_INPUTS = [SOLUTION, BUNDLE, 'tsconfig.settings.json', 'package-lock.json'];
+const SHARED_INPUTS = [
+  ...[SOLUTION, 'tsconfig.settings.json', 'package-lock.json'],
+  ...[BUNDLE, join('tools', 'programs.mjs'), join('tools', 'plugin-host.mjs')],
+];
 
 function filesBelow(folder) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
@@ -36,7 +40,9 @@ function digestOf(root, projects) {
 export async function ensureBuild(root) {
   const { references } = JSON.parse(readFileSync(join(root, SOLUTION), 'utf8'));
   const projects = references.map(({ path }) => join(root, path));
-  const isBuilt = () => projects.every((path) => existsSync(join(path, 'dist')));
+  const isBuilt = () =>
+    projects.every((path) => existsSync(join(path, 'dist'))) &&
+    PROGRAMS.every(({ file }) => existsSync(join(root, file)));
   const inputs = (evenIfMissing = false) =>
     evenIfMissing || isBuilt() ? digestOf(root, projects) : undefined;
   await once(root, 'build', inputs, async () => {

@@ -3,6 +3,7 @@ import { pathToFileURL } from 'node:url';
 import { ensureBuild } from './build.mjs';
 import { findNatsServer, ensureNatsServer } from './nats-server.mjs';
 import { ensurePackages } from './packages.mjs';
+import { CLI } from '../programs.mjs';
 import { EXIT_NOT_SET_UP, SetupError, say } from './say.mjs';
 
 /** Runs before anything is installed: nothing here may import a package. */
@@ -32,4 +33,4 @@ try {
   process.exit(EXIT_NOT_SET_UP);
 }
 // In this process: no second start-up time, and signals arrive without forwarding.
-await import(pathToFileURL(join(root, 'apps', 'cli', 'dist', 'main.js')).href);
+await import(pathToFileURL(join(root, CLI.file)).href);

@@ -1,7 +1,13 @@
 export { type ClusterFile, type ProcessRecord, readClusterFile } from './cluster/cluster-file.js';
 export { defaultLaunchPlan, type LaunchPlan, type NodeConfig } from './cluster/launch-plan.js';
 export { findNatsServer } from './cluster/nats-server.js';
-export { CHECKOUT, clusterPaths, type ClusterPaths } from './cluster/paths.js';
+export {
+  CHECKOUT,
+  clusterPaths,
+  type ClusterPaths,
+  pluginHostFile,
+  programFile,
+} from './cluster/paths.js';
 export {
   identify,
   isRunning,

@@ -2,10 +2,11 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bundleOf } from '@lariat/kernel';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Cluster, natsServer, until } from './cluster.js';
 
-const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+const MAIN = bundleOf(fileURLToPath(new URL('../dist/main.js', import.meta.url)));
 
 const alive = (pid: number): boolean => {
   const state = spawnSync('ps', ['-o', 'stat=', '-p', String(pid)])

@@ -13,10 +13,11 @@ import {
   type NodeRegistration,
 } from '@lariat/contracts';
 import { CommandClient, connectNats, ensureStreams } from '@lariat/messaging';
+import { bundleOf } from '@lariat/kernel';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { trace } from '@opentelemetry/api';
 
-const AGENT_MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+const AGENT_MAIN = bundleOf(fileURLToPath(new URL('../dist/main.js', import.meta.url)));
 
 /** $LARIAT_NATS_SERVER, else PATH. */
 export const natsServer = [

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { isAbsolute, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Frontend, imageFoldersFrom } from '@lariat/contracts';
 import { isDnsLabel, MIB, parseSizeBytes } from '@lariat/kernel';
+import { programFile } from './program-file.js';
 
 /** external: somebody else starts it, and it is known by its RPC socket. */
 export type TargetKind = 'soft' | 'spdk' | 'external';
@@ -62,7 +62,7 @@ export const USAGE = `usage: lariat-node-agent --node NAME --nats URL --data DIR
   --spdk-bin PATH      spdk_tgt, for --target spdk                      LARIAT_SPDK_BIN
   --spdk-args ARGS     further arguments of spdk_tgt                    LARIAT_SPDK_ARGS
   --target-socket PATH RPC socket of an external target                 LARIAT_TARGET_SOCKET
-  --soft-target PATH   soft-target's main.js                            LARIAT_SOFT_TARGET
+  --soft-target PATH   soft-target's main.bundle.js                     LARIAT_SOFT_TARGET
 
        lariat-node-agent prestop --data DIR: for the stop hook of a container
 `;
@@ -144,7 +144,8 @@ export function readConfig(argv: readonly string[], env: Environment): AgentConf
     target,
     frontends: frontendsOf(one('frontends', 'LARIAT_FRONTENDS')),
     imageFolders: foldersOf(flags['image-folder'] ?? imageFoldersFrom(env['LARIAT_IMAGE_FOLDERS'])),
-    softTargetBin: one('soft-target', 'LARIAT_SOFT_TARGET') ?? besideUs('soft-target'),
+    softTargetBin:
+      one('soft-target', 'LARIAT_SOFT_TARGET') ?? programFile('../../soft-target/dist/main.js'),
     spdkBin,
     spdkArgs: (one('spdk-args', 'LARIAT_SPDK_ARGS') ?? DEFAULT_SPDK_ARGS)
       .split(' ')
@@ -169,11 +170,6 @@ function parseFlags(argv: readonly string[]): Flags {
   } catch (reason) {
     throw new UsageError((reason as Error).message);
   }
-}
-
-/** The other apps of this checkout are started as processes, never imported. */
-function besideUs(app: string): string {
-  return fileURLToPath(new URL(`../../${app}/dist/main.js`, import.meta.url));
 }
 
 function required(value: string | undefined, flag: string): string {

@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { toLariatError } from '@lariat/kernel';
+import { LariatError, toLariatError } from '@lariat/kernel';
 import { createLog } from '@lariat/telemetry';
 import { Agent } from './agent.js';
 import { readConfig, USAGE, UsageError, type AgentConfig } from './config.js';
@@ -14,6 +14,10 @@ function orExit<T>(usage: string, read: () => T): T {
   try {
     return read();
   } catch (reason) {
+    if (reason instanceof LariatError) {
+      process.stderr.write(`${reason.message}\n`);
+      process.exit(EXIT_FAILED);
+    }
     if (!(reason instanceof UsageError)) throw reason;
     process.stderr.write(`${reason.message}\n\n${usage}`);
     process.exit(EXIT_USAGE);

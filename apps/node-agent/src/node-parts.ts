@@ -2,7 +2,6 @@ import type { FrontendOffer } from '@lariat/contracts';
 import { KeyedQueue, ReconcileCounts, systemClock, type FaultPoints } from '@lariat/kernel';
 import { tracedCalls } from '@lariat/spdk';
 import type { Tracer } from '@opentelemetry/api';
-import { fileURLToPath } from 'node:url';
 import { nvmeBlockConnector } from './adapters/nvme/nvme-block-connector.js';
 import { readBootId } from './adapters/host/boot-id.js';
 import { LinuxDeviceMapper } from './adapters/host/linux-device-mapper.js';
@@ -56,6 +55,7 @@ import { Survey } from './app/survey.js';
 import { TargetKeeper } from './app/target-keeper.js';
 import { targetCommands } from './app/target.commands.js';
 import type { AgentConfig } from './config.js';
+import { programFile } from './program-file.js';
 import type { ControlPlanePort } from './ports/control-plane.port.js';
 import type { DigestStorePort } from './ports/digest-store.port.js';
 import type { FileServingPort } from './ports/file-serving.port.js';
@@ -168,7 +168,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     counts,
     log,
     ...{ dataDir, bootId },
-    nbdCommand: [process.execPath, fileURLToPath(new URL('./nbd/main.bundle.js', import.meta.url))],
+    nbdCommand: [process.execPath, programFile('../dist/nbd/main.js')],
     discards: () => config.target === 'soft' || session.version.includes('soft-target'),
     onChange: options.onProcessChange,
   });

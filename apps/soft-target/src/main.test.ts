@@ -5,11 +5,12 @@ import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { bundleOf } from '@lariat/kernel';
 import { Spdk, SpdkClient } from '@lariat/spdk';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 /** The built program; `npm run build` makes it before the tests. */
-const MAIN = join(import.meta.dirname, '..', 'dist', 'main.js');
+const MAIN = bundleOf(join(import.meta.dirname, '..', 'dist', 'main.js'));
 
 let folder: string;
 let children: ChildProcess[];

@@ -58,6 +58,7 @@ export const ERROR_KIND_BY_CODE = {
   TARGET_NEEDED: 'precondition',
   TARGET_NOT_OURS: 'precondition',
   TARGET_BINARY_BROKEN: 'precondition',
+  PROGRAM_NOT_BUILT: 'precondition',
   DISK_FOREIGN_CONTENT: 'precondition',
   DISK_FULL: 'precondition',
   DISK_STORE_MISSING: 'precondition',

@@ -5,6 +5,7 @@ export * from './fault-point.js';
 export * from './ids.js';
 export * from './keyed-queue.js';
 export * from './media-content.js';
+export * from './program-file.js';
 export * from './reconciled.js';
 export * from './side-by-side.js';
 export * from './state-table.js';

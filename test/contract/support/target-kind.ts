@@ -1,5 +1,4 @@
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { programFile } from '@lariat/cli';
 
 /** A program that the contract is held against. */
 export interface TargetKind {
@@ -18,10 +17,7 @@ export interface TargetPaths {
   readonly index: number;
 }
 
-const softTargetMain = join(
-  dirname(createRequire(import.meta.url).resolve('@lariat/soft-target')),
-  'main.js',
-);
+const softTargetMain = programFile('apps', 'soft-target', 'dist', 'main.js');
 
 export const softTarget: TargetKind = {
   name: 'soft-target',

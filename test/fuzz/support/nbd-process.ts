@@ -2,10 +2,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { programFile } from '@lariat/cli';
 import { Hopeless, waitUntil } from '../../contract/support/wait-until.js';
 import { readByNbd } from './nbd-wire.js';
 
-const NBD_MAIN = join(import.meta.dirname, '../../../apps/node-agent/dist/nbd/main.js');
+const NBD_MAIN = programFile('apps', 'node-agent', 'dist', 'nbd', 'main.js');
 const READY_MS = 20_000;
 
 export interface NbdExport {

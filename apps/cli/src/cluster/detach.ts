@@ -1,8 +1,7 @@
 import { fork } from 'node:child_process';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
-import { join } from 'node:path';
 import { isErrorRecord, LariatError } from '@lariat/kernel';
-import { clusterPaths } from './paths.js';
+import { clusterPaths, programFile } from './paths.js';
 import { identify, signalProcess, waitForEnd } from './process-identity.js';
 import type { ClusterOptions } from './start-cluster.js';
 
@@ -19,11 +18,15 @@ export function startDetached(options: DetachedOptions, interrupted: AbortSignal
   mkdirSync(paths.logs, { recursive: true });
   const logPath = paths.log('supervisor');
   const log = openSync(logPath, 'a');
-  const child = fork(join(import.meta.dirname, 'supervise.js'), [JSON.stringify(options)], {
-    detached: true,
-    execArgv: SUPERVISOR_HEAP,
-    stdio: ['ignore', log, log, 'ipc'],
-  });
+  const child = fork(
+    programFile('apps', 'cli', 'dist', 'cluster', 'supervise.js'),
+    [JSON.stringify(options)],
+    {
+      detached: true,
+      execArgv: SUPERVISOR_HEAP,
+      stdio: ['ignore', log, log, 'ipc'],
+    },
+  );
   closeSync(log);
   return new Promise((resolve, reject) => {
     const giveUp = (): void => {

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import type { TargetKind } from './cluster-file.js';
 import { natsConfigPath, portOf, waitForNatsUrl, writeNatsConfig } from './nats-launch.js';
-import { CHECKOUT, type ClusterPaths } from './paths.js';
+import { type ClusterPaths, pluginHostFile, programFile } from './paths.js';
 import { waitForReadyLine } from './ready.js';
 import type { ProcessSpec } from './supervised-process.js';
 
@@ -80,7 +80,7 @@ export function defaultLaunchPlan(options: LaunchOptions): LaunchPlan {
   const pluginHost = (name: string, natsUrl: string, references: readonly string[]): ProcessSpec =>
     nodeSpec({ name, kind: 'plugin', stopGraceMs: PLUGIN_GRACE_MS }, [
       ...PLUGIN_HEAP,
-      join(CHECKOUT, 'libs', 'plugin', 'dist', 'main.js'),
+      pluginHostFile(),
       '--nats',
       natsUrl,
       ...references.flatMap((reference) => ['--plugin', reference]),
@@ -113,7 +113,7 @@ export function defaultLaunchPlan(options: LaunchOptions): LaunchPlan {
     agent: (natsUrl, node) =>
       nodeSpec({ name: node.name, kind: 'agent', stopGraceMs: AGENT_GRACE_MS }, [
         ...AGENT_HEAP,
-        join(CHECKOUT, 'apps', 'node-agent', 'dist', 'main.js'),
+        programFile('apps', 'node-agent', 'dist', 'main.js'),
         ...['--node', node.name, '--nats', natsUrl, '--data', paths.node(node.name)],
         // Apart: another node of this machine may have attached the same volume a moment ago.
         ...['--device-dir', join(paths.node(node.name), 'dev')],

@@ -1,8 +1,20 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { bundleOf, notBuilt } from '@lariat/kernel';
 
 /** The checkout that this code runs from: four folders above both src/cluster and dist/cluster. */
 export const CHECKOUT = resolve(import.meta.dirname, '..', '..', '..', '..');
+
+/** The file to run a program of this checkout from; `entry` is where its main module is. */
+export function programFile(...entry: readonly string[]): string {
+  const file = bundleOf(join(CHECKOUT, ...entry));
+  if (existsSync(file)) return file;
+  throw notBuilt(file);
+}
+
+/** Outside of the library that it is of: it has Lariat's own plugins in it. */
+export const pluginHostFile = (): string => programFile('tools', 'dist', 'plugin-host.js');
 
 /** Where `lariat up` keeps a cluster when it is not told. */
 export function defaultDataDir(env: NodeJS.ProcessEnv = process.env): string {

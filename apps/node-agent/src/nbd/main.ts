@@ -56,7 +56,9 @@ const { values } = parseArgs({
   options: { socket: { type: 'string' }, options: { type: 'string' } },
 });
 if (values.socket === undefined || values.options === undefined) {
-  process.stderr.write('usage: nbd/main.js --socket PATH --options JSON (started by the agent)\n');
+  process.stderr.write(
+    'usage: nbd/main.bundle.js --socket PATH --options JSON (started by the agent)\n',
+  );
   process.exitCode = EXIT_USAGE;
 } else {
   serve(values.socket, JSON.parse(values.options) as NbdOptions).catch((reason: unknown) => {

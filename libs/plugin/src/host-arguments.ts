@@ -1,0 +1,23 @@
+import { parseArgs } from 'node:util';
+
+export const USAGE = `Usage: lariat-plugins --nats URL --plugin NAME-OR-PATH [--plugin ...]
+
+Runs plugins in one process, each as a service of its own. Also from the environment:
+LARIAT_NATS_URL, OTEL_EXPORTER_OTLP_ENDPOINT.
+`;
+
+export interface HostArguments {
+  readonly nats?: string | undefined;
+  readonly plugin?: readonly string[] | undefined;
+  readonly help?: boolean | undefined;
+}
+
+export function readHostArguments(): HostArguments {
+  return parseArgs({
+    options: {
+      nats: { type: 'string' },
+      plugin: { type: 'string', multiple: true },
+      help: { type: 'boolean' },
+    },
+  }).values;
+}
