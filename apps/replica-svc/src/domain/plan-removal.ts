@@ -67,7 +67,7 @@ export function assertRemovable(
   const first =
     held === ''
       ? ''
-      : ` It has ${held}: detach the volumes, cordon it and move the replicas away first ('lariat replica move').`;
+      : ` It has ${held}: detach the volumes, and move the replicas away ('lariat node drain ${name}').`;
   throw lariatError(
     'NODE_IN_USE',
     `Node '${name}' is ${state}, and a node is removed when it is down.${first} Then stop its agent, or it would register again.`,

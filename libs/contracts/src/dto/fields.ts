@@ -1,7 +1,7 @@
 // class-transformer's and class-validator's decorators need it as soon as a DTO class is defined.
 import 'reflect-metadata';
 import { CLUSTER_SIZE_BYTES, MAX_VOLUME_SIZE_BYTES, isDnsLabel, isLariatId } from '@lariat/kernel';
-import { ValidateBy, type ValidationOptions } from 'class-validator';
+import { IsBoolean, IsOptional, ValidateBy, type ValidationOptions } from 'class-validator';
 import { ContentEvent, FsType } from '../content.js';
 import type { ErrorCode } from '../error-codes.js';
 import { AntiAffinity } from '../placement.js';
@@ -23,6 +23,12 @@ function field(rule: FieldRule, options: ValidationOptions = {}): PropertyDecora
     { ...options, context: { code: rule.code } },
   );
 }
+
+/** A flag of a request, which may be left out: that is false. */
+export const IsFlag = (): PropertyDecorator => (request, flag) => {
+  IsOptional()(request, flag);
+  IsBoolean({ message: `${String(flag)} must be true or false.` })(request, flag);
+};
 
 const describeName = (what: string): string =>
   `${what} must be a DNS label: 1 to 63 of a-z, 0-9 and '-', starting and ending with a letter or digit.`;

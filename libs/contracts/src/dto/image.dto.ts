@@ -1,6 +1,5 @@
 import { Type } from 'class-transformer';
 import {
-  IsBoolean,
   IsIn,
   IsInt,
   IsObject,
@@ -12,7 +11,14 @@ import {
   Min,
   ValidateNested,
 } from 'class-validator';
-import { IsLabels, IsNewName, IsReference, IsReplicaCount, IsVolumeSize } from './fields.js';
+import {
+  IsFlag,
+  IsLabels,
+  IsNewName,
+  IsReference,
+  IsReplicaCount,
+  IsVolumeSize,
+} from './fields.js';
 import { MutatingRequest } from './volume.dto.js';
 
 export class ListImagesRequest {}
@@ -114,8 +120,7 @@ export class ChangeImageRequest extends MutatingRequest {
 }
 
 export class DeleteImageRequest extends ChangeImageRequest {
-  @IsOptional()
-  @IsBoolean({ message: 'dryRun must be true or false.' })
+  @IsFlag()
   dryRun?: boolean;
 }
 

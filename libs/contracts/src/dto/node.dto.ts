@@ -1,5 +1,4 @@
 import {
-  IsBoolean,
   IsInt,
   IsOptional,
   IsString,
@@ -9,7 +8,7 @@ import {
   Min,
   ValidateIf,
 } from 'class-validator';
-import { IsReference, IsTags, IsVolumeSize } from './fields.js';
+import { IsFlag, IsReference, IsTags, IsVolumeSize } from './fields.js';
 import { MutatingRequest } from './volume.dto.js';
 
 export class ListNodesRequest {}
@@ -50,8 +49,7 @@ export class AddDiskRequest extends MutatingRequest {
   tags?: string[];
 
   /** What the disk holds may be lost. Without it a disk with content is refused: DISK_FOREIGN_CONTENT names it. */
-  @IsOptional()
-  @IsBoolean({ message: 'erase must be true or false.' })
+  @IsFlag()
   erase?: boolean;
 }
 
@@ -63,12 +61,10 @@ export class RemoveDiskRequest extends MutatingRequest {
   disk!: string;
 
   /** Moves the replicas and copies of images that it holds to other disks first. */
-  @IsOptional()
-  @IsBoolean({ message: 'evacuate must be true or false.' })
+  @IsFlag()
   evacuate?: boolean;
 
-  @IsOptional()
-  @IsBoolean({ message: 'dryRun must be true or false.' })
+  @IsFlag()
   dryRun?: boolean;
 }
 
@@ -86,8 +82,7 @@ export class DrainNodeRequest extends MutatingRequest {
   @Max(MOST_AT_ONCE, { message: `atOnce must be at most ${MOST_AT_ONCE}.` })
   atOnce?: number;
 
-  @IsOptional()
-  @IsBoolean({ message: 'dryRun must be true or false.' })
+  @IsFlag()
   dryRun?: boolean;
 }
 
@@ -96,12 +91,10 @@ export class RemoveNodeRequest extends MutatingRequest {
   node!: string;
 
   /** The node may have the last healthy replica of volumes, or the last copy of images. */
-  @IsOptional()
-  @IsBoolean({ message: 'acceptDataLoss must be true or false.' })
+  @IsFlag()
   acceptDataLoss?: boolean;
 
-  @IsOptional()
-  @IsBoolean({ message: 'dryRun must be true or false.' })
+  @IsFlag()
   dryRun?: boolean;
 }
 
@@ -110,12 +103,10 @@ export class RestartTargetRequest extends MutatingRequest {
   node!: string;
 
   /** Also when a volume that is attached elsewhere has no other leg, and may see errors if the restart takes long. */
-  @IsOptional()
-  @IsBoolean({ message: 'force must be true or false.' })
+  @IsFlag()
   force?: boolean;
 
-  @IsOptional()
-  @IsBoolean({ message: 'dryRun must be true or false.' })
+  @IsFlag()
   dryRun?: boolean;
 }
 
@@ -135,8 +126,7 @@ export class UpdateNodeRequest {
   @IsReference('zone')
   zone?: string | null;
 
-  @IsOptional()
-  @IsBoolean({ message: 'schedulable must be true or false.' })
+  @IsFlag()
   schedulable?: boolean;
 }
 
@@ -155,8 +145,7 @@ export class UpdateDiskRequest {
   @IsTags('tags')
   tags?: string[] | null;
 
-  @IsOptional()
-  @IsBoolean({ message: 'schedulable must be true or false.' })
+  @IsFlag()
   schedulable?: boolean;
 
   @IsOptional()

@@ -1,5 +1,5 @@
-import { IsBoolean, IsOptional } from 'class-validator';
-import { IsReference } from './fields.js';
+import { IsOptional } from 'class-validator';
+import { IsFlag, IsReference } from './fields.js';
 import { MutatingRequest } from './volume.dto.js';
 
 export class ListOrphansRequest {
@@ -12,7 +12,6 @@ export class DeleteOrphanRequest extends MutatingRequest {
   @IsReference('orphan')
   orphan!: string;
 
-  @IsOptional()
-  @IsBoolean({ message: 'dryRun must be true or false.' })
+  @IsFlag()
   dryRun?: boolean;
 }

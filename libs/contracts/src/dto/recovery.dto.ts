@@ -11,14 +11,13 @@ import {
   ValidateNested,
 } from 'class-validator';
 import type { ImageEvidence } from '../recovery.js';
-import { IsReference } from './fields.js';
+import { IsFlag, IsReference } from './fields.js';
 import { MutatingRequest } from './volume.dto.js';
 
 /** Puts back what the store has lost and the nodes still keep. */
 export class RecoverRequest extends MutatingRequest {
   /** Says what would be done, and does nothing. */
-  @IsOptional()
-  @IsBoolean({ message: 'dryRun must be true or false.' })
+  @IsFlag()
   dryRun?: boolean;
 
   /** Volumes and images, by name or id, that are put back from what was found, though something newer may have been lost. */

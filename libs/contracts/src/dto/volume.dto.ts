@@ -1,20 +1,12 @@
 import { Type } from 'class-transformer';
-import {
-  IsBoolean,
-  IsInt,
-  IsObject,
-  IsOptional,
-  Max,
-  Min,
-  ValidateIf,
-  ValidateNested,
-} from 'class-validator';
+import { IsInt, IsObject, IsOptional, Max, Min, ValidateIf, ValidateNested } from 'class-validator';
 import { ContentEvent, FsType } from '../content.js';
 import type { Frontend } from '../volume.js';
 import {
   IsContentEvent,
   IsFileSystem,
   IsFileSystemUuid,
+  IsFlag,
   IsFrontend,
   IsLabels,
   IsNewName,
@@ -28,8 +20,7 @@ import { VolumeQosRequest } from './qos.dto.js';
 /** Part of every mutating request. */
 export class MutatingRequest {
   /** False: answer at once with the operation. */
-  @IsOptional()
-  @IsBoolean({ message: 'wait must be true or false.' })
+  @IsFlag()
   wait?: boolean;
 }
 
@@ -100,8 +91,7 @@ export class ChangeVolumeRequest extends MutatingRequest {
 }
 
 export class DeleteVolumeRequest extends ChangeVolumeRequest {
-  @IsOptional()
-  @IsBoolean({ message: 'dryRun must be true or false.' })
+  @IsFlag()
   dryRun?: boolean;
 }
 
@@ -133,16 +123,14 @@ export class AttachVolumeRequest extends ChangeVolumeRequest {
   frontend?: Frontend;
 
   /** Takes the volume from the node that holds it, if need be without that node's help. */
-  @IsOptional()
-  @IsBoolean({ message: 'force must be true or false.' })
+  @IsFlag()
   force?: boolean;
 
   /**
    * Who attaches it tells with `internal.volume.set-content` what becomes of its content before writing any. Without it a blank
    * volume counts as foreign from now on, and is never formatted.
    */
-  @IsOptional()
-  @IsBoolean({ message: 'keepsContent must be true or false.' })
+  @IsFlag()
   keepsContent?: boolean;
 }
 
@@ -190,8 +178,7 @@ export class ListSnapshotsRequest {
 
 export class VerifySnapshotRequest extends SnapshotRequest {
   /** False: what differs is told, and nothing is done about it. */
-  @IsOptional()
-  @IsBoolean({ message: 'repair must be true or false.' })
+  @IsFlag()
   repair?: boolean;
 }
 
@@ -199,12 +186,10 @@ export class ReplicaRequest extends ChangeVolumeRequest {
   @IsReference('replica')
   replica!: string;
 
-  @IsOptional()
-  @IsBoolean({ message: 'acceptDataLoss must be true or false.' })
+  @IsFlag()
   acceptDataLoss?: boolean;
 
-  @IsOptional()
-  @IsBoolean({ message: 'dryRun must be true or false.' })
+  @IsFlag()
   dryRun?: boolean;
 }
 
@@ -215,13 +200,11 @@ export class RebuildRequest extends ChangeVolumeRequest {
   replica?: string;
 
   /** False: a new replica is made, also where the lost one is back and could be brought up to date. */
-  @IsOptional()
-  @IsBoolean({ message: 'reuse must be true or false.' })
+  @IsFlag()
   reuse?: boolean;
 
   /** True: a pause of the volume's rebuilds holds for this one too, instead of being ended by it. */
-  @IsOptional()
-  @IsBoolean({ message: 'keepPause must be true or false.' })
+  @IsFlag()
   keepPause?: boolean;
 }
 
@@ -239,20 +222,17 @@ export class MoveReplicaRequest extends ChangeVolumeRequest {
   @IsReference('toDisk')
   toDisk?: string;
 
-  @IsOptional()
-  @IsBoolean({ message: 'dryRun must be true or false.' })
+  @IsFlag()
   dryRun?: boolean;
 }
 
 export class UpdateRebuildRequest extends VolumeReference {
   /** True: no rebuild begins by itself, and one that runs waits before its next piece; false: it goes on. */
-  @IsOptional()
-  @IsBoolean({ message: 'paused must be true or false.' })
+  @IsFlag()
   paused?: boolean;
 
   /** True: the rebuild that runs ends and is undone, and none begins by itself until paused is false. */
-  @IsOptional()
-  @IsBoolean({ message: 'cancel must be true or false.' })
+  @IsFlag()
   cancel?: boolean;
 
   /** The most that a rebuild writes to the new replica; 0: no limit; null: as the service is set. */
