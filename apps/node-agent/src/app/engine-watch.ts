@@ -191,6 +191,7 @@ export class EngineWatch {
       ? chooseOne(record, reached, this.membersOf(record.name))
       : reached;
     await this.goOnWithout(record, unreachable);
+    await engines.forgetGate(record.name);
     const current = engines.recordOf(record.name) ?? record;
     this.parts.counts.repaired('engines');
     await engines.assemble(current, reachable);

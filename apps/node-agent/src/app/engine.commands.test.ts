@@ -153,6 +153,32 @@ test('a leg joins only while its gate is closed', async () => {
   expect(await node.handlers['engine.open-gate'](gate, context)).toEqual({ held: false });
 });
 
+test('no leg joins behind the gate of a raid that was made anew since', async () => {
+  reachable('rep-b', 'rep-c');
+  await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
+  const gate = { volume: 'vol-1', epoch: 1, gate: 'g1' };
+  await node.handlers['engine.close-gate']({ ...gate, timeoutMs: 60_000 }, context);
+  node.target.raids.clear();
+  node.target.controllers.clear();
+  await watcher(() => Promise.resolve()).poll();
+  await node.queue.idle();
+  expect(node.journal.owned('raid', 'vol-1')?.params.gate).toBeNull();
+  const add = () => node.handlers['engine.add-leg']({ ...gate, leg: remoteLeg('rep-c') }, context);
+  await expect(add()).rejects.toMatchObject({ code: 'GATE_EXPIRED' });
+  expect(basesOf()).toHaveLength(2);
+});
+
+test('no leg joins when the target has opened its gate, whatever the record says', async () => {
+  reachable('rep-b', 'rep-c');
+  await start([await localLeg('rep-a'), remoteLeg('rep-b')]);
+  const gate = { volume: 'vol-1', epoch: 1, gate: 'g1' };
+  await node.handlers['engine.close-gate']({ ...gate, timeoutMs: 60_000 }, context);
+  await node.target.spdk().bdev.unquiesce('vol-1', 'g1');
+  const add = () => node.handlers['engine.add-leg']({ ...gate, leg: remoteLeg('rep-c') }, context);
+  await expect(add()).rejects.toMatchObject({ code: 'GATE_EXPIRED' });
+  expect(basesOf()).toHaveLength(2);
+});
+
 test('a gate whose closing was not answered is opened before the next try closes its own', async () => {
   reachable('rep-b');
   await start([await localLeg('rep-a'), remoteLeg('rep-b')]);

@@ -17,7 +17,7 @@ import type { Engines } from './engines.js';
 import type { Exports } from './exports.js';
 import { dropUnneededRecord } from './kept-records.js';
 import type { Lvols } from './lvols.js';
-import { isAbsent, isOutage } from './target-errors.js';
+import { isAbsent, isGateOpen, isOutage } from './target-errors.js';
 
 const QUIESCE = 'lariat_bdev_quiesce';
 const GROW = 'bdev_raid_grow_base_bdev';
@@ -66,10 +66,7 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
   function requireGate(record: OwnedRaid, gate: string): void {
     const held = record.params.gate;
     if (held !== null && held.id === gate && clock.nowMs() < held.untilMs) return;
-    throw lariatError(
-      'GATE_EXPIRED',
-      `gate ${gate} of volume ${record.name} is not closed any more; abandon the change and start it again`,
-    );
+    throw gateExpired(record, gate);
   }
 
   const hostsOf = (volume: string, epoch: number): readonly string[] => [
@@ -257,7 +254,13 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
       throw lariatError('TARGET_UNAVAILABLE', `the raid of volume ${volume} is being put back`);
     }
     if (!holdsLeg(seen.baseBdevs, joining)) {
-      await target.spdk().raid.growBaseBdev(volume, joining.bdevName);
+      try {
+        // With the gate's id: the target itself knows whether that raid was held all the time, as after a restart it was not.
+        await target.spdk().raid.growBaseBdev(volume, joining.bdevName, gate);
+      } catch (reason) {
+        if (isGateOpen(reason)) throw gateExpired(record, gate);
+        throw reason;
+      }
     }
     await engines.updateLegs(volume, (legs) =>
       legs.map((other) => (other.replica === leg.replica ? { ...other, state: 'member' } : other)),
@@ -313,4 +316,11 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
     'engine.close-gate': closeGate,
     'engine.open-gate': openGate,
   };
+}
+
+function gateExpired({ name }: OwnedRaid, gate: string): Error {
+  return lariatError(
+    'GATE_EXPIRED',
+    `gate ${gate} of volume ${name} is not closed any more; abandon the change and start it again`,
+  );
 }

@@ -249,6 +249,13 @@ export class Engines {
     });
   }
 
+  /** For a raid that is made anew: it holds no I/O, whatever the one before it did. */
+  async forgetGate(volume: string): Promise<void> {
+    const record = this.recordOf(volume);
+    if (record === undefined || record.params.gate === null) return;
+    await this.journal.putOwned({ ...record, params: { ...record.params, gate: null } });
+  }
+
   /** The raid by name, confirmed by uuid. */
   async see(record: OwnedRaid): Promise<RaidInfo | undefined> {
     const raids = await this.target.spdk().raid.getBdevs();

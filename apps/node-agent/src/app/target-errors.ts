@@ -40,6 +40,11 @@ export function isAbsent(reason: unknown): boolean {
   return reason instanceof SpdkError && (reason.errno === 'ENODEV' || reason.errno === 'ENOENT');
 }
 
+/** True when the target answered that the gate with that id is not closed any more. */
+export function isGateOpen(reason: unknown): boolean {
+  return reason instanceof SpdkError && reason.errno === 'ESTALE';
+}
+
 /** True when nothing was learnt, since this node's own target did not answer. */
 export function isOutage(reason: unknown): boolean {
   return (

@@ -23,6 +23,8 @@ interface FakeSubsystem {
 interface FakeRaid {
   uuid: string;
   bases: (string | null)[];
+  /** Id of the gate that holds its I/O. */
+  gate?: string;
 }
 
 export interface FakeController {
@@ -43,6 +45,7 @@ const EIO = -5;
 const ENODEV = -19;
 const EPERM = -1;
 const EEXIST = -17;
+const ESTALE = -116;
 const ECONNREFUSED = -111;
 const MIB = 1024 * 1024;
 
@@ -320,7 +323,10 @@ export class FakeTarget implements RpcCaller, TargetPort {
       return true;
     },
     bdev_raid_grow_base_bdev: (p) => {
-      this.raids.get(String(p['raid_name']))?.bases.push(String(p['base_name']));
+      const raid = this.raids.get(String(p['raid_name']));
+      const gate = p['gate_id'];
+      if (gate !== undefined && raid?.gate !== gate) throw new Refusal(ESTALE, 'Gate expired');
+      raid?.bases.push(String(p['base_name']));
       return true;
     },
     bdev_set_qos_limit: (p) => {
@@ -337,8 +343,17 @@ export class FakeTarget implements RpcCaller, TargetPort {
       const sha256 = this.digestsOf(uuid, first, clusters).toString('base64');
       return { cluster_size: MIB, num_clusters: clusters, sha256 };
     },
-    lariat_bdev_quiesce: () => true,
-    lariat_bdev_unquiesce: () => ({ held: true }),
+    lariat_bdev_quiesce: (p) => {
+      const raid = this.raids.get(String(p['name']));
+      if (raid !== undefined) raid.gate = String(p['gate_id']);
+      return true;
+    },
+    lariat_bdev_unquiesce: (p) => {
+      const raid = this.raids.get(String(p['name']));
+      const held = raid?.gate === p['gate_id'];
+      if (raid !== undefined && held) delete raid.gate;
+      return { held };
+    },
     lariat_raid_hold_losses: () => true,
     lariat_raid_confirm_losses: () => ({ unconfirmed: [] }),
   };

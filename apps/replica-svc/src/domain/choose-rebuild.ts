@@ -47,21 +47,31 @@ export function chooseRebuild(
       },
     );
   }
-  // The engine's own node would pay for every byte twice.
-  const ready = inSync.filter(({ node }) => isReady(node));
-  const source = ready.find(({ node }) => node !== record.attachment?.node) ?? ready[0];
-  if (source === undefined) {
-    throw lariatError(
-      'LEG_UNREACHABLE',
-      `No node with a healthy replica of volume '${record.name}' is ready.`,
-      {
-        volume: record.id,
-        nodes: inSync.map(({ node }) => node),
-      },
-    );
-  }
   const others = record.replicas.filter(({ id }) => id !== replaced?.id);
-  return { replaced, isBack: replaced !== null && isBack(replaced), source, others };
+  return {
+    ...{ replaced, isBack: replaced !== null && isBack(replaced), others },
+    source: chooseSource(record, isReady),
+  };
+}
+
+/** The replica to copy from. Pure; throws when no node with one that is in sync is ready. */
+export function chooseSource(
+  record: VolumeRecord,
+  isReady: (node: string) => boolean,
+): ReplicaRecord {
+  const inSync = record.replicas.filter(({ mode }) => mode === 'RW');
+  const ready = inSync.filter(({ node }) => isReady(node));
+  // The engine's own node would pay for every byte twice.
+  const source = ready.find(({ node }) => node !== record.attachment?.node) ?? ready[0];
+  if (source !== undefined) return source;
+  throw lariatError(
+    'LEG_UNREACHABLE',
+    `No node with a healthy replica of volume '${record.name}' is ready.`,
+    {
+      volume: record.id,
+      nodes: inSync.map(({ node }) => node),
+    },
+  );
 }
 
 /** What a move of the replica would do: it stays, and counts, until its successor is in sync. Pure. */

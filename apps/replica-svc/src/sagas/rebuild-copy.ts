@@ -140,7 +140,7 @@ export function settleStep(): RebuildStep {
       const { volume } = context.input;
       const source = remembered(context.memory.source, 'source');
       const target = remembered(context.memory.target, 'target');
-      const snapshot = joinSnapshotId(context.operation);
+      const snapshot = joinSnapshotId(context);
       await commandWhileLive(
         context,
         target.node,

@@ -7,6 +7,8 @@ import {
   nodeHostNqn,
 } from '@lariat/contracts';
 import { RETRY_BRIEFLY, cleanUp } from '@lariat/saga';
+import { chooseSource } from '../domain/choose-rebuild.js';
+import { isReadyAmong } from '../domain/returned.js';
 import { findVolume } from './find-volume.js';
 import { changeVolume, settleVolume } from './hold-volume.js';
 import { leaveEngine } from './leave-engine.js';
@@ -14,6 +16,7 @@ import {
   type RebuildContext,
   type RebuildDeps,
   type RebuildStep,
+  type ReplicaPlace,
   inSyncReplicas,
   isReuse,
   joinSnapshotId,
@@ -41,17 +44,20 @@ export function joinStep(deps: RebuildDeps): RebuildStep {
         await changeVolume(context, [await asItIs(deps, context)]);
         if (!(await leave(deps, context))) throw lastLeg(context);
       }
+      const join = `join.${context.attempt}`;
+      await context.checkpoint({ join });
+      const begun = { ...context, memory: { ...context.memory, join } };
       const engine = remembered(context.memory.engine, 'engine');
-      if (engine === null)
-        await freezeAndClone(context, await findVolume(deps, context.input.volume));
-      else await joinBehindGate(deps, context, engine);
+      if (engine === null) await freezeAndClone(deps, begun);
+      else await joinBehindGate(deps, begun, engine);
       const after = await findVolume(deps, context.input.volume);
+      const snapshot = joinSnapshotId(begun);
       await changeVolume(context, [
         {
           type: 'add-snapshot',
           snapshot: {
-            id: joinSnapshotId(context.operation),
-            name: joinSnapshotId(context.operation),
+            id: snapshot,
+            name: snapshot,
             sizeBytes: after.sizeBytes,
             createdAt: new Date(deps.clock.nowMs()).toISOString(),
             parent: after.headParent,
@@ -98,7 +104,7 @@ async function joinBehindGate(
     options,
   );
   try {
-    await freezeAndClone(context, await findVolume(deps, context.input.volume));
+    await freezeAndClone(deps, context);
     const leg = await exportLeg(context, engine);
     // Refused once the gate has opened: so a leg that is in has missed nothing.
     await context.command(engine.node, 'engine.add-leg', { ...gate, leg }, options);
@@ -107,11 +113,12 @@ async function joinBehindGate(
   }
 }
 
-async function freezeAndClone(context: RebuildContext, volume: VolumeRecord): Promise<void> {
-  const { source: from, target: to, sizeBytes } = context.memory;
-  const source = remembered(from, 'source');
+async function freezeAndClone(deps: RebuildDeps, context: RebuildContext): Promise<void> {
+  const { target: to, sizeBytes } = context.memory;
+  const volume = await findVolume(deps, context.input.volume);
+  const source = await sourceInSync(deps, context, volume);
   const target = remembered(to, 'target');
-  const snapshot = joinSnapshotId(context.operation);
+  const snapshot = joinSnapshotId(context);
   await Promise.all(
     inSyncReplicas(volume).map(({ id, node }) =>
       context.command(
@@ -140,6 +147,25 @@ async function freezeAndClone(context: RebuildContext, volume: VolumeRecord): Pr
     },
     { key: target.id, timeoutMs: UNDER_GATE_TIMEOUT_MS },
   );
+}
+
+/**
+ * The replica to copy from, by a record that was read when nobody could write any more: one that has left the in-sync set
+ * since it was chosen, as in an engine's restart between two attempts, lacks what was written after that.
+ */
+async function sourceInSync(
+  deps: RebuildDeps,
+  context: RebuildContext,
+  volume: VolumeRecord,
+): Promise<ReplicaPlace> {
+  const chosen = remembered(context.memory.source, 'source');
+  if (inSyncReplicas(volume).some(({ id }) => id === chosen.id)) return chosen;
+  const { id, node, disk } = chooseSource(volume, isReadyAmong(deps.nodes.list()));
+  await context.checkpoint({ source: { id, node, disk } });
+  context.log.info('another replica is copied from', {
+    ...{ operation: context.operation, volume: volume.id, before: chosen.id, source: id },
+  });
+  return { id, node, disk };
 }
 
 async function exportLeg(
@@ -188,7 +214,7 @@ async function leave(
 ): Promise<boolean> {
   const { volume } = context.input;
   const { engine = null, source, target } = context.memory;
-  const snapshot = joinSnapshotId(context.operation);
+  const snapshot = joinSnapshotId(context);
   if (target === undefined || source === undefined) return true;
   // The raid drops the leg before its target goes, so that no write waits for it.
   const hasLeft = engine === null || (await leaveEngine(context, engine, target.id));
@@ -208,7 +234,7 @@ export async function dropJoinSnapshot(
   context: RebuildContext,
   volume: VolumeRecord,
 ): Promise<void> {
-  const snapshot = joinSnapshotId(context.operation);
+  const snapshot = joinSnapshotId(context);
   await Promise.all(
     volume.replicas
       .filter(({ mode }) => mode !== 'ERR')

@@ -109,7 +109,7 @@ async function compare(deps: RebuildDeps, context: RebuildContext): Promise<Resy
     await nextPieceLimit(deps, context);
     if (await whileWanted(context, isSame(context, snapshot))) same.add(snapshot);
   }
-  return planResync(record.snapshots, joinSnapshotId(context.operation), held ?? [], same);
+  return planResync(record.snapshots, joinSnapshotId(context), held ?? [], same);
 }
 
 async function isSame(context: RebuildContext, snapshot: string): Promise<boolean> {

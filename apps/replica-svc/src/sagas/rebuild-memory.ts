@@ -54,6 +54,8 @@ export interface RebuildMemory {
   readonly plan: ResyncPlan;
   readonly source: ReplicaPlace;
   readonly target: ReplicaPlace;
+  /** Names the join snapshot of the attempt that was begun last. */
+  readonly join: string;
   /** The volume's other replicas, and how strictly the new one is kept apart from them. */
   readonly others: readonly Site[];
   readonly placement: PlacementPolicy;
@@ -79,8 +81,15 @@ export type RebuildContext = StepContext<RebuildInput, RebuildMemory>;
 export type RebuildStep = SagaStep<RebuildInput, RebuildMemory>;
 
 export const targetId = (operation: string): string => deriveReplicaId(operation, 'target');
-/** The snapshot at which the new replica joined: below it all is copied, above it all is written to every leg. */
-export const joinSnapshotId = (operation: string): string => deriveSnapshotId(operation, 'join');
+/**
+ * The snapshot at which the new replica joined: below it all is copied, above it all is written to every leg. Each attempt
+ * has one of its own: where a node could not be asked to delete the one before, it would be taken for the new one.
+ */
+export const joinSnapshotId = ({
+  operation,
+  memory,
+}: Pick<RebuildContext, 'operation' | 'memory'>): string =>
+  deriveSnapshotId(operation, memory.join ?? 'join');
 
 /** A value that an earlier step has remembered. */
 export function remembered<T>(value: T | undefined, name: string): T {

@@ -102,7 +102,7 @@ export async function patchSnapshot(
     options,
   );
   // The join's export stays: the new head stands on it until it is settled.
-  if (snapshot.id !== joinSnapshotId(context.operation)) await unexport(context, snapshot.id);
+  if (snapshot.id !== joinSnapshotId(context)) await unexport(context, snapshot.id);
   return copiedClusters;
 }
 

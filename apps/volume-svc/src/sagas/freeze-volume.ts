@@ -1,4 +1,4 @@
-import { type VolumeRecord, lariatError } from '@lariat/contracts';
+import { type ReplicaRecord, type VolumeRecord, lariatError } from '@lariat/contracts';
 import { type StepContext, cleanUp } from '@lariat/saga';
 import { inSyncOf } from '../domain/replica-changes.js';
 import type { SagaDeps } from './saga-deps.js';
@@ -23,8 +23,7 @@ export async function freezeVolume(
   record: VolumeRecord,
   snapshot: string,
 ): Promise<void> {
-  // An earlier run may have frozen some of them at another point.
-  if (context.attempt > 1) await dropFrozen(context, record, snapshot);
+  if (context.attempt > 1) await dropEarlier(context, record, snapshot);
   if (record.attachment === null) {
     await freezeAll(context, record, snapshot);
     return;
@@ -69,6 +68,34 @@ async function freezeAll(context: Context, record: VolumeRecord, snapshot: strin
         ),
       ),
   );
+}
+
+/**
+ * An earlier run may have frozen some of them at another point. What is to be frozen again must have deleted that: a node
+ * that was taken for gone meanwhile, and is back, would show the earlier point as if it were the new one.
+ */
+async function dropEarlier(
+  context: Context,
+  record: VolumeRecord,
+  snapshot: string,
+): Promise<void> {
+  const inSync = inSyncOf(record);
+  const options = { timeoutMs: UNDER_GATE_TIMEOUT_MS };
+  const isIn = ({ id }: ReplicaRecord): boolean => inSync.includes(id);
+  const others = record.replicas.filter((replica) => !isIn(replica));
+  await Promise.all([
+    dropFrozen(context, { ...record, replicas: others }, snapshot),
+    ...record.replicas
+      .filter(isIn)
+      .map(({ id, node }) =>
+        context.command(
+          node,
+          'snapshot.delete',
+          { replica: id, volume: record.id, snapshot },
+          { ...options, key: `again-${id}` },
+        ),
+      ),
+  ]);
 }
 
 /** Takes back what was frozen, wherever it was. */
