@@ -1,31 +1,17 @@
 import { MIB, newUuid } from '@lariat/kernel';
-import type { VolumeView } from '@lariat/contracts';
-import { RegisterHistory } from '@lariat/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Random } from '../fuzz/support/random.js';
 import { ChaosCluster, eventually } from './chaos-cluster.js';
 import { NodeEvents } from './node-events.js';
-import { BLOCK_BYTES } from './register-blocks.js';
-import { RegisterClient, type RegisterWorld, readAll, violationsOf } from './register-client.js';
+import { HEALED_MS, VolumeUser } from './volume-user.js';
 
 const SIZE_BYTES = 8 * MIB;
-const OFFSETS = [0, BLOCK_BYTES, MIB, SIZE_BYTES - BLOCK_BYTES];
 const NODES = ['n1', 'n2', 'n3', 'n4'];
-const CLIENTS = 2;
 /** With LARIAT_SOAK (`lariat test --soak`) so many times as long. */
 const EVENTS_MS = 150_000 * Number(process.env.LARIAT_SOAK ?? '1');
-/** A node that is declared down, its replica's grace, and a rebuild. */
-const HEALED_MS = 120_000;
 const CHURN_MS = 90_000;
 
 const SEED = process.env.LARIAT_SEED ?? newUuid().slice(0, 8);
-
-interface User {
-  readonly volume: string;
-  readonly world: RegisterWorld;
-  readonly writes: () => number;
-  stop(): Promise<void>;
-}
 
 describe('nodes that die, hang, stop and come back at random', () => {
   const said = (line: string): void => void process.stderr.write(`${SEED}: ${line}\n`);
@@ -37,43 +23,6 @@ describe('nodes that die, hang, stop and come back at random', () => {
   afterAll(async () => {
     await chaos.stop();
   });
-
-  const view = (volume: string): Promise<VolumeView> =>
-    chaos.retrying('the volume to be shown', () => chaos.client.request('volume.get', { volume }));
-
-  /** Hosts of a volume on one node: what dies under them they use again when it is back. */
-  async function use(node: string): Promise<User> {
-    const volume = `on-${node}`;
-    await chaos.perform('volume.create', { name: volume, sizeBytes: SIZE_BYTES, replicas: 3 });
-    await chaos.perform('volume.attach', { volume, node, frontend: 'nbd' });
-    let writes = 0;
-    const world: RegisterWorld = {
-      history: new RegisterHistory(),
-      offsets: OFFSETS,
-      find: async () => {
-        const { state, attachment } = await view(volume);
-        if (state !== 'attached' || attachment?.endpoint == null) return undefined;
-        return { epoch: attachment.epoch, endpoint: attachment.endpoint };
-      },
-      takenEpoch: () => 0,
-      written: () => {
-        writes += 1;
-      },
-    };
-    const clients = Array.from(
-      { length: CLIENTS },
-      (_, index) =>
-        new RegisterClient(`${node}.${index}`, world, new Random(`${SEED}/${node}/${index}`)),
-    );
-    const running = clients.map((client) => client.run());
-    return {
-      ...{ volume, world, writes: () => writes },
-      stop: async () => {
-        for (const client of clients) client.stop();
-        await Promise.all(running);
-      },
-    };
-  }
 
   /** Volumes are made, frozen, grown and deleted all the time; what is refused or undone meanwhile is not this test's. */
   async function churn(isOver: () => boolean): Promise<number> {
@@ -99,7 +48,9 @@ describe('nodes that die, hang, stop and come back at random', () => {
     'lose no acknowledged write, leave nothing behind and nothing stuck',
     async () => {
       await chaos.whole();
-      const users = await Promise.all(NODES.slice(0, 3).map(use));
+      const users = await Promise.all(
+        NODES.slice(0, 3).map((node) => VolumeUser.begin(chaos, `on-${node}`, node, SEED)),
+      );
       let isOver = false;
       const churning = churn(() => isOver);
       const events = new NodeEvents(chaos, new Random(`${SEED}/events`), said);
@@ -109,24 +60,14 @@ describe('nodes that die, hang, stop and come back at random', () => {
       await events.heal();
       said(`${await churning} volumes came and went`);
 
-      for (const { volume, writes } of users) {
-        const before = writes();
-        await eventually(`${volume} to be whole and in use`, HEALED_MS, async () => {
-          const { robustness, operation, replicas } = await view(volume);
-          const isWhole = robustness === 'healthy' && operation === null && replicas.length === 3;
-          return isWhole && writes() > before ? { value: true } : undefined;
-        });
-      }
+      for (const user of users) await user.wholeAndInUse();
       await Promise.all(users.map((user) => user.stop()));
-      for (const { volume, world, writes } of users) {
-        await readAll(world, 'after');
-        said(`${volume}: ${writes()} writes acknowledged`);
-        expect(violationsOf(world.history)).toEqual([]);
-        await chaos.perform('volume.detach', { volume });
-        const sums = await chaos.retrying('the replicas to be compared', () =>
-          chaos.client.request('replica.checksum', { volume }, { timeoutMs: 30_000 }),
-        );
-        expect(sums).toMatchObject({ identical: true, replicas: [{}, {}, {}] });
+      for (const user of users) {
+        expect(await user.violations()).toEqual([]);
+        said(`${user.volume}: ${user.writes} writes acknowledged`);
+        expect(await user.replicasAtRest()).toMatchObject({
+          ...{ identical: true, replicas: [{}, {}, {}] },
+        });
       }
       const { volumes } = await chaos.client.request('volume.list', {});
       for (const { name } of volumes) await chaos.perform('volume.delete', { volume: name });
