@@ -13,15 +13,14 @@ import {
   rootDigestOf,
 } from '@lariat/contracts';
 import { MIB, delay } from '@lariat/kernel';
+import { DECLARED_DOWN_WITHIN_MS } from '@lariat/replica-svc';
 
-/** When a node stops answering, by the test's clock; `downAfterMs` later it is declared down; it may come back. */
+/** When a node stops answering, by the test's clock; DECLARED_DOWN_WITHIN_MS later it is declared down; it may come back. */
 export interface Silence {
   readonly fromMs: number;
   readonly toMs: number;
 }
 
-/** replica-svc declares a node down after this (see its node-health.ts). */
-export const DOWN_AFTER_MS = 8_000;
 const ANSWER_MS = 20;
 /** Id of a replica whose content is not that of the others. */
 export const ODD_REPLICA = 'rep-odd';
@@ -161,7 +160,9 @@ export class ImaginedAgents {
   isDown(node: string): boolean {
     const silence = this.silences.get(node);
     return (
-      this.isSilent(node) && silence !== undefined && this.nowMs() - silence.fromMs >= DOWN_AFTER_MS
+      this.isSilent(node) &&
+      silence !== undefined &&
+      this.nowMs() - silence.fromMs >= DECLARED_DOWN_WITHIN_MS
     );
   }
 
@@ -170,7 +171,7 @@ export class ImaginedAgents {
     return Math.max(
       0,
       ...Array.from(this.silences.values(), ({ fromMs, toMs }) =>
-        Math.min(fromMs + DOWN_AFTER_MS, toMs),
+        Math.min(fromMs + DECLARED_DOWN_WITHIN_MS, toMs),
       ),
     );
   }

@@ -1,5 +1,6 @@
 import type { ImageRecord, OperationView, VolumeRecord } from '@lariat/contracts';
 import type { Json } from '@lariat/kernel';
+import { DECLARED_DOWN_WITHIN_MS } from '@lariat/replica-svc';
 import { RETRY_BRIEFLY } from '@lariat/saga';
 import { vi } from 'vitest';
 import type { ImaginedAgents } from './imagined-agents.js';
@@ -317,8 +318,10 @@ export const CASES: Readonly<Record<string, Case>> = {
   },
 };
 
+/** What a node that is dead for good is on record with is finished within this of its death, in the world's own time. */
+const FINISHED_WITHIN_MS = 60_000;
 /** After the last node that is silent was declared down, an operation ends within this, forward or back. */
-const END_MS = 120_000;
+export const END_MS = FINISHED_WITHIN_MS - DECLARED_DOWN_WITHIN_MS;
 export const FOR_EVER_MS = 10 ** 9;
 
 export interface Outcome {

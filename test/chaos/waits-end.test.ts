@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ImaginedAgents, type Silence } from './imagined-agents.js';
-import { BORROWER, CASES, FOR_EVER_MS, type Outcome, live } from './saga-cases.js';
+import { BORROWER, CASES, END_MS, FOR_EVER_MS, type Outcome, live } from './saga-cases.js';
 
 const ENDS = ['succeeded', 'failed'];
 const RESTS = ['detached', 'attached'];
@@ -87,5 +87,20 @@ describe.each(Object.entries(CASES))('%s', (_name, what) => {
       }),
       { numRuns: 25 },
     );
+  });
+});
+
+describe('the removal of a node that is dead', () => {
+  it('ends as soon as if it were one operation, whichever of its waits for another meets one that dies too', async () => {
+    const removal = CASES['remove a node'];
+    if (removal === undefined) throw new Error('there is no such case');
+    const { sent } = await live(removal, newAgents());
+    expect(sent.length).toBeGreaterThan(0);
+    const late: string[] = [];
+    for (const [index, command] of sent.entries()) {
+      const { afterMs } = await live(removal, newAgents(index));
+      if (afterMs > END_MS) late.push(`${command} (${index}): ${afterMs} ms`);
+    }
+    expect(late).toEqual([]);
   });
 });

@@ -46,13 +46,15 @@ export async function until<T>(
   what: string,
   timeoutMs: number,
   look: () => Promise<T | undefined>,
+  /** Longer where a look costs much. */
+  pauseMs = 50,
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     const found = await look();
     if (found !== undefined) return found;
     if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms for ${what}`);
-    await delay(50);
+    await delay(pauseMs);
   }
 }
 

@@ -1,8 +1,11 @@
-import { rmSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { existsSync, rmSync } from 'node:fs';
+import { promisify } from 'node:util';
 import { clusterPaths, isRunning, signalProcess, stopRemains, waitForEnd } from '@lariat/cli';
 import { unmountAllIn } from './mounts.js';
 import { type KeptRecord, keptRecords, thisBoot } from './record.js';
 
+const run = promisify(execFile);
 const KILL_TIMEOUT_MS = 10_000;
 
 /** Before a suite: what tests left that were killed before they could clean up. */
@@ -22,7 +25,7 @@ export async function reap(): Promise<readonly string[]> {
 }
 
 async function remove({ file, record }: KeptRecord, boot: string): Promise<void> {
-  const { folder, processes } = record;
+  const { folder, processes, interfaces } = record;
   // After a boot the pids are others'.
   if (record.boot === boot) {
     await stopRemains(clusterPaths(folder));
@@ -31,6 +34,8 @@ async function remove({ file, record }: KeptRecord, boot: string): Promise<void>
       signalProcess(identity, 'SIGKILL');
       await waitForEnd(identity, KILL_TIMEOUT_MS);
     }
+    for (const name of interfaces)
+      if (existsSync(`/sys/class/net/${name}`)) await run('ip', ['link', 'delete', name]);
   }
   await unmountAllIn(folder);
   rmSync(folder, { recursive: true, force: true });

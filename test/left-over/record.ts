@@ -23,6 +23,8 @@ export interface TestRecord {
   /** Made for this test alone: all that is mounted, or runs as a cluster, in it is the test's. */
   readonly folder: string;
   readonly processes: readonly ProcessIdentity[];
+  /** Network interfaces of this machine. */
+  readonly interfaces: readonly string[];
 }
 
 export const thisBoot = (): string =>
@@ -34,6 +36,7 @@ export const thisBoot = (): string =>
  */
 export class RecordedFolder {
   private processes: readonly ProcessIdentity[] = [];
+  private interfaces: readonly string[] = [];
 
   private constructor(
     readonly path: string,
@@ -55,6 +58,12 @@ export class RecordedFolder {
     this.write();
   }
 
+  /** Called before it is made: its name is this test's alone. */
+  noteInterface(name: string): void {
+    this.interfaces = [...this.interfaces, name];
+    this.write();
+  }
+
   /** With all that is in it. */
   remove(): void {
     rmSync(this.path, { recursive: true, force: true });
@@ -64,7 +73,7 @@ export class RecordedFolder {
   private write(): void {
     const record: TestRecord = {
       ...{ boot: thisBoot(), test: identify(process.pid) },
-      ...{ folder: this.path, processes: this.processes },
+      ...{ folder: this.path, processes: this.processes, interfaces: this.interfaces },
     };
     const written = `${this.file}.new`;
     writeFileSync(written, JSON.stringify(record));

@@ -13,7 +13,7 @@ export type Answer = Readonly<Record<string, unknown>>;
 
 /**
  * The part of the agent that makes devices, in the guest: a process a command, which is killed when it has answered, as if
- * the agent were. All of the agent takes minutes to be loaded there. Its journal is on the guest's disk.
+ * the agent were, so that each step can be looked at by itself. Its journal is on the guest's disk.
  */
 export class GuestDevices {
   constructor(private readonly guest: Guest) {}

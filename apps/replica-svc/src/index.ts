@@ -11,5 +11,6 @@ export const plugin = definePlugin({
   streams: [STREAMS.events.name, STREAMS.commands.name],
 });
 
+export { DECLARED_DOWN_WITHIN_MS } from './domain/node-health.js';
 export type { RebuildDeps } from './sagas/rebuild-memory.js';
 export { replicaSagas } from './sagas/replica-sagas.js';

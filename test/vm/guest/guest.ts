@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { Hopeless, waitUntil } from '../../contract/support/wait-until.js';
 import { RecordedFolder } from '../../left-over/record.js';
 import { GuestCommands } from './guest-commands.js';
+import { type HostLink, LINK_PREFIX_BITS } from './host-link.js';
 import { type GuestImage, VIRTIOFSD } from './guest-image.js';
 
 /** Four seconds on a machine with nothing else to do. */
@@ -23,6 +24,8 @@ export interface GuestOptions {
   readonly disks?: readonly string[];
   /** Ports of the guest that the host reaches on its own 127.0.0.1. */
   readonly forwards?: readonly { readonly hostPort: number; readonly guestPort: number }[];
+  /** In the place of QEMU's own network: guest and host have one address each for the other. */
+  readonly link?: HostLink;
   /** `shell`: one on this terminal. */
   readonly console?: 'log' | 'shell';
 }
@@ -149,10 +152,8 @@ export class Guest {
   }
 
   private qemuArguments(terminal: 'log' | 'shell'): readonly string[] {
-    const { memoryMib = MEMORY_MIB, disks = [], forwards = [] } = this.options;
-    const forwarded = forwards.map(
-      ({ hostPort, guestPort }) => `,hostfwd=tcp:127.0.0.1:${hostPort}-:${guestPort}`,
-    );
+    const { memoryMib = MEMORY_MIB, disks = [] } = this.options;
+    const network = this.network();
     const drive = (id: string, file: string, more: string): readonly string[] => [
       ...['-drive', `if=none,id=${id},file=${file},format=raw${more}`],
       ...['-device', `virtio-blk-pci,drive=${id}`],
@@ -169,7 +170,7 @@ export class Guest {
       ...['-device', 'vhost-user-fs-pci,chardev=files,tag=host,queue-size=512'],
       ...drive('layer', this.image.layer, ',readonly=on'),
       ...disks.flatMap((file, index) => drive(`disk${index}`, file, ',discard=unmap')),
-      ...['-netdev', `user,id=net${forwarded.join('')}`],
+      ...['-netdev', network.device],
       ...['-device', 'virtio-net-pci,netdev=net,romfile='],
       ...['-device', 'virtio-serial-pci'],
       ...['-chardev', `socket,id=agent,path=${this.socket},server=on,wait=off`],
@@ -179,10 +180,30 @@ export class Guest {
         // A kernel that has met a bug must end, so that a test sees it.
         ...['console=ttyS0', 'quiet', 'panic=-1', 'oops=panic'],
         ...['mitigations=off', 'cryptomgr.notests no_timer_check'],
-        ...[`guest.address=${GUEST_ADDRESS}/24`, `guest.gateway=${HOST_ADDRESS}`],
+        ...[`guest.address=${network.address}`, `guest.gateway=${network.gateway}`],
         ...(terminal === 'shell' ? ['guest.shell'] : []),
       ].join(' '),
     ];
+  }
+
+  private network(): Readonly<Record<'device' | 'address' | 'gateway', string>> {
+    const { link, forwards = [] } = this.options;
+    if (link !== undefined) {
+      const { name, guestAddress, hostAddress } = link;
+      return {
+        device: `tap,id=net,ifname=${name},script=no,downscript=no`,
+        address: `${guestAddress}/${LINK_PREFIX_BITS}`,
+        gateway: hostAddress,
+      };
+    }
+    const forwarded = forwards.map(
+      ({ hostPort, guestPort }) => `,hostfwd=tcp:127.0.0.1:${hostPort}-:${guestPort}`,
+    );
+    return {
+      device: `user,id=net${forwarded.join('')}`,
+      address: `${GUEST_ADDRESS}/24`,
+      gateway: HOST_ADDRESS,
+    };
   }
 
   private get logPath(): string {

@@ -110,6 +110,12 @@ describe('the launch plan', () => {
       `--node n1 --nats nats://x --data /data/nodes/n1 --device-dir /data/nodes/n1/dev --traddr 127.0.0.1 --trsvcid 0 --disk d1=${GIB}`,
     );
   });
+  it('has NATS and targets listen where other machines reach them, if told so', () => {
+    const plan = defaultLaunchPlan({ ...options, address: '10.0.0.1', split: false });
+    const agent = plan.agent('nats://x', { name: 'n1', diskSizeBytes: GIB });
+    expect(agent.args.join(' ')).toContain('--traddr 10.0.0.1 ');
+    expect(natsConfig('/data/nats', '10.0.0.1', -1)).toContain('host: "10.0.0.1"');
+  });
   it('takes a plugin by path or by package name', () => {
     writeFileSync(join(folder, 'mine.mjs'), '');
     expect(resolvePlugin('mine.mjs', folder)).toBe(join(folder, 'mine.mjs'));
@@ -119,8 +125,8 @@ describe('the launch plan', () => {
 });
 
 describe('NATS', () => {
-  it('listens on the loopback alone and keeps its store in the folder', () => {
-    const config = natsConfig('/data/nats', -1);
+  it('listens where it is told and keeps its store in the folder', () => {
+    const config = natsConfig('/data/nats', '127.0.0.1', -1);
     expect(config).toContain('host: "127.0.0.1"');
     expect(config).toContain('port: -1');
     expect(config).toContain('store_dir: "/data/nats/jetstream"');

@@ -33,6 +33,8 @@ export interface LaunchOptions {
   readonly split: boolean;
   readonly target: TargetKind;
   readonly spdkBin: string | undefined;
+  /** Where NATS and the targets listen; default 127.0.0.1. */
+  readonly address?: string;
   readonly env: NodeJS.ProcessEnv;
 }
 
@@ -60,7 +62,7 @@ const pluginName = (reference: string): string =>
   `plugin-${basename(reference).replaceAll(/[^A-Za-z0-9_-]/g, '-')}`;
 
 export function defaultLaunchPlan(options: LaunchOptions): LaunchPlan {
-  const { paths, env } = options;
+  const { paths, env, address = '127.0.0.1' } = options;
   const nodeSpec = (
     base: Pick<ProcessSpec, 'name' | 'kind' | 'stopGraceMs'>,
     args: readonly string[],
@@ -95,7 +97,7 @@ export function defaultLaunchPlan(options: LaunchOptions): LaunchPlan {
       env: { ...env, GOMEMLIMIT: NATS_MEMORY_LIMIT },
       logPath: paths.log('nats'),
       stopGraceMs: NATS_GRACE_MS,
-      prepare: () => writeNatsConfig(paths.nats, port()),
+      prepare: () => writeNatsConfig(paths.nats, address, port()),
       ready: async ({ pid, signal }) => {
         const url = await waitForNatsUrl(paths.nats, pid, signal);
         if (url !== undefined) serving(url);
@@ -117,7 +119,7 @@ export function defaultLaunchPlan(options: LaunchOptions): LaunchPlan {
         ...['--node', node.name, '--nats', natsUrl, '--data', paths.node(node.name)],
         // Apart: another node of this machine may have attached the same volume a moment ago.
         ...['--device-dir', join(paths.node(node.name), 'dev')],
-        ...['--traddr', '127.0.0.1', '--trsvcid', '0', '--disk', `d1=${node.diskSizeBytes}`],
+        ...['--traddr', address, '--trsvcid', '0', '--disk', `d1=${node.diskSizeBytes}`],
         ...(options.target === 'spdk' ? ['--target', 'spdk'] : []),
         ...(options.spdkBin === undefined ? [] : ['--spdk-bin', options.spdkBin]),
       ]),

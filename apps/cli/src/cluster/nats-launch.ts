@@ -7,9 +7,9 @@ const MAX_FILE_STORE = '8GB';
 const MAX_MEMORY_STORE = '256MB';
 
 /** Port -1 lets the server choose a free one; it writes the choice into a ports file. */
-export function natsConfig(folder: string, port: number): string {
+export function natsConfig(folder: string, address: string, port: number): string {
   return [
-    'host: "127.0.0.1"',
+    `host: ${JSON.stringify(address)}`,
     `port: ${port}`,
     `ports_file_dir: ${JSON.stringify(folder)}`,
     'max_payload: 8MB',
@@ -24,13 +24,13 @@ export function natsConfig(folder: string, port: number): string {
 
 export const natsConfigPath = (folder: string): string => join(folder, 'nats.conf');
 
-export function writeNatsConfig(folder: string, port: number): void {
+export function writeNatsConfig(folder: string, address: string, port: number): void {
   mkdirSync(folder, { recursive: true });
   // A killed server leaves its ports file; its pid may come again.
   for (const name of readdirSync(folder)) {
     if (name.endsWith('.ports')) rmSync(join(folder, name), { force: true });
   }
-  writeFileSync(natsConfigPath(folder), natsConfig(folder, port));
+  writeFileSync(natsConfigPath(folder), natsConfig(folder, address, port));
 }
 
 /** The first client URL of a ports file. */

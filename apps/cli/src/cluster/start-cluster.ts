@@ -32,6 +32,8 @@ export interface ClusterOptions {
   readonly target?: TargetKind;
   readonly spdkBin?: string;
   readonly natsServer?: string;
+  /** Where NATS and the targets listen, for nodes on other machines; default 127.0.0.1. */
+  readonly address?: string;
   /** Environment of every child; default this process's. */
   readonly env?: NodeJS.ProcessEnv;
   readonly said?: (line: string) => void;
@@ -127,6 +129,7 @@ function planFor(options: ClusterOptions, paths: ClusterPaths): LaunchPlan {
     split: options.split ?? false,
     target,
     spdkBin: options.spdkBin,
+    ...(options.address === undefined ? {} : { address: options.address }),
     env,
   });
 }

@@ -18,12 +18,14 @@ let users: Map<string, string[]>;
 let dead: Set<string>;
 /** Volumes with which the machine does not do what it is told. */
 let stuck: Set<string>;
+let looks: number;
 
 beforeEach(() => {
   dir = tempDir();
   journal = new LmdbJournal(dir.path);
   [made, dead, stuck] = [new Set(), new Set(), new Set()];
   users = new Map();
+  looks = 0;
   counts = new ReconcileCounts();
   warnings = [];
   const driver: LifeDriver<OwnedDm> = {
@@ -34,9 +36,12 @@ beforeEach(() => {
         ...{ pointedAt: null, isRemoving: false, leaving: null },
       },
     }),
-    rest: ({ name, params }) => {
-      if (params.leaving !== null) return users.has(name) ? 'waiting' : 'unsettled';
-      return made.has(name) && !dead.has(name) ? 'settled' : 'unsettled';
+    look: () => {
+      looks += 1;
+      return ({ name, params }) => {
+        if (params.leaving !== null) return users.has(name) ? 'waiting' : 'unsettled';
+        return made.has(name) && !dead.has(name) ? 'settled' : 'unsettled';
+      };
     },
     deviceOf: ({ name }) => (made.has(name) ? name : undefined),
     advance: async (record) => {
@@ -176,4 +181,18 @@ it('that nothing uses goes with the agent, and comes back with the next; one in 
   expect(warnings).toEqual(['device in use: its I/O waits for the next start']);
   for (const volume of devices.unsettled()) await devices.repair(volume);
   expect(made).toEqual(new Set(['vol-a.1.1', 'vol-b.1.1']));
+});
+
+it('looks at the machine once for all volumes, since a look costs as much as the machine has', async () => {
+  const volumes = Array.from({ length: 20 }, (_, index) => `vol-${index}`);
+  for (const volume of volumes) {
+    await attached(volume, 1);
+    await devices.ensure(volume);
+  }
+  looks = 0;
+  expect(devices.unsettled()).toEqual([]);
+  expect(looks).toBe(1);
+  for (const name of made) dead.add(name);
+  expect(devices.unsettled()).toHaveLength(20);
+  expect(looks).toBe(2);
 });

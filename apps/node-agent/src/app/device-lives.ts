@@ -9,8 +9,11 @@ import type { LogPort } from '../ports/log.port.js';
 export interface LifeDriver<Device extends OwnedDevice> {
   /** The record of a new life; nothing is made yet. */
   plan(frontend: OwnedFrontend, name: string): Device;
-  /** What is to be done next with the device: nothing, until something changes, or something. Looks, and changes nothing. */
-  rest(record: Device): Rest;
+  /**
+   * Looks at the machine, once for all devices of the kind, and changes nothing. What it answers tells of each what is to be
+   * done next: nothing, until something changes, or something.
+   */
+  look(): (record: Device) => Rest;
   /** Takes the next step; `stop` when there is none to take now. */
   advance(record: Device, operation: string): Promise<'go-on' | 'stop'>;
   /** The block device that the record is of, if it is there. */
@@ -70,7 +73,7 @@ export class DeviceLives {
       await this.begin(frontend);
       await this.advanceAll(volume, frontend.operation);
       const now = this.current(volume);
-      if (now !== undefined && this.driverOf(now).rest(now) === 'settled') return now.params.node;
+      if (now !== undefined && this.look()(now) === 'settled') return now.params.node;
       if (clock.monotonicMs() > deadlineMs) {
         throw lariatError(
           'DEVICE_NOT_MADE',
@@ -141,29 +144,26 @@ export class DeviceLives {
 
   /** Volumes of which something is not as it should be; the caller has each put right in the volume's lane. */
   unsettled(): readonly string[] {
-    const { journal, clock, counts } = this.parts;
+    const { journal, counts } = this.parts;
     const lives = this.all();
     const frontends = journal.ownedOfKind('frontend').filter(({ params }) => {
       return KIND_OF[params.frontend] !== undefined;
     });
     if (lives.length + frontends.length === 0) return [];
     counts.looked('devices', lives.length);
+    const restOf = this.look();
     const volumes = new Set([
-      ...lives.filter((record) => this.isOff(record)).map(({ volume }) => volume),
+      ...lives.filter((record) => this.isOff(record, restOf)).map(({ volume }) => volume),
       ...frontends.map(({ name }) => name).filter((name) => this.current(name) === undefined),
     ]);
-    const nowMs = clock.monotonicMs();
-    return Array.from(volumes).filter(
-      (volume) =>
-        !this.repairing.has(volume) && nowMs >= (this.failures.get(volume)?.retryAtMs ?? 0),
-    );
+    return Array.from(volumes).filter((volume) => this.isDue(volume));
   }
 
   /** Brings the volume's devices to what they should be, as far as the machine lets it now. */
   async repair(volume: string): Promise<void> {
     const { journal, clock, counts, log } = this.parts;
     // A command that ran in the lane meanwhile may have made it what it should be.
-    if (!this.unsettled().includes(volume)) return;
+    if (!this.isDue(volume) || !this.isUnsettled(volume)) return;
     this.repairing.add(volume);
     counts.repaired('devices');
     try {
@@ -185,10 +185,33 @@ export class DeviceLives {
     }
   }
 
-  private isOff(record: OwnedDevice): boolean {
+  private isDue(volume: string): boolean {
+    const retryAtMs = this.failures.get(volume)?.retryAtMs ?? 0;
+    return !this.repairing.has(volume) && this.parts.clock.monotonicMs() >= retryAtMs;
+  }
+
+  private isUnsettled(volume: string): boolean {
+    const frontend = this.parts.journal.owned('frontend', volume);
+    const isWanted = frontend !== undefined && KIND_OF[frontend.params.frontend] !== undefined;
+    if (isWanted && this.current(volume) === undefined) return true;
+    const restOf = this.look();
+    return this.livesOf(volume).some((record) => this.isOff(record, restOf));
+  }
+
+  /** Each kind of device is looked at when the first of it is asked for. */
+  private look(): (record: OwnedDevice) => Rest {
+    const looks = new Map<OwnedDevice['kind'], (record: OwnedDevice) => Rest>();
+    return (record) => {
+      const restOf = looks.get(record.kind) ?? this.driverOf(record).look();
+      looks.set(record.kind, restOf);
+      return restOf(record);
+    };
+  }
+
+  private isOff(record: OwnedDevice, restOf: (record: OwnedDevice) => Rest): boolean {
     if (this.isUnwanted(record)) return true;
     try {
-      return this.driverOf(record).rest(record) === 'unsettled';
+      return restOf(record) === 'unsettled';
     } catch {
       // What keeps it from being looked at keeps it from being repaired, which tells.
       return true;

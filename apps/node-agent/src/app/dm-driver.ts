@@ -53,11 +53,14 @@ export class DmDriver implements LifeDriver<OwnedDm> {
     return dmOf(record, this.parts.mapper.list())?.device;
   }
 
-  rest(record: OwnedDm): Rest {
-    const step = nextDmStep(record, this.worldOf(record));
-    if (step === 'settled') return 'settled';
-    // The kernel connects again by itself, and looks for what is there then.
-    return step === 'in-use' || step === 'await-path' ? 'waiting' : 'unsettled';
+  look(): (record: OwnedDm) => Rest {
+    const seen = this.seen();
+    return (record) => {
+      const step = nextDmStep(record, this.worldOf(record, seen));
+      if (step === 'settled') return 'settled';
+      // The kernel connects again by itself, and looks for what is there then.
+      return step === 'in-use' || step === 'await-path' ? 'waiting' : 'unsettled';
+    };
   }
 
   async advance(record: OwnedDm, operation: string): Promise<'go-on' | 'stop'> {
@@ -125,14 +128,19 @@ export class DmDriver implements LifeDriver<OwnedDm> {
     await journal.putOwned({ ...frontend, params: { ...frontend.params, bootId } });
   }
 
-  private worldOf({ params }: OwnedDm): DmWorld {
-    const { nvme, mapper, nodes } = this.parts;
+  /** Grows with what the machine has: one look serves all records. */
+  private seen(): Omit<DmWorld, 'pointsTo'> {
+    const { nvme, mapper } = this.parts;
     return {
       dms: mapper.list(),
       namespaces: nvme.namespaces(),
       controllers: nvme.controllers(),
-      pointsTo: params.leaving === null ? nodes.read(params.node) : null,
     };
+  }
+
+  private worldOf({ params }: OwnedDm, seen = this.seen()): DmWorld {
+    const pointsTo = params.leaving === null ? this.parts.nodes.read(params.node) : null;
+    return { ...seen, pointsTo };
   }
 
   private async awaitPath(record: OwnedDm): Promise<boolean> {

@@ -53,12 +53,15 @@ export class LoopDriver implements LifeDriver<OwnedLoop> {
     return loopOf(record, this.parts.loops.list())?.device;
   }
 
-  rest(record: OwnedLoop): Rest {
-    const step = nextLoopStep(record, this.worldOf(record));
-    if (step === 'settled') return 'settled';
-    // The server is started again by whoever watches over it.
-    const isHeldUp = step === 'serve' && this.server(record.volume) === undefined;
-    return step === 'in-use' || isHeldUp ? 'waiting' : 'unsettled';
+  look(): (record: OwnedLoop) => Rest {
+    const devices = this.parts.loops.list();
+    return (record) => {
+      const step = nextLoopStep(record, this.worldOf(record, devices));
+      if (step === 'settled') return 'settled';
+      // The server is started again by whoever watches over it.
+      const isHeldUp = step === 'serve' && this.server(record.volume) === undefined;
+      return step === 'in-use' || isHeldUp ? 'waiting' : 'unsettled';
+    };
   }
 
   async advance(record: OwnedLoop, operation: string): Promise<'go-on' | 'stop'> {
@@ -115,7 +118,7 @@ export class LoopDriver implements LifeDriver<OwnedLoop> {
     return process !== undefined && processes.isAlive(process) ? process : undefined;
   }
 
-  private worldOf(record: OwnedLoop): LoopWorld {
+  private worldOf(record: OwnedLoop, devices = this.parts.loops.list()): LoopWorld {
     const { loops, nodes, processes } = this.parts;
     const { folder, node, process, server, leaving } = record.params;
     const isRunning = process !== null && processes.isAlive(process);
@@ -123,7 +126,7 @@ export class LoopDriver implements LifeDriver<OwnedLoop> {
     const isOnServer =
       runs !== undefined && runs.pid === server?.pid && runs.startTime === server.startTime;
     return {
-      loops: loops.list(),
+      loops: devices,
       isRunning,
       isServing: isRunning && isOnServer,
       isMounted: loops.isMounted(folder),

@@ -7,6 +7,9 @@ import { NODE_MACHINE, type NodeEvent, type NodeRecord, type NodeState } from '@
 export const HEARTBEAT_MS = 1_000;
 export const SUSPECT_AFTER_MS = 2_500;
 export const DOWN_AFTER_MS = 8_000;
+export const JUDGE_EVERY_MS = 500;
+/** From the moment in which a node dies: its last heartbeat came before that. */
+export const DECLARED_DOWN_WITHIN_MS = DOWN_AFTER_MS + JUDGE_EVERY_MS;
 /** An agent that has come back as often as this within a minute must be heard for a while before it is believed again. */
 export const WAVERS_AFTER_RETURNS = 3;
 const RETURNS_COUNT_FOR_MS = 60_000;

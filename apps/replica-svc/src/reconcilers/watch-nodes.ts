@@ -10,13 +10,13 @@ import type { NatsConnection, Subscription } from '@nats-io/nats-core';
 import type { NodeStore } from '../adapters/node-store.js';
 import {
   HEARTBEAT_MS,
+  JUDGE_EVERY_MS,
   SUSPECT_AFTER_MS,
   judgeNode,
   returnsOf,
   verdictOn,
 } from '../domain/node-health.js';
 
-const JUDGE_EVERY_MS = 500;
 /** Between two rounds; what is more was no silence of the nodes, but the observer's own deafness. */
 const HEARS_FOR_MS = 2 * JUDGE_EVERY_MS;
 

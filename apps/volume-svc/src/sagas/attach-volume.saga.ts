@@ -19,6 +19,7 @@ import {
   attempt,
   attemptWhileLive,
   cleanUp,
+  commandWhileLive,
 } from '@lariat/saga';
 import { chooseLegs } from '../domain/choose-legs.js';
 import { inSyncOf } from '../domain/replica-changes.js';
@@ -364,7 +365,9 @@ function startEngine(deps: SagaDeps): Step {
       const { uuid = '', epoch = 0, sizeBytes = 0, legs = [], qos = null } = context.memory;
       const limits = qos === null ? {} : { qos };
       const input = { volume, uuid, epoch, sizeBytes, legs, ...limits };
-      const started = await context.command(node, 'engine.start', input, { key: volume });
+      const started = await commandWhileLive(context, node, 'engine.start', input, {
+        key: volume,
+      });
       // On record before the first write can be acknowledged without them (invariant 4): no host is let in yet.
       const changed = await changeVolume(deps, context, faults(deps, started.lost));
       if (started.lost.length > 0) await deps.volumes.confirm(changed);
@@ -390,7 +393,9 @@ function startFrontend(): Step {
       if (engine === undefined)
         throw lariatError('RECORD_CORRUPT', 'The journal has no engine endpoint.');
       const input = { volume, epoch, frontend, endpoint: engine };
-      const { endpoint } = await context.command(node, 'frontend.start', input, { key: volume });
+      const { endpoint } = await commandWhileLive(context, node, 'frontend.start', input, {
+        key: volume,
+      });
       return { endpoint };
     },
     undo: async (context) => {

@@ -1,5 +1,5 @@
 import { type ReplicaRecord, type VolumeRecord, lariatError } from '@lariat/contracts';
-import { type StepContext, cleanUp } from '@lariat/saga';
+import { type StepContext, cleanUp, whileNodesLive } from '@lariat/saga';
 import { inSyncOf } from '../domain/replica-changes.js';
 import type { SagaDeps } from './saga-deps.js';
 
@@ -30,12 +30,10 @@ export async function freezeVolume(
   }
   const { node, epoch } = record.attachment;
   const gate = { volume: record.id, epoch, gate: `${context.operation}.${context.attempt}` };
-  await context.command(
-    node,
-    'engine.close-gate',
-    { ...gate, timeoutMs: GATE_TIMEOUT_MS },
-    { key: record.id },
-  );
+  // No look at the node before each of these, as elsewhere: writers wait for them.
+  const command = { ...gate, timeoutMs: GATE_TIMEOUT_MS };
+  const closing = context.command(node, 'engine.close-gate', command, { key: record.id });
+  await whileNodesLive(context, [node], closing);
   let failure: unknown;
   try {
     // Read behind the gate: a leg that was lost meanwhile is out of the set.
@@ -43,7 +41,8 @@ export async function freezeVolume(
   } catch (error) {
     failure = error;
   }
-  const { held } = await context.command(node, 'engine.open-gate', gate, { key: record.id });
+  const opening = context.command(node, 'engine.open-gate', gate, { key: record.id });
+  const { held } = await whileNodesLive(context, [node], opening);
   if (failure !== undefined) throw failure;
   if (!held) {
     throw lariatError(
@@ -59,14 +58,12 @@ async function freezeAll(context: Context, record: VolumeRecord, snapshot: strin
   await Promise.all(
     record.replicas
       .filter(({ id }) => inSync.includes(id))
-      .map(({ id, node }) =>
-        context.command(
-          node,
-          'snapshot.create',
-          { replica: id, volume: record.id, snapshot },
-          { key: id, timeoutMs: UNDER_GATE_TIMEOUT_MS },
-        ),
-      ),
+      .map(({ id, node }) => {
+        const input = { replica: id, volume: record.id, snapshot };
+        const options = { key: id, timeoutMs: UNDER_GATE_TIMEOUT_MS };
+        const creating = context.command(node, 'snapshot.create', input, options);
+        return whileNodesLive(context, [node], creating);
+      }),
   );
 }
 
@@ -85,16 +82,14 @@ async function dropEarlier(
   const others = record.replicas.filter((replica) => !isIn(replica));
   await Promise.all([
     dropFrozen(context, { ...record, replicas: others }, snapshot),
-    ...record.replicas
-      .filter(isIn)
-      .map(({ id, node }) =>
-        context.command(
-          node,
-          'snapshot.delete',
-          { replica: id, volume: record.id, snapshot },
-          { ...options, key: `again-${id}` },
-        ),
-      ),
+    ...record.replicas.filter(isIn).map(({ id, node }) => {
+      const input = { replica: id, volume: record.id, snapshot };
+      const deleting = context.command(node, 'snapshot.delete', input, {
+        ...options,
+        key: `again-${id}`,
+      });
+      return whileNodesLive(context, [node], deleting);
+    }),
   ]);
 }
 

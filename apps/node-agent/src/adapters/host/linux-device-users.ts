@@ -3,7 +3,7 @@ import { open, readdir, readlink, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { delay } from '@lariat/kernel';
 import type { DeviceUsersPort } from '../../ports/device-users.port.js';
-import { allMounts } from './mount-table.js';
+import { mountsOn } from './mount-uses.js';
 
 const CLAIM_LOOKS = 10;
 const CLAIM_LOOK_MS = 100;
@@ -25,11 +25,7 @@ export class LinuxDeviceUsers implements DeviceUsersPort {
 
 function mountsOf(name: string): readonly string[] {
   const number = text(`/sys/class/block/${name}/dev`).trim();
-  if (number === '') return [];
-  const points = allMounts().flatMap((mount) =>
-    mount.device === number ? [mount.mountPoint] : [],
-  );
-  return Array.from(new Set(points), (point) => `mounted on ${point}`);
+  return number === '' ? [] : mountsOn(number);
 }
 
 function swapsOn(device: string): readonly string[] {
