@@ -7,7 +7,7 @@ import { createLog } from '@lariat/telemetry';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type E2eCluster, startE2e } from '../e2e/e2e-cluster.js';
 import { type SanityResult, runSanity, whyNoSanity } from './csi-sanity.js';
-import { offersDevices } from './offers-devices.js';
+import { offersDevices } from '../e2e/offers-devices.js';
 
 const missing = whyNoSanity();
 

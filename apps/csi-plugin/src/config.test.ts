@@ -12,7 +12,7 @@ describe('the command line', () => {
         mode: 'all',
         node: 'n1',
         dataDir: '/data',
-        maxVolumes: 128,
+        maxVolumes: undefined,
       },
     });
     expect(readConfig([...given, '--mode', 'controller'], {})).toMatchObject({

@@ -13,7 +13,8 @@ export interface PluginConfig {
   readonly node: string | undefined;
   /** Where the node part keeps its records of stagings and its journal of commands. */
   readonly dataDir: string | undefined;
-  readonly maxVolumes: number;
+  /** Undefined: as many as the node can take. */
+  readonly maxVolumes: number | undefined;
   readonly otlpEndpoint: string | undefined;
 }
 
@@ -24,7 +25,8 @@ export const USAGE = `usage: lariat-csi --endpoint unix:///PATH --nats URL [opti
   --mode MODE          controller, node or all (all)                    LARIAT_CSI_MODE
   --node NAME          this node's name, for node and all               LARIAT_NODE
   --data DIR           records of the node part, for node and all       LARIAT_DATA
-  --max-volumes COUNT  volumes that may be used on this node (128)      LARIAT_CSI_MAX_VOLUMES
+  --max-volumes COUNT  volumes that may be used on this node;           LARIAT_CSI_MAX_VOLUMES
+                       without it what fits into half of its memory
 `;
 
 /** The command line is wrong: print the message and the usage, and exit 2. */
@@ -69,7 +71,7 @@ export function readConfig(
     ...{ socketPath, mode, node },
     natsUrl,
     dataDir: dataDir === undefined ? undefined : resolve(dataDir),
-    maxVolumes: countOf(flags['max-volumes'] ?? env['LARIAT_CSI_MAX_VOLUMES'] ?? '128'),
+    maxVolumes: countOf(flags['max-volumes'] ?? env['LARIAT_CSI_MAX_VOLUMES']),
     otlpEndpoint: env['OTEL_EXPORTER_OTLP_ENDPOINT'],
   });
 }
@@ -89,7 +91,8 @@ function required(value: string | undefined, flag: string): string {
   return value;
 }
 
-function countOf(text: string): number {
+function countOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
   const count = Number(text);
   if (/^\d{1,6}$/.test(text) && count >= 1) return count;
   throw new UsageError(`--max-volumes '${text}' must be a whole number of at least 1`);

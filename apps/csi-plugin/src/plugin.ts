@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { newInstanceId } from '@lariat/kernel';
 import { LariatClient, connectNats, natsSpanSink } from '@lariat/messaging';
@@ -45,7 +46,7 @@ export async function startPlugin(config: PluginConfig, log: Log): Promise<Runni
     services: {
       Identity: identityCalls(cluster, { isController }),
       ...(isController ? { Controller: controllerCalls(cluster) } : {}),
-      ...nodeService(config, cluster),
+      ...nodeService(config, cluster, log),
     },
     tracer: telemetry.tracer,
     log,
@@ -62,11 +63,13 @@ export async function startPlugin(config: PluginConfig, log: Log): Promise<Runni
 function nodeService(
   { mode, node, dataDir, maxVolumes }: PluginConfig,
   cluster: ClusterPort,
+  log: Log,
 ): { readonly Node?: HandlersOf<NodeCalls> } {
   if (mode === 'controller' || node === undefined || dataDir === undefined) return {};
   const machine = new NodeMachine(
     new LinuxHost(new CommandJournal(join(dataDir, 'commands.jsonl'))),
   );
   const stagings = new StagingFiles(join(dataDir, 'stagings'));
-  return { Node: nodeCalls({ cluster, machine, stagings, node, maxVolumes }) };
+  const limits = { maxVolumes, memoryBytes: totalmem() };
+  return { Node: nodeCalls({ cluster, machine, stagings, node, log, ...limits }) };
 }

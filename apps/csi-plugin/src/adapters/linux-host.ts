@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdir, open, readFile, realpath, rm, rmdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { MIB } from '@lariat/kernel';
-import type { DeviceFacts } from '../domain/device.js';
+import type { DeviceFacts, Footing } from '../domain/device.js';
 import { type Mount, parseMountInfo } from '../domain/mount-table.js';
 import {
   type Command,
@@ -11,6 +11,7 @@ import {
   type HostPort,
 } from '../ports/host.port.js';
 import type { CommandJournal } from './command-journal.js';
+import { NOT_BEGUN, guarded } from './guarded-program.js';
 
 const SYSTEM_FOLDERS = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const MAX_OUTPUT_BYTES = 4 * MIB;
@@ -18,6 +19,7 @@ const MAX_OUTPUT_BYTES = 4 * MIB;
 const KILL_WAIT_MS = 500;
 const SECTOR_BYTES = 512;
 const MAX_TOLD = 500;
+const FOOTINGS = ['loop/backing_file', 'dm/uuid'];
 
 /** The machine that the plugin runs on, by its own programs and what its kernel tells in /proc and /sys. */
 export class LinuxHost implements HostPort {
@@ -28,7 +30,7 @@ export class LinuxHost implements HostPort {
     const told = { program, args, volume, why };
     await this.journal.write({ ...told, is: 'begun' });
     try {
-      const end = await runProgram(command);
+      const end = await runOn(command);
       const stderr = end.stderr.slice(-MAX_TOLD);
       await this.journal.write({ ...told, is: 'ended', code: end.code, stderr });
       return end;
@@ -48,9 +50,14 @@ export class LinuxHost implements HostPort {
       (await orUndefined(readFile(join(folder, name), 'utf8')))?.trim();
     const [majorMinor, size] = [await read('dev'), await read('size')];
     if (majorMinor === undefined || size === undefined) return undefined;
-    const names = ['loop/backing_file', 'dm/uuid', 'dm/name', 'uuid', 'nguid', 'wwid'];
-    const identity = (await Promise.all(names.map(read))).filter((text) => text !== undefined);
-    return { path: device, majorMinor, sizeBytes: Number(size) * SECTOR_BYTES, identity };
+    // A node that somebody made by hand may have another device's name.
+    if (majorMinor !== numbersOf(found.rdev)) return undefined;
+    const footings = FOOTINGS.map(async (name): Promise<readonly Footing[]> => {
+      const text = await read(name);
+      return text === undefined ? [] : [{ toldBy: join(folder, name), text }];
+    });
+    const [footing] = (await Promise.all(footings)).flat();
+    return { path: device, majorMinor, sizeBytes: Number(size) * SECTOR_BYTES, footing };
   }
 
   async mounts(): Promise<readonly Mount[]> {
@@ -84,6 +91,21 @@ async function orUndefined<T>(work: Promise<T>): Promise<T | undefined> {
     if (['ENOENT', 'ENOTDIR', 'ENODEV', 'ENXIO'].includes(code)) return undefined;
     throw error;
   }
+}
+
+/** As the kernel writes them: the minor number's higher bits are above the major one. */
+function numbersOf(rdev: number): string {
+  const minor = (rdev & 0xff) | ((rdev >>> 12) & 0xf_ff00);
+  return `${(rdev >>> 8) & 0xfff}:${minor}`;
+}
+
+async function runOn(command: Command): Promise<CommandEnd> {
+  const { on } = command;
+  if (on === undefined) return runProgram(command);
+  const end = await runProgram({ ...command, ...guarded(command, on, process.pid) });
+  if (end.code === NOT_BEGUN)
+    throw new CommandUnknown(`it was not begun: ${on.path} is another device now`);
+  return end;
 }
 
 function runProgram({ program, args, deadlineMs }: Command): Promise<CommandEnd> {

@@ -1,3 +1,4 @@
+import type { DeviceFacts } from '../domain/device.js';
 import { Refusal } from '../domain/refusal.js';
 import type { Program } from '../domain/file-system-commands.js';
 import { type Mount, mountAt } from '../domain/mount-table.js';
@@ -24,10 +25,12 @@ export class NodeMachine {
     program: Program,
     why: string,
     time: 'short' | 'long' = 'short',
+    on?: DeviceFacts,
   ): Promise<CommandEnd> {
     const deadlineMs = time === 'short' ? SHORT_MS : LONG_MS;
+    const told = { deadlineMs, volume, why, ...(on === undefined ? {} : { on }) };
     try {
-      return await this.host.run({ ...program, deadlineMs, volume, why });
+      return await this.host.run({ ...program, ...told });
     } catch (error) {
       if (!(error instanceof CommandUnknown)) throw error;
       throw new Refusal('UNAVAILABLE', `${program.program}, run to ${why}: ${error.message}`);
@@ -35,8 +38,14 @@ export class NodeMachine {
   }
 
   /** Must end with 0. */
-  async do(work: Work, program: Program, why: string, time?: 'short' | 'long'): Promise<void> {
-    const { code, stderr } = await this.run(work, program, why, time);
+  async do(
+    work: Work,
+    program: Program,
+    why: string,
+    time?: 'short' | 'long',
+    on?: DeviceFacts,
+  ): Promise<void> {
+    const { code, stderr } = await this.run(work, program, why, time, on);
     if (code === 0) return;
     throw new Refusal(
       'UNAVAILABLE',

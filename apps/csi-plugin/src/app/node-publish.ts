@@ -1,3 +1,4 @@
+import { whyNotDevice } from '../domain/device.js';
 import { isReadOnlyMode, requireAccess } from '../domain/access.js';
 import { bindMount, remountReadOnly } from '../domain/file-system-commands.js';
 import { Refusal, requireText } from '../domain/refusal.js';
@@ -98,19 +99,33 @@ async function publishMount(
 
 async function publishBlock(
   machine: NodeMachine,
-  { device, majorMinor }: Staging,
+  staging: Staging,
   path: string,
   work: Work,
 ): Promise<void> {
-  const now = await machine.host.describe(device);
-  if (now?.majorMinor !== majorMinor)
-    throw new Refusal('UNAVAILABLE', `Device ${device} is not there: stage the volume again.`);
+  const { device } = staging;
+  await requireDevice(machine, staging);
   // The device's file is what is bound: its place in /dev tells which.
   const there = await machine.mountAt(path);
   if (there !== undefined && device.endsWith(there.root)) return;
   await machine.unmountAll(work, path);
   await machine.host.makeFile(path);
   await machine.do(work, bindMount(device, path), 'show the device where it is published');
+  try {
+    await requireDevice(machine, staging);
+  } catch (error) {
+    // What is shown is another volume's.
+    await machine.unmountAll(work, path);
+    throw error;
+  }
+}
+
+/** A device whose number the kernel has given to another volume since is not shown as this one's. */
+async function requireDevice(machine: NodeMachine, { device, volume, epoch }: Staging) {
+  const now = await machine.host.describe(device);
+  const why = now === undefined ? `there is no ${device}` : whyNotDevice(now, { volume, epoch });
+  if (why !== undefined)
+    throw new Refusal('UNAVAILABLE', `Volume ${volume} is not here: ${why}. Stage it again.`);
 }
 
 /** All of a volume is its group's; the topmost folder last, which says that the rest was done. */

@@ -78,7 +78,8 @@ async function stageMount(parts: StageParts, request: Request, work: Work): Prom
   await machine.unmountAll(work, path);
   const program = repair(fsType, device.path);
   if (program !== undefined && !isReadOnly) {
-    const { code, stderr } = await machine.run(work, program, 'put the file system right', 'long');
+    const why = 'put the file system right';
+    const { code, stderr } = await machine.run(work, program, why, 'long', device);
     if (!program.isFine(code)) {
       throw new Refusal(
         'FAILED_PRECONDITION',
@@ -95,7 +96,7 @@ async function stageMount(parts: StageParts, request: Request, work: Work): Prom
   await machine.host.makeFolder(path);
   const options = [...(access?.mount?.mountFlags ?? []), ...(isReadOnly ? ['ro'] : [])];
   const mount = mountDevice(device.path, path, fsType, options);
-  await machine.do(work, mount, 'mount it where it is staged', 'long');
+  await machine.do(work, mount, 'mount it where it is staged', 'long', device);
   const made = await machine.mountAt(path);
   if (made?.majorMinor !== device.majorMinor)
     throw new Refusal('UNAVAILABLE', `${path} is not mounted from ${device.path}: ask again.`);

@@ -1,4 +1,5 @@
 import { delay } from '@lariat/kernel';
+import { whyNotDevice } from '../domain/device.js';
 import { grow } from '../domain/file-system-commands.js';
 import { Refusal, requireText } from '../domain/refusal.js';
 import { parseRange } from '../domain/size-range.js';
@@ -37,7 +38,7 @@ export function usageCalls(
           : conditionOf(volume);
       if (staging.access === 'block') {
         const device = await machine.host.describe(staging.device);
-        const isGone = device?.majorMinor !== staging.majorMinor;
+        const isGone = device === undefined || whyNotDevice(device, staging) !== undefined;
         return {
           usage: isGone
             ? []

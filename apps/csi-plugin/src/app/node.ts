@@ -1,12 +1,17 @@
 import { KeyedQueue } from '@lariat/kernel';
+import type { Log } from '@lariat/telemetry';
 import { segmentsOf } from '../domain/topology.js';
+import { volumeLimit } from '../domain/volume-limit.js';
 import type { CallScope, HandlersOf, NodeCalls } from '../grpc/messages.js';
 import { publishOnNodeCalls } from './node-publish.js';
 import { type StageParts, stageCalls } from './node-stage.js';
 import { usageCalls } from './node-usage.js';
 
 export interface NodeParts extends StageParts {
-  readonly maxVolumes: number;
+  /** Of an operator; undefined: what the node can take. */
+  readonly maxVolumes: number | undefined;
+  readonly memoryBytes: number;
+  readonly log: Pick<Log, 'info'>;
 }
 
 const CAPABILITIES = [
@@ -19,7 +24,7 @@ const CAPABILITIES = [
 ];
 
 export function nodeCalls(parts: NodeParts): HandlersOf<NodeCalls> {
-  const { cluster, node, maxVolumes } = parts;
+  const { cluster, node, maxVolumes, memoryBytes, log } = parts;
   const volumes = new KeyedQueue();
   /** One call on a volume after the other: the second finds what the first has done. */
   const inOrder =
@@ -34,13 +39,16 @@ export function nodeCalls(parts: NodeParts): HandlersOf<NodeCalls> {
   return {
     NodeGetCapabilities: () =>
       Promise.resolve({ capabilities: CAPABILITIES.map((type) => ({ rpc: { type } })) }),
-    NodeGetInfo: async (_request, scope) => ({
-      nodeId: node,
-      maxVolumesPerNode: String(maxVolumes),
-      accessibleTopology: {
-        segments: segmentsOf(await cluster.request('node.get', { node }, scope)),
-      },
-    }),
+    NodeGetInfo: async (_request, scope) => {
+      const view = await cluster.request('node.get', { node }, scope);
+      const { count, reason } = volumeLimit(view, memoryBytes, maxVolumes);
+      log.info('volumes that may be used here', { count, reason });
+      return {
+        nodeId: node,
+        maxVolumesPerNode: String(count),
+        accessibleTopology: { segments: segmentsOf(view) },
+      };
+    },
     NodeStageVolume: inOrder(stage.NodeStageVolume),
     NodeUnstageVolume: inOrder(stage.NodeUnstageVolume),
     NodePublishVolume: inOrder(publish.NodePublishVolume),

@@ -1,5 +1,6 @@
 import { FsType, type VolumeContent } from '@lariat/contracts';
 import { delay, newUuid } from '@lariat/kernel';
+import { isSameDevice } from '../domain/device.js';
 import { check, mkfs } from '../domain/file-system-commands.js';
 import { Refusal } from '../domain/refusal.js';
 import { explainStage, nextStageStep } from '../domain/stage-decision.js';
@@ -95,7 +96,8 @@ async function format(
 ): Promise<void> {
   if (!(await isStillThere(parts, ready))) return;
   const why = 'make the file system that is intended on record';
-  await parts.machine.do(work, mkfs(fsType, uuid, ready.device.path), why, 'long');
+  const { device } = ready;
+  await parts.machine.do(work, mkfs(fsType, uuid, device.path), why, 'long', device);
 }
 
 /** Whether the path still leads to the very device, of the attachment that there is. */
@@ -103,13 +105,7 @@ async function isStillThere(
   { machine }: ContentParts,
   { volume, device }: ReadyDevice,
 ): Promise<boolean> {
-  const now = await machine.host.describe(volume.attachment?.endpoint ?? '');
-  return (
-    now !== undefined &&
-    now.path === device.path &&
-    now.majorMinor === device.majorMinor &&
-    now.identity.join('\0') === device.identity.join('\0')
-  );
+  return isSameDevice(device, await machine.host.describe(volume.attachment?.endpoint ?? ''));
 }
 
 function intendedOf(content: VolumeContent): { readonly fsType: FsType; readonly uuid: string } {

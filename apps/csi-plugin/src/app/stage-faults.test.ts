@@ -23,6 +23,7 @@ const hurried: CallScope = { leftMs: () => 0, signal: new AbortController().sign
 const callsOn = (node: FakeNode): HandlersOf<NodeCalls> =>
   nodeCalls({
     ...{ cluster: node, stagings: node, node: NODE, maxVolumes: 9 },
+    ...{ memoryBytes: 0, log: { info: () => undefined } },
     machine: new NodeMachine(node),
   });
 

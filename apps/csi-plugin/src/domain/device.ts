@@ -4,8 +4,16 @@ export interface DeviceFacts {
   readonly path: string;
   readonly majorMinor: string;
   readonly sizeBytes: number;
-  /** What it stands on: a file, a device-mapper uuid, a namespace's uuid. */
-  readonly identity: readonly string[];
+  /** Undefined: it is no device that an agent makes. */
+  readonly footing: Footing | undefined;
+}
+
+/** What a device stands on, as long as it is open: the number of a closed one may be another's a moment later. */
+export interface Footing {
+  /** The file under /sys that tells it. */
+  readonly toldBy: string;
+  /** Of a loop device the path of its file, of a device-mapper device its uuid. */
+  readonly text: string;
 }
 
 /** An attachment, as far as its device can be told by it. */
@@ -14,19 +22,31 @@ export interface WantedDevice {
   readonly epoch: number;
 }
 
-/**
- * Why it is not the device of that attachment; undefined when it is. Agents name what a device stands on by the volume, and
- * by the epoch where they have several lives of one: `…/vol-….3.1/nbd`.
- */
+/** How agents name what their devices stand on (docs/adr/0028): volume, epoch, and which life of it this is. */
+const FOOTINGS: readonly RegExp[] = [
+  /\/(?<volume>vol-[^/.]+)\.(?<epoch>\d+)\.\d+\/nbd$/,
+  /^LARIAT-(?<volume>vol-[^.]+)-(?<epoch>\d+)\.\d+$/,
+];
+
+/** Why it is not the device of that attachment; undefined when it is. Its own name says nothing of that. */
 export function whyNotDevice(
-  { path, identity }: DeviceFacts,
+  { path, footing }: DeviceFacts,
   { volume, epoch }: WantedDevice,
 ): string | undefined {
-  const own = identity.find((text) => text.includes(volume));
-  if (own === undefined)
-    return `${path} stands on ${identity.join(', ') || 'nothing known'}, not on volume ${volume}`;
-  const named = own.slice(own.indexOf(volume) + volume.length).match(/^[.-](\d+)/);
-  if (named !== null && Number(named[1]) !== epoch)
-    return `${path} is of epoch ${named[1]}, not of ${epoch}`;
+  const text = footing?.text ?? '';
+  const named = FOOTINGS.map((pattern) => pattern.exec(text)?.groups).find(
+    (groups) => groups !== undefined,
+  );
+  if (named?.['volume'] !== volume)
+    return `${path} stands on ${text === '' ? 'nothing known' : text}, not on volume ${volume}`;
+  if (Number(named['epoch']) !== epoch)
+    return `${path} is of epoch ${named['epoch']}, not of ${epoch}`;
   return undefined;
 }
+
+/** Whether two looks have found the very same device. */
+export const isSameDevice = (one: DeviceFacts, other: DeviceFacts | undefined): boolean =>
+  other !== undefined &&
+  other.path === one.path &&
+  other.majorMinor === one.majorMinor &&
+  other.footing?.text === one.footing?.text;

@@ -54,14 +54,25 @@ describe('the table of a stage', () => {
 });
 
 describe('a device', () => {
-  const facts = (...identity: string[]) => ({
-    ...{ path: '/dev/loop3', majorMinor: '7:3', sizeBytes: 1, identity },
+  const facts = (text?: string) => ({
+    ...{ path: '/dev/loop3', majorMinor: '7:3', sizeBytes: 1 },
+    footing: text === undefined ? undefined : { toldBy: '/sys/class/block/loop3/dm/uuid', text },
   });
   const wanted = { volume: 'vol-0123456789ab', epoch: 3 };
 
   it('is known by what it stands on, in the life of this attachment', () => {
     expect(whyNotDevice(facts('/data/loop/vol-0123456789ab.3.1/nbd'), wanted)).toBeUndefined();
-    expect(whyNotDevice(facts('LARIAT-vol-0123456789ab'), wanted)).toBeUndefined();
+    expect(whyNotDevice(facts('LARIAT-vol-0123456789ab-3.2'), wanted)).toBeUndefined();
+    expect(whyNotDevice(facts('LARIAT-vol-0123456789ab-4.2'), wanted)).toMatch(/epoch 4/);
+    for (const alike of [
+      'LARIAT-vol-0123456789ab',
+      'lariat-vol-0123456789ab-3.2',
+      'x-LARIAT-vol-0123456789ab-3.2',
+      'LARIAT-vol-0123456789abc-3.2',
+      '/data/loop/vol-0123456789ab.3.1/nbd.bak',
+      '/data/loop/xvol-0123456789ab.3.1/nbd',
+    ])
+      expect(whyNotDevice(facts(alike), wanted)).toMatch(/not on/);
     expect(whyNotDevice(facts('/data/loop/vol-0123456789ab.2.1/nbd'), wanted)).toMatch(/epoch 2/);
     expect(whyNotDevice(facts('/data/loop/vol-bbbbbbbbbbbb.3.1/nbd'), wanted)).toMatch(/not on/);
     expect(whyNotDevice(facts(), wanted)).toMatch(/nothing known/);

@@ -3,6 +3,8 @@ import type { Program } from '../domain/file-system-commands.js';
 import type { Mount } from '../domain/mount-table.js';
 
 export interface Command extends Program {
+  /** What it writes on: it is not begun on any other device, and does not outlive this process. */
+  readonly on?: DeviceFacts;
   readonly deadlineMs: number;
   readonly volume: string;
   readonly why: string;

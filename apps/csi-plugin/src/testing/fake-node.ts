@@ -97,8 +97,11 @@ export class FakeNode implements HostPort, StagingsPort, ClusterPort {
     return this.moment(() => {
       if (this.device === 'gone' || (path !== ENDPOINT && path !== '/dev/loop3')) return undefined;
       const volume = this.device === 'another' ? OTHER : VOLUME;
-      const identity = [`/data/loop/${volume}.${this.epoch}.1/nbd`];
-      return { path: '/dev/loop3', majorMinor: MAJOR_MINOR, sizeBytes: 2 ** 20, identity };
+      const footing = {
+        toldBy: '/sys/class/block/loop3/loop/backing_file',
+        text: `/data/loop/${volume}.${this.epoch}.1/nbd`,
+      };
+      return { path: '/dev/loop3', majorMinor: MAJOR_MINOR, sizeBytes: 2 ** 20, footing };
     });
   }
 
@@ -191,7 +194,9 @@ export class FakeNode implements HostPort, StagingsPort, ClusterPort {
     } else if (state === 'format-intended') this.content = { state: 'initialised', ...made };
   }
 
-  private carryOut({ program, args }: Command): CommandEnd {
+  private carryOut({ program, args, on }: Command): CommandEnd {
+    if (on !== undefined && (this.device === 'gone' || this.device === 'another'))
+      throw new CommandUnknown('it was not begun');
     this.commands.push(program);
     const end = (code: number, stdout: Buffer = Buffer.alloc(0)): CommandEnd => ({
       ...{ code, stdout, stderr: code === 0 ? '' : 'it does not work' },

@@ -1,0 +1,265 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync, readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parse, parseAllDocuments } from 'yaml';
+import { readConfig as readPluginConfig } from '../apps/csi-plugin/dist/config.js';
+import {
+  classParametersOf,
+  mutableParametersOf,
+} from '../apps/csi-plugin/dist/domain/parameters.js';
+import { DRIVER_NAME } from '../apps/csi-plugin/dist/domain/topology.js';
+import { readConfig as readAgentConfig } from '../apps/node-agent/dist/config.js';
+import { readPrestopOptions } from '../apps/node-agent/dist/prestop.js';
+import { readHostArguments } from '../libs/plugin/dist/host-arguments.js';
+import { PROGRAMS } from './programs.mjs';
+
+const FOLDER = join(import.meta.dirname, '..', 'deploy', 'kubernetes');
+const KUSTOMIZATION = 'kustomization.yaml';
+const textOf = (name) => readFileSync(join(FOLDER, name), 'utf8');
+const kustomization = parse(textOf(KUSTOMIZATION));
+const documents = kustomization.resources.flatMap((name) => parseAllDocuments(textOf(name)));
+const objects = documents.map((document) => document.toJS());
+const ofKind = (kind) => objects.filter((object) => object.kind === kind);
+const only = (kind, name) => {
+  const found = ofKind(kind).filter(({ metadata }) => name === undefined || metadata.name === name);
+  expect(found.map(({ metadata }) => metadata.name)).toHaveLength(1);
+  return found[0];
+};
+const workloads = ['Deployment', 'DaemonSet', 'StatefulSet'].flatMap(ofKind);
+const podOf = ({ spec }) => spec.template.spec;
+const containers = workloads.flatMap((workload) =>
+  podOf(workload).containers.map((container) => ({ workload, container })),
+);
+const containerOf = (workload, name) =>
+  podOf(workload).containers.find((container) => container.name === name);
+const flagOf = ({ args }, flag) =>
+  args.find((arg) => arg.startsWith(`--${flag}=`))?.slice(flag.length + 3);
+/** What Kubernetes puts there. */
+const DOWNWARD = { 'spec.nodeName': 'node-1', 'status.hostIP': '192.0.2.7' };
+const envOf = ({ env = [], envFrom = [] }) =>
+  Object.fromEntries([
+    ...envFrom.flatMap(({ configMapRef }) =>
+      kustomization.configMapGenerator
+        .find(({ name }) => name === configMapRef.name)
+        .literals.map((literal) => {
+          const at = literal.indexOf('=');
+          return [literal.slice(0, at), literal.slice(at + 1)];
+        }),
+    ),
+    ...env.map(({ name, value, valueFrom }) => [
+      name,
+      value ?? DOWNWARD[valueFrom.fieldRef.fieldPath],
+    ]),
+  ]);
+const agent = containerOf(only('DaemonSet', 'lariat-node-agent'), 'node-agent');
+const controller = only('Deployment', 'lariat-csi-controller');
+const node = only('DaemonSet', 'lariat-csi-node');
+const services = containerOf(only('Deployment', 'lariat-services'), 'services');
+
+describe('the manifests', () => {
+  it('are all listed, and what they refer to is there', () => {
+    expect(documents.flatMap(({ errors }) => errors)).toEqual([]);
+    const files = readdirSync(FOLDER).filter((name) => name.endsWith('.yaml'));
+    expect(files.filter((name) => name !== KUSTOMIZATION).toSorted()).toEqual(
+      kustomization.resources.toSorted(),
+    );
+    expect(only('Namespace').metadata.name).toBe(kustomization.namespace);
+    for (const workload of workloads) {
+      const { selector, template } = workload.spec;
+      expect(template.metadata.labels).toMatchObject(selector.matchLabels);
+      const pod = podOf(workload);
+      const volumes = [
+        ...(pod.volumes ?? []),
+        ...(workload.spec.volumeClaimTemplates ?? []).map(({ metadata }) => metadata),
+      ].map(({ name }) => name);
+      const mounted = pod.containers.flatMap(({ volumeMounts = [] }) =>
+        volumeMounts.map(({ name }) => name),
+      );
+      expect(new Set(mounted)).toEqual(new Set(volumes));
+      const maps = (pod.volumes ?? []).flatMap(({ configMap }) => configMap?.name ?? []);
+      for (const name of maps)
+        expect(kustomization.configMapGenerator.map((made) => made.name)).toContain(name);
+    }
+  });
+
+  it('are rendered by kubectl, where it is there', (context) => {
+    let rendered;
+    try {
+      rendered = execFileSync('kubectl', ['kustomize', FOLDER], { encoding: 'utf8' });
+    } catch (error) {
+      if (error.code === 'ENOENT') return context.skip('kubectl is not installed');
+      throw error;
+    }
+    const kinds = parseAllDocuments(rendered).map((document) => document.toJS().kind);
+    expect(kinds).toHaveLength(objects.length + kustomization.configMapGenerator.length);
+  });
+
+  it('name one driver', () => {
+    expect([
+      only('CSIDriver').metadata.name,
+      only('StorageClass').provisioner,
+      only('VolumeAttributesClass').driverName,
+      only('VolumeSnapshotClass').driver,
+    ]).toEqual([DRIVER_NAME, DRIVER_NAME, DRIVER_NAME, DRIVER_NAME]);
+  });
+
+  it('have classes that the driver takes', () => {
+    expect(classParametersOf(only('StorageClass').parameters)).toMatchObject({
+      ...{ replicas: 3, fsType: 'ext4' },
+    });
+    expect(mutableParametersOf(only('VolumeAttributesClass').parameters).qos).toEqual({
+      rwIops: 5_000,
+    });
+  });
+
+  it('start programs that there are, with arguments that they take', () => {
+    const files = PROGRAMS.map(({ file }) => file);
+    const ours = containers.filter(({ container }) => container.image === 'lariat');
+    expect(ours).toHaveLength(4);
+    for (const { container } of ours) {
+      const [program, file] = container.command;
+      expect(program).toBe('node');
+      expect(files.map((path) => join('/lariat', path))).toContain(file);
+    }
+    const plugin = (workload) => {
+      const container = containerOf(workload, 'csi-plugin');
+      return readPluginConfig(container.args, envOf(container));
+    };
+    expect(plugin(controller)).toMatchObject({ mode: 'controller' });
+    expect(plugin(node)).toMatchObject({ mode: 'node', node: 'node-1' });
+    expect(readAgentConfig(agent.args, envOf(agent))).toMatchObject({
+      ...{ node: 'node-1', traddr: '192.0.2.7', trsvcid: 4420, target: 'soft' },
+      disks: [{ name: 'data', sizeBytes: 100 * 1024 ** 3 }],
+    });
+    const [argv, before] = [process.argv, process.argv.slice(0, 2)];
+    process.argv = [...before, ...services.args];
+    try {
+      expect(readHostArguments().plugin).toEqual([
+        '@lariat/volume-svc',
+        '@lariat/replica-svc',
+        '@lariat/backing-image-svc',
+      ]);
+    } finally {
+      process.argv = argv;
+    }
+  });
+
+  it('let an agent stand down before it is stopped, for less than its grace', () => {
+    const [program, file, verb, ...flags] = agent.lifecycle.preStop.exec.command;
+    expect([program, file, verb]).toEqual([...agent.command, 'prestop']);
+    const { dataDir, deadlineMs } = readPrestopOptions(flags, {});
+    expect(dataDir).toBe(readAgentConfig(agent.args, envOf(agent)).dataDir);
+    const { terminationGracePeriodSeconds } = podOf(only('DaemonSet', 'lariat-node-agent'));
+    expect(deadlineMs).toBeLessThan(terminationGracePeriodSeconds * 1_000);
+  });
+
+  it('let sidecars and the kubelet meet the plugin at its socket', () => {
+    for (const workload of [controller, node]) {
+      const endpoint = flagOf(containerOf(workload, 'csi-plugin'), 'endpoint');
+      const socketPath = new URL(endpoint).pathname;
+      for (const container of podOf(workload).containers) {
+        expect(container.volumeMounts).toContainEqual({
+          ...{ name: 'socket', mountPath: dirname(socketPath) },
+        });
+        const flag = container.image === 'lariat' ? 'endpoint' : 'csi-address';
+        expect([container.name, flagOf(container, flag)?.replace('unix://', '')]).toEqual([
+          ...[container.name, socketPath],
+        ]);
+      }
+    }
+    const { hostPath } = podOf(node).volumes.find(({ name }) => name === 'socket');
+    const registrar = containerOf(node, 'node-driver-registrar');
+    expect(hostPath.path).toBe(`/var/lib/kubelet/plugins/${DRIVER_NAME}`);
+    expect(flagOf(registrar, 'kubelet-registration-path')).toBe(join(hostPath.path, 'csi.sock'));
+  });
+
+  it('have a sidecar for each part of the controller', () => {
+    const names = podOf(controller).containers.map(({ name }) => name);
+    expect(names).toEqual([
+      ...['csi-plugin', 'csi-provisioner', 'csi-attacher', 'csi-resizer', 'csi-snapshotter'],
+    ]);
+    const [, ...sidecars] = podOf(controller).containers;
+    for (const { name, args } of sidecars)
+      expect([name, args.includes('--leader-election')]).toEqual([name, true]);
+  });
+
+  it('show devices and what they stand on to agent and plugin at the same paths', () => {
+    const mountOf = ({ volumeMounts }, name) => volumeMounts.find((mount) => mount.name === name);
+    const plugin = containerOf(node, 'csi-plugin');
+    for (const name of ['dev', 'data'])
+      expect(mountOf(plugin, name).mountPath).toBe(mountOf(agent, name).mountPath);
+    expect(mountOf(agent, 'data').mountPropagation).toBe('Bidirectional');
+    expect(mountOf(plugin, 'data').mountPropagation).toBe('HostToContainer');
+    expect(mountOf(plugin, 'kubelet')).toMatchObject({
+      ...{ mountPath: '/var/lib/kubelet', mountPropagation: 'Bidirectional' },
+    });
+    for (const workload of [only('DaemonSet', 'lariat-node-agent'), node])
+      for (const name of ['dev', 'data']) {
+        const { hostPath } = podOf(workload).volumes.find((volume) => volume.name === name);
+        expect(hostPath.path).toBe(mountOf(agent, name).mountPath);
+      }
+    const { deviceDir, dataDir } = readAgentConfig(agent.args, envOf(agent));
+    expect(deviceDir.startsWith(`${mountOf(agent, 'dev').mountPath}/`)).toBe(true);
+    expect(dataDir.startsWith(`${mountOf(agent, 'data').mountPath}/`)).toBe(true);
+    const { dataDir: records } = readPluginConfig(plugin.args, envOf(plugin));
+    expect(records.startsWith(`${mountOf(plugin, 'data').mountPath}/`)).toBe(true);
+    expect(records.startsWith(dataDir)).toBe(false);
+  });
+
+  it('lead all programs to one NATS', () => {
+    const service = only('Service');
+    const [port] = service.spec.ports;
+    const server = only('StatefulSet');
+    expect(server.spec.template.metadata.labels).toMatchObject(service.spec.selector);
+    expect(server.spec.serviceName).toBe(service.metadata.name);
+    const listening = containerOf(server, 'nats').ports.find(
+      ({ name }) => name === port.targetPort,
+    );
+    expect(listening.containerPort).toBe(port.port);
+    expect(textOf('nats.conf')).toContain(`port: ${port.port}\n`);
+    const urls = containers
+      .filter(({ container }) => container.image === 'lariat')
+      .map(({ container }) => flagOf(container, 'nats'));
+    expect(new Set(urls)).toEqual(new Set([`nats://${service.metadata.name}:${port.port}`]));
+  });
+
+  it('name each image with its version', () => {
+    expect(kustomization.images).toEqual([
+      {
+        name: 'lariat',
+        newTag: JSON.parse(readFileSync(join(FOLDER, '..', '..', 'package.json'))).version,
+      },
+    ]);
+    const others = containers.filter(({ container }) => container.image !== 'lariat');
+    for (const { container } of others) expect(container.image).toMatch(/:v?\d+\.\d+[^:]*$/);
+  });
+
+  it('give each part the least that it needs', () => {
+    const roles = [...ofKind('ClusterRole'), ...ofKind('Role')];
+    for (const { rules } of roles)
+      for (const { apiGroups, resources, verbs } of rules) {
+        expect([...apiGroups, ...resources, ...verbs]).not.toContain('*');
+        expect(resources).not.toContain('secrets');
+      }
+    for (const binding of [...ofKind('ClusterRoleBinding'), ...ofKind('RoleBinding')]) {
+      expect(roles.map(({ kind, metadata }) => `${kind} ${metadata.name}`)).toContain(
+        `${binding.roleRef.kind} ${binding.roleRef.name}`,
+      );
+      for (const { name, namespace } of binding.subjects) {
+        expect(only('ServiceAccount', name).metadata.name).toBe(name);
+        expect(namespace).toBe(kustomization.namespace);
+      }
+    }
+    const withAccount = workloads.filter(
+      (one) => podOf(one).automountServiceAccountToken !== false,
+    );
+    expect(withAccount.map(({ metadata }) => metadata.name)).toEqual(['lariat-csi-controller']);
+    const privileged = containers.filter(
+      ({ container }) => container.securityContext?.privileged === true,
+    );
+    expect(new Set(privileged.map(({ workload }) => workload.metadata.name))).toEqual(
+      new Set(['lariat-csi-node', 'lariat-node-agent']),
+    );
+  });
+});
