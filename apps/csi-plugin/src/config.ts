@@ -1,6 +1,11 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isDnsLabel } from '@lariat/kernel';
+import {
+  TELEMETRY_VARIABLES,
+  type TelemetryEnvironment,
+  readTelemetryEnvironment,
+} from '@lariat/telemetry';
 import { socketPathOf } from './grpc/socket-path.js';
 
 export type Mode = 'controller' | 'node' | 'all';
@@ -14,7 +19,7 @@ export interface PluginConfig {
   /** Where the node part keeps its records of stagings and its journal of commands. */
   readonly dataDir: string | undefined;
   readonly maxVolumes: number;
-  readonly otlpEndpoint: string | undefined;
+  readonly telemetry: TelemetryEnvironment;
 }
 
 export const USAGE = `usage: lariat-csi --endpoint unix:///PATH --nats URL [options]
@@ -25,7 +30,8 @@ export const USAGE = `usage: lariat-csi --endpoint unix:///PATH --nats URL [opti
   --node NAME          this node's name, for node and all               LARIAT_NODE
   --data DIR           records of the node part, for node and all       LARIAT_DATA
   --max-volumes COUNT  volumes that may be used on this node (128)      LARIAT_CSI_MAX_VOLUMES
-`;
+
+${TELEMETRY_VARIABLES}`;
 
 /** The command line is wrong: print the message and the usage, and exit 2. */
 export class UsageError extends Error {
@@ -70,7 +76,7 @@ export function readConfig(
     natsUrl,
     dataDir: dataDir === undefined ? undefined : resolve(dataDir),
     maxVolumes: countOf(flags['max-volumes'] ?? env['LARIAT_CSI_MAX_VOLUMES'] ?? '128'),
-    otlpEndpoint: env['OTEL_EXPORTER_OTLP_ENDPOINT'],
+    telemetry: readTelemetryEnvironment(env),
   });
 }
 

@@ -90,7 +90,7 @@ export class Agent {
       serviceVersion: AGENT_VERSION,
       instanceId: config.node,
       sink: (spans) => sink?.(spans),
-      ...(config.otlpEndpoint === undefined ? {} : { otlpEndpoint: config.otlpEndpoint }),
+      environment: config.telemetry,
     });
     const controlPlane = new NatsControlPlane(`node/${config.node}`);
     const files = new ServedFiles(config.node, config.imageFolders, log);

@@ -19,7 +19,12 @@ import {
   ensureStreams,
   natsSpanSink,
 } from '@lariat/messaging';
-import { createLog, createTelemetry } from '@lariat/telemetry';
+import {
+  NO_TELEMETRY,
+  type TelemetryEnvironment,
+  createLog,
+  createTelemetry,
+} from '@lariat/telemetry';
 import { type DynamicModule, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
@@ -31,7 +36,8 @@ export interface RunPluginOptions {
   readonly natsUrl: string;
   /** Set by an agent: the node whose commands this process carries out. */
   readonly node?: string;
-  readonly otlpEndpoint?: string;
+  /** Where traces and metrics go; default nowhere. */
+  readonly environment?: TelemetryEnvironment;
   /** Makes the fault points of tests; without it nothing can be armed. */
   readonly faults?: (connection: NatsConnection, process: string) => FaultPoints;
   readonly connectTimeoutMs?: number;
@@ -63,7 +69,7 @@ export async function runPlugin(
     serviceVersion: plugin.version,
     instanceId: options.node ?? instance,
     sink: natsSpanSink(connection),
-    ...(options.otlpEndpoint === undefined ? {} : { otlpEndpoint: options.otlpEndpoint }),
+    environment: options.environment ?? NO_TELEMETRY,
   });
   const { tracer } = telemetry;
   const context: PluginContext = {

@@ -3,5 +3,7 @@ export * from './log.js';
 export * from './reserved-ids.js';
 export * from './sink-exporter.js';
 export * from './span-record.js';
+export * from './telemetry-environment.js';
 export * from './telemetry.js';
 export * from './traceparent.js';
+export * from './without-secrets.js';
