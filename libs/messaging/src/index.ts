@@ -1,3 +1,4 @@
+export * from './audit-trail.js';
 export * from './client.js';
 export * from './commands/command-client.js';
 export * from './compare-and-set.js';
@@ -10,6 +11,7 @@ export * from './json.js';
 export * from './keep-record-copies.js';
 export * from './lease.js';
 export * from './mark-bucket.js';
+export * from './queues.js';
 export * from './record-bucket.js';
 export * from './record-copies.js';
 export * from './recovered-name.js';

@@ -39,6 +39,15 @@ const WANTED: readonly WantedStream[] = [
     max_bytes: 256 * MIB,
   },
   {
+    name: STREAMS.audit.name,
+    subjects: [...STREAMS.audit.subjects],
+    max_age: nanos(90 * 24 * HOUR_MS),
+    max_bytes: 512 * MIB,
+    // What is on the trail is taken off it by age alone.
+    deny_delete: true,
+    deny_purge: true,
+  },
+  {
     name: STREAMS.spans.name,
     subjects: [...STREAMS.spans.subjects],
     storage: StorageType.Memory,

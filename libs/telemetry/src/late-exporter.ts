@@ -8,13 +8,7 @@ export class LateExporter implements SpanExporter {
   constructor(private readonly load: () => Promise<SpanExporter>) {}
 
   export(spans: ReadableSpan[], done: (result: ExportResult) => void): void {
-    this.loading ??= this.load();
-    this.loading
-      .then((exporter) => exporter.export(spans, done))
-      .catch((reason: unknown) => {
-        const error = reason instanceof Error ? reason : new Error(String(reason));
-        done({ code: ExportResultCode.FAILED, error });
-      });
+    void this.send(spans, done);
   }
 
   async forceFlush(): Promise<void> {
@@ -23,5 +17,15 @@ export class LateExporter implements SpanExporter {
 
   async shutdown(): Promise<void> {
     await (await this.loading)?.shutdown();
+  }
+
+  private async send(spans: ReadableSpan[], done: (result: ExportResult) => void): Promise<void> {
+    this.loading ??= this.load();
+    try {
+      (await this.loading).export(spans, done);
+    } catch (reason) {
+      const error = reason instanceof Error ? reason : new Error(String(reason));
+      done({ code: ExportResultCode.FAILED, error });
+    }
   }
 }

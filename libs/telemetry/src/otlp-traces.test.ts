@@ -22,6 +22,7 @@ it('sends a span to the collector, with the service that it is of and without a 
     Promise.reject(new Error('nats://me:secret@nats:4222 is away')),
   );
   await expect(failing).rejects.toThrow('is away');
+  await telemetry.flush();
   await telemetry.shutdown();
   expect([...receiver.paths]).toEqual(['/v1/traces']);
   expect(receiver.spans).toMatchObject([

@@ -3,3 +3,4 @@ export * from './nats-fault-points.js';
 export * from './nats-server.js';
 export * from './otlp-receiver.js';
 export * from './register-history.js';
+export * from './span-faults.js';
