@@ -18,6 +18,7 @@ export * from './recovered-name.js';
 export * from './reply.js';
 export * from './service-discovery.js';
 export * from './spans.js';
+export * from './stream-replicas.js';
 export * from './streams.js';
 export * from './transport/command-lane.js';
 export * from './transport/decorators.js';

@@ -5,6 +5,7 @@ import { type KV, type KvEntry, Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { isWrongLastSequence } from './compare-and-set.js';
 import { encodeJson } from './json.js';
+import { bucketReplicas } from './stream-replicas.js';
 
 /** A record with the revision that the next write must name. */
 export interface Versioned<T> {
@@ -70,6 +71,7 @@ export class RecordBucket<T> {
   static async open<T>(options: RecordBucketOptions): Promise<RecordBucket<T>> {
     const kv = await new Kvm(jetstream(options.connection)).create(options.bucket, {
       history: HISTORY,
+      ...bucketReplicas(),
     });
     const records = new RecordBucket<T>(options, kv);
     await records.follow();
