@@ -1,5 +1,5 @@
 import { readQueues } from '@lariat/messaging';
-import { METRICS, type Metrics, countBy, observeWhile } from '@lariat/telemetry';
+import { METRICS, type Metrics, countBy, whileHeld } from '@lariat/telemetry';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { toNodeView } from '../domain/node-view.js';
 import type { Allocator } from './allocator.js';
@@ -21,34 +21,36 @@ export function observeCluster(cluster: ObservedCluster, signal: AbortSignal): v
   const views = () =>
     nodes.list().map((node) => toNodeView(node, (disk) => allocator.promisedOn(disk)));
   const disks = () => views().flatMap((node) => node.disks);
-  observeWhile(metrics, signal, METRICS.nodes, () =>
-    countBy(views(), ({ name, state, duty }) => ({ 'node.id': name, state, duty })),
-  );
-  observeWhile(metrics, signal, METRICS.disksLost, () =>
-    countBy(disks(), ({ node, state }) => ({ 'node.id': node, state })),
-  );
-  observeWhile(metrics, signal, METRICS.diskBytes, () =>
-    disks().flatMap(({ id, node, capacityBytes, allocatableBytes, scheduledBytes }) =>
-      Object.entries({
-        capacity: capacityBytes,
-        allocatable: allocatableBytes,
-        scheduled: scheduledBytes,
-      }).map(([of, value]) => ({ value, attributes: { 'node.id': node, 'disk.id': id, of } })),
+  whileHeld(signal, [
+    metrics.observe(METRICS.nodes, () =>
+      countBy(views(), ({ name, state, duty }) => ({ 'node.id': name, state, duty })),
     ),
-  );
-  observeWhile(metrics, signal, METRICS.orphans, () =>
-    countBy(orphans.list(), ({ node, kind }) => ({ 'node.id': node, kind })),
-  );
-  observeWhile(metrics, signal, METRICS.queueDepth, async () =>
-    (await readQueues(connection, nowMs())).map(({ stream, consumer, depth }) => ({
-      value: depth,
-      attributes: { stream, consumer },
-    })),
-  );
-  observeWhile(metrics, signal, METRICS.queueAge, async () =>
-    (await readQueues(connection, nowMs())).map(({ stream, consumer, oldestMs }) => ({
-      value: oldestMs / 1000,
-      attributes: { stream, consumer },
-    })),
-  );
+    metrics.observe(METRICS.disks, () =>
+      countBy(disks(), ({ node, state }) => ({ 'node.id': node, state })),
+    ),
+    metrics.observe(METRICS.diskBytes, () =>
+      disks().flatMap(({ id, node, capacityBytes, allocatableBytes, scheduledBytes }) =>
+        Object.entries({
+          capacity: capacityBytes,
+          allocatable: allocatableBytes,
+          scheduled: scheduledBytes,
+        }).map(([of, value]) => ({ value, attributes: { 'node.id': node, 'disk.id': id, of } })),
+      ),
+    ),
+    metrics.observe(METRICS.orphans, () =>
+      countBy(orphans.list(), ({ node, kind }) => ({ 'node.id': node, kind })),
+    ),
+    metrics.observe(METRICS.queueDepth, async () =>
+      (await readQueues(connection, nowMs())).map(({ stream, consumer, depth }) => ({
+        value: depth,
+        attributes: { stream, consumer },
+      })),
+    ),
+    metrics.observe(METRICS.queueAge, async () =>
+      (await readQueues(connection, nowMs())).map(({ stream, consumer, oldestMs }) => ({
+        value: oldestMs / 1000,
+        attributes: { stream, consumer },
+      })),
+    ),
+  ]);
 }

@@ -1,5 +1,5 @@
 import { robustnessOf } from '@lariat/contracts';
-import { METRICS, type Metrics, countBy, observeWhile } from '@lariat/telemetry';
+import { METRICS, type Metrics, countBy, whileHeld } from '@lariat/telemetry';
 import type { VolumeStore } from './volume-store.js';
 
 /** Tells how many volumes and replicas are in which state, until the signal aborts: one of all copies does. */
@@ -8,16 +8,18 @@ export function observeVolumes(
   metrics: Metrics,
   signal: AbortSignal,
 ): void {
-  observeWhile(metrics, signal, METRICS.volumes, () =>
-    countBy(volumes.list(), (volume) => ({
-      state: volume.state,
-      robustness: robustnessOf(volume),
-    })),
-  );
-  observeWhile(metrics, signal, METRICS.replicas, () =>
-    countBy(
-      volumes.list().flatMap(({ replicas }) => replicas),
-      ({ state, mode }) => ({ state, mode }),
+  whileHeld(signal, [
+    metrics.observe(METRICS.volumes, () =>
+      countBy(volumes.list(), (volume) => ({
+        state: volume.state,
+        robustness: robustnessOf(volume),
+      })),
     ),
-  );
+    metrics.observe(METRICS.replicas, () =>
+      countBy(
+        volumes.list().flatMap(({ replicas }) => replicas),
+        ({ state, mode }) => ({ state, mode }),
+      ),
+    ),
+  ]);
 }

@@ -123,7 +123,7 @@ export const METRICS = {
     description:
       'Of a disk: capacity, allocatable (the most that may be promised), scheduled (what is)',
   },
-  disksLost: {
+  disks: {
     name: 'lariat.disks',
     unit: '{disk}',
     kind: 'gauge',

@@ -33,16 +33,11 @@ export const NO_METRICS: Metrics = {
   shutdown: () => Promise.resolve(),
 };
 
-/** Observes until the signal aborts: what one of several copies tells while it has the lease. */
-export function observeWhile<M extends Told>(
-  metrics: Metrics,
-  signal: AbortSignal,
-  metric: M,
-  read: Reading<M>,
-): void {
-  if (signal.aborted) return;
-  const stop = metrics.observe(metric, read);
-  signal.addEventListener('abort', stop, { once: true });
+/** What one of several copies tells while it has the lease ends with it. */
+export function whileHeld(signal: AbortSignal, observations: readonly (() => void)[]): void {
+  const stop = (): void => observations.forEach((end) => end());
+  if (signal.aborted) stop();
+  else signal.addEventListener('abort', stop, { once: true });
 }
 
 /** How many there are of each: one sample for each set of attributes. */
