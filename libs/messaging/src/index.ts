@@ -11,6 +11,7 @@ export * from './json.js';
 export * from './keep-record-copies.js';
 export * from './lease.js';
 export * from './mark-bucket.js';
+export * from './nats-away.js';
 export * from './queues.js';
 export * from './record-bucket.js';
 export * from './record-copies.js';

@@ -23,6 +23,7 @@ import type { Msg, NatsConnection, Subscription } from '@nats-io/nats-core';
 import { SpanKind, type Tracer, context, trace } from '@opentelemetry/api';
 import type { AuditTrail } from '../audit-trail.js';
 import { decodeRequestBody } from '../json.js';
+import { natsAwayAsUnavailable } from '../nats-away.js';
 import { encodeData, encodeError } from '../reply.js';
 import type { EndpointStats, ServiceDiscovery } from '../service-discovery.js';
 import { MessageContext } from './message-context.js';
@@ -112,7 +113,7 @@ export class RequestLane {
       await told(undefined);
       message.respond(encodeData(result));
     } catch (reason) {
-      const error = toLariatError(reason);
+      const error = toLariatError(natsAwayAsUnavailable(reason));
       outcome = error.kind;
       failSpan(span, error);
       if (error.kind === 'internal')
