@@ -120,7 +120,7 @@ describe('the manifests', () => {
     for (const { container } of ours) {
       const [program, file] = container.command;
       expect(program).toBe('node');
-      expect(files.map((path) => join('/lariat', path))).toContain(file);
+      expect(files.map((path) => join('/opt/lariat', path))).toContain(file);
     }
     const plugin = (workload) => {
       const container = containerOf(workload, 'csi-plugin');

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { TracedFailure } from './client/session.js';
 import { addClusterCommands } from './commands/cluster.js';
 import { addCompletionCommand } from './commands/completion.js';
+import { addAuditCommand } from './commands/audit.js';
 import { addDeadLetterCommands } from './commands/dead-letter.js';
 import { addDemoCommand } from './commands/demo.js';
 import { addEventCommand } from './commands/event.js';
@@ -77,6 +78,7 @@ export function createProgram(runtime: Runtime): Command {
   addOperationCommands(program, runtime);
   addEventCommand(program, runtime);
   addTraceCommand(program, runtime);
+  addAuditCommand(program, runtime);
   addDeadLetterCommands(program, runtime);
 
   program.commandsGroup('More:');

@@ -1,6 +1,11 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isDnsLabel } from '@lariat/kernel';
+import {
+  TELEMETRY_VARIABLES,
+  type TelemetryEnvironment,
+  readTelemetryEnvironment,
+} from '@lariat/telemetry';
 import { socketPathOf } from './grpc/socket-path.js';
 
 export type Mode = 'controller' | 'node' | 'all';
@@ -15,7 +20,7 @@ export interface PluginConfig {
   readonly dataDir: string | undefined;
   /** Undefined: as many as the node can take. */
   readonly maxVolumes: number | undefined;
-  readonly otlpEndpoint: string | undefined;
+  readonly telemetry: TelemetryEnvironment;
 }
 
 export const USAGE = `usage: lariat-csi --endpoint unix:///PATH --nats URL [options]
@@ -27,7 +32,8 @@ export const USAGE = `usage: lariat-csi --endpoint unix:///PATH --nats URL [opti
   --data DIR           records of the node part, for node and all       LARIAT_DATA
   --max-volumes COUNT  volumes that may be used on this node;           LARIAT_CSI_MAX_VOLUMES
                        without it what fits into half of its memory
-`;
+
+${TELEMETRY_VARIABLES}`;
 
 /** The command line is wrong: print the message and the usage, and exit 2. */
 export class UsageError extends Error {
@@ -72,7 +78,7 @@ export function readConfig(
     natsUrl,
     dataDir: dataDir === undefined ? undefined : resolve(dataDir),
     maxVolumes: countOf(flags['max-volumes'] ?? env['LARIAT_CSI_MAX_VOLUMES']),
-    otlpEndpoint: env['OTEL_EXPORTER_OTLP_ENDPOINT'],
+    telemetry: readTelemetryEnvironment(env),
   });
 }
 

@@ -1,4 +1,5 @@
 import 'reflect-metadata';
+import { LariatError } from '@lariat/kernel';
 import { createLog } from '@lariat/telemetry';
 import { type PluginConfig, USAGE, UsageError, readConfig } from './config.js';
 import { startPlugin } from './plugin.js';
@@ -12,6 +13,10 @@ function configOrExit(): PluginConfig {
   try {
     return readConfig(process.argv.slice(2), process.env);
   } catch (reason) {
+    if (reason instanceof LariatError) {
+      process.stderr.write(`${reason.message}\n`);
+      process.exit(EXIT_FAILED);
+    }
     if (!(reason instanceof UsageError)) throw reason;
     process.stderr.write(`${reason.message}\n\n${USAGE}`);
     process.exit(EXIT_USAGE);

@@ -37,7 +37,7 @@ export async function startPlugin(config: PluginConfig, log: Log): Promise<Runni
     serviceVersion: VERSION,
     instanceId: config.node ?? newInstanceId(),
     sink: natsSpanSink(connection),
-    ...(config.otlpEndpoint === undefined ? {} : { otlpEndpoint: config.otlpEndpoint }),
+    environment: config.telemetry,
   });
   const cluster = new JoiningCluster(new LariatClient({ connection, actor: name }));
   const isController = config.mode !== 'node';

@@ -9,7 +9,14 @@ import {
   withDeadline,
 } from '@lariat/kernel';
 import { connectNats, ensureStreams, natsSpanSink } from '@lariat/messaging';
-import { createTelemetry, type Log, type SpanSink, type Telemetry } from '@lariat/telemetry';
+import {
+  createTelemetry,
+  openMetrics,
+  type Log,
+  type Metrics,
+  type SpanSink,
+  type Telemetry,
+} from '@lariat/telemetry';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { LinuxHost } from './adapters/host/linux-host.js';
 import { LmdbDigests } from './adapters/lmdb/lmdb-digests.js';
@@ -73,6 +80,7 @@ export class Agent {
     },
     private readonly parts: NodeParts & { readonly files: ServedFiles },
     private readonly telemetry: Telemetry,
+    private readonly metrics: Metrics,
     private readonly log: Log,
     private readonly tellProcesses: () => void,
   ) {}
@@ -85,13 +93,17 @@ export class Agent {
     const digestStore = new LmdbDigests(join(config.dataDir, 'digests'));
     const agentInstance = newInstanceId();
     let sink: SpanSink | undefined;
-    const telemetry = createTelemetry({
+    const identity = {
       serviceName: 'node-agent',
       serviceVersion: AGENT_VERSION,
       instanceId: config.node,
+    };
+    const telemetry = createTelemetry({
+      ...identity,
       sink: (spans) => sink?.(spans),
-      ...(config.otlpEndpoint === undefined ? {} : { otlpEndpoint: config.otlpEndpoint }),
+      environment: config.telemetry,
     });
+    const metrics = await openMetrics(identity, config.telemetry, log);
     const controlPlane = new NatsControlPlane(`node/${config.node}`);
     const files = new ServedFiles(config.node, config.imageFolders, log);
     const status = new StatusFile(config.dataDir);
@@ -122,6 +134,7 @@ export class Agent {
         offers,
         faults,
         tracer: telemetry.tracer,
+        metrics,
         log,
         onProcessChange: tellProcesses,
       });
@@ -130,6 +143,7 @@ export class Agent {
         { journal, digestStore },
         { ...parts, files },
         telemetry,
+        metrics,
         log,
         tellProcesses,
       );
@@ -176,6 +190,7 @@ export class Agent {
         agentInstance,
         version: AGENT_VERSION,
         tracer: telemetry.tracer,
+        metrics,
         log,
         executor: parts.executor,
         reconciled: parts.counts,
@@ -236,7 +251,9 @@ export class Agent {
     await this.quietly('stop giving files', () => files.close());
     if (what === 'all') await this.quietly('stop frontends', () => frontends.stopProcesses());
     await this.quietly('stop target', () => keeper.stop(what === 'all', STOP_TARGET_MS));
-    await this.quietly('send spans', () => this.telemetry.shutdown());
+    await this.quietly('send spans and metrics', () =>
+      Promise.all([this.telemetry.shutdown(), this.metrics.shutdown()]),
+    );
     await this.quietly('close NATS', async () => this.connection?.close());
     await this.stores.journal.close();
     await this.stores.digestStore.close();

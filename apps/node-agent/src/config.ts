@@ -3,6 +3,11 @@ import { isAbsolute, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Frontend, imageFoldersFrom } from '@lariat/contracts';
 import { isDnsLabel, MIB, parseSizeBytes } from '@lariat/kernel';
+import {
+  TELEMETRY_VARIABLES,
+  type TelemetryEnvironment,
+  readTelemetryEnvironment,
+} from '@lariat/telemetry';
 import { programFile } from './program-file.js';
 
 /** external: somebody else starts it, and it is known by its RPC socket. */
@@ -37,8 +42,7 @@ export interface AgentConfig {
   readonly spdkArgs: readonly string[];
   /** Of an external target; '' for others. */
   readonly targetSocket: string;
-  /** Base URL of an OTLP/HTTP collector; undefined sends no spans there. */
-  readonly otlpEndpoint: string | undefined;
+  readonly telemetry: TelemetryEnvironment;
   /** True lets tests arm fault points in this process. */
   readonly faults: boolean;
 }
@@ -65,7 +69,8 @@ export const USAGE = `usage: lariat-node-agent --node NAME --nats URL --data DIR
   --soft-target PATH   soft-target's main.bundle.js                     LARIAT_SOFT_TARGET
 
        lariat-node-agent prestop --data DIR: for the stop hook of a container
-`;
+
+${TELEMETRY_VARIABLES}`;
 
 /** The command line is wrong: print the message and the usage, and exit 2. */
 export class UsageError extends Error {
@@ -151,7 +156,7 @@ export function readConfig(argv: readonly string[], env: Environment): AgentConf
       .split(' ')
       .filter((text) => text !== ''),
     targetSocket,
-    otlpEndpoint: env['OTEL_EXPORTER_OTLP_ENDPOINT'],
+    telemetry: readTelemetryEnvironment(env),
     faults: env['LARIAT_FAULTS'] === '1',
   });
 }

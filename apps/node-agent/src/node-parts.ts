@@ -1,6 +1,7 @@
 import type { FrontendOffer } from '@lariat/contracts';
 import { KeyedQueue, ReconcileCounts, systemClock, type FaultPoints } from '@lariat/kernel';
-import { tracedCalls } from '@lariat/spdk';
+import { allObservers, tracedCalls } from '@lariat/spdk';
+import type { Metrics } from '@lariat/telemetry';
 import type { Tracer } from '@opentelemetry/api';
 import { nvmeBlockConnector } from './adapters/nvme/nvme-block-connector.js';
 import { readBootId } from './adapters/host/boot-id.js';
@@ -14,6 +15,7 @@ import { LinuxProcesses } from './adapters/process/linux-processes.js';
 import { NodeFiles } from './adapters/process/node-files.js';
 import { isRefused } from './adapters/process/tcp-port.js';
 import { UnixSockets } from './adapters/process/unix-sockets.js';
+import { measuredCalls } from './adapters/spdk/measured-calls.js';
 import { targetLaunch } from './adapters/spdk/target-launch.js';
 import { TargetSession } from './adapters/spdk/target-session.js';
 import { Checksums } from './app/checksums.js';
@@ -41,6 +43,7 @@ import { LoopDriver } from './app/loop-driver.js';
 import { LossReporter } from './app/loss-reporter.js';
 import { LvolReader } from './app/lvol-reader.js';
 import { Lvols } from './app/lvols.js';
+import { meteredCopies } from './app/metered-copies.js';
 import { OrphanWatch } from './app/orphan-watch.js';
 import { orphanCommands } from './app/orphan.commands.js';
 import { recordCommands } from './app/record.commands.js';
@@ -53,6 +56,7 @@ import { StandDown } from './app/stand-down.js';
 import { snapshotCommands } from './app/snapshot.commands.js';
 import { Survey } from './app/survey.js';
 import { TargetKeeper } from './app/target-keeper.js';
+import { observeTargetIo } from './app/target-io.js';
 import { targetCommands } from './app/target.commands.js';
 import type { AgentConfig } from './config.js';
 import { programFile } from './program-file.js';
@@ -76,6 +80,7 @@ export interface NodePartsOptions {
   readonly offers: readonly FrontendOffer[];
   readonly faults: FaultPoints;
   readonly tracer: Tracer;
+  readonly metrics: Metrics;
   readonly log: LogPort;
   /** Called when a process of this node has come or gone. */
   readonly onProcessChange: () => void;
@@ -106,19 +111,20 @@ const TARGET_WAIT_MS = 8_000;
 
 /** Puts the agent together; nothing runs yet. */
 export function buildNodeParts(options: NodePartsOptions): NodeParts {
-  const { config, journal, listen, controlPlane, log } = options;
+  const { config, journal, listen, controlPlane, metrics, log } = options;
   const { node } = config;
   const clock = systemClock;
   const queue = new KeyedQueue();
   const counts = new ReconcileCounts();
   const processes = new LinuxProcesses();
   const launch = targetLaunch({ ...config, kind: config.target });
-  const observer = tracedCalls(options.tracer);
+  const observer = allObservers([tracedCalls(options.tracer), measuredCalls(metrics, node)]);
   const session = new TargetSession({
     ...{ launch, listen, processes, journal, observer },
     startDeadlineMs: config.targetStartMs,
   });
   const target = session;
+  observeTargetIo({ node, journal, target, metrics });
   const lvols = new Lvols(journal, target);
   const exports = new Exports(journal, target, listen);
   const controllers = new Controllers(journal, target);
@@ -232,8 +238,10 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     clock,
     faults: options.faults,
     whenReady: () => keeper.whenReady(TARGET_WAIT_MS),
-    report: (operation, commandId) => (done, total, unit) =>
-      controlPlane.progress(operation, { commandId, done, total, unit }),
+    report: (operation, commandId, command) =>
+      meteredCopies(metrics, node, command, (done, total, unit) =>
+        controlPlane.progress(operation, { commandId, done, total, unit }),
+      ),
     handlers: {
       ...targetCommands({ target, life: session, keeper, log }),
       ...diskCommands(disks),

@@ -6,6 +6,7 @@ import { Allocator } from './adapters/allocator.js';
 import { RoomMaker } from './adapters/make-room.js';
 import { ImageRecords } from './adapters/image-records.js';
 import { NodeStore } from './adapters/node-store.js';
+import { observeCluster } from './adapters/observe-cluster.js';
 import { OrphanStore } from './adapters/orphan-store.js';
 import { StoreRecords } from './adapters/store-records.js';
 import { VolumeView } from './adapters/volume-view.js';
@@ -87,6 +88,11 @@ export class ReplicaSvcModule {
       instance,
       log,
       whileHeld: async (signal) => {
+        const { metrics } = context;
+        observeCluster(
+          { connection, nodes, allocator, orphans, metrics, nowMs: () => clock.nowMs() },
+          signal,
+        );
         await Promise.all([
           relayEvents({ connection, bucket: BUCKETS.nodes, log }, signal),
           relayEvents({ connection, bucket: BUCKETS.orphans, log }, signal),

@@ -2,8 +2,10 @@ import { BUCKETS } from '@lariat/contracts';
 import { InventoryWatch, Lease, RecordCopies, relayEvents } from '@lariat/messaging';
 import { type PluginContext, type Sagas, startSagas } from '@lariat/plugin';
 import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common';
+import { observeVolumes } from './adapters/observe-volumes.js';
 import { VolumeStore } from './adapters/volume-store.js';
 import { VOLUME_SERVICE, type VolumeService } from './app-tokens.js';
+import { AuditController } from './controllers/audit.controller.js';
 import { DeadLetterController } from './controllers/dead-letter.controller.js';
 import { InternalController } from './controllers/internal.controller.js';
 import { OperationController } from './controllers/operation.controller.js';
@@ -56,6 +58,7 @@ export class VolumeSvcModule {
       instance,
       log,
       whileHeld: async (signal) => {
+        observeVolumes(volumes, context.metrics, signal);
         const relayed = [BUCKETS.volumes, BUCKETS.operations];
         await Promise.all([
           ...relayed.map((bucket) => relayEvents({ connection, bucket, log }, signal)),
@@ -84,6 +87,7 @@ export class VolumeSvcModule {
         InternalController,
         RecoveryController,
         DeadLetterController,
+        AuditController,
       ],
       providers: [
         { provide: VOLUME_SERVICE, useValue: service },

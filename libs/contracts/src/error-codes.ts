@@ -13,6 +13,8 @@ export const ERROR_KIND_BY_CODE = {
   SIZE_TOO_SMALL: 'invalid',
   REPLICAS_INVALID: 'invalid',
   FRONTEND_INVALID: 'invalid',
+  TELEMETRY_CONFIG_INVALID: 'invalid',
+  NATS_REPLICAS_INVALID: 'invalid',
   FRONTEND_UNSUPPORTED: 'precondition',
   SOURCE_UNSUPPORTED: 'invalid',
   FILE_SYSTEM_UNSUPPORTED: 'invalid',

@@ -11,6 +11,7 @@ import {
   UpdateDiskRequest,
   UpdateNodeRequest,
 } from './dto/node.dto.js';
+import { ListAuditRequest } from './dto/audit.dto.js';
 import { ListDeadLettersRequest } from './dto/dead-letter.dto.js';
 import {
   CreateImageRequest,
@@ -72,6 +73,7 @@ import {
   VerifySnapshotRequest,
   VolumeReference,
 } from './dto/volume.dto.js';
+import type { AuditEntry } from './audit.js';
 import type { DeadLetterView } from './dead-letter.js';
 import type { EvacuationReport } from './evacuation.js';
 import type { IdleImageCopy } from './idle-copies.js';
@@ -202,6 +204,7 @@ export interface RequestMap {
     reply: { operations: readonly OperationView[] };
   };
   'operation.wait': { request: WaitOperationRequest; reply: OperationView };
+  'audit.list': { request: ListAuditRequest; reply: { entries: readonly AuditEntry[] } };
   'dead-letter.list': {
     request: ListDeadLettersRequest;
     reply: { deadLetters: readonly DeadLetterView[]; kept: number };
@@ -340,6 +343,7 @@ export const REQUEST_DTOS = {
   'operation.cancel': OperationReference,
   'operation.list': ListOperationsRequest,
   'operation.wait': WaitOperationRequest,
+  'audit.list': ListAuditRequest,
   'dead-letter.list': ListDeadLettersRequest,
   'cluster.recover': RecoverRequest,
   'internal.node.register': NodeRegistration,

@@ -23,6 +23,9 @@ export const instanceSubject = (instance: string): string =>
 export const uploadSubject = (token: string): string => `${SUBJECT_PREFIX}.upload.${token}`;
 export const SPANS_SUBJECT = `${SUBJECT_PREFIX}.spans`;
 
+/** Not below `lariat.v1.audit.`, where `audit.list` is a request. */
+export const AUDIT_SUBJECT = `${SUBJECT_PREFIX}.audit-record`;
+
 export const deadLetterSubject = (stream: string): string =>
   `${SUBJECT_PREFIX}.dead-letter.${stream}`;
 
@@ -40,6 +43,10 @@ export const STREAMS = {
     name: 'LARIAT_DEAD_LETTERS',
     // One by one: `lariat.v1.dead-letter.list` is a request.
     subjects: [deadLetterSubject('LARIAT_EVENTS'), deadLetterSubject('LARIAT_COMMANDS')],
+  },
+  audit: {
+    name: 'LARIAT_AUDIT',
+    subjects: [AUDIT_SUBJECT],
   },
   spans: {
     name: 'LARIAT_SPANS',

@@ -2,8 +2,10 @@ import type { NatsConnection } from '@nats-io/nats-core';
 import { connect } from '@nats-io/transport-node';
 import { lariatError } from '@lariat/contracts';
 import { delay } from '@lariat/kernel';
+import { withoutSecrets } from '@lariat/telemetry';
 
 export interface ConnectOptions {
+  /** One URL, or those of several servers of a cluster with commas between them. */
   readonly servers: string;
   /** Shown by `nats server report connections`. */
   readonly name: string;
@@ -15,12 +17,13 @@ const RETRY_MS = 200;
 
 /** A connection that survives restarts of NATS; throws NATS_UNAVAILABLE when the first try runs out. */
 export async function connectNats(options: ConnectOptions): Promise<NatsConnection> {
+  const servers = withoutSecrets(options.servers);
   const timeoutMs = options.connectTimeoutMs ?? 5_000;
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     try {
       return await connect({
-        servers: options.servers,
+        servers: options.servers.split(','),
         name: options.name,
         timeout: Math.max(RETRY_MS, deadline - performance.now()),
         maxReconnectAttempts: -1,
@@ -33,8 +36,8 @@ export async function connectNats(options: ConnectOptions): Promise<NatsConnecti
       if (performance.now() + RETRY_MS >= deadline) {
         throw lariatError(
           'NATS_UNAVAILABLE',
-          `No NATS server answers at ${options.servers}. Start one ('lariat up'), or give its URL with --nats or LARIAT_NATS_URL.`,
-          { servers: options.servers },
+          `No NATS server answers at ${servers}. Start one ('lariat up'), or give its URL with --nats or LARIAT_NATS_URL.`,
+          { servers },
           cause,
         );
       }

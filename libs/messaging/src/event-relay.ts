@@ -15,6 +15,7 @@ import { QUICK_HEARTBEATS } from './heartbeats.js';
 import { LEASE_BUCKET } from './lease.js';
 import { encodeJson } from './json.js';
 import type { StoredRecord } from './record-bucket.js';
+import { bucketReplicas } from './stream-replicas.js';
 
 export interface EventRelayOptions {
   readonly connection: NatsConnection;
@@ -32,7 +33,10 @@ const RETRY_MS = 500;
  */
 export async function relayEvents(options: EventRelayOptions, signal: AbortSignal): Promise<void> {
   const js = jetstream(options.connection);
-  const progress = await new Kvm(js).create(LEASE_BUCKET, { history: 1 });
+  const progress = await new Kvm(js).create(LEASE_BUCKET, {
+    history: 1,
+    ...bucketReplicas(),
+  });
   while (!signal.aborted) {
     try {
       await relayFrom(js, progress, options, signal);

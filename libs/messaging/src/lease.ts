@@ -2,6 +2,7 @@ import { jetstream } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { type Log, type LogFields } from '@lariat/telemetry';
+import { bucketReplicas } from './stream-replicas.js';
 
 export const LEASE_BUCKET = 'lariat-leases';
 
@@ -37,7 +38,10 @@ export class Lease {
   ) {}
 
   static async start(options: LeaseOptions): Promise<Lease> {
-    const kv = await new Kvm(jetstream(options.connection)).create(LEASE_BUCKET, { history: 1 });
+    const kv = await new Kvm(jetstream(options.connection)).create(LEASE_BUCKET, {
+      history: 1,
+      ...bucketReplicas(),
+    });
     const lease = new Lease(options, kv);
     await lease.tick();
     return lease;

@@ -1,6 +1,7 @@
 import { jetstream } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/nats-core';
+import { bucketReplicas } from './stream-replicas.js';
 
 /** A node that is away for longer finds its replicas of a deleted volume left to it; a recovery lists them. */
 export const DELETED_KEEP_MS = 90 * 24 * 3_600_000;
@@ -16,7 +17,9 @@ export class MarkBucket {
     keepMs: number,
   ): Promise<MarkBucket> {
     const kvm = new Kvm(jetstream(connection));
-    return new MarkBucket(await kvm.create(bucket, { history: 1, ttl: keepMs }));
+    return new MarkBucket(
+      await kvm.create(bucket, { history: 1, ttl: keepMs, ...bucketReplicas() }),
+    );
   }
 
   /** Marking again does nothing more. */

@@ -5,6 +5,8 @@ import { type KV, type KvEntry, Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { isWrongLastSequence } from './compare-and-set.js';
 import { encodeJson } from './json.js';
+import { isNatsAway } from './nats-away.js';
+import { bucketReplicas } from './stream-replicas.js';
 
 /** A record with the revision that the next write must name. */
 export interface Versioned<T> {
@@ -70,6 +72,7 @@ export class RecordBucket<T> {
   static async open<T>(options: RecordBucketOptions): Promise<RecordBucket<T>> {
     const kv = await new Kvm(jetstream(options.connection)).create(options.bucket, {
       history: HISTORY,
+      ...bucketReplicas(),
     });
     const records = new RecordBucket<T>(options, kv);
     await records.follow();
@@ -204,12 +207,7 @@ export class RecordBucket<T> {
           cause,
         );
       }
-      const { name } = cause instanceof Error ? cause : { name: '' };
-      if (
-        name === 'TimeoutError' ||
-        name === 'NoRespondersError' ||
-        name === 'JetStreamNotEnabled'
-      ) {
+      if (isNatsAway(cause)) {
         throw lariatError(
           'NATS_UNAVAILABLE',
           `JetStream did not confirm a write of ${this.options.bucket}/${key}; whether it was stored is not known.`,

@@ -7,6 +7,7 @@ import {
 } from '@nats-io/jetstream';
 import { type NatsConnection, nanos } from '@nats-io/nats-core';
 import { jetstreamManager } from '@nats-io/jetstream';
+import { wantedReplicas } from './stream-replicas.js';
 
 const MIB = 1024 * 1024;
 const HOUR_MS = 3_600_000;
@@ -39,6 +40,15 @@ const WANTED: readonly WantedStream[] = [
     max_bytes: 256 * MIB,
   },
   {
+    name: STREAMS.audit.name,
+    subjects: [...STREAMS.audit.subjects],
+    max_age: nanos(90 * 24 * HOUR_MS),
+    max_bytes: 512 * MIB,
+    // What is on the trail is taken off it by age alone.
+    deny_delete: true,
+    deny_purge: true,
+  },
+  {
     name: STREAMS.spans.name,
     subjects: [...STREAMS.spans.subjects],
     storage: StorageType.Memory,
@@ -48,12 +58,15 @@ const WANTED: readonly WantedStream[] = [
 ];
 
 async function ensure(manager: JetStreamManager, wanted: WantedStream): Promise<void> {
-  const config = { storage: StorageType.File, num_replicas: 1, ...wanted };
+  const replicas = wantedReplicas();
+  const config = { storage: StorageType.File, ...wanted };
+  // A process that was not told how many must not take copies away.
+  const update = replicas === undefined ? config : { ...config, num_replicas: replicas };
   try {
-    await manager.streams.add(config);
+    await manager.streams.add({ ...config, num_replicas: replicas ?? 1 });
   } catch (error) {
     // Made before with other limits, or by another process at the same moment: bring it up to date.
-    await manager.streams.update(wanted.name, config).catch((cause: unknown) => {
+    await manager.streams.update(wanted.name, update).catch((cause: unknown) => {
       throw new Error(`stream ${wanted.name} can be neither made nor updated: ${String(error)}`, {
         cause,
       });

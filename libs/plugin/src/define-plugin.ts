@@ -1,6 +1,6 @@
 import type { Clock, FaultPoints, ReconcileCounts } from '@lariat/kernel';
 import type { CommandClient, LariatClient } from '@lariat/messaging';
-import type { Log, Telemetry } from '@lariat/telemetry';
+import type { Log, Metrics, Telemetry } from '@lariat/telemetry';
 import type { DynamicModule, Type } from '@nestjs/common';
 import type { NatsConnection } from '@nats-io/nats-core';
 
@@ -13,6 +13,7 @@ export interface PluginContext {
   readonly client: LariatClient;
   readonly commands: CommandClient;
   readonly telemetry: Telemetry;
+  readonly metrics: Metrics;
   readonly clock: Clock;
   readonly log: Log;
   readonly faults: FaultPoints;

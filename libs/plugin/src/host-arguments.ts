@@ -1,10 +1,11 @@
 import { parseArgs } from 'node:util';
+import { TELEMETRY_VARIABLES } from '@lariat/telemetry';
 
 export const USAGE = `Usage: lariat-plugins --nats URL --plugin NAME-OR-PATH [--plugin ...]
 
 Runs plugins in one process, each as a service of its own. Also from the environment:
-LARIAT_NATS_URL, OTEL_EXPORTER_OTLP_ENDPOINT.
-`;
+LARIAT_NATS_URL, and OpenTelemetry's variables:
+${TELEMETRY_VARIABLES}`;
 
 export interface HostArguments {
   readonly nats?: string | undefined;

@@ -1,5 +1,5 @@
 import { toLariatError } from '@lariat/kernel';
-import { createLog } from '@lariat/telemetry';
+import { createLog, readTelemetryEnvironment } from '@lariat/telemetry';
 import type { PluginDefinition } from './define-plugin.js';
 import { USAGE, readHostArguments } from './host-arguments.js';
 import { type RunningPlugin, runPlugin } from './run-plugin.js';
@@ -22,11 +22,10 @@ async function host(load: LoadPlugin): Promise<void> {
     process.exitCode = 2;
     return;
   }
-  const otlpEndpoint = process.env.OTEL_EXPORTER_OTLP_ENDPOINT;
   const options = {
     natsUrl,
     ...(await faultsFromEnvironment(process.env)),
-    ...(otlpEndpoint === undefined ? {} : { otlpEndpoint }),
+    environment: readTelemetryEnvironment(process.env),
   };
   const plugins = await Promise.all(names.map(load));
   const running = await Promise.all(plugins.map((plugin) => runPlugin(plugin, options)));

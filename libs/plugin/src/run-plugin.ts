@@ -7,6 +7,7 @@ import {
   systemClock,
 } from '@lariat/kernel';
 import {
+  AuditTrail,
   CommandClient,
   CommandLane,
   EventLane,
@@ -19,7 +20,13 @@ import {
   ensureStreams,
   natsSpanSink,
 } from '@lariat/messaging';
-import { createLog, createTelemetry } from '@lariat/telemetry';
+import {
+  NO_TELEMETRY,
+  type TelemetryEnvironment,
+  createLog,
+  createTelemetry,
+  openMetrics,
+} from '@lariat/telemetry';
 import { type DynamicModule, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
@@ -31,7 +38,8 @@ export interface RunPluginOptions {
   readonly natsUrl: string;
   /** Set by an agent: the node whose commands this process carries out. */
   readonly node?: string;
-  readonly otlpEndpoint?: string;
+  /** Where traces and metrics go; default nowhere. */
+  readonly environment?: TelemetryEnvironment;
   /** Makes the fault points of tests; without it nothing can be armed. */
   readonly faults?: (connection: NatsConnection, process: string) => FaultPoints;
   readonly connectTimeoutMs?: number;
@@ -58,13 +66,14 @@ export async function runPlugin(
     connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
   });
   await ensureStreams(connection);
-  const telemetry = createTelemetry({
+  const environment = options.environment ?? NO_TELEMETRY;
+  const identity = {
     serviceName: plugin.name,
     serviceVersion: plugin.version,
     instanceId: options.node ?? instance,
-    sink: natsSpanSink(connection),
-    ...(options.otlpEndpoint === undefined ? {} : { otlpEndpoint: options.otlpEndpoint }),
-  });
+  };
+  const metrics = await openMetrics(identity, environment, log);
+  const telemetry = createTelemetry({ ...identity, sink: natsSpanSink(connection), environment });
   const { tracer } = telemetry;
   const context: PluginContext = {
     plugin: plugin.name,
@@ -73,12 +82,13 @@ export async function runPlugin(
     client: new LariatClient({ connection, actor: processName }),
     commands: new CommandClient(connection, instance, tracer),
     telemetry,
+    metrics,
     clock: systemClock,
     log,
     faults: options.faults?.(connection, processName) ?? noFaultPoints,
     reconciled: new ReconcileCounts(),
   };
-  const lane = { connection, service: plugin.name, tracer, log };
+  const lane = { connection, service: plugin.name, tracer, log, metrics };
   const description = plugin.description ?? '';
   const discovery = new ServiceDiscovery(
     connection,
@@ -91,7 +101,7 @@ export async function runPlugin(
     context.reconciled,
   );
   const transport = new LariatTransport({
-    requests: new RequestLane({ ...lane, discovery }),
+    requests: new RequestLane({ ...lane, discovery, audit: new AuditTrail(connection, log) }),
     commands:
       options.node === undefined ? undefined : new CommandLane({ ...lane, node: options.node }),
     events: new EventLane(lane),
@@ -111,7 +121,7 @@ export async function runPlugin(
     context,
     close: async () => {
       await app.close();
-      await telemetry.shutdown();
+      await Promise.all([telemetry.shutdown(), metrics.shutdown()]);
       await connection.drain();
     },
   };

@@ -1,5 +1,6 @@
 import { type AnySaga, CancelRequests, Liveness, SagaRunner, SagaStore } from '@lariat/saga';
 import type { PluginContext } from './define-plugin.js';
+import { observeSagas } from './observe-sagas.js';
 
 export interface Sagas {
   readonly store: SagaStore;
@@ -12,7 +13,8 @@ export async function startSagas(
   context: PluginContext,
   definitions: readonly AnySaga[],
 ): Promise<Sagas> {
-  const { connection, instance, commands, client, telemetry, clock, log, faults } = context;
+  const { connection, instance, commands, client, telemetry, metrics, clock, log, faults } =
+    context;
   const store = await SagaStore.open(connection, clock);
   const cancels = await CancelRequests.open(connection);
   const liveness = new Liveness(connection, instance, () => clock.monotonicMs());
@@ -24,10 +26,12 @@ export async function startSagas(
     commands,
     client,
     tracing: telemetry,
+    metrics,
     clock,
     log,
     faults,
     definitions,
   });
+  observeSagas(store, { metrics, instance, clock });
   return { store, runner, cancels };
 }

@@ -1,3 +1,4 @@
+import { bucketReplicas } from '@lariat/messaging';
 import { jetstream } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/nats-core';
@@ -18,7 +19,9 @@ export class CancelRequests {
 
   static async open(connection: NatsConnection): Promise<CancelRequests> {
     const kvm = new Kvm(jetstream(connection));
-    const requests = new CancelRequests(await kvm.create(BUCKET, { history: 1, ttl: KEPT_MS }));
+    const requests = new CancelRequests(
+      await kvm.create(BUCKET, { history: 1, ttl: KEPT_MS, ...bucketReplicas() }),
+    );
     const entries = await requests.kv.watch();
     void requests.follow(entries);
     return requests;

@@ -6,6 +6,7 @@ import {
   toLariatError,
   withDeadline,
 } from '@lariat/kernel';
+import { natsAwayAsUnavailable } from '@lariat/messaging';
 import { type Log, type Tracing, inSpan } from '@lariat/telemetry';
 import type { RetryPolicy, SagaDefinition } from './definition.js';
 import type { SagaEvent } from './next-record.js';
@@ -69,7 +70,7 @@ function failure(
   step: UntypedStep,
   reason: unknown,
 ): SagaEvent {
-  const error = toLariatError(reason);
+  const error = toLariatError(natsAwayAsUnavailable(reason));
   const undoing = value.state === 'undoing';
   const policy = undoing ? UNDO_RETRY : step.retry;
   log[error.kind === 'internal' ? 'error' : 'info']('saga step failed', {

@@ -10,7 +10,15 @@ import {
   withDeadline,
 } from '@lariat/kernel';
 import type { CommandClient, LariatClient, Versioned } from '@lariat/messaging';
-import { type Log, type Tracing, traceparentOf } from '@lariat/telemetry';
+import {
+  METRICS,
+  type Log,
+  type Metrics,
+  NO_METRICS,
+  type Tracing,
+  secondsSince,
+  traceparentOf,
+} from '@lariat/telemetry';
 import { context } from '@opentelemetry/api';
 import type { CancelRequests } from './cancel-requests.js';
 import { NEVER, cancelled, pointOfNoReturn } from './cancellation.js';
@@ -20,7 +28,7 @@ import { DEAD_AFTER_MS, type Liveness } from './liveness.js';
 import { type SagaEvent, type SagaShape, nextRecord } from './next-record.js';
 import { runStep } from './run-step.js';
 import { type Memory, type SagaRecord, isCancellable } from './saga-record.js';
-import { attributesOf, endRootSpan, rootContext } from './saga-spans.js';
+import { attributesOf, endRootSpan, outcomeOf, rootContext } from './saga-spans.js';
 import { FenceLost, type SagaStore } from './saga-store.js';
 import { StepRun, type UntypedStep } from './step-run.js';
 
@@ -32,6 +40,7 @@ export interface SagaRunnerOptions {
   readonly commands: CommandClient;
   readonly client: LariatClient;
   readonly tracing: Tracing;
+  readonly metrics?: Metrics;
   readonly clock: Clock;
   readonly log: Log;
   readonly faults: FaultPoints;
@@ -49,6 +58,14 @@ export interface StartRequest {
 type UntypedSaga = SagaDefinition<Json, Memory>;
 
 const SCAN_MS = 500;
+/** What came of a run of a step, as metrics have it; the rest has failed. */
+const STEP_OUTCOMES: Readonly<Partial<Record<SagaEvent['type'], string>>> = {
+  'step-done': 'done',
+  'undo-done': 'done',
+  'step-retry': 'retry',
+  'undo-retry': 'retry',
+};
+
 /** Runs sagas, and takes up those of instances that died. */
 export class SagaRunner {
   private readonly definitions: ReadonlyMap<string, UntypedSaga>;
@@ -303,6 +320,7 @@ export class SagaRunner {
         current = await this.advance(current, definition);
       }
       endRootSpan(this.options.tracing, current.value);
+      this.measureEnd(current.value);
     } catch (error) {
       if (!(error instanceof FenceLost))
         this.options.log.error('saga interrupted', { operation: id, kind, error });
@@ -336,12 +354,31 @@ export class SagaRunner {
     const append = (latest: Versioned<SagaRecord>, event: SagaEvent) =>
       this.options.store.write(latest, this.next(latest, event, definition));
     const run = new StepRun({ ...this.options, append, cancellation }, step, current);
+    const began = performance.now();
     const event = await runStep(this.options, run, step, definition);
+    this.metrics.record(METRICS.stepDuration, secondsSince(began), {
+      'saga.type': value.kind,
+      'saga.step': step.name,
+      direction: value.state === 'undoing' ? 'undo' : 'forward',
+      outcome: STEP_OUTCOMES[event.type] ?? 'failed',
+    });
     const latest = await run.settled();
     await this.options.faults.reach(`${position}/after`);
     // The last step that can be undone may have run to its end without looking.
     if (cancellation.aborted) return this.giveUp(latest, cancellation, definition);
     return append(latest, event);
+  }
+
+  private get metrics(): Metrics {
+    return this.options.metrics ?? NO_METRICS;
+  }
+
+  private measureEnd(record: SagaRecord): void {
+    const tookMs = Math.max(0, (record.endedAtMs ?? record.startedAtMs) - record.startedAtMs);
+    this.metrics.record(METRICS.sagaDuration, tookMs / 1000, {
+      'saga.type': record.kind,
+      'saga.outcome': outcomeOf(record),
+    });
   }
 
   /** The operation is undone from its current step on, whether that has begun or not. */

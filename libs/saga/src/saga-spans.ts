@@ -34,7 +34,7 @@ export function endRootSpan(tracing: Tracing, record: SagaRecord): void {
   span.end();
 }
 
-function outcomeOf(record: SagaRecord): string {
+export function outcomeOf(record: SagaRecord): string {
   if (record.state === 'succeeded') return 'completed';
   return record.state === 'failed' ? 'compensated' : 'stuck';
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type Clock, delay } from '@lariat/kernel';
-import { isWrongLastSequence } from '@lariat/messaging';
+import { bucketReplicas, isWrongLastSequence } from '@lariat/messaging';
 import { jetstream } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/nats-core';
@@ -45,7 +45,10 @@ export class SubjectClaims {
 
   static async open(connection: NatsConnection, clock: Clock): Promise<SubjectClaims> {
     const kvm = new Kvm(jetstream(connection));
-    return new SubjectClaims(await kvm.create(BUCKET, { history: 1, ttl: KEPT_MS }), clock);
+    return new SubjectClaims(
+      await kvm.create(BUCKET, { history: 1, ttl: KEPT_MS, ...bucketReplicas() }),
+      clock,
+    );
   }
 
   /** Answers the operation that has the subject after the call: the given one, or another that runs. */

@@ -7,6 +7,7 @@ import {
   context,
   trace,
 } from '@opentelemetry/api';
+import { withoutSecrets } from './without-secrets.js';
 
 function errorType(reason: unknown): string {
   if (typeof reason === 'object' && reason !== null && 'code' in reason) return String(reason.code);
@@ -17,7 +18,7 @@ export function failSpan(span: Span, reason: unknown): void {
   span.setAttribute('error.type', errorType(reason));
   span.setStatus({
     code: SpanStatusCode.ERROR,
-    message: reason instanceof Error ? reason.message : String(reason),
+    message: withoutSecrets(reason instanceof Error ? reason.message : String(reason)),
   });
 }
 

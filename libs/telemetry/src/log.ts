@@ -1,4 +1,5 @@
 import { context, trace } from '@opentelemetry/api';
+import { withoutSecrets } from './without-secrets.js';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 export type LogFields = Readonly<Record<string, unknown>>;
@@ -35,16 +36,15 @@ export function createLog(
       const values = Object.fromEntries(
         Object.entries(fields).map(([key, value]) => [key, plain(value)]),
       );
-      write(
-        JSON.stringify({
-          time: new Date().toISOString(),
-          level: severity,
-          service,
-          message,
-          ...ids,
-          ...values,
-        }),
-      );
+      const line = JSON.stringify({
+        time: new Date().toISOString(),
+        level: severity,
+        service,
+        message,
+        ...ids,
+        ...values,
+      });
+      write(withoutSecrets(line));
     };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }

@@ -1,5 +1,5 @@
 import { BUCKETS } from '@lariat/contracts';
-import { isWrongLastSequence } from '@lariat/messaging';
+import { bucketReplicas, isWrongLastSequence } from '@lariat/messaging';
 import { jetstream } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/nats-core';
@@ -10,7 +10,9 @@ export class ImageNames {
 
   static async open(connection: NatsConnection): Promise<ImageNames> {
     const kvm = new Kvm(jetstream(connection));
-    return new ImageNames(await kvm.create(BUCKETS.imageNames, { history: 1 }));
+    return new ImageNames(
+      await kvm.create(BUCKETS.imageNames, { history: 1, ...bucketReplicas() }),
+    );
   }
 
   async imageOf(name: string): Promise<string | undefined> {

@@ -73,13 +73,12 @@ export async function openSession(
     import('@lariat/telemetry'),
   ]);
   const connection = await messaging.connectNats({ servers, name: `lariat ${name}` });
-  const otlpEndpoint = process.env['OTEL_EXPORTER_OTLP_ENDPOINT'];
   const telemetry = telemetryLib.createTelemetry({
     serviceName: 'lariat-cli',
     serviceVersion: '0.1.0',
     instanceId: newInstanceId(),
     sink: messaging.natsSpanSink(connection),
-    ...(otlpEndpoint === undefined ? {} : { otlpEndpoint }),
+    environment: telemetryLib.readTelemetryEnvironment(process.env),
   });
   const client = new messaging.LariatClient({ connection, actor: actorName() });
   const request: Session['request'] = (verb, body, limitMs) =>

@@ -22,7 +22,11 @@ export interface CommandExecutorParts {
   readonly handlers: CommandHandlers;
   /** Resolves when the target has been put back, rejects with TARGET_UNAVAILABLE when that takes too long. */
   readonly whenReady: () => Promise<void>;
-  readonly report: (operation: string, commandId: string) => CommandContext['progress'];
+  readonly report: (
+    operation: string,
+    commandId: string,
+    command: CommandName,
+  ) => CommandContext['progress'];
 }
 
 /**
@@ -78,7 +82,7 @@ export class CommandExecutor {
     const noteKey = `${envelope.operation}/${envelope.command}`;
     const context: CommandContext = {
       operation: envelope.operation,
-      progress: this.parts.report(envelope.operation, envelope.id),
+      progress: this.parts.report(envelope.operation, envelope.id, envelope.command),
       noted: () => this.parts.journal.noteOf(noteKey),
       note: (value) => this.parts.journal.note(noteKey, value, this.parts.clock.nowMs()),
     };

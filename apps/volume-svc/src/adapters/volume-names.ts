@@ -1,5 +1,5 @@
 import { BUCKETS } from '@lariat/contracts';
-import { isWrongLastSequence } from '@lariat/messaging';
+import { bucketReplicas, isWrongLastSequence } from '@lariat/messaging';
 import { jetstream } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/nats-core';
@@ -10,7 +10,10 @@ export class VolumeNames {
 
   static async open(connection: NatsConnection): Promise<VolumeNames> {
     return new VolumeNames(
-      await new Kvm(jetstream(connection)).create(BUCKETS.names, { history: 1 }),
+      await new Kvm(jetstream(connection)).create(BUCKETS.names, {
+        history: 1,
+        ...bucketReplicas(),
+      }),
     );
   }
 

@@ -6,7 +6,15 @@ import {
   lariatError,
 } from '@lariat/contracts';
 import { toLariatError } from '@lariat/kernel';
-import { type Log, contextFromTraceparent, failSpan } from '@lariat/telemetry';
+import {
+  METRICS,
+  type Log,
+  type Metrics,
+  NO_METRICS,
+  contextFromTraceparent,
+  failSpan,
+  secondsSince,
+} from '@lariat/telemetry';
 import {
   AckPolicy,
   type ConsumerMessages,
@@ -29,6 +37,7 @@ export interface CommandLaneOptions {
   readonly node: string;
   readonly tracer: Tracer;
   readonly log: Log;
+  readonly metrics?: Metrics;
 }
 
 /** After the death of an agent its commands come again this soon; `working` keeps those of a live one. */
@@ -84,7 +93,13 @@ export class CommandLane {
     }
   }
 
+  private get metrics(): Metrics {
+    return this.options.metrics ?? NO_METRICS;
+  }
+
   private async carryOut(message: JsMsg): Promise<void> {
+    if (message.redelivered)
+      this.metrics.add(METRICS.redeliveries, { stream: STREAMS.commands.name });
     const envelope = readEnvelope(message);
     if (envelope === undefined) {
       await this.refuse(message, 'REQUEST_MALFORMED', 'The message is not a command envelope.');
@@ -144,6 +159,8 @@ export class CommandLane {
       actor: envelope.operation,
       deliveryCount: message.info.deliveryCount,
     };
+    const began = performance.now();
+    let outcome = 'ok';
     try {
       const output = await context.with(trace.setSpan(parent, span), () =>
         handler(envelope, new MessageContext([facts])),
@@ -151,12 +168,18 @@ export class CommandLane {
       this.reply(message, encodeData(output));
     } catch (reason) {
       const error = toLariatError(reason);
+      outcome = error.kind;
       failSpan(span, error);
       if (error.kind === 'internal')
         this.options.log.error('command failed', { command: envelope.command, error: reason });
       this.reply(message, encodeError(error, span.spanContext().traceId).body);
     } finally {
       span.end();
+      this.metrics.record(METRICS.commandDuration, secondsSince(began), {
+        command: envelope.command,
+        'node.id': this.options.node,
+        outcome,
+      });
     }
   }
 
@@ -169,6 +192,7 @@ export class CommandLane {
     this.options.log.error('command refused', { subject: message.subject, reason: text });
     this.reply(message, encodeError(error, undefined).body);
     await deadLetter(this.js, STREAMS.commands.name, message, error.toRecord());
+    this.metrics.add(METRICS.deadLetters, { stream: STREAMS.commands.name });
   }
 
   private reply(message: JsMsg, body: Uint8Array): void {

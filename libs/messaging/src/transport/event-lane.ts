@@ -7,7 +7,14 @@ import {
   delay,
   toLariatError,
 } from '@lariat/kernel';
-import { type Log, contextFromTraceparent, inSpan } from '@lariat/telemetry';
+import {
+  METRICS,
+  type Log,
+  type Metrics,
+  NO_METRICS,
+  contextFromTraceparent,
+  inSpan,
+} from '@lariat/telemetry';
 import {
   AckPolicy,
   type ConsumerMessages,
@@ -29,6 +36,7 @@ export interface EventLaneOptions {
   readonly service: string;
   readonly tracer: Tracer;
   readonly log: Log;
+  readonly metrics?: Metrics;
 }
 
 /** An event of an instance that died comes again this late; `working` keeps those of a live one. */
@@ -102,7 +110,13 @@ export class EventLane {
     }
   }
 
+  private get metrics(): Metrics {
+    return this.options.metrics ?? NO_METRICS;
+  }
+
   private async deliver(subscriber: Subscriber, message: JsMsg, event: LariatEvent): Promise<void> {
+    if (message.redelivered)
+      this.metrics.add(METRICS.redeliveries, { stream: STREAMS.events.name });
     const keepAlive = setInterval(() => message.working(), ACK_WAIT_MS / 3);
     try {
       const failed = await this.tryUntilSettled(subscriber, message, event);
@@ -172,6 +186,7 @@ export class EventLane {
   private async giveUp(message: JsMsg, reason: ErrorRecord): Promise<void> {
     try {
       await deadLetter(this.js, STREAMS.events.name, message, reason);
+      this.metrics.add(METRICS.deadLetters, { stream: STREAMS.events.name });
     } catch (error) {
       this.options.log.error('event not dead-lettered', { subject: message.subject, error });
     }

@@ -1,15 +1,29 @@
 import {
+  type AuditAnswered,
   HEADERS,
   REQUEST_DTOS,
   type RequestName,
+  auditedThings,
+  isAudited,
   parseDto,
   requestSubject,
 } from '@lariat/contracts';
-import { toLariatError } from '@lariat/kernel';
-import { type Log, contextFromTraceparent, failSpan } from '@lariat/telemetry';
+import { type LariatError, newUuid, toLariatError } from '@lariat/kernel';
+import {
+  METRICS,
+  type Log,
+  type Metrics,
+  NO_METRICS,
+  contextFromTraceparent,
+  failSpan,
+  secondsSince,
+  withoutSecrets,
+} from '@lariat/telemetry';
 import type { Msg, NatsConnection, Subscription } from '@nats-io/nats-core';
 import { SpanKind, type Tracer, context, trace } from '@opentelemetry/api';
+import type { AuditTrail } from '../audit-trail.js';
 import { decodeRequestBody } from '../json.js';
+import { natsAwayAsUnavailable } from '../nats-away.js';
 import { encodeData, encodeError } from '../reply.js';
 import type { EndpointStats, ServiceDiscovery } from '../service-discovery.js';
 import { MessageContext } from './message-context.js';
@@ -22,6 +36,9 @@ export interface RequestLaneOptions {
   readonly discovery: ServiceDiscovery;
   readonly tracer: Tracer;
   readonly log: Log;
+  readonly metrics?: Metrics;
+  /** Missing: what is asked is not put on the trail. */
+  readonly audit?: AuditTrail;
 }
 
 /** Serves request/reply subjects in the service's queue group. */
@@ -65,6 +82,7 @@ export class RequestLane {
     stats: EndpointStats,
   ): Promise<void> {
     const began = performance.now();
+    let outcome = 'ok';
     this.inFlight += 1;
     const parent = contextFromTraceparent(message.headers?.get(HEADERS.traceparent));
     const span = this.options.tracer.startSpan(
@@ -75,37 +93,84 @@ export class RequestLane {
       },
       parent,
     );
+    const actorHeader = message.headers?.get(HEADERS.actor);
+    const actor = actorHeader === undefined || actorHeader === '' ? 'anonymous' : actorHeader;
+    const requestIdHeader = message.headers?.get(HEADERS.requestId);
+    const requestId = requestIdHeader === '' ? undefined : requestIdHeader;
+    const { traceId } = span.spanContext();
+    let told: Told = untold;
     try {
       const dto = REQUEST_DTOS[name as RequestName] as
         | (typeof REQUEST_DTOS)[RequestName]
         | undefined;
       const body = decodeRequestBody(message.data);
+      told = await this.tell(name, body, { actor, requestId, traceId });
       const data = dto === undefined ? body : parseDto<object>(dto, body);
-      const requestId = message.headers?.get(HEADERS.requestId);
-      const actor = message.headers?.get(HEADERS.actor);
-      const facts = {
-        subject: message.subject,
-        requestId: requestId === '' ? undefined : requestId,
-        actor: actor === undefined || actor === '' ? 'anonymous' : actor,
-        deliveryCount: 1,
-      };
+      const facts = { subject: message.subject, requestId, actor, deliveryCount: 1 };
       const result = await context.with(trace.setSpan(parent, span), () =>
         handler(data, new MessageContext([facts])),
       );
+      await told(undefined);
       message.respond(encodeData(result));
     } catch (reason) {
-      const error = toLariatError(reason);
+      const error = toLariatError(natsAwayAsUnavailable(reason));
+      outcome = error.kind;
       failSpan(span, error);
       if (error.kind === 'internal')
         this.options.log.error('request failed', { request: name, error: reason });
-      const { body, headers } = encodeError(error, span.spanContext().traceId);
+      await told(error);
+      const { body, headers } = encodeError(error, traceId);
       message.respond(body, { headers });
       stats.failed(error.message);
     } finally {
       span.end();
       stats.served(performance.now() - began);
+      const { metrics = NO_METRICS } = this.options;
+      metrics.record(METRICS.requestDuration, secondsSince(began), { request: name, outcome });
       this.inFlight -= 1;
       if (this.inFlight === 0) this.idle?.();
     }
   }
+
+  /** Puts the request on the audit trail; the answer takes what came of it. */
+  private async tell(
+    request: string,
+    body: unknown,
+    who: {
+      readonly actor: string;
+      readonly requestId: string | undefined;
+      readonly traceId: string;
+    },
+  ): Promise<Told> {
+    const { audit, service } = this.options;
+    if (audit === undefined || !isAudited(request, REQUEST_DTOS)) return untold;
+    const began = performance.now();
+    const id = newUuid();
+    await audit.asked({
+      ...{ id, at: new Date().toISOString(), request, service, things: auditedThings(body) },
+      ...{ actor: who.actor, requestId: who.requestId ?? null, traceId: who.traceId },
+    });
+    return (error) =>
+      audit.answered({ id, durationMs: performance.now() - began, ...resultOf(error) });
+  }
+}
+
+type Told = (error: LariatError | undefined) => Promise<void>;
+
+const untold: Told = () => Promise.resolve();
+
+/** Refused: nothing was done, and whoever asked has to change something. */
+const REFUSALS: ReadonlySet<LariatError['kind']> = new Set([
+  'invalid',
+  'not_found',
+  'conflict',
+  'precondition',
+]);
+
+function resultOf(
+  error: LariatError | undefined,
+): Pick<AuditAnswered, 'result' | 'code' | 'message'> {
+  if (error === undefined) return { result: 'ok', code: null, message: null };
+  const result = REFUSALS.has(error.kind) ? 'refused' : 'failed';
+  return { result, code: error.code, message: withoutSecrets(error.message) };
 }

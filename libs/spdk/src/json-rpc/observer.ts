@@ -14,5 +14,15 @@ export interface CallObserver {
   onCall(call: ObservedCall): { end(outcome: CallOutcome): void };
 }
 
+/** Tells several observers of each call. */
+export function allObservers(observers: readonly CallObserver[]): CallObserver {
+  return {
+    onCall(call) {
+      const calls = observers.map((observer) => observer.onCall(call));
+      return { end: (outcome) => calls.forEach((observed) => observed.end(outcome)) };
+    },
+  };
+}
+
 /** Observes nothing. */
 export const noCallObserver: CallObserver = { onCall: () => ({ end: () => undefined }) };

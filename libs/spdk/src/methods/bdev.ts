@@ -56,6 +56,36 @@ export interface BdevInfo {
   readonly lvol?: LvolDetails;
 }
 
+/** What went through a bdev. */
+export interface BdevIo {
+  readonly name: string;
+  readonly readBytes: number;
+  readonly writtenBytes: number;
+  readonly reads: number;
+  readonly writes: number;
+  /** Sums of what each of them took. */
+  readonly readSeconds: number;
+  readonly writeSeconds: number;
+}
+
+const parseIoStats = record((fields) => ({
+  tickRate: fields.required('tick_rate', count),
+  bdevs: fields.required(
+    'bdevs',
+    list(
+      record((bdev) => ({
+        name: bdev.required('name', text),
+        readBytes: bdev.required('bytes_read', count),
+        writtenBytes: bdev.required('bytes_written', count),
+        reads: bdev.required('num_read_ops', count),
+        writes: bdev.required('num_write_ops', count),
+        readTicks: bdev.required('read_latency_ticks', count),
+        writeTicks: bdev.required('write_latency_ticks', count),
+      })),
+    ),
+  ),
+}));
+
 const parseLimits: Parse<Required<QosLimits>> = record((fields) => ({
   readWriteIosPerSecond: fields.optional('rw_ios_per_sec', count) ?? 0,
   readWriteMbytesPerSecond: fields.optional('rw_mbytes_per_sec', count) ?? 0,
@@ -154,6 +184,16 @@ export class BdevMethods {
       ...ifDefined('w_mbytes_per_sec', limits.writeMbytesPerSecond),
     });
     flag(result, 'bdev_set_qos_limit');
+  }
+
+  /** Of every bdev, what went through it since it was made. */
+  async ioStats(): Promise<readonly BdevIo[]> {
+    const answer = parseIoStats(await this.rpc.call('bdev_get_iostat'), 'bdev_get_iostat');
+    return answer.bdevs.map(({ readTicks, writeTicks, ...bdev }) => ({
+      ...bdev,
+      readSeconds: readTicks / answer.tickRate,
+      writeSeconds: writeTicks / answer.tickRate,
+    }));
   }
 
   /**

@@ -7,7 +7,7 @@ import {
   ServiceDiscovery,
 } from '@lariat/messaging';
 import type { ReconcileCounts } from '@lariat/kernel';
-import type { Log } from '@lariat/telemetry';
+import type { Log, Metrics } from '@lariat/telemetry';
 import { NestFactory } from '@nestjs/core';
 import type { NatsConnection } from '@nats-io/nats-core';
 import type { Tracer } from '@opentelemetry/api';
@@ -20,6 +20,7 @@ export interface CommandServiceOptions {
   readonly agentInstance: string;
   readonly version: string;
   readonly tracer: Tracer;
+  readonly metrics: Metrics;
   readonly log: Log;
   readonly executor: CommandExecutor;
   readonly reconciled: ReconcileCounts;
@@ -31,7 +32,7 @@ const SERVICE = 'lariat-node-agent';
 export async function startCommandService(
   options: CommandServiceOptions,
 ): Promise<{ close(): Promise<void> }> {
-  const { connection, node, tracer, log } = options;
+  const { connection, node, tracer, metrics, log } = options;
   const discovery = new ServiceDiscovery(
     connection,
     {
@@ -43,9 +44,9 @@ export async function startCommandService(
     options.reconciled,
   );
   const strategy = new LariatTransport({
-    requests: new RequestLane({ connection, service: SERVICE, discovery, tracer, log }),
-    commands: new CommandLane({ connection, node, tracer, log }),
-    events: new EventLane({ connection, service: SERVICE, tracer, log }),
+    requests: new RequestLane({ connection, service: SERVICE, discovery, tracer, metrics, log }),
+    commands: new CommandLane({ connection, node, tracer, metrics, log }),
+    events: new EventLane({ connection, service: SERVICE, tracer, metrics, log }),
     discovery,
   });
   const app = await NestFactory.createMicroservice(AgentModule.register(options.executor), {
