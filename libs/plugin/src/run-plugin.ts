@@ -19,6 +19,7 @@ import {
   ensureStreams,
   natsSpanSink,
 } from '@lariat/messaging';
+import { RecordLists } from '@lariat/read-model';
 import { createLog, createTelemetry } from '@lariat/telemetry';
 import { type DynamicModule, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -77,6 +78,7 @@ export async function runPlugin(
     log,
     faults: options.faults?.(connection, processName) ?? noFaultPoints,
     reconciled: new ReconcileCounts(),
+    lists: new RecordLists(),
   };
   const lane = { connection, service: plugin.name, tracer, log };
   const description = plugin.description ?? '';
@@ -88,7 +90,10 @@ export async function runPlugin(
       version: plugin.version,
       description,
     },
-    context.reconciled,
+    {
+      reconciled: () => context.reconciled.view(),
+      lists: () => context.lists.numbers(),
+    },
   );
   const transport = new LariatTransport({
     requests: new RequestLane({ ...lane, discovery }),
@@ -111,6 +116,7 @@ export async function runPlugin(
     context,
     close: async () => {
       await app.close();
+      await context.lists.close();
       await telemetry.shutdown();
       await connection.drain();
     },
