@@ -109,7 +109,7 @@ async function thawAfter(frozenMs: number, pid: number, work: Promise<void>): Pr
 }
 
 /** The state is behind the name, which stands in brackets and may hold anything. */
-const isFrozen = (pid: number): boolean =>
+export const isFrozen = (pid: number): boolean =>
   readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.startsWith('T') === true;
 
 async function surviveKill(

@@ -8,6 +8,7 @@ import { sweepScratch } from './adapters/scratch/scratch-folder.js';
 import { IMAGE_SERVICE, type ImageService } from './app-tokens.js';
 import { ImageController } from './controllers/image.controller.js';
 import { InternalController } from './controllers/internal.controller.js';
+import { IMAGE_LIST } from './domain/image-list.js';
 import { imageSettingsFrom } from './domain/import-settings.js';
 import { CloneCounts } from './reconcilers/clone-counts.js';
 import { CopyEviction } from './reconcilers/evict-copies.js';
@@ -78,7 +79,8 @@ export class BackingImageModule {
         ]);
       },
     });
-    const service: ImageService = { ...keeping, eviction };
+    const listed = context.lists.of(images.source, IMAGE_LIST);
+    const service: ImageService = { ...keeping, listed, eviction };
     const stop = async (): Promise<void> => {
       stopping.abort();
       await runner.stop();

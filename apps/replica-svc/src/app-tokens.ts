@@ -1,4 +1,6 @@
+import type { NodeRecord, OrphanRecord } from '@lariat/contracts';
 import type { LariatClient } from '@lariat/messaging';
+import type { RecordList } from '@lariat/read-model';
 import type { SagaRunner, SagaStore } from '@lariat/saga';
 import type { StoreRecords } from './adapters/store-records.js';
 import type { OrphanPolicy } from './domain/orphans.js';
@@ -8,6 +10,10 @@ import type { RebuildDeps } from './sagas/rebuild-memory.js';
 export interface ReplicaService extends RebuildDeps {
   readonly stores: StoreRecords;
   readonly orphanPolicy: OrphanPolicy;
+  readonly lists: {
+    readonly nodes: RecordList<NodeRecord>;
+    readonly orphans: RecordList<OrphanRecord>;
+  };
   readonly operations: SagaStore;
   readonly runner: SagaRunner;
   readonly client: Pick<LariatClient, 'request'>;

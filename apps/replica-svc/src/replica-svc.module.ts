@@ -16,6 +16,7 @@ import { OrphanController } from './controllers/orphan.controller.js';
 import { PlacementController } from './controllers/placement.controller.js';
 import { ReplicaController } from './controllers/replica.controller.js';
 import { rebuildPolicyFrom } from './domain/due-rebuild.js';
+import { NODE_LIST, ORPHAN_LIST } from './domain/node-list.js';
 import { holds, orphanPolicyFrom } from './domain/orphans.js';
 import type { RunningRebuild } from './domain/rebuild-load.js';
 import { Adoption } from './reconcilers/adopt-lost.js';
@@ -117,7 +118,13 @@ export class ReplicaSvcModule {
       },
     });
     const { store: operations, runner } = sagas;
-    const service: ReplicaService = { ...deps, stores, orphanPolicy, operations, runner, client };
+    const lists = {
+      nodes: context.lists.of(nodes.source, NODE_LIST),
+      orphans: context.lists.of(orphans.source, ORPHAN_LIST),
+    };
+    const service: ReplicaService = {
+      ...{ ...deps, stores, orphanPolicy, lists, operations, runner, client },
+    };
     const stop = async (): Promise<void> => {
       await sagas.runner.stop();
       watch.stop();

@@ -12,6 +12,8 @@ import { OperationController } from './controllers/operation.controller.js';
 import { RecoveryController } from './controllers/recovery.controller.js';
 import { SnapshotController } from './controllers/snapshot.controller.js';
 import { VolumeController } from './controllers/volume.controller.js';
+import { OPERATION_LIST } from './domain/operation-list.js';
+import { SNAPSHOT_LIST, VOLUME_LIST } from './domain/volume-list.js';
 import { VOLUME_COPIES } from './domain/record-copies.js';
 import { AbsentReplicas } from './reconcilers/fault-absent.js';
 import { endLoans } from './reconcilers/end-loans.js';
@@ -72,6 +74,11 @@ export class VolumeSvcModule {
     const service: VolumeService = {
       volumes,
       operations: sagas.store,
+      lists: {
+        volumes: context.lists.of(volumes.source, VOLUME_LIST),
+        snapshots: context.lists.of(volumes.source, SNAPSHOT_LIST),
+        operations: context.lists.of(sagas.store.source, OPERATION_LIST),
+      },
       cancels: sagas.cancels,
       runner: sagas.runner,
       clock,

@@ -11,6 +11,7 @@ export * from './dto/dead-letter.dto.js';
 export * from './dto/fields.js';
 export * from './dto/image.dto.js';
 export * from './dto/internal.dto.js';
+export * from './dto/list.dto.js';
 export * from './dto/node.dto.js';
 export * from './dto/operation.dto.js';
 export * from './dto/orphan.dto.js';

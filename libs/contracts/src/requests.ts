@@ -74,6 +74,7 @@ import {
   VolumeReference,
 } from './dto/volume.dto.js';
 import type { AuditEntry } from './audit.js';
+import type { PageFacts } from './dto/list.dto.js';
 import type { DeadLetterView } from './dead-letter.js';
 import type { EvacuationReport } from './evacuation.js';
 import type { IdleImageCopy } from './idle-copies.js';
@@ -155,7 +156,7 @@ export interface Placement {
 
 /** Request and answer of each verb of the API, by its name below `lariat.v1.`. */
 export interface RequestMap {
-  'node.list': { request: ListNodesRequest; reply: { nodes: readonly NodeView[] } };
+  'node.list': { request: ListNodesRequest; reply: { nodes: readonly NodeView[] } & PageFacts };
   'node.get': { request: NodeReference; reply: NodeView };
   'node.cordon': { request: NodeReference; reply: NodeView };
   'node.uncordon': { request: NodeReference; reply: NodeView };
@@ -170,7 +171,10 @@ export interface RequestMap {
   'disk.update': { request: UpdateDiskRequest; reply: DiskView };
   'volume.create': { request: CreateVolumeRequest; reply: VolumeView };
   'volume.get': { request: VolumeReference; reply: VolumeView };
-  'volume.list': { request: ListVolumesRequest; reply: { volumes: readonly VolumeView[] } };
+  'volume.list': {
+    request: ListVolumesRequest;
+    reply: { volumes: readonly VolumeView[] } & PageFacts;
+  };
   'volume.delete': { request: DeleteVolumeRequest; reply: VolumeView | DryRun };
   'volume.update': { request: UpdateVolumeRequest; reply: VolumeView };
   'volume.expand': { request: ExpandVolumeRequest; reply: VolumeView };
@@ -179,7 +183,10 @@ export interface RequestMap {
   'volume.detach': { request: ChangeVolumeRequest; reply: VolumeView };
   'snapshot.create': { request: CreateSnapshotRequest; reply: SnapshotView };
   'snapshot.get': { request: SnapshotReference; reply: SnapshotView };
-  'snapshot.list': { request: ListSnapshotsRequest; reply: { snapshots: readonly SnapshotView[] } };
+  'snapshot.list': {
+    request: ListSnapshotsRequest;
+    reply: { snapshots: readonly SnapshotView[] } & PageFacts;
+  };
   'snapshot.delete': { request: SnapshotRequest; reply: SnapshotView };
   'snapshot.revert': { request: SnapshotRequest; reply: VolumeView };
   'snapshot.verify': { request: VerifySnapshotRequest; reply: SnapshotVerification };
@@ -189,19 +196,22 @@ export interface RequestMap {
   'replica.move': { request: MoveReplicaRequest; reply: VolumeView | DryRun };
   'rebuild.update': { request: UpdateRebuildRequest; reply: VolumeView };
   'replica.checksum': { request: ReplicaChecksumRequest; reply: ReplicaChecksums };
-  'image.list': { request: ListImagesRequest; reply: { images: readonly ImageView[] } };
+  'image.list': { request: ListImagesRequest; reply: { images: readonly ImageView[] } & PageFacts };
   'image.get': { request: ImageReference; reply: ImageView };
   'image.create': { request: CreateImageRequest; reply: ImageView };
   'image.verify': { request: VerifyImageRequest; reply: ImageVerification };
   'image.delete': { request: DeleteImageRequest; reply: ImageView | DryRun };
-  'orphan.list': { request: ListOrphansRequest; reply: { orphans: readonly OrphanView[] } };
+  'orphan.list': {
+    request: ListOrphansRequest;
+    reply: { orphans: readonly OrphanView[] } & PageFacts;
+  };
   'orphan.delete': { request: DeleteOrphanRequest; reply: OrphanOutcome | DryRun };
   'operation.get': { request: OperationReference; reply: OperationView };
   /** Asks for it: what `operation.wait` answers says whether it was undone. */
   'operation.cancel': { request: OperationReference; reply: OperationView };
   'operation.list': {
     request: ListOperationsRequest;
-    reply: { operations: readonly OperationView[] };
+    reply: { operations: readonly OperationView[] } & PageFacts;
   };
   'operation.wait': { request: WaitOperationRequest; reply: OperationView };
   'audit.list': { request: ListAuditRequest; reply: { entries: readonly AuditEntry[] } };

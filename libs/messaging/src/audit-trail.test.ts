@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import { STREAMS, lariatError } from '@lariat/contracts';
-import { ReconcileCounts } from '@lariat/kernel';
 import { createLog } from '@lariat/telemetry';
 import { type TestNats, findNatsBinary, startNats } from '@lariat/testing';
 import { jetstreamManager } from '@nats-io/jetstream';
@@ -31,7 +30,7 @@ describe.skipIf(binary === undefined)('the audit trail on a real nats-server', (
     await ensureStreams(connection);
     client = new LariatClient({ connection, actor: 'ann' });
     const about = { name: 'svc', instance: 'i', version: '1.0.0', description: '' };
-    const discovery = new ServiceDiscovery(connection, about, new ReconcileCounts());
+    const discovery = new ServiceDiscovery(connection, about, {});
     const tracer = trace.getTracer('test');
     const audit = new AuditTrail(connection, log);
     lane = new RequestLane({ connection, service: 'svc', discovery, tracer, log, audit });

@@ -7,6 +7,11 @@ export function encodeJson(value: unknown): Uint8Array {
   return encoder.encode(JSON.stringify(value));
 }
 
+/** A result that is JSON already, so that what was encoded before is not encoded again for each answer. */
+export class EncodedJson {
+  constructor(readonly text: string) {}
+}
+
 /** An empty body is an empty object, so that `nats req lariat.v1.node.list ''` works. */
 export function decodeRequestBody(data: Uint8Array): unknown {
   if (data.length === 0) return {};

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { STREAMS } from '@lariat/contracts';
-import { ReconcileCounts, delay } from '@lariat/kernel';
+import { delay } from '@lariat/kernel';
 import { createLog } from '@lariat/telemetry';
 import { type TestNats, findNatsBinary, startNats } from '@lariat/testing';
 import { jetstreamManager } from '@nats-io/jetstream';
@@ -52,7 +52,7 @@ describe.skipIf(binary === undefined)('what a nats-server that is killed takes w
     handler: (context: MessageContext) => Promise<unknown>,
   ): Promise<void> {
     const info = { name: 'svc', instance: 'i1', version: '1.0.0', description: 'd' };
-    const discovery = new ServiceDiscovery(serves, info, new ReconcileCounts());
+    const discovery = new ServiceDiscovery(serves, info, {});
     const lane = new RequestLane({ connection: serves, service: 'svc', discovery, tracer, log });
     lane.serve(name, (_body, context) => handler(context));
     await serves.flush();

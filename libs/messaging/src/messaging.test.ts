@@ -82,7 +82,7 @@ describe.skipIf(binary === undefined)('messaging on a real nats-server', () => {
       const discovery = new ServiceDiscovery(
         connection,
         { name: 'svc', instance: 'i1', version: '1.2.3', description: 'd' },
-        counts,
+        { reconciled: () => counts.view() },
       );
       const lane = new RequestLane({ connection, service: 'svc', discovery, tracer, log });
       for (const [name, handler] of Object.entries(handlers)) lane.serve(name, handler);

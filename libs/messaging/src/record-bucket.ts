@@ -1,6 +1,6 @@
 import { type LariatEvent, lariatError } from '@lariat/contracts';
 import { KeyedQueue, toLariatError } from '@lariat/kernel';
-import { jetstream } from '@nats-io/jetstream';
+import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { type KV, type KvEntry, Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { isWrongLastSequence } from './compare-and-set.js';
@@ -44,8 +44,26 @@ export interface RecordBucketOptions {
 const HISTORY = 64;
 /** How often a change is computed anew on a fresh record before the caller is told of the conflict. */
 const MAX_CHANGE_ATTEMPTS = 20;
+const END_DEADLINE_MS = 1_000;
 
 export type RecordListener<T> = (key: string, value: T | null) => void;
+
+/** One message of the bucket's stream. */
+export interface RecordEntry<T> {
+  readonly key: string;
+  /** Null: the record is gone. Undefined: it can't be read. */
+  readonly value: T | null | undefined;
+  /** Its number in the stream. */
+  readonly revision: number;
+  readonly storedAtMs: number;
+}
+
+/** Which stream the numbers are of, and how far it has come. */
+export interface StreamEnd {
+  /** When the stream was made: one that was lost and made anew counts from 1 again. */
+  readonly created: string;
+  readonly lastSequence: number;
+}
 
 /** Decides a change: the new value and its events; `undefined` when there is nothing to change. */
 export type Change<T> = (
@@ -61,11 +79,15 @@ export class RecordBucket<T> {
   /** Revisions of tombstones, so that a late watch entry can't bring a removed record back. */
   private readonly removed = new Map<string, number>();
   private readonly listeners = new Set<RecordListener<T>>();
+  private readonly followers = new Set<(entry: RecordEntry<T>) => void>();
+  private readonly awaited = new Set<() => void>();
   private readonly queue = new KeyedQueue();
+  private seen = 0;
 
   private constructor(
     private readonly options: RecordBucketOptions,
     private readonly kv: KV,
+    private readonly manager: JetStreamManager,
   ) {}
 
   /** Makes the bucket when it is missing and fills the cache. */
@@ -74,7 +96,9 @@ export class RecordBucket<T> {
       history: HISTORY,
       ...bucketReplicas(),
     });
-    const records = new RecordBucket<T>(options, kv);
+    const settings = { checkAPI: false, timeout: END_DEADLINE_MS };
+    const manager = await jetstreamManager(options.connection, settings);
+    const records = new RecordBucket<T>(options, kv, manager);
     await records.follow();
     return records;
   }
@@ -95,6 +119,52 @@ export class RecordBucket<T> {
   listen(listener: RecordListener<T>): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
+  }
+
+  /** Called for each message of the stream, in the order of their numbers, when the cache has it. */
+  followInOrder(follower: (entry: RecordEntry<T>) => void): () => void {
+    this.followers.add(follower);
+    return () => this.followers.delete(follower);
+  }
+
+  /** Up to which number of the stream the cache has everything. */
+  get position(): number {
+    return this.seen;
+  }
+
+  async end(): Promise<StreamEnd> {
+    const { created, state } = await this.manager.streams.info(`KV_${this.options.bucket}`);
+    // What was purged is not delivered any more.
+    if (state.messages === 0) this.seen = Math.max(this.seen, state.last_seq);
+    return { created, lastSequence: state.last_seq };
+  }
+
+  /** When what is stored at the number was stored; undefined when there is nothing any more. */
+  async storedAt(sequence: number): Promise<number | undefined> {
+    const stream = `KV_${this.options.bucket}`;
+    const stored = await this.manager.streams.getMessage(stream, { seq: sequence });
+    return stored === null ? undefined : new Date(stored.timestamp).getTime();
+  }
+
+  /**
+   * Waits until the cache has all that was stored, by whomever, before the call. False: not within the time, or JetStream
+   * does not tell.
+   */
+  async caughtUp(limitMs: number): Promise<boolean> {
+    const end = await this.end().catch(() => undefined);
+    if (end === undefined || this.seen >= end.lastSequence) return end !== undefined;
+    return new Promise((resolve) => {
+      const settle = (reached: boolean): void => {
+        clearTimeout(timer);
+        this.awaited.delete(look);
+        resolve(reached);
+      };
+      const look = (): void => {
+        if (this.seen >= end.lastSequence) settle(true);
+      };
+      const timer = setTimeout(settle, limitMs, false);
+      this.awaited.add(look);
+    });
   }
 
   /** From JetStream itself. */
@@ -286,26 +356,32 @@ export class RecordBucket<T> {
 
   private async apply(entries: AsyncIterable<KvEntry>, filled: () => void): Promise<void> {
     for await (const entry of entries) {
-      if (entry.operation !== 'PUT') {
-        this.forget(entry.key, entry.revision);
-        this.removed.delete(entry.key);
-      } else {
-        this.follows(entry);
+      const { key, revision, created } = entry;
+      const isPut = entry.operation === 'PUT';
+      const value = isPut ? this.follows(entry) : null;
+      if (!isPut) {
+        this.forget(key, revision);
+        this.removed.delete(key);
       }
+      this.seen = revision;
+      for (const follower of this.followers)
+        follower({ key, value, revision, storedAtMs: created.getTime() });
+      for (const look of this.awaited) look();
       if (entry.delta === 0) filled();
     }
   }
 
-  private follows(entry: KvEntry): void {
+  private follows(entry: KvEntry): T | null | undefined {
     let stored: StoredRecord<T>;
     try {
       stored = this.parse(entry.key, entry);
     } catch {
       // One corrupt record must not keep the others from being served; `read` of it says RECORD_CORRUPT.
-      return;
+      return undefined;
     }
     const { value, sequence } = stored;
     if (value === null) this.forget(entry.key, entry.revision);
     else this.remember(entry.key, { value, revision: entry.revision, sequence });
+    return value;
   }
 }

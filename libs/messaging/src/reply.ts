@@ -1,7 +1,7 @@
 import { HEADERS } from '@lariat/contracts';
 import { type ErrorRecord, LariatError, isErrorRecord } from '@lariat/kernel';
 import { type MsgHdrs, headers } from '@nats-io/nats-core';
-import { decodeJson, encodeJson } from './json.js';
+import { EncodedJson, decodeJson, encodeJson } from './json.js';
 
 /** What a requester gets: `{data}` or `{error}` (design section 3). */
 export type ReplyBody =
@@ -20,7 +20,9 @@ const STATUS_BY_KIND: Readonly<Record<ErrorRecord['kind'], string>> = {
 };
 
 export function encodeData(data: unknown): Uint8Array {
-  return encodeJson({ data });
+  return data instanceof EncodedJson
+    ? new TextEncoder().encode(`{"data":${data.text}}`)
+    : encodeJson({ data });
 }
 
 export function encodeError(

@@ -1,4 +1,3 @@
-import type { ReconcileCounts } from '@lariat/kernel';
 import type { Msg, NatsConnection, Subscription } from '@nats-io/nats-core';
 import { encodeJson } from './json.js';
 
@@ -72,7 +71,8 @@ export class ServiceDiscovery {
   constructor(
     private readonly connection: NatsConnection,
     private readonly identity: ServiceIdentity,
-    private readonly reconciled: Pick<ReconcileCounts, 'view'>,
+    /** More fields of STATS, beside what ADR-32 names; its readers pass over those that they do not know. */
+    private readonly more: Readonly<Record<string, () => unknown>>,
   ) {}
 
   addEndpoint(name: string, subject: string, queue: string): EndpointStats {
@@ -93,8 +93,7 @@ export class ServiceDiscovery {
         type: 'io.nats.micro.v1.stats_response',
         started: this.started,
         endpoints: this.endpoints.map((endpoint) => endpoint.stats()),
-        // Beside what ADR-32 names; its readers pass over fields that they do not know.
-        reconciled: this.reconciled.view(),
+        ...Object.fromEntries(Object.entries(this.more).map(([field, view]) => [field, view()])),
       }),
     };
     const { name, instance, version } = this.identity;

@@ -1,5 +1,6 @@
 import type { Clock, FaultPoints, ReconcileCounts } from '@lariat/kernel';
 import type { CommandClient, LariatClient } from '@lariat/messaging';
+import type { RecordLists } from '@lariat/read-model';
 import type { Log, Metrics, Telemetry } from '@lariat/telemetry';
 import type { DynamicModule, Type } from '@nestjs/common';
 import type { NatsConnection } from '@nats-io/nats-core';
@@ -19,6 +20,8 @@ export interface PluginContext {
   readonly faults: FaultPoints;
   /** Where its reconcilers say what they did; `$SRV.STATS` shows it. */
   readonly reconciled: ReconcileCounts;
+  /** Of its records; `$SRV.STATS` shows how they are served. */
+  readonly lists: RecordLists;
 }
 
 export const PLUGIN_CONTEXT = Symbol('PLUGIN_CONTEXT');

@@ -20,6 +20,7 @@ import {
   ensureStreams,
   natsSpanSink,
 } from '@lariat/messaging';
+import { RecordLists } from '@lariat/read-model';
 import {
   NO_TELEMETRY,
   type TelemetryEnvironment,
@@ -87,6 +88,7 @@ export async function runPlugin(
     log,
     faults: options.faults?.(connection, processName) ?? noFaultPoints,
     reconciled: new ReconcileCounts(),
+    lists: new RecordLists(),
   };
   const lane = { connection, service: plugin.name, tracer, log, metrics };
   const description = plugin.description ?? '';
@@ -98,7 +100,10 @@ export async function runPlugin(
       version: plugin.version,
       description,
     },
-    context.reconciled,
+    {
+      reconciled: () => context.reconciled.view(),
+      lists: () => context.lists.numbers(),
+    },
   );
   const transport = new LariatTransport({
     requests: new RequestLane({ ...lane, discovery, audit: new AuditTrail(connection, log) }),
@@ -121,6 +126,7 @@ export async function runPlugin(
     context,
     close: async () => {
       await app.close();
+      await context.lists.close();
       await Promise.all([telemetry.shutdown(), metrics.shutdown()]);
       await connection.drain();
     },

@@ -62,6 +62,11 @@ export class SagaStore {
     return isEnded(found.value.state) ? 'ended' : 'running';
   }
 
+  /** What lists of them are made of. */
+  get source(): RecordBucket<SagaRecord> {
+    return this.bucket;
+  }
+
   cached(id: string): Versioned<SagaRecord> | undefined {
     return this.bucket.cached(id);
   }

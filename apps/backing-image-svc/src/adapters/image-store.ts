@@ -15,6 +15,7 @@ import {
   hasReached,
   keptInTime,
 } from '@lariat/messaging';
+import type { RecordSource } from '@lariat/read-model';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { type ImageChange, applyImageChanges } from '../domain/apply-change.js';
 import { isWorthKeeping } from '../domain/record-copies.js';
@@ -67,6 +68,11 @@ export class ImageStore {
   /** As the cache last heard of it. */
   cached(id: string): ImageRecord | undefined {
     return this.records.cached(id)?.value;
+  }
+
+  /** What lists of them are made of. */
+  get source(): RecordSource<ImageRecord> {
+    return this.records;
   }
 
   list(): readonly ImageRecord[] {

@@ -7,13 +7,15 @@ import {
   type ImageSourceRequest,
   type ImageVerification,
   type ImageView,
+  ListImagesRequest,
   type OperationAccepted,
   VerifyImageRequest,
   lariatError,
   toImageView,
 } from '@lariat/contracts';
 import type { Json } from '@lariat/kernel';
-import { MessageContext, OnRequest } from '@lariat/messaging';
+import { EncodedJson, MessageContext, OnRequest } from '@lariat/messaging';
+import { encodePage, facet, listPage } from '@lariat/read-model';
 import { runOperation } from '@lariat/saga';
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
@@ -32,9 +34,10 @@ export class ImageController {
   constructor(@Inject(IMAGE_SERVICE) private readonly service: ImageService) {}
 
   @OnRequest('image.list')
-  list(): { images: readonly ImageView[] } {
-    const images = this.service.images.list().toSorted((a, b) => a.name.localeCompare(b.name));
-    return { images: images.map(toImageView) };
+  async list(@Payload() request: ListImagesRequest): Promise<EncodedJson> {
+    const { state } = request;
+    const facets = state === undefined ? [] : [facet('state', state)];
+    return encodePage('images', await listPage(this.service.listed, request, facets));
   }
 
   @OnRequest('image.get')

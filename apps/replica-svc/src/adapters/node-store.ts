@@ -13,6 +13,7 @@ import {
 } from '@lariat/contracts';
 import type { Clock } from '@lariat/kernel';
 import { type NewEvent, RecordBucket } from '@lariat/messaging';
+import type { RecordSource } from '@lariat/read-model';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { type Judgement, verdictOn, withReturn } from '../domain/node-health.js';
 import { type DutyChange, withDuty } from '../domain/node-duty.js';
@@ -41,6 +42,11 @@ export class NodeStore {
       }),
       clock,
     );
+  }
+
+  /** What lists of them are made of. */
+  get source(): RecordSource<NodeRecord> {
+    return this.records;
   }
 
   list(): readonly NodeRecord[] {

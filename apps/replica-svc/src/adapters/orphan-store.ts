@@ -7,6 +7,7 @@ import {
 } from '@lariat/contracts';
 import type { Clock } from '@lariat/kernel';
 import { RecordBucket } from '@lariat/messaging';
+import type { RecordSource } from '@lariat/read-model';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { type FoundOrphan, orphanIdOf } from '../domain/orphans.js';
 
@@ -25,6 +26,11 @@ export class OrphanStore {
       nowMs: () => clock.nowMs(),
     });
     return new OrphanStore(records, clock);
+  }
+
+  /** What lists of them are made of. */
+  get source(): RecordSource<OrphanRecord> {
+    return this.records;
   }
 
   list(): readonly OrphanRecord[] {

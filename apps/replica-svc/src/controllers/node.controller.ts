@@ -7,11 +7,13 @@ import {
   type EvacuationReport,
   type ImageView,
   ListDisksRequest,
+  ListNodesRequest,
   NodeReference,
   NodeRegistration,
   type NodeRecord,
   type NodeView,
   type OperationAccepted,
+  type PageFacts,
   RemoveDiskRequest,
   type RemovedNodeView,
   RemoveNodeRequest,
@@ -25,6 +27,7 @@ import {
 } from '@lariat/contracts';
 import { type Json, deriveDiskId, roundUpToCluster } from '@lariat/kernel';
 import { MessageContext, OnRequest } from '@lariat/messaging';
+import { facet, listPage } from '@lariat/read-model';
 import { runOperation } from '@lariat/saga';
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
@@ -70,8 +73,13 @@ export class NodeController {
   }
 
   @OnRequest('node.list')
-  list(): { nodes: readonly NodeView[] } {
-    return { nodes: this.service.nodes.list().map((node) => this.view(node)) };
+  async list(
+    @Payload() request: ListNodesRequest,
+  ): Promise<{ nodes: readonly NodeView[] } & PageFacts> {
+    const { state } = request;
+    const facets = state === undefined ? [] : [facet('state', state)];
+    const { items, ...facts } = await listPage(this.service.lists.nodes, request, facets);
+    return { nodes: items.map((item) => this.view(JSON.parse(item) as NodeRecord)), ...facts };
   }
 
   @OnRequest('node.get')

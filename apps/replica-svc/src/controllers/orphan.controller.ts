@@ -4,14 +4,18 @@ import {
   ListOrphansRequest,
   type OperationAccepted,
   type OrphanOutcome,
+  type OrphanRecord,
   type OrphanView,
+  type PageFacts,
 } from '@lariat/contracts';
 import { type Json, formatBytes } from '@lariat/kernel';
 import { MessageContext, OnRequest } from '@lariat/messaging';
+import { listPage } from '@lariat/read-model';
 import { runOperation } from '@lariat/saga';
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { REPLICA_SERVICE, type ReplicaService } from '../app-tokens.js';
+import { orphanFacets } from '../domain/node-list.js';
 import { assertDeletable, toOrphanView } from '../domain/orphans.js';
 import { type DeleteOrphanInput, assertUnwanted } from '../sagas/delete-orphan.saga.js';
 
@@ -20,10 +24,13 @@ export class OrphanController {
   constructor(@Inject(REPLICA_SERVICE) private readonly service: ReplicaService) {}
 
   @OnRequest('orphan.list')
-  list(@Payload() { node }: ListOrphansRequest): { orphans: readonly OrphanView[] } {
-    const { orphans, orphanPolicy } = this.service;
-    const listed = orphans.list().filter((orphan) => node === undefined || orphan.node === node);
-    return { orphans: listed.map((orphan) => toOrphanView(orphan, orphanPolicy)) };
+  async list(
+    @Payload() request: ListOrphansRequest,
+  ): Promise<{ orphans: readonly OrphanView[] } & PageFacts> {
+    const { lists, orphanPolicy } = this.service;
+    const { items, ...facts } = await listPage(lists.orphans, request, orphanFacets(request));
+    const orphans = items.map((item) => JSON.parse(item) as OrphanRecord);
+    return { orphans: orphans.map((orphan) => toOrphanView(orphan, orphanPolicy)), ...facts };
   }
 
   @OnRequest('orphan.delete')

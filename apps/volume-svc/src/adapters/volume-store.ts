@@ -17,6 +17,7 @@ import {
   hasReached,
   keptInTime,
 } from '@lariat/messaging';
+import type { RecordSource } from '@lariat/read-model';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { applyVolumeChanges } from '../domain/apply-change.js';
 import { isWorthKeeping, staleReason } from '../domain/record-copies.js';
@@ -51,6 +52,11 @@ export class VolumeStore {
     });
     const deleted = await MarkBucket.open(connection, BUCKETS.deleted, DELETED_KEEP_MS);
     return new VolumeStore(records, await VolumeNames.open(connection), deleted, copies);
+  }
+
+  /** What lists of them are made of. */
+  get source(): RecordSource<VolumeRecord> {
+    return this.records;
   }
 
   /** By name or id; VOLUME_NOT_FOUND only after JetStream itself has said so. */

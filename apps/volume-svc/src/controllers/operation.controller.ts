@@ -4,11 +4,13 @@ import {
   type OperationView,
   WaitOperationRequest,
 } from '@lariat/contracts';
-import { MessageContext, OnRequest } from '@lariat/messaging';
+import { EncodedJson, MessageContext, OnRequest } from '@lariat/messaging';
+import { encodePage, listPage } from '@lariat/read-model';
 import { assertCancellable, operationNotFound, toOperationView } from '@lariat/saga';
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { VOLUME_SERVICE, type VolumeService } from '../app-tokens.js';
+import { operationFacets } from '../domain/operation-list.js';
 
 const DEFAULT_WAIT_MS = 25_000;
 
@@ -40,14 +42,9 @@ export class OperationController {
   }
 
   @OnRequest('operation.list')
-  list(@Payload() request: ListOperationsRequest): { operations: readonly OperationView[] } {
-    const subject = request.volume === undefined ? undefined : `volume/${request.volume}`;
-    const records = [...this.service.operations.all()].filter(
-      (record) => subject === undefined || record.subject === subject,
-    );
-    return {
-      operations: records.toSorted((a, b) => a.startedAtMs - b.startedAtMs).map(toOperationView),
-    };
+  async list(@Payload() request: ListOperationsRequest): Promise<EncodedJson> {
+    const { operations } = this.service.lists;
+    return encodePage('operations', await listPage(operations, request, operationFacets(request)));
   }
 
   @OnRequest('operation.wait')

@@ -8,7 +8,8 @@ import {
   type VolumeView,
 } from '@lariat/contracts';
 import type { Json } from '@lariat/kernel';
-import { MessageContext, OnRequest } from '@lariat/messaging';
+import { EncodedJson, MessageContext, OnRequest } from '@lariat/messaging';
+import { encodePage, facet, listPage } from '@lariat/read-model';
 import { runOperation } from '@lariat/saga';
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
@@ -25,16 +26,11 @@ export class SnapshotController {
   constructor(@Inject(VOLUME_SERVICE) private readonly service: VolumeService) {}
 
   @OnRequest('snapshot.list')
-  async list(
-    @Payload() { volume }: ListSnapshotsRequest,
-  ): Promise<{ snapshots: readonly SnapshotView[] }> {
-    const { volumes } = this.service;
-    const records = volume === undefined ? volumes.list() : [await volumes.find(volume)];
-    return {
-      snapshots: records.flatMap(({ id, snapshots }) =>
-        snapshots.map((snapshot) => ({ ...snapshot, volume: id })),
-      ),
-    };
+  async list(@Payload() request: ListSnapshotsRequest): Promise<EncodedJson> {
+    const { volumes, lists } = this.service;
+    const { volume } = request;
+    const facets = volume === undefined ? [] : [facet('volume', (await volumes.find(volume)).id)];
+    return encodePage('snapshots', await listPage(lists.snapshots, request, facets));
   }
 
   @OnRequest('snapshot.get')

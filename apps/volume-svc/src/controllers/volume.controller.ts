@@ -5,6 +5,7 @@ import {
   DeleteVolumeRequest,
   type DryRun,
   ExpandVolumeRequest,
+  ListVolumesRequest,
   type OperationAccepted,
   type VolumeRecord,
   SetContentRequest,
@@ -18,7 +19,8 @@ import {
   withQos,
 } from '@lariat/contracts';
 import { type Json, roundUpToCluster } from '@lariat/kernel';
-import { MessageContext, OnRequest } from '@lariat/messaging';
+import { EncodedJson, MessageContext, OnRequest } from '@lariat/messaging';
+import { encodePage, listPage } from '@lariat/read-model';
 import { runOperation } from '@lariat/saga';
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
@@ -33,6 +35,7 @@ import {
   assertImageFits,
   findSnapshot,
 } from '../domain/preconditions.js';
+import { volumeFacets } from '../domain/volume-list.js';
 
 const DEFAULT_REPLICAS = 3;
 /** As long as a caller is waited with; the operation goes on after it. */
@@ -51,9 +54,9 @@ export class VolumeController {
   }
 
   @OnRequest('volume.list')
-  list(): { volumes: readonly VolumeView[] } {
-    const volumes = this.service.volumes.list().toSorted((a, b) => a.name.localeCompare(b.name));
-    return { volumes: volumes.map(toVolumeView) };
+  async list(@Payload() request: ListVolumesRequest): Promise<EncodedJson> {
+    const { volumes } = this.service.lists;
+    return encodePage('volumes', await listPage(volumes, request, volumeFacets(request)));
   }
 
   @OnRequest('volume.create')

@@ -19,9 +19,20 @@ import {
   IsReplicaCount,
   IsVolumeSize,
 } from './fields.js';
+import { ImageState } from '../image.js';
+import { IsOneOf, IsOrder, ListRequest } from './list.dto.js';
 import { MutatingRequest } from './volume.dto.js';
 
-export class ListImagesRequest {}
+/** The first is the one that a list has when none is asked for. */
+export const IMAGE_ORDERS = ['name', 'created', 'size'] as const;
+
+export class ListImagesRequest extends ListRequest {
+  @IsOrder(IMAGE_ORDERS)
+  sort?: (typeof IMAGE_ORDERS)[number];
+
+  @IsOneOf('state', Object.values(ImageState))
+  state?: ImageState;
+}
 
 export class ImageReference {
   @IsReference('image')

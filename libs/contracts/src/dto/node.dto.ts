@@ -9,9 +9,14 @@ import {
   ValidateIf,
 } from 'class-validator';
 import { IsFlag, IsReference, IsTags, IsVolumeSize } from './fields.js';
+import { NodeState } from '../node-states.js';
+import { IsOneOf, ListRequest } from './list.dto.js';
 import { MutatingRequest } from './volume.dto.js';
 
-export class ListNodesRequest {}
+export class ListNodesRequest extends ListRequest {
+  @IsOneOf('state', Object.values(NodeState))
+  state?: NodeState;
+}
 
 export class NodeReference {
   @IsReference('node')

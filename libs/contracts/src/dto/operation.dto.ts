@@ -1,5 +1,7 @@
-import { IsInt, IsOptional, Max, Min } from 'class-validator';
+import { IsInt, IsOptional, Matches, Max, Min } from 'class-validator';
+import { OperationState } from '../operation.js';
 import { IsReference } from './fields.js';
+import { IsOneOf, ListRequest } from './list.dto.js';
 
 export class OperationReference {
   @IsReference('operation')
@@ -14,9 +16,17 @@ export class WaitOperationRequest extends OperationReference {
   timeoutMs?: number;
 }
 
-export class ListOperationsRequest {
+export class ListOperationsRequest extends ListRequest {
   /** Only those that work on this volume (its id). */
   @IsOptional()
   @IsReference('volume')
   volume?: string;
+
+  @IsOneOf('state', Object.values(OperationState))
+  state?: OperationState;
+
+  /** e.g. `volume.create` */
+  @IsOptional()
+  @Matches(/^[a-z-]{1,32}\.[a-z-]{1,32}$/, { message: "kind must be like 'volume.create'." })
+  kind?: string;
 }

@@ -1,8 +1,9 @@
 import { IsOptional } from 'class-validator';
 import { IsFlag, IsReference } from './fields.js';
+import { ListRequest } from './list.dto.js';
 import { MutatingRequest } from './volume.dto.js';
 
-export class ListOrphansRequest {
+export class ListOrphansRequest extends ListRequest {
   @IsOptional()
   @IsReference('node')
   node?: string;

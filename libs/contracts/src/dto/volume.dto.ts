@@ -1,7 +1,7 @@
 import { Type } from 'class-transformer';
 import { IsInt, IsObject, IsOptional, Max, Min, ValidateIf, ValidateNested } from 'class-validator';
 import { ContentEvent, FsType } from '../content.js';
-import type { Frontend } from '../volume.js';
+import { type Frontend, Robustness, VolumeState } from '../volume.js';
 import {
   IsContentEvent,
   IsFileSystem,
@@ -14,6 +14,7 @@ import {
   IsReplicaCount,
   IsVolumeSize,
 } from './fields.js';
+import { IsOneOf, IsOrder, ListRequest } from './list.dto.js';
 import { PlacementPolicyRequest } from './placement.dto.js';
 import { VolumeQosRequest } from './qos.dto.js';
 
@@ -83,7 +84,36 @@ export class VolumeReference {
   volume!: string;
 }
 
-export class ListVolumesRequest {}
+/** The first is the one that a list has when none is asked for. */
+export const VOLUME_ORDERS = ['name', 'created', 'size'] as const;
+export const SNAPSHOT_ORDERS = ['created', 'name'] as const;
+
+/** Those that fit all that is given. */
+export class ListVolumesRequest extends ListRequest {
+  @IsOrder(VOLUME_ORDERS)
+  sort?: (typeof VOLUME_ORDERS)[number];
+
+  @IsOneOf('state', Object.values(VolumeState))
+  state?: VolumeState;
+
+  @IsOneOf('robustness', Object.values(Robustness))
+  robustness?: Robustness;
+
+  /** They have a replica there, or are attached there. */
+  @IsOptional()
+  @IsReference('node')
+  node?: string;
+
+  /** Id of the image that they stand on. */
+  @IsOptional()
+  @IsReference('image')
+  image?: string;
+
+  /** They have these among their labels. */
+  @IsOptional()
+  @IsLabels()
+  labels?: Record<string, string>;
+}
 
 export class ChangeVolumeRequest extends MutatingRequest {
   @IsReference('volume')
@@ -169,7 +199,10 @@ export class SnapshotReference extends VolumeReference {
   snapshot!: string;
 }
 
-export class ListSnapshotsRequest {
+export class ListSnapshotsRequest extends ListRequest {
+  @IsOrder(SNAPSHOT_ORDERS)
+  sort?: (typeof SNAPSHOT_ORDERS)[number];
+
   /** Without it those of all volumes. */
   @IsOptional()
   @IsReference('volume')

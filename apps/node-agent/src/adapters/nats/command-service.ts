@@ -41,7 +41,7 @@ export async function startCommandService(
       version: options.version,
       description: `Lariat agent of node ${node}`,
     },
-    options.reconciled,
+    { reconciled: () => options.reconciled.view() },
   );
   const strategy = new LariatTransport({
     requests: new RequestLane({ connection, service: SERVICE, discovery, tracer, metrics, log }),

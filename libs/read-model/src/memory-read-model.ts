@@ -1,0 +1,136 @@
+import { type ListForm, type Row, idAt, placeOf } from './list-form.js';
+import type { FacetCounts, Page, PageQuery, ReadModel } from './read-model.port.js';
+import { SortedPlaces } from './sorted-places.js';
+
+interface Item {
+  readonly row: Row;
+  /** Its document as JSON, once it was asked for. */
+  json?: string;
+}
+
+/** A list in the memory of one process. */
+export class MemoryReadModel<T> implements ReadModel {
+  private readonly items = new Map<string, Item>();
+  private readonly idsByKey = new Map<string, readonly string[]>();
+  private readonly orders: ReadonlyMap<string, SortedPlaces>;
+  private readonly byFacet = new Map<string, number>();
+
+  constructor(private readonly form: ListForm<T>) {
+    this.orders = new Map(form.orders.map((order) => [order, new SortedPlaces()]));
+  }
+
+  get size(): number {
+    return this.items.size;
+  }
+
+  /** Puts many records in at the beginning. */
+  fill(records: Iterable<readonly [string, T]>): void {
+    for (const [key, record] of records) {
+      const rows = this.form.rows(key, record);
+      this.idsByKey.set(
+        key,
+        rows.map(({ id }) => id),
+      );
+      for (const row of rows) this.insert(row, (places, place) => places.push(place));
+    }
+  }
+
+  /** Puts in the place of what a record stood for what it stands for now; null: nothing. */
+  put(key: string, record: T | null): void {
+    const rows = record === null ? [] : this.form.rows(key, record);
+    const ids = new Set(rows.map(({ id }) => id));
+    for (const id of this.idsByKey.get(key) ?? []) if (!ids.has(id)) this.drop(id);
+    for (const row of rows) this.replace(row);
+    if (rows.length === 0) this.idsByKey.delete(key);
+    else this.idsByKey.set(key, [...ids]);
+  }
+
+  page(query: PageQuery): Promise<Page> {
+    return Promise.resolve(this.pageNow(query));
+  }
+
+  counts(facetName: string): Promise<FacetCounts> {
+    const prefix = `${facetName}=`;
+    const found = [...this.byFacet]
+      .filter(([name]) => name.startsWith(prefix))
+      .map(([name, count]) => [name.slice(prefix.length), count] as const);
+    return Promise.resolve(Object.fromEntries(found));
+  }
+
+  private pageNow({ order, descending, facets, after, limit, maxBytes }: PageQuery): Page {
+    const items: string[] = [];
+    let bytes = 0;
+    let last: string | null = null;
+    for (const place of this.orders.get(order)?.walk(after, descending) ?? []) {
+      const item = this.items.get(idAt(place));
+      if (item === undefined || !hasAll(item.row, facets)) continue;
+      const json = jsonOf(item);
+      const size = Buffer.byteLength(json);
+      const isFull = items.length === limit || (items.length > 0 && bytes + size > maxBytes);
+      if (isFull) return { items, total: this.total(facets), last };
+      items.push(json);
+      bytes += size;
+      last = place;
+    }
+    return { items, total: this.total(facets), last: null };
+  }
+
+  private total(facets: readonly string[]): number {
+    const [only, ...more] = facets;
+    if (only === undefined) return this.items.size;
+    if (more.length === 0) return this.byFacet.get(only) ?? 0;
+    let total = 0;
+    for (const { row } of this.items.values()) if (hasAll(row, facets)) total += 1;
+    return total;
+  }
+
+  private insert(row: Row, enter: (places: SortedPlaces, place: string) => void): void {
+    this.items.set(row.id, { row });
+    for (const [order, places] of this.orders) enter(places, placeIn(order, row));
+    this.count(row.facets, 1);
+  }
+
+  private replace(row: Row): void {
+    const before = this.items.get(row.id)?.row;
+    if (before === undefined) {
+      this.insert(row, (places, place) => places.add(place));
+      return;
+    }
+    for (const [order, places] of this.orders) {
+      const [was, is] = [placeIn(order, before), placeIn(order, row)];
+      if (was === is) continue;
+      places.remove(was);
+      places.add(is);
+    }
+    this.count(before.facets, -1);
+    this.count(row.facets, 1);
+    this.items.set(row.id, { row });
+  }
+
+  private drop(id: string): void {
+    const item = this.items.get(id);
+    if (item === undefined) return;
+    for (const [order, places] of this.orders) places.remove(placeIn(order, item.row));
+    this.count(item.row.facets, -1);
+    this.items.delete(id);
+  }
+
+  private count(facets: readonly string[], by: number): void {
+    for (const name of facets) {
+      const count = (this.byFacet.get(name) ?? 0) + by;
+      if (count === 0) this.byFacet.delete(name);
+      else this.byFacet.set(name, count);
+    }
+  }
+}
+
+const placeIn = (order: string, { sortTexts, id }: Row): string =>
+  placeOf(sortTexts[order] ?? '', id);
+
+const hasAll = ({ facets }: Row, wanted: readonly string[]): boolean =>
+  wanted.every((name) => facets.includes(name));
+
+function jsonOf(item: Item): string {
+  item.json ??= JSON.stringify(item.row.document());
+  return item.json;
+}
