@@ -25,7 +25,7 @@ export async function reap(): Promise<readonly string[]> {
 }
 
 async function remove({ file, record }: KeptRecord, boot: string): Promise<void> {
-  const { folder, processes, interfaces } = record;
+  const { folder, processes, interfaces = [] } = record;
   // After a boot the pids are others'.
   if (record.boot === boot) {
     await stopRemains(clusterPaths(folder));

@@ -23,8 +23,8 @@ export interface TestRecord {
   /** Made for this test alone: all that is mounted, or runs as a cluster, in it is the test's. */
   readonly folder: string;
   readonly processes: readonly ProcessIdentity[];
-  /** Network interfaces of this machine. */
-  readonly interfaces: readonly string[];
+  /** Network interfaces of this machine; a record of an earlier state of the checkout may have no list of them. */
+  readonly interfaces?: readonly string[];
 }
 
 export const thisBoot = (): string =>
