@@ -9,6 +9,7 @@ export const ERROR_KIND_BY_CODE = {
   REQUEST_MALFORMED: 'invalid',
   REQUEST_INVALID: 'invalid',
   NAME_INVALID: 'invalid',
+  SNAPSHOT_GROUP_INVALID: 'invalid',
   SIZE_INVALID: 'invalid',
   SIZE_TOO_SMALL: 'invalid',
   REPLICAS_INVALID: 'invalid',
