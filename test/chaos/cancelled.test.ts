@@ -29,7 +29,10 @@ const kept = (
 });
 
 /** Why the operation did not end as it should, or undefined. */
-function complaint({ volume, image, losesWhenUndone }: Case, outcome: Outcome): string | undefined {
+function complaint(
+  { volume, others = () => [], image, losesWhenUndone }: Case,
+  outcome: Outcome,
+): string | undefined {
   const { state, error, volumes, images, wasCancelled } = outcome;
   const held = volumes.find(({ operation }) => operation !== null);
   if (held !== undefined) return `${state}, and ${held.operation} holds ${held.name}`;
@@ -48,7 +51,10 @@ function complaint({ volume, image, losesWhenUndone }: Case, outcome: Outcome): 
   const before = volume();
   const show = (records: readonly VolumeRecord[]): string =>
     JSON.stringify(records.map((record) => kept(record, losesWhenUndone)));
-  const [found, wanted] = [show(volumes), show(before === null ? [] : [before])];
+  const [found, wanted] = [
+    show(volumes),
+    show([...(before === null ? [] : [before]), ...others()]),
+  ];
   return found === wanted ? undefined : `was ${wanted}, is ${found}`;
 }
 

@@ -113,12 +113,14 @@ export class ImaginedWorld {
     volume: VolumeRecord | null,
     private readonly agents: ImaginedAgents,
     image: ImageRecord | null = null,
+    others: readonly VolumeRecord[] = [],
   ) {
     const log = createLog('imagined', 'error', () => undefined);
     const send = ((node: string, envelope: never) => agents.send(node, envelope)) as never;
     this.copies = new RecordCopies(VOLUME_COPIES, { send }, clock, log);
     this.imageCopies = new RecordCopies(IMAGE_COPIES, { send }, clock, log);
-    if (volume !== null) this.volumes.set(volume.id, volume);
+    for (const one of [...(volume === null ? [] : [volume]), ...others])
+      this.volumes.set(one.id, one);
     if (image !== null) this.images.set(image.id, image);
     const sagas = [
       ...volumeSagas(this.volumeDeps()),

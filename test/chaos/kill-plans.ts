@@ -12,6 +12,7 @@ import {
   changeThrough,
   changeThroughInUse,
   cloneThrough,
+  groupThrough,
   liveThrough,
   liveThroughInUse,
   rebuildThrough,
@@ -64,6 +65,19 @@ export const KILL_PLANS = {
     work: cloneThrough,
     takes: (point) => /volume\.clone\/|agent\/replica\.(clone|adopt-scratch)/.test(point),
     atLeast: 18,
+  },
+  snapshotGroup: {
+    nodes: 3,
+    processes: ['volume-svc', ...NODES],
+    sagas: ['snapshot.create-group'],
+    work: groupThrough,
+    takes: (point) =>
+      /saga\/snapshot\.create-group\/|agent\/(snapshot\.create|engine\.(close|open)-gate)\//.test(
+        point,
+      ),
+    // Three steps, before and after each, and commands to three nodes, three positions each.
+    atLeast: 20,
+    draws: 4,
   },
   imageVolumes: {
     nodes: 3,

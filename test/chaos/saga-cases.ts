@@ -21,6 +21,8 @@ import {
 export interface Case {
   readonly kind: string;
   readonly volume: () => VolumeRecord | null;
+  /** Beside the one that it works on. */
+  readonly others?: () => readonly VolumeRecord[];
   readonly image?: () => ImageRecord;
   /** Of these only nodes keep a record. */
   readonly lostImages?: () => readonly ImageRecord[];
@@ -111,6 +113,12 @@ export const CASES: Readonly<Record<string, Case>> = {
     kind: 'snapshot.create',
     volume: () => imaginedAttached(),
     input: onVolume({ snapshot: 's2' }),
+  },
+  'snapshots of two volumes at one point': {
+    kind: 'snapshot.create-group',
+    volume: () => imaginedAttached(),
+    others: () => [imaginedAttached({ id: 'vol-2', name: 'v2' })],
+    input: { volumes: ['vol-1', 'vol-2'], snapshot: 's2' },
   },
   'delete a snapshot': {
     kind: 'snapshot.delete',
@@ -340,16 +348,17 @@ export interface Outcome {
 
 /** Runs the operation to its end, in virtual time: vitest's fake timers must be in use. */
 export async function live(
-  { kind, volume, image, lostImages = () => [], input, begins = 1, refusals = {} }: Case,
+  { kind, volume, others = () => [], image, lostImages = () => [], input, ...rest }: Case,
   agents: ImaginedAgents,
   /** Cancels it, if it can be by then, when this command (counted from 0) is sent. */
   cancelAt?: number,
   /** Sees every operation that runs, again and again. */
   watch?: (operation: OperationView) => void,
 ): Promise<Outcome> {
+  const { begins = 1, refusals = {} } = rest;
   agents.refusals = refusals;
   agents.lostImages = lostImages();
-  const world = new ImaginedWorld(volume(), agents, image?.() ?? null);
+  const world = new ImaginedWorld(volume(), agents, image?.() ?? null, others());
   let id = '';
   let wasCancelled = false;
   agents.onSend = (index) => {

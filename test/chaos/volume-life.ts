@@ -238,6 +238,70 @@ export async function cloneThrough(chaos: ChaosCluster, volume: string): Promise
   await chaos.perform('volume.delete', { volume: clone });
 }
 
+/**
+ * Snapshots of two volumes at one point, while somebody writes to one and then to the other: what the second has been told,
+ * the first holds.
+ */
+export async function groupThrough(chaos: ChaosCluster, volume: string): Promise<void> {
+  const volumes = [volume, `${volume}-log`] as const;
+  for (const [index, name] of volumes.entries()) {
+    await chaos.perform('volume.create', { name, sizeBytes: SIZE_BYTES, replicas: 2 });
+    const node = `n${index + 1}`;
+    await chaos.perform('volume.attach', { volume: name, node, frontend: 'nbd' });
+  }
+  const [first, second] = volumes;
+  const writer = startOrderedWriter(chaos, first, second);
+  try {
+    await chaos.perform('snapshot.create-group', { volumes: [...volumes], snapshot: 'both' });
+  } finally {
+    await writer.stop();
+  }
+  const counts: number[] = [];
+  for (const name of volumes) {
+    await chaos.perform('volume.detach', { volume: name });
+    await chaos.perform('snapshot.revert', { volume: name, snapshot: 'both' });
+    const sums = await compareReplicas(chaos, { volume: name });
+    if (!sums.identical) throw new Error(`the replicas of ${name} differ`);
+    await chaos.perform('volume.attach', { volume: name, node: 'n3', frontend: 'nbd' });
+    counts.push(await withDevice(chaos, name, countOn));
+    await chaos.perform('volume.detach', { volume: name });
+  }
+  const [before = 0, after = 0] = counts;
+  // Each number is on the first volume before it is on the second, and on the second before the next is on the first.
+  if (before !== after && before !== after + 1)
+    throw new Error(`${first} was frozen at ${before}, and ${second} at ${after}`);
+  for (const name of volumes) await chaos.perform('volume.delete', { volume: name });
+}
+
+const countOn = async (device: NbdClient): Promise<number> =>
+  (await device.read(0, 4096)).readUInt32LE(0);
+
+/** Counts, on one volume and then on the other, each number once the one before is on both. */
+function startOrderedWriter(
+  chaos: ChaosCluster,
+  first: string,
+  second: string,
+): { stop(): Promise<void> } {
+  let isOver = false;
+  const running = withDevice(chaos, first, (one) =>
+    withDevice(chaos, second, async (other) => {
+      for (let count = 1; !isOver; count += 1) {
+        const block = Buffer.alloc(4096);
+        block.writeUInt32LE(count);
+        for (const device of [one, other]) await device.write(0, block);
+      }
+    }),
+  );
+  // Told by stop.
+  running.catch(() => undefined);
+  return {
+    stop: async () => {
+      isOver = true;
+      await running;
+    },
+  };
+}
+
 /** All that changes a volume while it is attached: its limits, its size, how many replicas it has, and where. */
 export async function changeThrough(chaos: ChaosCluster, volume: string): Promise<void> {
   await change(chaos, volume);

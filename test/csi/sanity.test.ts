@@ -14,7 +14,6 @@ const missing = whyNoSanity();
 /** Why a spec is passed over; one that is not here must run. */
 const MAY_SKIP: readonly (readonly [RegExp, string])[] = [
   [/readonly|incompatible|PUBLISH_READONLY/i, 'PUBLISH_READONLY is not claimed'],
-  [/VolumeGroupSnapshot|GroupController/, 'group snapshots are not claimed'],
   [
     /VolumeHealth|StorageHealth|with accessibility requirements: SNAPSHOT_ACCESSIBILITY/,
     'a call of a later version of the interface than 1.12',

@@ -8,6 +8,7 @@ import { JoiningCluster } from './adapters/joining-cluster.js';
 import { LinuxHost } from './adapters/linux-host.js';
 import { StagingFiles } from './adapters/staging-files.js';
 import { controllerCalls } from './app/controller.js';
+import { groupControllerCalls } from './app/group-controller.js';
 import { VERSION, identityCalls } from './app/identity.js';
 import { nodeCalls } from './app/node.js';
 import { NodeMachine } from './app/node-machine.js';
@@ -45,7 +46,9 @@ export async function startPlugin(config: PluginConfig, log: Log): Promise<Runni
     socketPath: config.socketPath,
     services: {
       Identity: identityCalls(cluster, { isController }),
-      ...(isController ? { Controller: controllerCalls(cluster) } : {}),
+      ...(isController
+        ? { Controller: controllerCalls(cluster), GroupController: groupControllerCalls(cluster) }
+        : {}),
       ...nodeService(config, cluster, log),
     },
     tracer: telemetry.tracer,

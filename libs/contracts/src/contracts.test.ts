@@ -114,6 +114,7 @@ describe('requests', () => {
     ['volume.expand', { volume: 'v1', sizeBytes: 2 * MIB }],
     ['volume.delete', { volume: 'v1', dryRun: true }],
     ['snapshot.create', { volume: 'v1', snapshot: 's1' }],
+    ['snapshot.create-group', { volumes: ['v1', 'v2'], snapshot: 's1' }],
     ['replica.remove', { volume: 'v1', replica: newReplicaId(), dryRun: true }],
     ['replica.rebuild', { volume: 'v1' }],
     ['disk.add', { node: 'n1', path: '/dev/sdb' }],

@@ -55,6 +55,7 @@ import { DeleteOrphanRequest, ListOrphansRequest } from './dto/orphan.dto.js';
 import {
   AttachVolumeRequest,
   ChangeVolumeRequest,
+  CreateSnapshotGroupRequest,
   CreateSnapshotRequest,
   CreateVolumeRequest,
   DeleteVolumeRequest,
@@ -87,6 +88,7 @@ import type { RecoveredImages, RecoveryReport } from './recovery.js';
 import type {
   ReplicaView,
   RebuiltVolumeView,
+  SnapshotGroupView,
   SnapshotView,
   VolumeRecord,
   VolumeView,
@@ -182,6 +184,7 @@ export interface RequestMap {
   /** What becomes of an attached volume's content; answered when it is kept beside the replicas too (invariant 9). */
   'volume.detach': { request: ChangeVolumeRequest; reply: VolumeView };
   'snapshot.create': { request: CreateSnapshotRequest; reply: SnapshotView };
+  'snapshot.create-group': { request: CreateSnapshotGroupRequest; reply: SnapshotGroupView };
   'snapshot.get': { request: SnapshotReference; reply: SnapshotView };
   'snapshot.list': {
     request: ListSnapshotsRequest;
@@ -331,6 +334,7 @@ export const REQUEST_DTOS = {
   'volume.attach': AttachVolumeRequest,
   'volume.detach': ChangeVolumeRequest,
   'snapshot.create': CreateSnapshotRequest,
+  'snapshot.create-group': CreateSnapshotGroupRequest,
   'snapshot.get': SnapshotReference,
   'snapshot.list': ListSnapshotsRequest,
   'snapshot.delete': SnapshotRequest,

@@ -93,6 +93,8 @@ export interface SnapshotRecord {
   readonly user: boolean;
   /** Kept beneath clones of the volume, or for an image that is made of it, and deleted when the last of them has gone. */
   readonly madeFor?: 'clone';
+  /** Of those that were taken at the same point in time, of several volumes. */
+  readonly group?: string;
   /** Of its whole content, once several replicas were found to agree on it; it never changes. */
   readonly sha256?: string;
 }
@@ -263,6 +265,12 @@ export interface RebuildSummary {
 /** A volume as a rebuild leaves it. */
 export interface RebuiltVolumeView extends VolumeView {
   readonly rebuilt: RebuildSummary;
+}
+
+/** Snapshots of several volumes, of one point in time. */
+export interface SnapshotGroupView {
+  readonly id: string;
+  readonly snapshots: readonly SnapshotView[];
 }
 
 export interface SnapshotView extends SnapshotRecord {

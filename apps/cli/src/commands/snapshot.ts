@@ -25,6 +25,25 @@ export function addSnapshotCommands(program: Command, runtime: Runtime): void {
     );
 
   snapshot
+    .command('create-group')
+    .description('keep what several volumes hold now, at one point in time')
+    .argument('<snapshot>', 'a DNS label: the name of each snapshot')
+    .argument('<volumes...>', 'names or ids')
+    .addOption(noWait())
+    .action((name: string, volumes: string[], options: WaitOption, command: Command) =>
+      online(runtime, command, (session, context) =>
+        change(
+          session,
+          context,
+          'snapshot.create-group',
+          { volumes, snapshot: name },
+          options.wait,
+          ({ snapshots }) => snapshotTable(snapshots),
+        ),
+      ),
+    );
+
+  snapshot
     .command('list')
     .alias('ls')
     .description('list the snapshots of a volume')

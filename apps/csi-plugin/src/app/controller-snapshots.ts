@@ -97,7 +97,7 @@ export function snapshotCalls(
   };
 }
 
-function assertNoParameters(parameters: Readonly<Record<string, string>>): void {
+export function assertNoParameters(parameters: Readonly<Record<string, string>>): void {
   const unknown = Object.keys(parameters).find((key) => !key.startsWith('csi.storage.k8s.io/'));
   if (unknown === undefined) return;
   throw new Refusal('INVALID_ARGUMENT', `There is no parameter '${unknown}' of a snapshot.`);

@@ -10,7 +10,7 @@ export function identityCalls(
   { isController }: { readonly isController: boolean },
 ): HandlersOf<IdentityCalls> {
   const services = [
-    ...(isController ? ['CONTROLLER_SERVICE'] : []),
+    ...(isController ? ['CONTROLLER_SERVICE', 'GROUP_CONTROLLER_SERVICE'] : []),
     'VOLUME_ACCESSIBILITY_CONSTRAINTS',
   ];
   return {

@@ -104,12 +104,13 @@ export function conditionOf(volume: VolumeView): StatusAnswer['volumeCondition']
   return { abnormal, message: [`${robustness}: ${count}`, ...doubt, ...why].join('; ') };
 }
 
-export function snapshotAnswer({ id, volume, sizeBytes, createdAt }: SnapshotView): {
+export function snapshotAnswer({ id, volume, sizeBytes, createdAt, group }: SnapshotView): {
   readonly sizeBytes: string;
   readonly snapshotId: string;
   readonly sourceVolumeId: string;
   readonly creationTime: { readonly seconds: string; readonly nanos: number };
   readonly readyToUse: boolean;
+  readonly groupSnapshotId?: string;
 } {
   const ms = Date.parse(createdAt);
   const seconds = Math.floor(ms / 1000);
@@ -119,5 +120,6 @@ export function snapshotAnswer({ id, volume, sizeBytes, createdAt }: SnapshotVie
     sourceVolumeId: volume,
     creationTime: { seconds: String(seconds), nanos: (ms - seconds * 1000) * 1_000_000 },
     readyToUse: true,
+    ...(group === undefined ? {} : { groupSnapshotId: group }),
   };
 }

@@ -53,6 +53,14 @@ export interface CsiSnapshot {
   readonly sourceVolumeId: string;
   readonly creationTime: { readonly seconds: string; readonly nanos: number };
   readonly readyToUse: boolean;
+  readonly groupSnapshotId?: string;
+}
+
+export interface CsiGroupSnapshot {
+  readonly groupSnapshotId: string;
+  readonly snapshots: readonly CsiSnapshot[];
+  readonly creationTime: CsiSnapshot['creationTime'];
+  readonly readyToUse: boolean;
 }
 
 export interface VolumeCondition {
@@ -166,6 +174,26 @@ export interface ControllerCalls {
   };
 }
 
+export interface GroupControllerCalls {
+  GroupControllerGetCapabilities: { request: Empty; answer: { capabilities: readonly object[] } };
+  CreateVolumeGroupSnapshot: {
+    request: {
+      readonly name: string;
+      readonly sourceVolumeIds: readonly string[];
+      readonly parameters: Texts;
+    };
+    answer: { groupSnapshot: CsiGroupSnapshot };
+  };
+  DeleteVolumeGroupSnapshot: {
+    request: { readonly groupSnapshotId: string; readonly snapshotIds: readonly string[] };
+    answer: Empty;
+  };
+  GetVolumeGroupSnapshot: {
+    request: { readonly groupSnapshotId: string; readonly snapshotIds: readonly string[] };
+    answer: { groupSnapshot: CsiGroupSnapshot };
+  };
+}
+
 export interface NodeCalls {
   NodeGetCapabilities: { request: Empty; answer: { capabilities: readonly object[] } };
   NodeGetInfo: {
@@ -233,6 +261,7 @@ export interface NodeCalls {
 export interface ServiceCalls {
   Identity: IdentityCalls;
   Controller: ControllerCalls;
+  GroupController: GroupControllerCalls;
   Node: NodeCalls;
 }
 

@@ -1,6 +1,8 @@
 import {
+  CreateSnapshotGroupRequest,
   CreateSnapshotRequest,
   type OperationAccepted,
+  type SnapshotGroupView,
   SnapshotReference,
   SnapshotRequest,
   type SnapshotView,
@@ -49,6 +51,21 @@ export class SnapshotController {
       // The same request that runs already is joined; only another one is refused.
       if (record.operation === null) assertCanSnapshot(record, null, null, request.snapshot);
       return { volume: record.id, snapshot: request.snapshot };
+    });
+  }
+
+  @OnRequest('snapshot.create-group')
+  createGroup(
+    @Payload() { volumes, snapshot, wait }: CreateSnapshotGroupRequest,
+    @Ctx() context: MessageContext,
+  ): Promise<SnapshotGroupView | OperationAccepted> {
+    return this.run<SnapshotGroupView>('snapshot.create-group', wait, context, async () => {
+      const records = await Promise.all(volumes.map((one) => this.service.volumes.find(one)));
+      for (const record of records)
+        if (record.operation === null) assertCanSnapshot(record, null, null, snapshot);
+      // A volume that is named twice, by its name and its id, is one.
+      const ids = Array.from(new Set(records.map(({ id }) => id))).toSorted();
+      return { volumes: ids, snapshot };
     });
   }
 

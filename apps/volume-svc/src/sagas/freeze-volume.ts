@@ -23,34 +23,83 @@ export async function freezeVolume(
   record: VolumeRecord,
   snapshot: string,
 ): Promise<void> {
-  if (context.attempt > 1) await dropEarlier(context, record, snapshot);
-  if (record.attachment === null) {
-    await freezeAll(context, record, snapshot);
-    return;
-  }
-  const { node, epoch } = record.attachment;
-  const gate = { volume: record.id, epoch, gate: `${context.operation}.${context.attempt}` };
-  // No look at the node before each of these, as elsewhere: writers wait for them.
-  const command = { ...gate, timeoutMs: GATE_TIMEOUT_MS };
-  const closing = context.command(node, 'engine.close-gate', command, { key: record.id });
-  await whileNodesLive(context, [node], closing);
-  let failure: unknown;
-  try {
-    // Read behind the gate: a leg that was lost meanwhile is out of the set.
-    await freezeAll(context, await deps.volumes.find(record.id), snapshot);
-  } catch (error) {
-    failure = error;
-  }
-  const opening = context.command(node, 'engine.open-gate', gate, { key: record.id });
-  const { held } = await whileNodesLive(context, [node], opening);
-  if (failure !== undefined) throw failure;
-  if (!held) {
-    throw lariatError(
-      'GATE_EXPIRED',
-      'The engine let writes through before all replicas were frozen.',
-      { volume: record.id, node },
+  await freezeVolumes(deps, context, [{ record, snapshot }]);
+}
+
+/** A volume, and the id of the snapshot that is taken of it. */
+export interface Freezing {
+  readonly record: VolumeRecord;
+  readonly snapshot: string;
+}
+
+/**
+ * The same of several volumes: no replica of any is frozen before the gates of all are closed, and none is opened before the
+ * last is frozen. So there is a moment at which nobody could write to any of them, and all snapshots are of that.
+ */
+export async function freezeVolumes(
+  deps: Pick<SagaDeps, 'volumes'>,
+  context: Context,
+  freezing: readonly Freezing[],
+): Promise<void> {
+  if (context.attempt > 1)
+    await Promise.all(freezing.map((one) => dropEarlier(context, one.record, one.snapshot)));
+  const gates = freezing.flatMap(({ record }) => gateOf(context, record));
+  const closing = await Promise.allSettled(gates.map((gate) => close(context, gate)));
+  let failure = closing.find((one) => one.status === 'rejected')?.reason as unknown;
+  if (failure === undefined) {
+    const frozen = await Promise.allSettled(
+      // Read behind the gate: a leg that was lost meanwhile is out of the set.
+      freezing.map(async ({ record, snapshot }) =>
+        freezeAll(
+          context,
+          record.attachment === null ? record : await deps.volumes.find(record.id),
+          snapshot,
+        ),
+      ),
     );
+    failure = frozen.find((one) => one.status === 'rejected')?.reason as unknown;
   }
+  // One that is not known to be closed opens by itself.
+  const closed = gates.filter((_gate, index) => closing[index]?.status === 'fulfilled');
+  const opened = await Promise.allSettled(closed.map((gate) => open(context, gate)));
+  failure ??= opened.find((one) => one.status === 'rejected')?.reason;
+  if (failure !== undefined) throw failure;
+}
+
+interface Gate {
+  readonly node: string;
+  readonly input: { readonly volume: string; readonly epoch: number; readonly gate: string };
+}
+
+function gateOf(context: Context, { id, attachment }: VolumeRecord): readonly Gate[] {
+  if (attachment === null) return [];
+  const { node, epoch } = attachment;
+  return [{ node, input: { volume: id, epoch, gate: `${context.operation}.${context.attempt}` } }];
+}
+
+/** No look at the node before it, or before those below, as elsewhere: writers wait for them. */
+function close(context: Context, { node, input }: Gate): Promise<unknown> {
+  const command = { ...input, timeoutMs: GATE_TIMEOUT_MS };
+  const closing = context.command(node, 'engine.close-gate', command, { key: input.volume });
+  return whileNodesLive(context, [node], closing);
+}
+
+async function open(context: Context, { node, input }: Gate): Promise<void> {
+  const opening = context.command(node, 'engine.open-gate', input, { key: input.volume });
+  const { held } = await whileNodesLive(context, [node], opening);
+  if (held) return;
+  throw lariatError(
+    'GATE_EXPIRED',
+    'The engine let writes through before all replicas were frozen.',
+    { volume: input.volume, node },
+  );
+}
+
+export async function dropAllFrozen(
+  context: Context,
+  freezing: readonly Freezing[],
+): Promise<void> {
+  await Promise.all(freezing.map(({ record, snapshot }) => dropFrozen(context, record, snapshot)));
 }
 
 async function freezeAll(context: Context, record: VolumeRecord, snapshot: string): Promise<void> {

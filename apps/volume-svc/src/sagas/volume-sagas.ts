@@ -1,6 +1,7 @@
 import type { AnySaga } from '@lariat/saga';
 import { attachVolumeSaga } from './attach-volume.saga.js';
 import { cloneVolumeSaga } from './clone-volume.saga.js';
+import { createSnapshotGroupSaga } from './create-snapshot-group.saga.js';
 import { createSnapshotSaga } from './create-snapshot.saga.js';
 import { createVolumeSaga } from './create-volume.saga.js';
 import { deleteSnapshotSaga } from './delete-snapshot.saga.js';
@@ -23,6 +24,7 @@ export const volumeSagas = (deps: SagaDeps): readonly AnySaga[] => [
   expandVolumeSaga(deps),
   updateVolumeSaga(deps),
   createSnapshotSaga(deps),
+  createSnapshotGroupSaga(deps),
   deleteSnapshotSaga(deps),
   revertSnapshotSaga(deps),
   lendSnapshotSaga(deps),

@@ -52,6 +52,22 @@ export const IsReference = (what: string): PropertyDecorator =>
     message: `${describeName(what)} Give its name or its id.`,
   });
 
+/** More at once would keep writers waiting for longer than a gate is closed. */
+export const MAX_GROUP_VOLUMES = 32;
+
+/** Volumes that something is done to together. */
+export const AreVolumes = (): PropertyDecorator =>
+  field({
+    name: 'areVolumes',
+    code: 'SNAPSHOT_GROUP_INVALID',
+    accepts: (value) =>
+      Array.isArray(value) &&
+      value.length >= 1 &&
+      value.length <= MAX_GROUP_VOLUMES &&
+      value.every((one) => typeof one === 'string' && isDnsLabel(one)),
+    message: `volumes must be a list of 1 to ${MAX_GROUP_VOLUMES} names or ids of volumes.`,
+  });
+
 export const IsVolumeSize = (): PropertyDecorator =>
   field({
     name: 'isVolumeSize',

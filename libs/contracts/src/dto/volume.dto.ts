@@ -3,6 +3,7 @@ import { IsInt, IsObject, IsOptional, Max, Min, ValidateIf, ValidateNested } fro
 import { ContentEvent, FsType } from '../content.js';
 import { type Frontend, Robustness, VolumeState } from '../volume.js';
 import {
+  AreVolumes,
   IsContentEvent,
   IsFileSystem,
   IsFileSystemUuid,
@@ -190,6 +191,15 @@ export class SnapshotRequest extends ChangeVolumeRequest {
 }
 
 export class CreateSnapshotRequest extends ChangeVolumeRequest {
+  @IsNewName('snapshot')
+  snapshot!: string;
+}
+
+/** One snapshot of each volume, all taken at one point in time. */
+export class CreateSnapshotGroupRequest extends MutatingRequest {
+  @AreVolumes()
+  volumes!: string[];
+
   @IsNewName('snapshot')
   snapshot!: string;
 }
