@@ -137,7 +137,9 @@ describe('a cluster with a collector', () => {
       SAGAS.filter((kind) => !names.has(`saga ${kind}`) && !SAGAS_OF_TROUBLE.includes(kind)),
     ).toEqual([]);
     for (const { name, traceId, spanId, attributes } of sagas) {
-      expect(attributes).toMatchObject({ 'saga.outcome': 'completed' });
+      // The cluster begins these by itself, and gives one up whose image is deleted meanwhile.
+      const isOwn = name === 'saga image.spread';
+      expect([name, isOwn || attributes['saga.outcome'] === 'completed']).toEqual([name, true]);
       const steps = spansOf(`saga.step ${name.slice('saga '.length)}/`).filter(
         (step) => step.traceId === traceId && step.parentSpanId === spanId,
       );
