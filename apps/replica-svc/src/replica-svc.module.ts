@@ -90,31 +90,43 @@ export class ReplicaSvcModule {
       log,
       whileHeld: async (signal) => {
         const { metrics } = context;
-        observeCluster(
-          { connection, nodes, allocator, orphans, metrics, nowMs: () => clock.nowMs() },
-          signal,
-        );
-        await Promise.all([
-          relayEvents({ connection, bucket: BUCKETS.nodes, log }, signal),
-          relayEvents({ connection, bucket: BUCKETS.orphans, log }, signal),
-          watch.judge(signal),
-          inventories.whileHeld(signal),
-          rebuildDegraded({ volumes, nodes, running, client, clock, log, policy, counts }, signal),
-          // Like a rebuild, it is begun on request alone where that is wanted.
-          policy.byItself
-            ? removeSurplus({ volumes, nodes, running, client, clock, log, counts }, signal)
-            : Promise.resolve(),
-          keepPromises({ allocator, volumes, nodes, isAbsent, clock, counts, log }, signal),
-          keepImagePromises(
-            { allocator, nodes, told: () => told.values(), client, clock, counts, log },
-            signal,
-          ),
-          deleteOrphans(
-            { orphans, nodes, client, clock, counts, log, policy: orphanPolicy },
-            signal,
-          ),
-          endLeases({ allocator, volumes, counts, log }, signal),
-        ]);
+        const nowMs = (): number => clock.nowMs();
+        const endTelling = observeCluster({
+          connection,
+          nodes,
+          allocator,
+          orphans,
+          metrics,
+          nowMs,
+        });
+        try {
+          await Promise.all([
+            relayEvents({ connection, bucket: BUCKETS.nodes, log }, signal),
+            relayEvents({ connection, bucket: BUCKETS.orphans, log }, signal),
+            watch.judge(signal),
+            inventories.whileHeld(signal),
+            rebuildDegraded(
+              { volumes, nodes, running, client, clock, log, policy, counts },
+              signal,
+            ),
+            // Like a rebuild, it is begun on request alone where that is wanted.
+            policy.byItself
+              ? removeSurplus({ volumes, nodes, running, client, clock, log, counts }, signal)
+              : Promise.resolve(),
+            keepPromises({ allocator, volumes, nodes, isAbsent, clock, counts, log }, signal),
+            keepImagePromises(
+              { allocator, nodes, told: () => told.values(), client, clock, counts, log },
+              signal,
+            ),
+            deleteOrphans(
+              { orphans, nodes, client, clock, counts, log, policy: orphanPolicy },
+              signal,
+            ),
+            endLeases({ allocator, volumes, counts, log }, signal),
+          ]);
+        } finally {
+          endTelling();
+        }
       },
     });
     const { store: operations, runner } = sagas;

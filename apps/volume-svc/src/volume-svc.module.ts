@@ -60,15 +60,19 @@ export class VolumeSvcModule {
       instance,
       log,
       whileHeld: async (signal) => {
-        observeVolumes(volumes, context.metrics, signal);
+        const endTelling = observeVolumes(volumes, context.metrics);
         const relayed = [BUCKETS.volumes, BUCKETS.operations];
-        await Promise.all([
-          ...relayed.map((bucket) => relayEvents({ connection, bucket, log }, signal)),
-          inventories.whileHeld(signal),
-          releaseClaims({ volumes, operations: sagas.store, clock, counts, log }, signal),
-          endLoans({ volumes, operations: sagas.store, clock, counts, log }, signal),
-          sweepCloneSnapshots({ list: () => volumes.list(), client, clock, log, counts }, signal),
-        ]);
+        try {
+          await Promise.all([
+            ...relayed.map((bucket) => relayEvents({ connection, bucket, log }, signal)),
+            inventories.whileHeld(signal),
+            releaseClaims({ volumes, operations: sagas.store, clock, counts, log }, signal),
+            endLoans({ volumes, operations: sagas.store, clock, counts, log }, signal),
+            sweepCloneSnapshots({ list: () => volumes.list(), client, clock, log, counts }, signal),
+          ]);
+        } finally {
+          endTelling();
+        }
       },
     });
     const service: VolumeService = {

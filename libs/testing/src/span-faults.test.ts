@@ -21,7 +21,7 @@ it.each([
   ['without a name', [{ ...ROOT, name: ' ' }]],
   ['an end before its start', [{ ...ROOT, endNs: 0n }]],
   ['came twice', [ROOT, ROOT]],
-  ['an id in the name', [{ ...ROOT, name: 'process vol-0a1b2c3d4e5f6g7h8j' }]],
+  ['an id in the name', [{ ...ROOT, name: 'process op-vyskxcs4f0rd' }]],
   ['an id in the name', [{ ...ROOT, name: 'get 6b3c9a52-0f5e-4a5b-9a77-1f0a4a3c2b1d' }]],
 ])('finds: %s', (fault, spans) => {
   expect(spanFaults(spans)).toEqual([expect.stringContaining(fault)]);

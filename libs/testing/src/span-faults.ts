@@ -2,7 +2,7 @@ import type { ReceivedSpan } from './otlp-receiver.js';
 
 /** What stands for one object alone: a name with it in makes one span name an object. */
 const IDENTIFIER =
-  /\b(?:[a-z]+-[0-9a-z]{16,}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22,}|[0-9a-f]{16,})\b/;
+  /\b(?:[a-z]+-(?=[a-z]*\d)[0-9a-z]{12,}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22,}|[0-9a-f]{16,})\b/;
 
 const told = ({ name, traceId, service, instance }: ReceivedSpan): string =>
   `'${name}' of ${service} ${instance} in trace ${traceId}`;

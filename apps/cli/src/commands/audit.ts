@@ -15,7 +15,11 @@ interface AuditOptions {
 export function addAuditCommand(program: Command, runtime: Runtime): void {
   program
     .command('audit')
-    .description('who asked for what, when, and with what result; oldest first')
+    .description('who asked for what, when, and with what result')
+    // `lariat audit` alone lists.
+    .command('list', { isDefault: true })
+    .alias('ls')
+    .description('list the newest requests that may have changed something, oldest first')
     .option('--actor <name>', 'only what this one asked for')
     .option('--request <name>', "only this request, e.g. 'volume.delete'")
     .option(

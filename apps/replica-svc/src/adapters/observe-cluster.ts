@@ -1,5 +1,5 @@
 import { readQueues } from '@lariat/messaging';
-import { METRICS, type Metrics, countBy, whileHeld } from '@lariat/telemetry';
+import { METRICS, type Metrics, allObservations, countBy } from '@lariat/telemetry';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { toNodeView } from '../domain/node-view.js';
 import type { Allocator } from './allocator.js';
@@ -15,13 +15,13 @@ export interface ObservedCluster {
   readonly nowMs: () => number;
 }
 
-/** Tells of nodes, disks, orphans and queues until the signal aborts: one of all copies does. */
-export function observeCluster(cluster: ObservedCluster, signal: AbortSignal): void {
+/** Tells of nodes, disks, orphans and queues until the answer is called: one of all copies does. */
+export function observeCluster(cluster: ObservedCluster): () => void {
   const { connection, nodes, allocator, orphans, metrics, nowMs } = cluster;
   const views = () =>
     nodes.list().map((node) => toNodeView(node, (disk) => allocator.promisedOn(disk)));
   const disks = () => views().flatMap((node) => node.disks);
-  whileHeld(signal, [
+  return allObservations([
     metrics.observe(METRICS.nodes, () =>
       countBy(views(), ({ name, state, duty }) => ({ 'node.id': name, state, duty })),
     ),

@@ -1,14 +1,10 @@
 import { robustnessOf } from '@lariat/contracts';
-import { METRICS, type Metrics, countBy, whileHeld } from '@lariat/telemetry';
+import { METRICS, type Metrics, allObservations, countBy } from '@lariat/telemetry';
 import type { VolumeStore } from './volume-store.js';
 
-/** Tells how many volumes and replicas are in which state, until the signal aborts: one of all copies does. */
-export function observeVolumes(
-  volumes: Pick<VolumeStore, 'list'>,
-  metrics: Metrics,
-  signal: AbortSignal,
-): void {
-  whileHeld(signal, [
+/** Tells how many volumes and replicas are in which state, until the answer is called: one of all copies does. */
+export function observeVolumes(volumes: Pick<VolumeStore, 'list'>, metrics: Metrics): () => void {
+  return allObservations([
     metrics.observe(METRICS.volumes, () =>
       countBy(volumes.list(), (volume) => ({
         state: volume.state,

@@ -5,7 +5,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { createLog } from '../log.js';
 import { readTelemetryEnvironment } from '../telemetry-environment.js';
 import { METRICS, type Metric, prometheusName } from './metric-table.js';
-import { type Metrics, NO_METRICS, countBy, whileHeld } from './metrics.js';
+import { type Metrics, NO_METRICS, allObservations, countBy } from './metrics.js';
 import { openMetrics } from './open-metrics.js';
 
 const identity = (serviceName: string) => ({
@@ -123,14 +123,16 @@ it('tells on one line what to do about a port that is taken, and goes on', async
   ]);
 });
 
-it.each(['before', 'after'])('ends what is told with the lease, lost %s it is told', (when) => {
-  const lease = new AbortController();
+it('ends several observations at once', () => {
   const ended: string[] = [];
   const metrics: Metrics = { ...NO_METRICS, observe: (metric) => () => ended.push(metric.name) };
-  if (when === 'before') lease.abort();
-  whileHeld(lease.signal, [metrics.observe(METRICS.volumes, () => [])]);
-  lease.abort();
-  expect(ended).toEqual(['lariat.volumes']);
+  const end = allObservations([
+    metrics.observe(METRICS.volumes, () => []),
+    metrics.observe(METRICS.replicas, () => []),
+  ]);
+  expect(ended).toEqual([]);
+  end();
+  expect(ended).toEqual(['lariat.volumes', 'lariat.replicas']);
 });
 
 it('has names and attributes of one form, each name once', () => {

@@ -33,12 +33,11 @@ export const NO_METRICS: Metrics = {
   shutdown: () => Promise.resolve(),
 };
 
-/** What one of several copies tells while it has the lease ends with it. */
-export function whileHeld(signal: AbortSignal, observations: readonly (() => void)[]): void {
-  const stop = (): void => observations.forEach((end) => end());
-  if (signal.aborted) stop();
-  else signal.addEventListener('abort', stop, { once: true });
-}
+/** One end for several observations. */
+export const allObservations =
+  (ends: readonly (() => void)[]): (() => void) =>
+  () =>
+    ends.forEach((end) => end());
 
 /** How many there are of each: one sample for each set of attributes. */
 export function countBy<M extends Metric, T>(
