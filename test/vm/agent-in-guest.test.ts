@@ -160,8 +160,9 @@ describe.skipIf(missing !== undefined)(
       (await mapped()).filter((line) => line.includes(volume));
     const connectionsOf = async (volume: string): Promise<readonly string[]> =>
       lines(await sh(`grep -l '${volume}' /sys/class/nvme/*/subsysnqn || true`));
+    /** Of the folder, which is made with the first. */
     const nodes = async (): Promise<readonly string[]> =>
-      lines(await exec('/bin/ls', '/dev/lariat'));
+      lines((await guest.commands.exec(['/bin/ls', '/dev/lariat'])).stdout);
 
     let strange: { readonly mapped: readonly string[]; readonly connection: NvmeConnection };
     /** A device with a name like ours, one with a uuid like ours, a node in our folder, and another host's connection. */
