@@ -196,11 +196,11 @@ describe.skipIf(missing !== undefined)(
       );
 
     it.each([
-      { what: 'its target', parts: ['target'] },
-      { what: 'its agent', parts: ['agent'] },
-      { what: 'agent and target at once', parts: ['agent', 'target'] },
+      { what: 'its target is', parts: ['target'] },
+      { what: 'its agent is', parts: ['agent'] },
+      { what: 'agent and target are both', parts: ['agent', 'target'] },
     ] as const)(
-      'goes on with the same devices when $what is killed, and writers see a stall',
+      'goes on with the same devices when $what killed, and writers see a stall',
       async ({ parts }) => {
         tellLog();
         const before = await mapped();
