@@ -20,7 +20,7 @@ export const GUEST_ADDRESS = '10.0.2.15';
 
 export interface GuestOptions {
   readonly memoryMib?: number;
-  /** Files of the host that the guest has as /dev/vdb, /dev/vdc, …; what was flushed to them outlives a reset. */
+  /** Files of the host that the guest has as /dev/vdb, /dev/vdc, …; what was written to them outlives a reset. */
   readonly disks?: readonly string[];
   /** Ports of the guest that the host reaches on its own 127.0.0.1. */
   readonly forwards?: readonly { readonly hostPort: number; readonly guestPort: number }[];
@@ -169,7 +169,8 @@ export class Guest {
       ...['-chardev', `socket,id=files,path=${this.filesSocket}`],
       ...['-device', 'vhost-user-fs-pci,chardev=files,tag=host,queue-size=512'],
       ...drive('layer', this.image.layer, ',readonly=on'),
-      ...disks.flatMap((file, index) => drive(`disk${index}`, file, ',discard=unmap')),
+      // The host does not crash: what its memory has outlives a reset as well, and its own disk is what all tests wait for.
+      ...disks.flatMap((file, index) => drive(`disk${index}`, file, ',discard=unmap,cache=unsafe')),
       ...['-netdev', network.device],
       ...['-device', 'virtio-net-pci,netdev=net,romfile='],
       ...['-device', 'virtio-serial-pci'],

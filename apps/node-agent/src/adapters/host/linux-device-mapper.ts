@@ -6,6 +6,7 @@ import type { ProgramsPort } from '../../ports/programs.port.js';
 import { attribute, blockSizeOf, namesIn, sectorsOf } from './sysfs.js';
 
 const DEADLINE_MS = 5_000;
+const DEVICE = /^dm-\d+$/;
 
 /** Looks at /sys; changes things through dmsetup. */
 export class LinuxDeviceMapper implements DeviceMapperPort {
@@ -13,6 +14,8 @@ export class LinuxDeviceMapper implements DeviceMapperPort {
 
   list(): readonly SeenDm[] {
     return namesIn('/sys/block').flatMap((name) => {
+      // The kernel names them all so; to ask each other device costs as much as all the rest.
+      if (!DEVICE.test(name)) return [];
       const uuid = attribute(`/sys/block/${name}/dm/uuid`);
       if (uuid === undefined) return [];
       const [beneath] = namesIn(`/sys/block/${name}/slaves`);

@@ -6,8 +6,11 @@ import type { LogPort } from '../../ports/log.port.js';
 import type { ProgramsPort } from '../../ports/programs.port.js';
 import { findProgram } from '../process/find-program.js';
 
-/** A module may look for hardware; the node's start does not wait longer for it. */
-const MODPROBE_DEADLINE_MS = 5_000;
+/**
+ * The node's start does not wait longer for a module. One that is given up is missing until the agent's next start, devices that
+ * were there before the machine was reset included: and a machine that has just been reset is busy.
+ */
+const MODPROBE_DEADLINE_MS = 30_000;
 /** What makes the devices of NEEDS; nvme-fabrics comes with nvme-tcp. */
 const MODULES = ['nvme_tcp', 'dm_mod', 'loop', 'fuse'];
 
