@@ -12,6 +12,7 @@ export const ERROR_KIND_BY_CODE = {
   CURSOR_INVALID: 'invalid',
   SORT_INVALID: 'invalid',
   LIST_TOO_LONG: 'invalid',
+  REDIS_URL_INVALID: 'invalid',
   SIZE_INVALID: 'invalid',
   SIZE_TOO_SMALL: 'invalid',
   REPLICAS_INVALID: 'invalid',

@@ -1,13 +1,14 @@
 import { parseArgs } from 'node:util';
 
-export const USAGE = `Usage: lariat-plugins --nats URL --plugin NAME-OR-PATH [--plugin ...]
+export const USAGE = `Usage: lariat-plugins --nats URL [--redis URL] --plugin NAME-OR-PATH [--plugin ...]
 
 Runs plugins in one process, each as a service of its own. Also from the environment:
-LARIAT_NATS_URL, OTEL_EXPORTER_OTLP_ENDPOINT.
+LARIAT_NATS_URL, LARIAT_REDIS_URL, OTEL_EXPORTER_OTLP_ENDPOINT.
 `;
 
 export interface HostArguments {
   readonly nats?: string | undefined;
+  readonly redis?: string | undefined;
   readonly plugin?: readonly string[] | undefined;
   readonly help?: boolean | undefined;
 }
@@ -16,6 +17,7 @@ export function readHostArguments(): HostArguments {
   return parseArgs({
     options: {
       nats: { type: 'string' },
+      redis: { type: 'string' },
       plugin: { type: 'string', multiple: true },
       help: { type: 'boolean' },
     },

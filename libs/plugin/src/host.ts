@@ -23,10 +23,12 @@ async function host(load: LoadPlugin): Promise<void> {
     return;
   }
   const otlpEndpoint = process.env.OTEL_EXPORTER_OTLP_ENDPOINT;
+  const redisUrl = values.redis ?? process.env.LARIAT_REDIS_URL;
   const options = {
     natsUrl,
     ...(await faultsFromEnvironment(process.env)),
     ...(otlpEndpoint === undefined ? {} : { otlpEndpoint }),
+    ...(redisUrl === undefined || redisUrl === '' ? {} : { redisUrl }),
   };
   const plugins = await Promise.all(names.map(load));
   const running = await Promise.all(plugins.map((plugin) => runPlugin(plugin, options)));

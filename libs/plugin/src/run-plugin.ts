@@ -19,7 +19,7 @@ import {
   ensureStreams,
   natsSpanSink,
 } from '@lariat/messaging';
-import { RecordLists } from '@lariat/read-model';
+import { RecordLists, shareByRedis } from '@lariat/read-model';
 import { createLog, createTelemetry } from '@lariat/telemetry';
 import { type DynamicModule, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -33,6 +33,8 @@ export interface RunPluginOptions {
   /** Set by an agent: the node whose commands this process carries out. */
   readonly node?: string;
   readonly otlpEndpoint?: string;
+  /** Where lists are kept that all instances share; without it each has its own. */
+  readonly redisUrl?: string;
   /** Makes the fault points of tests; without it nothing can be armed. */
   readonly faults?: (connection: NatsConnection, process: string) => FaultPoints;
   readonly connectTimeoutMs?: number;
@@ -67,6 +69,11 @@ export async function runPlugin(
     ...(options.otlpEndpoint === undefined ? {} : { otlpEndpoint: options.otlpEndpoint }),
   });
   const { tracer } = telemetry;
+  const { redisUrl } = options;
+  const shared =
+    redisUrl === undefined
+      ? undefined
+      : await shareByRedis({ url: redisUrl, connection, clock: systemClock, log });
   const context: PluginContext = {
     plugin: plugin.name,
     instance,
@@ -78,7 +85,7 @@ export async function runPlugin(
     log,
     faults: options.faults?.(connection, processName) ?? noFaultPoints,
     reconciled: new ReconcileCounts(),
-    lists: new RecordLists(),
+    lists: new RecordLists(shared?.share),
   };
   const lane = { connection, service: plugin.name, tracer, log };
   const description = plugin.description ?? '';
@@ -117,6 +124,7 @@ export async function runPlugin(
     close: async () => {
       await app.close();
       await context.lists.close();
+      shared?.close();
       await telemetry.shutdown();
       await connection.drain();
     },

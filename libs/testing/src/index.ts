@@ -1,4 +1,5 @@
 export * from './linearizability.js';
 export * from './nats-fault-points.js';
 export * from './nats-server.js';
+export * from './redis-server.js';
 export * from './register-history.js';
