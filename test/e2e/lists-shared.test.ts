@@ -33,7 +33,7 @@ describe.skipIf(binary === undefined)('lists that two volume services share by r
   const numbers = async (): Promise<readonly Numbers[]> => {
     const found: Numbers[] = [];
     const replies = await e2e.connection.requestMany('$SRV.STATS.volume-svc', '', {
-      ...{ maxMessages: 2, maxWait: 10_000 },
+      ...{ strategy: 'count', maxMessages: 2, maxWait: 10_000 },
     });
     for await (const reply of replies)
       found.push(reply.json<{ lists: { volumes: Numbers } }>().lists.volumes);
