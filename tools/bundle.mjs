@@ -8,8 +8,8 @@ import { PROGRAMS } from './programs.mjs';
 
 const ROOT = join(import.meta.dirname, '..');
 
-/** Native code, and what looks for its native code beside itself. */
-const OUTSIDE = [/^lmdb$/, /^msgpackr-extract$/, /^@node-rs\//];
+/** Native code, what looks for its native code beside itself, and what few installations load. */
+const OUTSIDE = [/^lmdb$/, /^msgpackr-extract$/, /^@node-rs\//, /^ioredis$/];
 
 /** A module of an app finds its threads, children and data beside itself; one of a library, packages from the bundle. */
 const placesOfModules = (file) => ({

@@ -1,3 +1,7 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { programFile } from '@lariat/cli';
 import { MIB } from '@lariat/kernel';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type E2eCluster, startE2e } from './e2e-cluster.js';
@@ -85,5 +89,34 @@ describe('lists', () => {
       snapshots: { adapter: 'memory' },
       operations: { adapter: 'memory' },
     });
+  });
+
+  it('are shown by the command line as they change, with --watch', async () => {
+    const { client, cluster } = e2e;
+    const watch = spawn(
+      process.execPath,
+      [
+        programFile('apps', 'cli', 'dist', 'main.js'),
+        ...['volume', 'list', '--watch', '--json', '--label', 'watched=yes'],
+        ...['--nats', cluster.natsUrl],
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    const ended = once(watch, 'exit');
+    const lines = createInterface({ input: watch.stdout })[Symbol.asyncIterator]();
+    const next = async (): Promise<unknown> => JSON.parse(String((await lines.next()).value));
+    const label = { labels: { watched: 'yes' } };
+    const sizeBytes = MIB;
+    await client.request('volume.create', { name: 'w', sizeBytes, replicas: 1, ...label });
+    expect(await next()).toMatchObject({ type: 'listed', item: { name: 'w' } });
+    await client.request('volume.create', { name: 'not-watched', sizeBytes, replicas: 1 });
+    await client.request('volume.delete', { volume: 'w' });
+    const rest: unknown[] = [];
+    do rest.push(await next());
+    while ((rest.at(-1) as { type: string }).type !== 'gone');
+    expect(rest.at(-1)).toMatchObject({ type: 'gone', item: { name: 'w' } });
+    expect(JSON.stringify(rest)).not.toContain('not-watched');
+    watch.kill('SIGINT');
+    expect((await ended)[0]).not.toBeNull();
   });
 });

@@ -13,6 +13,7 @@ export const ERROR_KIND_BY_CODE = {
   SORT_INVALID: 'invalid',
   LIST_TOO_LONG: 'invalid',
   SNAPSHOT_GROUP_INVALID: 'invalid',
+  REDIS_URL_INVALID: 'invalid',
   SIZE_INVALID: 'invalid',
   SIZE_TOO_SMALL: 'invalid',
   REPLICAS_INVALID: 'invalid',

@@ -7,6 +7,7 @@ export * from './keyed-queue.js';
 export * from './media-content.js';
 export * from './program-file.js';
 export * from './reconciled.js';
+export * from './redis-url.js';
 export * from './side-by-side.js';
 export * from './state-table.js';
 export * from './units.js';

@@ -1,14 +1,15 @@
 import { parseArgs } from 'node:util';
 import { TELEMETRY_VARIABLES } from '@lariat/telemetry';
 
-export const USAGE = `Usage: lariat-plugins --nats URL --plugin NAME-OR-PATH [--plugin ...]
+export const USAGE = `Usage: lariat-plugins --nats URL [--redis URL] --plugin NAME-OR-PATH [--plugin ...]
 
 Runs plugins in one process, each as a service of its own. Also from the environment:
-LARIAT_NATS_URL, and OpenTelemetry's variables:
+LARIAT_NATS_URL, LARIAT_REDIS_URL, and OpenTelemetry's variables:
 ${TELEMETRY_VARIABLES}`;
 
 export interface HostArguments {
   readonly nats?: string | undefined;
+  readonly redis?: string | undefined;
   readonly plugin?: readonly string[] | undefined;
   readonly help?: boolean | undefined;
 }
@@ -17,6 +18,7 @@ export function readHostArguments(): HostArguments {
   return parseArgs({
     options: {
       nats: { type: 'string' },
+      redis: { type: 'string' },
       plugin: { type: 'string', multiple: true },
       help: { type: 'boolean' },
     },

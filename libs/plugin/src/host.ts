@@ -22,10 +22,12 @@ async function host(load: LoadPlugin): Promise<void> {
     process.exitCode = 2;
     return;
   }
+  const redisUrl = values.redis ?? process.env.LARIAT_REDIS_URL;
   const options = {
     natsUrl,
     ...(await faultsFromEnvironment(process.env)),
     environment: readTelemetryEnvironment(process.env),
+    ...(redisUrl === undefined || redisUrl === '' ? {} : { redisUrl }),
   };
   const plugins = await Promise.all(names.map(load));
   const running = await Promise.all(plugins.map((plugin) => runPlugin(plugin, options)));

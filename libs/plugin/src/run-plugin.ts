@@ -20,7 +20,7 @@ import {
   ensureStreams,
   natsSpanSink,
 } from '@lariat/messaging';
-import { RecordLists } from '@lariat/read-model';
+import { RecordLists, shareByRedis } from '@lariat/read-model';
 import {
   NO_TELEMETRY,
   type TelemetryEnvironment,
@@ -41,6 +41,8 @@ export interface RunPluginOptions {
   readonly node?: string;
   /** Where traces and metrics go; default nowhere. */
   readonly environment?: TelemetryEnvironment;
+  /** Where lists are kept that all instances share; without it each has its own. */
+  readonly redisUrl?: string;
   /** Makes the fault points of tests; without it nothing can be armed. */
   readonly faults?: (connection: NatsConnection, process: string) => FaultPoints;
   readonly connectTimeoutMs?: number;
@@ -76,6 +78,11 @@ export async function runPlugin(
   const metrics = await openMetrics(identity, environment, log);
   const telemetry = createTelemetry({ ...identity, sink: natsSpanSink(connection), environment });
   const { tracer } = telemetry;
+  const { redisUrl } = options;
+  const shared =
+    redisUrl === undefined
+      ? undefined
+      : await shareByRedis({ url: redisUrl, connection, clock: systemClock, log });
   const context: PluginContext = {
     plugin: plugin.name,
     instance,
@@ -88,7 +95,7 @@ export async function runPlugin(
     log,
     faults: options.faults?.(connection, processName) ?? noFaultPoints,
     reconciled: new ReconcileCounts(),
-    lists: new RecordLists(),
+    lists: new RecordLists(shared?.share),
   };
   const lane = { connection, service: plugin.name, tracer, log, metrics };
   const description = plugin.description ?? '';
@@ -127,6 +134,7 @@ export async function runPlugin(
     close: async () => {
       await app.close();
       await context.lists.close();
+      shared?.close();
       await Promise.all([telemetry.shutdown(), metrics.shutdown()]);
       await connection.drain();
     },

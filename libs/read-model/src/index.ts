@@ -4,3 +4,4 @@ export * from './read-model.port.js';
 export * from './record-list.js';
 export * from './record-lists.js';
 export * from './record-source.js';
+export * from './redis/share-by-redis.js';

@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
-import type { RequestMap } from '@lariat/contracts';
+import type { ImageState, RequestMap } from '@lariat/contracts';
 import { given } from '../client/given.js';
 import type { GlobalOptions } from '../context.js';
 import { serveUpload } from '../client/serve-upload.js';
+import { addListCommand } from './list-command.js';
 import { imageDetails, imageTable, imageVerificationTable } from '../output/image-views.js';
 import {
   type DryRunOption,
@@ -129,20 +130,17 @@ function parseNodeFile(text: string): NodeFile {
 }
 
 function addLooks(image: Command, runtime: Runtime): void {
-  image
-    .command('list')
-    .alias('ls')
-    .description('list the images')
-    .action((_options: unknown, command: Command) =>
-      online(runtime, command, async (session, { printer }) => {
-        const reply = await session.request('image.list', {});
-        printer.show(reply, () =>
-          reply.images.length === 0
-            ? "no images; import one with 'lariat image create NAME --url URL'"
-            : imageTable(reply.images),
-        );
-      }),
-    );
+  addListCommand(image, runtime, {
+    name: 'image.list',
+    description: 'list the images',
+    orders: ['name', 'created', 'size'],
+    filters: [new Option('--state <state>', 'e.g. ready')],
+    query: ({ state }: { state?: ImageState }) => given({ state }),
+    table: imageTable,
+    empty: "no images; import one with 'lariat image create NAME --url URL'",
+    eventKind: 'image',
+    keyOf: ({ id }) => id,
+  });
 
   image
     .command('get')

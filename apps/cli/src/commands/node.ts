@@ -1,7 +1,9 @@
 import { resolve } from 'node:path';
-import type { Command } from 'commander';
+import type { NodeState } from '@lariat/contracts';
+import { type Command, Option } from 'commander';
 import { given } from '../client/given.js';
 import { removedNode } from '../output/node-removal-view.js';
+import { addListCommand } from './list-command.js';
 import { diskDetails, diskTable, nodeDetails, nodeTable } from '../output/views.js';
 import {
   change,
@@ -20,16 +22,16 @@ import {
 export function addNodeCommands(program: Command, runtime: Runtime): void {
   const node = program.command('node').description('machines that hold replicas and use volumes');
 
-  node
-    .command('list')
-    .alias('ls')
-    .description('list the nodes')
-    .action((_options: unknown, command: Command) =>
-      online(runtime, command, async (session, { printer }) => {
-        const reply = await session.request('node.list', {});
-        printer.show(reply, () => nodeTable(reply.nodes));
-      }),
-    );
+  addListCommand(node, runtime, {
+    name: 'node.list',
+    description: 'list the nodes',
+    filters: [new Option('--state <state>', 'ready, suspect or down')],
+    query: ({ state }: { state?: NodeState }) => given({ state }),
+    table: nodeTable,
+    empty: nodeTable([]),
+    eventKind: 'node',
+    keyOf: ({ name }) => name,
+  });
 
   const one = (verb: 'get' | 'cordon' | 'uncordon', description: string): void => {
     node

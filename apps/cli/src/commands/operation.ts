@@ -1,25 +1,36 @@
-import type { Command } from 'commander';
+import type { OperationState } from '@lariat/contracts';
+import { type Command, Option } from 'commander';
 import { given } from '../client/given.js';
 import { operationError, untilEnded } from '../client/mutate.js';
 import { operationDetails, operationTable } from '../output/views.js';
+import { addListCommand } from './list-command.js';
 import { online, type Runtime } from './runtime.js';
+
+interface ListOptions {
+  readonly volume?: string;
+  readonly state?: OperationState;
+  readonly kind?: string;
+}
 
 export function addOperationCommands(program: Command, runtime: Runtime): void {
   const operation = program
     .command('operation')
     .description('what is being done, what it waits for, and what came of it');
 
-  operation
-    .command('list')
-    .alias('ls')
-    .description('list the operations')
-    .option('--volume <id>', 'only those that work on the volume with this id')
-    .action((options: { volume?: string }, command: Command) =>
-      online(runtime, command, async (session, { printer }) => {
-        const reply = await session.request('operation.list', given({ volume: options.volume }));
-        printer.show(reply, () => operationTable(reply.operations));
-      }),
-    );
+  addListCommand(operation, runtime, {
+    name: 'operation.list',
+    description: 'list the operations',
+    filters: [
+      new Option('--volume <id>', 'only those that work on the volume with this id'),
+      new Option('--state <state>', 'running, undoing, succeeded, failed or stuck'),
+      new Option('--kind <kind>', 'e.g. volume.create'),
+    ],
+    query: ({ volume, state, kind }: ListOptions) => given({ volume, state, kind }),
+    table: operationTable,
+    empty: operationTable([]),
+    eventKind: 'operation',
+    keyOf: ({ id }) => id,
+  });
 
   operation
     .command('get')

@@ -1,6 +1,7 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { given } from '../client/given.js';
 import { orphanEnd, orphanTable } from '../output/orphan-views.js';
+import { addListCommand } from './list-command.js';
 import {
   change,
   dryRun,
@@ -16,17 +17,16 @@ export function addOrphanCommands(program: Command, runtime: Runtime): void {
     .command('orphan')
     .description('what nodes have and no record explains: leftovers of crashes and lost nodes');
 
-  orphan
-    .command('list')
-    .alias('ls')
-    .description('list them, with when each is deleted by itself')
-    .option('--node <node>', 'only those on this node')
-    .action((options: { node?: string }, command: Command) =>
-      online(runtime, command, async (session, { printer }) => {
-        const reply = await session.request('orphan.list', given({ node: options.node }));
-        printer.show(reply, () => orphanTable(reply.orphans));
-      }),
-    );
+  addListCommand(orphan, runtime, {
+    name: 'orphan.list',
+    description: 'list them, with when each is deleted by itself',
+    filters: [new Option('--node <node>', 'only those on this node')],
+    query: ({ node }: { node?: string }) => given({ node }),
+    table: orphanTable,
+    empty: orphanTable([]),
+    eventKind: 'orphan',
+    keyOf: ({ id }) => id,
+  });
 
   orphan
     .command('delete')

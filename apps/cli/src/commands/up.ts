@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
-import { formatBytes } from '@lariat/kernel';
-import { type Command, Option } from 'commander';
+import { LariatError, formatBytes, redisUrlProblem } from '@lariat/kernel';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { given } from '../client/given.js';
 import { nodeProcessRecords } from '../cluster/agent-file.js';
 import {
@@ -22,7 +22,6 @@ import { EXIT_INTERRUPTED } from '../exit-codes.js';
 import { formatDuration } from '../output/durations.js';
 import { processTable, toProcessViews, totalResidentBytes } from './cluster-view.js';
 import { collect, offline, parseCount, parseSize, type Runtime } from './runtime.js';
-import { LariatError } from '@lariat/kernel';
 
 interface UpOptions {
   readonly nodes?: number;
@@ -32,6 +31,7 @@ interface UpOptions {
   readonly spdkBin?: string;
   readonly diskSize?: number;
   readonly split?: boolean;
+  readonly redis?: string;
 }
 
 const NODES_READY_TIMEOUT_MS = 20_000;
@@ -133,6 +133,12 @@ async function upForeground(
   runtime.setExitCode(EXIT_INTERRUPTED);
 }
 
+function parseRedisUrl(text: string): string {
+  const problem = redisUrlProblem(text);
+  if (problem !== undefined) throw new InvalidArgumentError(problem);
+  return text;
+}
+
 export function addUpCommand(program: Command, runtime: Runtime): void {
   program
     .command('up')
@@ -157,12 +163,19 @@ export function addUpCommand(program: Command, runtime: Runtime): void {
     )
     .option('--spdk-bin <path>', 'path of spdk_tgt, for --target spdk')
     .option('--split', 'each service in a process of its own')
+    .option(
+      '--redis <url>',
+      'where the services keep lists that they share, also $LARIAT_REDIS_URL (default: in memory)',
+      parseRedisUrl,
+    )
     .action((options: UpOptions, command: Command) =>
-      offline(runtime, command, (context) =>
-        options.detach === true
+      offline(runtime, command, (context) => {
+        // By the environment, as on a command line everybody on the machine would see its password.
+        if (options.redis !== undefined) process.env['LARIAT_REDIS_URL'] = options.redis;
+        return options.detach === true
           ? upDetached(runtime, context, options)
-          : upForeground(runtime, context, options),
-      ),
+          : upForeground(runtime, context, options);
+      }),
     );
 }
 

@@ -1,7 +1,14 @@
-import type { AntiAffinity, CreateVolumeRequest, Frontend } from '@lariat/contracts';
+import type {
+  AntiAffinity,
+  CreateVolumeRequest,
+  Frontend,
+  Robustness,
+  VolumeState,
+} from '@lariat/contracts';
 import { type Command, Option } from 'commander';
 import { given } from '../client/given.js';
 import { volumeDetails, volumeTable } from '../output/views.js';
+import { addListCommand } from './list-command.js';
 import {
   change,
   collect,
@@ -48,6 +55,14 @@ function placementOf(options: CreateOptions): CreateVolumeRequest['placement'] {
     diskTags: diskTag,
   });
   return Object.keys(placement).length === 0 ? undefined : placement;
+}
+
+interface ListOptions {
+  readonly state?: VolumeState;
+  readonly robustness?: Robustness;
+  readonly node?: string;
+  readonly image?: string;
+  readonly label?: Record<string, string>;
 }
 
 interface QosOptions {
@@ -157,20 +172,26 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
     });
   for (const option of qosOptions()) create.addOption(option);
 
-  volume
-    .command('list')
-    .alias('ls')
-    .description('list the volumes')
-    .action((_options: unknown, command: Command) =>
-      online(runtime, command, async (session, { printer }) => {
-        const reply = await session.request('volume.list', {});
-        printer.show(reply, () =>
-          reply.volumes.length === 0
-            ? "no volumes yet; make one with 'lariat volume create NAME --size 1GiB'"
-            : volumeTable(reply.volumes),
-        );
-      }),
-    );
+  addListCommand(volume, runtime, {
+    name: 'volume.list',
+    description: 'list the volumes, or those that fit all that is given',
+    orders: ['name', 'created', 'size'],
+    filters: [
+      new Option('--state <state>', 'e.g. attached'),
+      new Option('--robustness <robustness>', 'healthy, degraded, faulted or unknown'),
+      new Option('--node <node>', 'with a replica there, or attached there'),
+      new Option('--image <id>', 'that stand on the image with this id'),
+      new Option('--label <key=value>', 'with this label; may be given again').argParser(
+        collectLabel,
+      ),
+    ],
+    query: ({ state, robustness, node, image, label }: ListOptions) =>
+      given({ state, robustness, node, image, labels: label }),
+    table: volumeTable,
+    empty: "no volumes; make one with 'lariat volume create NAME --size 1GiB'",
+    eventKind: 'volume',
+    keyOf: ({ id }) => id,
+  });
 
   volume
     .command('get')
