@@ -41,5 +41,3 @@ const SEPARATOR = '\0';
 
 /** An item's place in an order, told apart from all others. */
 export const placeOf = (text: string, id: string): string => `${text}${SEPARATOR}${id}`;
-
-export const idAt = (place: string): string => place.slice(place.indexOf(SEPARATOR) + 1);

@@ -1,4 +1,4 @@
-import { type ListForm, type Row, idAt, placeOf } from './list-form.js';
+import { type ListForm, type Row, placeOf } from './list-form.js';
 import type { FacetCounts, Page, PageQuery, ReadModel } from './read-model.port.js';
 import { SortedPlaces } from './sorted-places.js';
 
@@ -12,11 +12,11 @@ interface Item {
 export class MemoryReadModel<T> implements ReadModel {
   private readonly items = new Map<string, Item>();
   private readonly idsByKey = new Map<string, readonly string[]>();
-  private readonly orders: ReadonlyMap<string, SortedPlaces>;
+  private readonly orders: ReadonlyMap<string, SortedPlaces<Item>>;
   private readonly byFacet = new Map<string, number>();
 
   constructor(private readonly form: ListForm<T>) {
-    this.orders = new Map(form.orders.map((order) => [order, new SortedPlaces()]));
+    this.orders = new Map(form.orders.map((order) => [order, new SortedPlaces<Item>()]));
   }
 
   get size(): number {
@@ -31,7 +31,7 @@ export class MemoryReadModel<T> implements ReadModel {
         key,
         rows.map(({ id }) => id),
       );
-      for (const row of rows) this.insert(row, (places, place) => places.push(place));
+      for (const row of rows) this.insert(row, (places, place, item) => places.push(place, item));
     }
   }
 
@@ -61,8 +61,9 @@ export class MemoryReadModel<T> implements ReadModel {
     const items: string[] = [];
     let bytes = 0;
     let last: string | null = null;
-    for (const place of this.orders.get(order)?.walk(after, descending) ?? []) {
-      const item = this.items.get(idAt(place));
+    const places = this.orders.get(order);
+    for (const place of places?.walk(after, descending) ?? []) {
+      const item = places?.at(place);
       if (item === undefined || !hasAll(item.row, facets)) continue;
       const json = jsonOf(item);
       const size = Buffer.byteLength(json);
@@ -84,27 +85,35 @@ export class MemoryReadModel<T> implements ReadModel {
     return total;
   }
 
-  private insert(row: Row, enter: (places: SortedPlaces, place: string) => void): void {
-    this.items.set(row.id, { row });
-    for (const [order, places] of this.orders) enter(places, placeIn(order, row));
+  private insert(
+    row: Row,
+    enter: (places: SortedPlaces<Item>, place: string, item: Item) => void,
+  ): void {
+    const item: Item = { row };
+    this.items.set(row.id, item);
+    for (const [order, places] of this.orders) enter(places, placeIn(order, row), item);
     this.count(row.facets, 1);
   }
 
   private replace(row: Row): void {
     const before = this.items.get(row.id)?.row;
     if (before === undefined) {
-      this.insert(row, (places, place) => places.add(place));
+      this.insert(row, (places, place, item) => places.add(place, item));
       return;
     }
+    const item: Item = { row };
     for (const [order, places] of this.orders) {
       const [was, is] = [placeIn(order, before), placeIn(order, row)];
-      if (was === is) continue;
+      if (was === is) {
+        places.exchange(is, item);
+        continue;
+      }
       places.remove(was);
-      places.add(is);
+      places.add(is, item);
     }
     this.count(before.facets, -1);
     this.count(row.facets, 1);
-    this.items.set(row.id, { row });
+    this.items.set(row.id, item);
   }
 
   private drop(id: string): void {

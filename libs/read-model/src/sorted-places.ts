@@ -1,21 +1,35 @@
-/** Places of items in one order, kept sorted. */
-export class SortedPlaces {
+/** Items by their places in one order, kept sorted. */
+export class SortedPlaces<Item> {
   private places: string[] = [];
+  private readonly items = new Map<string, Item>();
   private isSorted = true;
 
   /** Adds without sorting; for many at once. */
-  push(place: string): void {
+  push(place: string, item: Item): void {
+    this.items.set(place, item);
     this.places.push(place);
     this.isSorted = false;
   }
 
-  add(place: string): void {
+  add(place: string, item: Item): void {
     this.sort();
+    this.items.set(place, item);
     this.places.splice(this.indexFrom(place), 0, place);
+  }
+
+  /** Puts another item in a place that one has. */
+  exchange(place: string, item: Item): void {
+    this.items.set(place, item);
+  }
+
+  /** By the very text that `walk` gives this costs next to nothing. */
+  at(place: string): Item | undefined {
+    return this.items.get(place);
   }
 
   remove(place: string): void {
     this.sort();
+    this.items.delete(place);
     const at = this.indexFrom(place);
     if (this.places[at] === place) this.places.splice(at, 1);
   }
