@@ -56,11 +56,11 @@ describe.skipIf(binary === undefined)('lists that two volume services share by r
     there.delete(oldest);
     expect(await listed()).toEqual([...there].toSorted());
   };
-  const rounds = async (): Promise<void> => {
+  const expectRightAnswers = async (): Promise<void> => {
     for (let round = 0; round < 4; round += 1) await changeAndList();
   };
   /** Lists until each service has answered from redis once more. */
-  const untilShared = async (): Promise<void> => {
+  const expectShared = async (): Promise<void> => {
     const before = (await numbers()).reduce((sum, { shared }) => sum + shared, 0);
     const deadline = performance.now() + 20_000;
     for (;;) {
@@ -72,30 +72,30 @@ describe.skipIf(binary === undefined)('lists that two volume services share by r
   };
 
   it('have every change at once, and come from redis', async () => {
-    await rounds();
-    await untilShared();
+    await expectRightAnswers();
+    await expectShared();
     const both = await numbers();
     expect(both.map(({ adapter }) => adapter)).toEqual(['redis', 'redis']);
   });
 
   it('stay right while redis is frozen, and come from it again', async () => {
     redis.freeze();
-    await rounds();
+    await expectRightAnswers();
     redis.thaw();
-    await untilShared();
+    await expectShared();
   });
 
   it('stay right when redis is flushed', async () => {
     await redis.command('FLUSHALL');
-    await rounds();
-    await untilShared();
+    await expectRightAnswers();
+    await expectShared();
   });
 
   it('stay right while redis is away, and after it is back with nothing', async () => {
     await redis.kill();
-    await rounds();
+    await expectRightAnswers();
     await redis.start();
-    await rounds();
-    await untilShared();
+    await expectRightAnswers();
+    await expectShared();
   });
 });
