@@ -59,6 +59,8 @@ describe.skipIf(binary === undefined)('lists that two volume services share by r
   const expectRightAnswers = async (): Promise<void> => {
     for (let round = 0; round < 4; round += 1) await changeAndList();
   };
+  const adapters = async (): Promise<readonly string[]> =>
+    (await numbers()).map(({ adapter }) => adapter);
   /** Lists until each service has answered from redis once more. */
   const expectShared = async (): Promise<void> => {
     const before = (await numbers()).reduce((sum, { shared }) => sum + shared, 0);
@@ -74,8 +76,7 @@ describe.skipIf(binary === undefined)('lists that two volume services share by r
   it('have every change at once, and come from redis', async () => {
     await expectRightAnswers();
     await expectShared();
-    const both = await numbers();
-    expect(both.map(({ adapter }) => adapter)).toEqual(['redis', 'redis']);
+    expect(await adapters()).toEqual(['redis', 'redis']);
   });
 
   it('stay right while redis is frozen, and come from it again', async () => {
@@ -83,12 +84,14 @@ describe.skipIf(binary === undefined)('lists that two volume services share by r
     await expectRightAnswers();
     redis.thaw();
     await expectShared();
+    expect(await adapters()).toEqual(['redis', 'redis']);
   });
 
   it('stay right when redis is flushed', async () => {
     await redis.command('FLUSHALL');
     await expectRightAnswers();
     await expectShared();
+    expect(await adapters()).toEqual(['redis', 'redis']);
   });
 
   it('stay right while redis is away, and after it is back with nothing', async () => {
@@ -97,5 +100,6 @@ describe.skipIf(binary === undefined)('lists that two volume services share by r
     await redis.start();
     await expectRightAnswers();
     await expectShared();
+    expect(await adapters()).toEqual(['redis', 'redis']);
   });
 });
