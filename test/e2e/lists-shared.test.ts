@@ -83,12 +83,14 @@ describe.skipIf(binary === undefined)('lists that two volume services share by r
     await rounds();
     redis.thaw();
     await untilShared();
+    expect(await listed()).toEqual([...there].toSorted());
   });
 
   it('stay right when redis is flushed', async () => {
     await redis.command('FLUSHALL');
     await rounds();
     await untilShared();
+    expect(await listed()).toEqual([...there].toSorted());
   });
 
   it('stay right while redis is away, and after it is back with nothing', async () => {
@@ -97,5 +99,6 @@ describe.skipIf(binary === undefined)('lists that two volume services share by r
     await redis.start();
     await rounds();
     await untilShared();
+    expect(await listed()).toEqual([...there].toSorted());
   });
 });
