@@ -1,9 +1,13 @@
+import { join } from 'node:path';
+import { CHECKOUT } from '@lariat/cli';
 import { MIB, delay } from '@lariat/kernel';
 import { type TestRedis, findRedisBinary, startRedis } from '@lariat/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type E2eCluster, startE2e } from './e2e-cluster.js';
 
 const binary = findRedisBinary();
+/** By its path, so that its process has a name of its own. */
+const SECOND = join(CHECKOUT, 'apps', 'volume-svc');
 
 interface Numbers {
   readonly adapter: string;
@@ -21,7 +25,7 @@ describe.skipIf(binary === undefined)('lists that two volume services share by r
   beforeAll(async () => {
     redis = await startRedis(binary ?? '');
     e2e = await startE2e({
-      ...{ split: true, nodes: 1, plugins: ['@lariat/volume-svc'] },
+      ...{ split: true, nodes: 1, plugins: [SECOND] },
       env: { ...process.env, LARIAT_REDIS_URL: redis.url },
     });
   });
