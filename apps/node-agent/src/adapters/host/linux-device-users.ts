@@ -1,8 +1,9 @@
-import { constants, readdirSync, readFileSync } from 'node:fs';
+import { constants } from 'node:fs';
 import { open, readdir, readlink, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { delay } from '@lariat/kernel';
 import type { DeviceUsersPort } from '../../ports/device-users.port.js';
+import { namesIn, textOf } from './kernel-files.js';
 import { mountsOn } from './mount-uses.js';
 
 const CLAIM_LOOKS = 10;
@@ -14,7 +15,7 @@ export class LinuxDeviceUsers implements DeviceUsersPort {
     const name = basename(device);
     const users = [
       ...mountsOf(name),
-      ...entries(`/sys/class/block/${name}/holders`).map((holder) => `device ${holder}`),
+      ...namesIn(`/sys/class/block/${name}/holders`).map((holder) => `device ${holder}`),
       ...swapsOn(device),
       ...(await openersOf(device)),
     ];
@@ -24,12 +25,12 @@ export class LinuxDeviceUsers implements DeviceUsersPort {
 }
 
 function mountsOf(name: string): readonly string[] {
-  const number = text(`/sys/class/block/${name}/dev`).trim();
+  const number = textOf(`/sys/class/block/${name}/dev`).trim();
   return number === '' ? [] : mountsOn(number);
 }
 
 function swapsOn(device: string): readonly string[] {
-  return text('/proc/swaps')
+  return textOf('/proc/swaps')
     .split('\n')
     .some((line) => line.split(/\s+/)[0] === device)
     ? ['used as swap']
@@ -40,11 +41,11 @@ function swapsOn(device: string): readonly string[] {
 async function openersOf(device: string): Promise<readonly string[]> {
   const number = await numberOf(device);
   if (number === undefined) return [];
-  const pids = entries('/proc').filter((entry) => /^\d+$/.test(entry));
+  const pids = namesIn('/proc').filter((entry) => /^\d+$/.test(entry));
   const found: string[] = [];
   for (const pid of pids) {
     if (await hasOpen(pid, number))
-      found.push(`open in ${text(`/proc/${pid}/comm`).trim()} (${pid})`);
+      found.push(`open in ${textOf(`/proc/${pid}/comm`).trim()} (${pid})`);
   }
   return found;
 }
@@ -90,22 +91,5 @@ async function isClaimed(device: string): Promise<boolean> {
     return false;
   } catch (reason) {
     return (reason as NodeJS.ErrnoException).code === 'EBUSY';
-  }
-}
-
-function entries(folder: string): readonly string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    // A device that has gone has no users.
-    return [];
-  }
-}
-
-function text(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
   }
 }

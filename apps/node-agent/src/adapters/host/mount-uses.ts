@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
+import { namesIn, textOf } from './kernel-files.js';
 import { allMounts, type MountSomewhere, ownNamespace } from './mount-table.js';
 
 /**
@@ -27,7 +28,7 @@ export function mountsOn(number: string): readonly string[] {
   });
 }
 
-const named = (pid: string): string => `${text(`/proc/${pid}/comm`).trim()} (${pid})`;
+const named = (pid: string): string => `${textOf(`/proc/${pid}/comm`).trim()} (${pid})`;
 
 /** Processes that use the mounts, by a mount's id. */
 function holdersOf(mounts: readonly MountSomewhere[]): ReadonlyMap<string, readonly string[]> {
@@ -44,7 +45,7 @@ function holdersOf(mounts: readonly MountSomewhere[]): ReadonlyMap<string, reado
 /** Ids of the mounts that files of the process are on. */
 function openOn(pid: string): readonly string[] {
   return namesIn(`/proc/${pid}/fdinfo`).flatMap((fd) => {
-    const [, id] = /^mnt_id:\s*(\d+)$/m.exec(text(`/proc/${pid}/fdinfo/${fd}`)) ?? [];
+    const [, id] = /^mnt_id:\s*(\d+)$/m.exec(textOf(`/proc/${pid}/fdinfo/${fd}`)) ?? [];
     return id === undefined ? [] : [id];
   });
 }
@@ -59,23 +60,6 @@ function worksIn(pid: string, mounts: readonly MountSomewhere[]): readonly strin
       folders.some((folder) => folder === mountPoint || folder.startsWith(`${mountPoint}/`)),
     )
     .map(({ id }) => id);
-}
-
-function namesIn(folder: string): readonly string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    // It has ended.
-    return [];
-  }
-}
-
-function text(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
 }
 
 function target(link: string): string {
