@@ -73,6 +73,8 @@ describe('a cluster with a collector', () => {
     await ask('image.create', { name: 'i', source: { volume: 'v', snapshot: 's' } });
     await ask('image.verify', { image: 'i' });
     await ask('volume.create', { name: 'c', replicas: 2, source: { volume: 'v', snapshot: 's' } });
+    await ask('snapshot.create-group', { volumes: ['v', 'c'], snapshot: 'g' });
+    await ask('snapshot.delete', { volume: 'v', snapshot: 'g' });
     await ask('volume.delete', { volume: 'c' });
     await ask('image.delete', { image: 'i' });
     await ask('cluster.recover', {});
