@@ -5,7 +5,7 @@ import { PROGRAMS } from '../../tools/programs.mjs';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 /** As tools/bundle.mjs leaves them outside; @node-rs/crc32 stands for what begins with @node-rs/. */
-const OUTSIDE = ['lmdb', 'msgpackr-extract', '@node-rs/crc32'];
+const OUTSIDE = ['lmdb', 'msgpackr-extract', '@node-rs/crc32', 'ioredis'];
 
 /** What programs start, or read, by its path; of the modules, those that import nothing of ours. */
 const BY_PATH = [
