@@ -1,4 +1,10 @@
-import { type ReplicaRecord, type VolumeRecord, lariatError } from '@lariat/contracts';
+import {
+  type CommandMap,
+  type CommandName,
+  type ReplicaRecord,
+  type VolumeRecord,
+  lariatError,
+} from '@lariat/contracts';
 import { type StepContext, cleanUp, whileNodesLive } from '@lariat/saga';
 import { inSyncOf } from '../domain/replica-changes.js';
 import type { SagaDeps } from './saga-deps.js';
@@ -77,16 +83,28 @@ function gateOf(context: Context, { id, attachment }: VolumeRecord): readonly Ga
   return [{ node, input: { volume: id, epoch, gate: `${context.operation}.${context.attempt}` } }];
 }
 
-/** No look at the node before it, or before those below, as elsewhere: writers wait for them. */
-function close(context: Context, { node, input }: Gate): Promise<unknown> {
-  const command = { ...input, timeoutMs: GATE_TIMEOUT_MS };
-  const closing = context.command(node, 'engine.close-gate', command, { key: input.volume });
-  return whileNodesLive(context, [node], closing);
+/** Ends when the node is declared gone. No look at it before that, as elsewhere: writers wait for these. */
+function ask<Name extends CommandName>(
+  context: Context,
+  node: string,
+  name: Name,
+  input: CommandMap[Name]['input'],
+  options: { readonly key: string; readonly timeoutMs?: number },
+): Promise<CommandMap[Name]['output']> {
+  return whileNodesLive(context, [node], context.command(node, name, input, options));
 }
 
+const close = (context: Context, { node, input }: Gate): Promise<unknown> =>
+  ask(
+    context,
+    node,
+    'engine.close-gate',
+    { ...input, timeoutMs: GATE_TIMEOUT_MS },
+    { key: input.volume },
+  );
+
 async function open(context: Context, { node, input }: Gate): Promise<void> {
-  const opening = context.command(node, 'engine.open-gate', input, { key: input.volume });
-  const { held } = await whileNodesLive(context, [node], opening);
+  const { held } = await ask(context, node, 'engine.open-gate', input, { key: input.volume });
   if (held) return;
   throw lariatError(
     'GATE_EXPIRED',
@@ -110,8 +128,7 @@ async function freezeAll(context: Context, record: VolumeRecord, snapshot: strin
       .map(({ id, node }) => {
         const input = { replica: id, volume: record.id, snapshot };
         const options = { key: id, timeoutMs: UNDER_GATE_TIMEOUT_MS };
-        const creating = context.command(node, 'snapshot.create', input, options);
-        return whileNodesLive(context, [node], creating);
+        return ask(context, node, 'snapshot.create', input, options);
       }),
   );
 }
@@ -126,18 +143,14 @@ async function dropEarlier(
   snapshot: string,
 ): Promise<void> {
   const inSync = inSyncOf(record);
-  const options = { timeoutMs: UNDER_GATE_TIMEOUT_MS };
   const isIn = ({ id }: ReplicaRecord): boolean => inSync.includes(id);
   const others = record.replicas.filter((replica) => !isIn(replica));
   await Promise.all([
     dropFrozen(context, { ...record, replicas: others }, snapshot),
     ...record.replicas.filter(isIn).map(({ id, node }) => {
       const input = { replica: id, volume: record.id, snapshot };
-      const deleting = context.command(node, 'snapshot.delete', input, {
-        ...options,
-        key: `again-${id}`,
-      });
-      return whileNodesLive(context, [node], deleting);
+      const options = { key: `again-${id}`, timeoutMs: UNDER_GATE_TIMEOUT_MS };
+      return ask(context, node, 'snapshot.delete', input, options);
     }),
   ]);
 }
