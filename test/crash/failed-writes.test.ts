@@ -4,10 +4,10 @@ import { delay, MIB } from '@lariat/kernel';
 import type { BlockDevice } from '@lariat/nvme-tcp';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connectNamespace } from '../contract/support/nvme-host.js';
-import { readAt } from '../contract/support/pattern.js';
 import { softTarget } from '../contract/support/target-kind.js';
 import { TargetProcess } from '../contract/support/target-process.js';
 import { BLOCK_BYTES } from './block-content.js';
+import { contentAfterRestart } from './content-after-restart.js';
 import { SteadyLoad } from './steady-load.js';
 import { VolatileDisk, whyNoVolatileDisk } from './volatile-disk.js';
 import { WriteHistory } from './write-history.js';
@@ -66,13 +66,8 @@ describe.skipIf(missing !== undefined)(
         await close();
         await disk.clear();
         await disk.powerOn();
-        await target.restart();
-        await target.openDisk();
-        await target.exportBdev(NQN, lvol, HOST);
-        const after = await connectNamespace(target.port, NQN, HOST);
-        const content = await readAt(after.device, 0, after.device.sizeBytes);
+        const content = await contentAfterRestart(target, lvol, { nqn: NQN, hostNqn: HOST });
         expect(history.violations(content, 'flushed'), `round ${round}`).toEqual([]);
-        await after.close();
         await target.kill();
         await disk.clear();
       }

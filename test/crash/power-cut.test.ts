@@ -4,11 +4,11 @@ import { delay, MIB } from '@lariat/kernel';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Lab } from '../contract/support/lab.js';
 import { connectNamespace } from '../contract/support/nvme-host.js';
-import { readAt } from '../contract/support/pattern.js';
 import { softTarget } from '../contract/support/target-kind.js';
 import { TargetProcess } from '../contract/support/target-process.js';
 import { waitUntil } from '../contract/support/wait-until.js';
 import { BLOCK_BYTES } from './block-content.js';
+import { contentAfterRestart } from './content-after-restart.js';
 import { SnapshotChurn } from './snapshot-churn.js';
 import { SteadyLoad } from './steady-load.js';
 import {
@@ -84,14 +84,9 @@ describe.skipIf(missing !== undefined)(`a power cut (${missing ?? 'everything is
         await disk.clear();
 
         await disk.powerOn();
-        await target.restart();
-        await target.openDisk();
-        await target.exportBdev(NQN, lvol, HOST);
-        const after = await connectNamespace(target.port, NQN, HOST);
-        const content = await readAt(after.device, 0, after.device.sizeBytes);
+        const content = await contentAfterRestart(target, lvol, { nqn: NQN, hostNqn: HOST });
         expect(history.violations(content, 'flushed'), `round ${round}`).toEqual([]);
         history.settle(content, 'flushed');
-        await after.close();
         await target.spdk.nvmf.deleteSubsystem(NQN);
       }
       expect(history.acknowledgedWrites).toBeGreaterThan(leastWrites);
