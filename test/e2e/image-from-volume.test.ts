@@ -4,6 +4,7 @@ import { MIB, delay } from '@lariat/kernel';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type E2eCluster, startE2e, until } from './e2e-cluster.js';
 import { nodeCommands } from './node-commands.js';
+import { slowDown } from './slowed-process.js';
 
 const SIZE_BYTES = 16 * MIB;
 const BLOCK = 4096;
@@ -254,6 +255,10 @@ describe('images of volumes', () => {
       for (let at = 0; at < sizeBytes; at += MIB)
         await device.write(at, content.subarray(at, at + MIB));
     });
+    const { replicas } = await client.request('volume.get', { volume: 'wide' });
+    const lost = replicas[0]?.node ?? '';
+    // An import tells how far it is once a second, and on a fast machine it is over by then.
+    const atFullSpeed = slowDown(await cluster.kill(`${lost}/target`, 'SIGCONT'));
     await client.request('image.create', {
       ...{ name: 'of-wide', source: { volume: 'wide' }, minimumCopies: 1, wait: false },
     });
@@ -264,9 +269,8 @@ describe('images of volumes', () => {
       });
       return running?.step === 'import' && running.progress !== null ? running : undefined;
     });
-    const { replicas } = await client.request('volume.get', { volume: 'wide' });
-    const lost = replicas[0]?.node ?? '';
     await cluster.killNode(lost);
+    await atFullSpeed();
     try {
       const image = await until('the image to be ready', 120_000, async () => {
         const { state } = await client.request('operation.get', { operation: read.id });
