@@ -5,10 +5,8 @@ import { RETRY_BRIEFLY } from '@lariat/saga';
 import { vi } from 'vitest';
 import type { ImaginedAgents } from './imagined-agents.js';
 import {
-  type Asked,
   DEAD_NODE,
   IMAGE,
-  ImaginedWorld,
   faultedOn,
   imaginedAttached,
   imaginedImageOn,
@@ -16,7 +14,8 @@ import {
   imaginedVolume,
   withOddCopy,
   withOddImageCopy,
-} from './imagined-world.js';
+} from './imagined-records.js';
+import { type Asked, ImaginedWorld } from './imagined-world.js';
 
 export interface Case {
   readonly kind: string;

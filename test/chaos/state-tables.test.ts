@@ -14,7 +14,7 @@ import { type SagaEvent, type SagaRecord, nextRecord } from '@lariat/saga';
 import { applyVolumeChanges } from '@lariat/volume-svc';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { imaginedAttached, imaginedVolume } from './imagined-world.js';
+import { imaginedAttached, imaginedVolume } from './imagined-records.js';
 import { findTableFaults } from './table-faults.js';
 
 /** Whether an operation must be at work there; a record of these keys, so that a new state or event is missed here. */
