@@ -55,6 +55,13 @@ const envOf = ({ env = [], envFrom = [] }) =>
 const agent = containerOf(only('DaemonSet', 'lariat-node-agent'), 'node-agent');
 const controller = only('Deployment', 'lariat-csi-controller');
 const node = only('DaemonSet', 'lariat-csi-node');
+/** What is added where the cluster has group snapshots. */
+const GROUP = 'group-snapshots';
+const component = parse(textOf(join(GROUP, KUSTOMIZATION)));
+const added = component.resources.flatMap((name) =>
+  parseAllDocuments(textOf(join(GROUP, name))).map((document) => document.toJS()),
+);
+const groupClass = added.find(({ kind }) => kind === 'VolumeGroupSnapshotClass');
 const services = containerOf(only('Deployment', 'lariat-services'), 'services');
 
 describe('the manifests', () => {
@@ -98,16 +105,23 @@ describe('the manifests', () => {
   it('name one driver', () => {
     expect([
       only('CSIDriver').metadata.name,
-      only('StorageClass').provisioner,
+      ...new Set(ofKind('StorageClass').map(({ provisioner }) => provisioner)),
       only('VolumeAttributesClass').driverName,
       only('VolumeSnapshotClass').driver,
-    ]).toEqual([DRIVER_NAME, DRIVER_NAME, DRIVER_NAME, DRIVER_NAME]);
+      groupClass.driver,
+    ]).toEqual([DRIVER_NAME, DRIVER_NAME, DRIVER_NAME, DRIVER_NAME, DRIVER_NAME]);
   });
 
   it('have classes that the driver takes', () => {
-    expect(classParametersOf(only('StorageClass').parameters)).toMatchObject({
-      ...{ replicas: 3, fsType: 'ext4' },
+    expect(classParametersOf(only('StorageClass', 'lariat').parameters)).toMatchObject({
+      ...{ replicas: 3, fsType: 'ext4', encrypted: false },
     });
+    const { parameters } = only('StorageClass', 'lariat-encrypted');
+    expect(classParametersOf(parameters)).toMatchObject({ encrypted: true });
+    // Without a secret for each of both calls the driver refuses.
+    for (const call of ['stage', 'expand'])
+      for (const part of ['name', 'namespace'])
+        expect(parameters[`csi.storage.k8s.io/node-${call}-secret-${part}`]).toBeTypeOf('string');
     expect(mutableParametersOf(only('VolumeAttributesClass').parameters).qos).toEqual({
       rwIops: 5_000,
     });
@@ -182,6 +196,34 @@ describe('the manifests', () => {
     const [, ...sidecars] = podOf(controller).containers;
     for (const { name, args } of sidecars)
       expect([name, args.includes('--leader-election')]).toEqual([name, true]);
+  });
+
+  it('let the sidecar take group snapshots, with rights for them, where the component is used', () => {
+    const [{ target, patch }] = component.patches;
+    expect(component.patches).toHaveLength(1);
+    expect(only(target.kind, target.name)).toBe(controller);
+    const [guard, change] = parse(patch);
+    const at = '/spec/template/spec/containers/4';
+    expect([guard.op, guard.path, change.op, change.path]).toEqual([
+      ...['test', `${at}/name`, 'add', `${at}/args/-`],
+    ]);
+    expect(podOf(controller).containers[4].name).toBe(guard.value);
+    expect(change.value).toBe('--feature-gates=CSIVolumeGroupSnapshot=true');
+    const rights = added.find(({ kind }) => kind === 'ClusterRole');
+    const binding = added.find(({ kind }) => kind === 'ClusterRoleBinding');
+    expect(rights.rules.flatMap(({ resources }) => resources)).toEqual(
+      expect.arrayContaining(['volumegroupsnapshotcontents', 'volumegroupsnapshotcontents/status']),
+    );
+    for (const { apiGroups, resources, verbs } of rights.rules)
+      expect([...apiGroups, ...resources, ...verbs]).not.toContain('*');
+    expect(binding.roleRef.name).toBe(rights.metadata.name);
+    expect(binding.subjects).toEqual([
+      {
+        kind: 'ServiceAccount',
+        name: podOf(controller).serviceAccountName,
+        namespace: kustomization.namespace,
+      },
+    ]);
   });
 
   it('show devices and what they stand on to agent and plugin at the same paths', () => {

@@ -1,5 +1,13 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 const CHECKOUT = join(import.meta.dirname, '..', '..');
@@ -13,13 +21,8 @@ function goPath(): string | undefined {
   return folders.map((folder) => join(folder, 'go')).find((path) => existsSync(path));
 }
 
-const sanityPath = (): string => join(FOLDER, 'csi-sanity');
-
-/** Why it can't be run here; undefined when it can. */
-export function whyNoSanity(): string | undefined {
-  if (existsSync(sanityPath()) || goPath() !== undefined) return undefined;
-  return 'there is neither csi-sanity in .lariat/bin nor a Go to build it with';
-}
+/** Another version is another program. */
+const sanityPath = (): string => join(FOLDER, `csi-sanity-${SANITY_VERSION}`);
 
 interface Ended {
   readonly code: number | null;
@@ -37,15 +40,28 @@ function run(program: string, args: readonly string[], env: NodeJS.ProcessEnv): 
   });
 }
 
-/** The program, built once at the pinned version. */
-async function ensureSanity(): Promise<string> {
-  const path = sanityPath();
-  if (existsSync(path)) return path;
+/** Of Go's messages, those that say that the network is missing and not that something is wrong with what it builds. */
+const NO_NETWORK =
+  /dial tcp|no such host|i\/o timeout|connection refused|TLS handshake timeout|module lookup disabled/;
+
+/** Builds the program, once at the pinned version. Answers why it can't be run here; undefined when it can. */
+export async function whyNoSanity(): Promise<string | undefined> {
+  if (existsSync(sanityPath())) return undefined;
+  const go = goPath();
+  if (go === undefined) return 'there is no Go to build it with';
   mkdirSync(FOLDER, { recursive: true });
-  const env = { ...process.env, GOBIN: FOLDER, GOFLAGS: '-modcacherw' };
-  const built = await run(goPath() ?? 'go', ['install', `${MODULE}@${SANITY_VERSION}`], env);
-  if (built.code !== 0) throw new Error(`csi-sanity was not built: ${built.output}`);
-  return path;
+  // Whole under its name, or not there: a build that is killed leaves a part in another place.
+  const parts = mkdtempSync(join(FOLDER, 'csi-sanity-'));
+  try {
+    const env = { ...process.env, GOBIN: parts, GOFLAGS: '-modcacherw' };
+    const built = await run(go, ['install', `${MODULE}@${SANITY_VERSION}`], env);
+    if (built.code === 0) renameSync(join(parts, 'csi-sanity'), sanityPath());
+    else if (NO_NETWORK.test(built.output)) return 'its modules can not be fetched';
+    else throw new Error(`csi-sanity was not built: ${built.output}`);
+  } finally {
+    rmSync(parts, { recursive: true, force: true });
+  }
+  return undefined;
 }
 
 export interface SanityRun {
@@ -82,7 +98,6 @@ const yamlOf = (values: Readonly<Record<string, string>>): string =>
 
 /** Runs the specs against a plugin, and reads each one's end from its report. */
 export async function runSanity(options: SanityRun): Promise<SanityResult> {
-  const program = await ensureSanity();
   const { folder } = options;
   mkdirSync(folder, { recursive: true });
   const file = (name: string): string => join(folder, name);
@@ -90,7 +105,7 @@ export async function runSanity(options: SanityRun): Promise<SanityResult> {
   writeFileSync(file('mutable.yaml'), yamlOf(options.mutableParameters));
   const report = file('report.json');
   const ended = await run(
-    program,
+    sanityPath(),
     [
       `--csi.endpoint=unix://${options.socketPath}`,
       `--csi.mountdir=${file('mount')}`,

@@ -5,7 +5,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     root: import.meta.dirname,
-    globalSetup: ['../../tools/whole-build.mjs'],
+    globalSetup: ['../../tools/whole-build.mjs', '../left-over/reap.ts'],
     include: ['**/*.test.ts'],
     fileParallelism: false,
     testTimeout: 600_000,

@@ -1,5 +1,6 @@
 import type { FrontendOffer } from '@lariat/contracts';
 import { KeyedQueue, ReconcileCounts, systemClock, type FaultPoints } from '@lariat/kernel';
+import { findProgram } from '@lariat/programs';
 import { allObservers, tracedCalls } from '@lariat/spdk';
 import type { Metrics } from '@lariat/telemetry';
 import type { Tracer } from '@opentelemetry/api';
@@ -10,7 +11,6 @@ import { LinuxDeviceNodes } from './adapters/host/linux-device-nodes.js';
 import { LinuxDeviceUsers } from './adapters/host/linux-device-users.js';
 import { LinuxKernelNvme } from './adapters/host/linux-kernel-nvme.js';
 import { LinuxLoopDevices } from './adapters/host/linux-loop-devices.js';
-import { findProgram } from './adapters/process/find-program.js';
 import { LinuxProcesses } from './adapters/process/linux-processes.js';
 import { NodeFiles } from './adapters/process/node-files.js';
 import { isRefused } from './adapters/process/tcp-port.js';

@@ -4,11 +4,21 @@ import { defineStateMachine, type StateMachine } from '@lariat/kernel';
 export const FsType = Object.freeze({ ext4: 'ext4', xfs: 'xfs' } as const);
 export type FsType = (typeof FsType)[keyof typeof FsType];
 
+/** What Lariat can put on a device: a file system, or a header under which all that is written is encrypted (LUKS2). */
+export const FormatType = Object.freeze({ ...FsType, luks: 'crypto_LUKS' } as const);
+export type FormatType = (typeof FormatType)[keyof typeof FormatType];
+
 /** What decides whether mkfs may ever run (invariant 9). */
 export type VolumeContent =
   | { readonly state: 'blank' }
   | { readonly state: 'format-intended'; readonly fsType: string; readonly uuid: string }
-  | { readonly state: 'initialised'; readonly fsType: string; readonly uuid: string }
+  | {
+      readonly state: 'initialised';
+      readonly fsType: string;
+      readonly uuid: string;
+      /** Of what is encrypted, what lies under its header: nothing, until it is formatted in its turn. */
+      readonly inside?: VolumeContent;
+    }
   | { readonly state: 'foreign' };
 
 export type ContentState = VolumeContent['state'];

@@ -54,6 +54,7 @@ export const ERROR_KIND_BY_CODE = {
   VOLUME_IN_DOUBT: 'precondition',
   CONTENT_NOT_BLANK: 'precondition',
   CONTENT_NOT_INTENDED: 'precondition',
+  CONTENT_NOT_ENCRYPTED: 'precondition',
   NO_CAPACITY: 'precondition',
   NOT_ENOUGH_NODES: 'precondition',
   NODE_NOT_READY: 'precondition',

@@ -1,4 +1,4 @@
-import type { ContentEvent, FsType } from './content.js';
+import type { ContentEvent, FormatType } from './content.js';
 import type { VolumeQos } from './qos.js';
 import type {
   AttachmentRecord,
@@ -64,8 +64,10 @@ export type VolumeChange =
       readonly type: 'set-content';
       readonly epoch: number;
       readonly event: ContentEvent;
-      readonly fsType: FsType | null;
+      readonly fsType: FormatType | null;
       readonly uuid: string | null;
+      /** Of what lies under the header of an encrypted volume. */
+      readonly inside?: boolean;
     }
   /** It is handed to somebody who keeps no record of what is written. */
   | { readonly type: 'disown-content' }

@@ -6,7 +6,7 @@ import {
   lariatError,
   requestSubject,
 } from '@lariat/contracts';
-import { delay, newUuid } from '@lariat/kernel';
+import { LariatError, delay, newUuid } from '@lariat/kernel';
 import { traceparentOf } from '@lariat/telemetry';
 import {
   type Msg,
@@ -133,6 +133,13 @@ const rootOf = (error: unknown): unknown =>
 const isUnheard = (error: unknown): boolean =>
   error instanceof NoRespondersError || rootOf(error) instanceof NoRespondersError;
 
+/** Whether a request failed for want of an answer: what it asked for may be under way, and is found again under its id. */
+export const isUnanswered = (error: unknown): boolean =>
+  error instanceof LariatError && (isUnheard(error.cause) || isTimeout(error.cause));
+
+const isTimeout = (error: unknown): boolean =>
+  error instanceof TimeoutError || rootOf(error) instanceof TimeoutError;
+
 function translateRequestError(error: unknown, name: string, timeoutMs: number): unknown {
   if (isUnheard(error)) {
     return lariatError(
@@ -142,7 +149,7 @@ function translateRequestError(error: unknown, name: string, timeoutMs: number):
       error,
     );
   }
-  if (error instanceof TimeoutError || rootOf(error) instanceof TimeoutError) {
+  if (isTimeout(error)) {
     return lariatError(
       'DEADLINE_EXCEEDED',
       `'${name}' was not answered within ${timeoutMs} ms; it may still happen. Look at 'lariat operation list'.`,

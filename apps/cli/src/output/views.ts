@@ -38,8 +38,12 @@ export function volumeTable(volumes: readonly VolumeView[]): string {
   );
 }
 
-const contentText = (content: VolumeView['content']): string =>
-  'uuid' in content ? `${content.state} (${content.fsType} ${content.uuid})` : content.state;
+function contentText(content: VolumeView['content']): string {
+  if (!('uuid' in content)) return content.state;
+  const own = `${content.state} (${content.fsType} ${content.uuid})`;
+  const inside = content.state === 'initialised' ? content.inside : undefined;
+  return inside === undefined ? own : `${own}, inside ${contentText(inside)}`;
+}
 
 export function volumeDetails(volume: VolumeView): string {
   const { attachment } = volume;

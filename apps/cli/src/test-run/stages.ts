@@ -96,7 +96,7 @@ export function allStages(): readonly Stage[] {
 }
 
 /** Suites that take long or need what few machines have: run by name only. */
-const ON_REQUEST: ReadonlySet<string> = new Set(['bench', 'compose', 'csi']);
+const ON_REQUEST: ReadonlySet<string> = new Set(['bench', 'compose']);
 
 export const isDefault = (stage: Stage): boolean => !ON_REQUEST.has(stage.name);
 

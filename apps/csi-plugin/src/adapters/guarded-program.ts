@@ -1,5 +1,5 @@
 import type { DeviceFacts } from '../domain/device.js';
-import type { Program } from '../domain/file-system-commands.js';
+import type { Program } from '../domain/program.js';
 
 /** Its exit code when the program was not begun; none of those that are guarded has it. */
 export const NOT_BEGUN = 119;

@@ -1,13 +1,16 @@
 import { type RequestMap, type RequestName, hasCode } from '@lariat/contracts';
-import { delay, LariatError } from '@lariat/kernel';
-import type { LariatClient } from '@lariat/messaging';
+import { delay, LariatError, newUuid } from '@lariat/kernel';
+import { type LariatClient, isUnanswered } from '@lariat/messaging';
 import { Refusal } from '../domain/refusal.js';
 import type { CallScope } from '../grpc/messages.js';
 import type { ClusterPort } from '../ports/cluster.port.js';
 
-const MAX_WAIT_MS = 600_000;
+/** A service that dies takes its answers with it: nobody waits longer for one before asking again. */
+const ANSWER_MS = 10_000;
 /** Who let go of the object may be followed by another at once. */
 const AGAIN_MS = 50;
+/** What passes by itself takes a while. */
+const PASSING_MS = 500;
 
 /** Requests over NATS, each within the time that its caller has left. */
 export class JoiningCluster implements ClusterPort {
@@ -18,24 +21,29 @@ export class JoiningCluster implements ClusterPort {
     body: RequestMap[Name]['request'],
     scope: CallScope,
   ): Promise<RequestMap[Name]['reply']> {
+    let requestId = newUuid();
     for (;;) {
       try {
-        return await this.once(name, body, scope);
+        return await this.once(name, body, scope, requestId);
       } catch (error) {
         const operation = runningOf(error);
-        if (operation === undefined || scope.leftMs() <= AGAIN_MS) throw error;
-        await this.end(operation, scope);
+        const again = operation !== undefined || isPassing(error);
+        if (!again || scope.leftMs() <= PASSING_MS) throw error;
+        // One without an answer may be under way: under the same id it is joined. Any other has ended, and is asked for anew.
+        if (!isUnanswered(error)) requestId = newUuid();
+        if (operation === undefined) await delay(PASSING_MS, scope.signal);
+        else await this.end(operation, scope);
       }
     }
   }
 
   private async end(operation: string, scope: CallScope): Promise<void> {
-    const timeoutMs = Math.min(MAX_WAIT_MS, Math.ceil(scope.leftMs()));
+    const timeoutMs = Math.min(ANSWER_MS, Math.ceil(scope.leftMs()));
     try {
-      await this.once('operation.wait', { operation, timeoutMs }, scope);
+      await this.once('operation.wait', { operation, timeoutMs }, scope, newUuid());
     } catch (error) {
-      // How it ended is its own caller's to hear; one that is not to be found has ended.
-      if (!(error instanceof LariatError) || hasCode(error, 'DEADLINE_EXCEEDED')) throw error;
+      // How it ended is its own caller's to hear; one that is not to be found has ended, one that has not is met again.
+      if (!(error instanceof LariatError)) throw error;
     }
     await delay(AGAIN_MS, scope.signal);
   }
@@ -44,11 +52,17 @@ export class JoiningCluster implements ClusterPort {
     name: Name,
     body: RequestMap[Name]['request'],
     scope: CallScope,
+    requestId: string,
   ): Promise<RequestMap[Name]['reply']> {
-    const timeoutMs = Math.max(1, Math.ceil(scope.leftMs()));
-    return unlessGone(scope, this.client.request(name, body, { timeoutMs }));
+    const timeoutMs = Math.max(1, Math.min(ANSWER_MS, Math.ceil(scope.leftMs())));
+    return unlessGone(scope, this.client.request(name, body, { timeoutMs, requestId }));
   }
 }
+
+/** A service or a node that is on its way back: who asks again in a while is told something else. */
+const isPassing = (error: unknown): boolean =>
+  error instanceof LariatError &&
+  (error.kind === 'unavailable' || error.kind === 'timeout' || hasCode(error, 'NODE_NOT_READY'));
 
 function runningOf(error: unknown): string | undefined {
   if (!(error instanceof LariatError) || !hasCode(error, 'OPERATION_IN_PROGRESS')) return undefined;

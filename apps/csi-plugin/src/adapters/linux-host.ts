@@ -1,8 +1,9 @@
-import { spawn } from 'node:child_process';
-import { mkdir, open, readFile, realpath, rm, rmdir, stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, open, readFile, readdir, realpath, rm, rmdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { MIB } from '@lariat/kernel';
+import { findProgram, runProgram } from '@lariat/programs';
 import type { DeviceFacts, Footing } from '../domain/device.js';
+import type { Mapping } from '../domain/mapping.js';
 import { type Mount, parseMountInfo } from '../domain/mount-table.js';
 import {
   type Command,
@@ -14,12 +15,10 @@ import type { CommandJournal } from './command-journal.js';
 import { NOT_BEGUN, guarded } from './guarded-program.js';
 
 const SYSTEM_FOLDERS = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-const MAX_OUTPUT_BYTES = 4 * MIB;
-/** What hangs in the kernel does not end when it is killed: nobody waits longer for that. */
-const KILL_WAIT_MS = 500;
 const SECTOR_BYTES = 512;
 const MAX_TOLD = 500;
 const FOOTINGS = ['loop/backing_file', 'dm/uuid'];
+const BLOCK_DEVICES = '/sys/class/block';
 
 /** The machine that the plugin runs on, by its own programs and what its kernel tells in /proc and /sys. */
 export class LinuxHost implements HostPort {
@@ -45,7 +44,7 @@ export class LinuxHost implements HostPort {
     if (device === undefined) return undefined;
     const found = await orUndefined(stat(device));
     if (found === undefined || !found.isBlockDevice()) return undefined;
-    const folder = join('/sys/class/block', basename(device));
+    const folder = join(BLOCK_DEVICES, basename(device));
     const read = async (name: string): Promise<string | undefined> =>
       (await orUndefined(readFile(join(folder, name), 'utf8')))?.trim();
     const [majorMinor, size] = [await read('dev'), await read('size')];
@@ -62,6 +61,28 @@ export class LinuxHost implements HostPort {
 
   async mounts(): Promise<readonly Mount[]> {
     return parseMountInfo(await readFile('/proc/self/mountinfo', 'utf8'));
+  }
+
+  async mappings(): Promise<readonly Mapping[]> {
+    const names = (await orUndefined(readdir(BLOCK_DEVICES))) ?? [];
+    const found = await Promise.all(
+      names.filter((name) => /^dm-\d+$/.test(name)).map((name) => this.mapping(name)),
+    );
+    return found.flatMap((mapping) => mapping ?? []);
+  }
+
+  /** By its number's name, which is there without udev too. */
+  private async mapping(kernelName: string): Promise<Mapping | undefined> {
+    const folder = join(BLOCK_DEVICES, kernelName);
+    const device = await this.describe(join('/dev', kernelName));
+    const name = await orUndefined(readFile(join(folder, 'dm', 'name'), 'utf8'));
+    const below = await orUndefined(readdir(join(folder, 'slaves')));
+    if (device === undefined || name === undefined || below === undefined) return undefined;
+    const numbers = await Promise.all(
+      below.map((one) => orUndefined(readFile(join(BLOCK_DEVICES, one, 'dev'), 'utf8'))),
+    );
+    const standsOn = numbers.flatMap((number) => number?.trim() ?? []);
+    return { name: name.trim(), device, standsOn };
   }
 
   async makeFolder(path: string): Promise<void> {
@@ -101,64 +122,30 @@ function numbersOf(rdev: number): string {
 
 async function runOn(command: Command): Promise<CommandEnd> {
   const { on } = command;
-  if (on === undefined) return runProgram(command);
-  const end = await runProgram({ ...command, ...guarded(command, on, process.pid) });
+  if (on === undefined) return runProgramOf(command);
+  const end = await runProgramOf({ ...command, ...guarded(command, on, process.pid) });
   if (end.code === NOT_BEGUN)
     throw new CommandUnknown(`it was not begun: ${on.path} is another device now`);
   return end;
 }
 
-function runProgram({ program, args, deadlineMs }: Command): Promise<CommandEnd> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, LC_ALL: 'C', PATH: `${process.env['PATH'] ?? ''}:${SYSTEM_FOLDERS}` },
-      // A group of its own: what it starts ends with it.
-      detached: true,
-    });
-    const outputs = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
-    let saidBytes = 0;
-    let isAbandoned = false;
-    let deadline: NodeJS.Timeout | undefined;
-    const finish = (settle: () => void): void => {
-      clearTimeout(deadline);
-      child.unref();
-      child.stdout.destroy();
-      child.stderr.destroy();
-      settle();
-    };
-    const abandon = (why: string): void => {
-      if (isAbandoned) return;
-      isAbandoned = true;
-      try {
-        if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-      } catch {
-        // It has ended by itself, and 'close' is about to say so.
-      }
-      const fail = (): void => finish(() => reject(new CommandUnknown(why)));
-      deadline = setTimeout(fail, KILL_WAIT_MS);
-      child.once('close', fail);
-    };
-    for (const name of ['stdout', 'stderr'] as const) {
-      child[name].on('data', (chunk: Buffer) => {
-        saidBytes += chunk.length;
-        if (saidBytes > MAX_OUTPUT_BYTES) abandon(`it said more than ${MAX_OUTPUT_BYTES} bytes`);
-        else outputs[name].push(chunk);
-      });
-    }
-    deadline = setTimeout(() => abandon(`it had not ended after ${deadlineMs} ms`), deadlineMs);
-    child.once('error', (error) => finish(() => reject(new CommandUnknown(error.message))));
-    child.once('close', (code, signal) => {
-      if (isAbandoned) return;
-      finish(() => {
-        if (code === null) reject(new CommandUnknown(`it was ended by ${signal ?? 'a signal'}`));
-        else
-          resolve({
-            code,
-            stdout: Buffer.concat(outputs.stdout),
-            stderr: Buffer.concat(outputs.stderr).toString(),
-          });
-      });
-    });
-  });
+/** Where udev runs it makes the device's links, and is waited for; in a container it is not to be reached. */
+const udevEnv = (): Readonly<Record<string, string>> =>
+  existsSync('/run/udev/control') ? {} : { DM_DISABLE_UDEV: '1' };
+
+async function runProgramOf(command: Command): Promise<CommandEnd> {
+  const { program, args, input, deadlineMs } = command;
+  const path = findProgram(program);
+  if (path === undefined) throw new CommandUnknown('it is not on this node: install it');
+  const env = { ...udevEnv(), PATH: `${process.env['PATH'] ?? ''}:${SYSTEM_FOLDERS}` };
+  const run = { path, args, deadlineMs, env, ...(input === undefined ? {} : { input }) };
+  const { outcome, stdout, stderr } = await runProgram(run);
+  switch (outcome.kind) {
+    case 'ended':
+      return { code: outcome.code, stdout, stderr };
+    case 'failed':
+      throw new CommandUnknown(outcome.reason);
+    case 'late':
+      throw new CommandUnknown(`it had not ended after ${deadlineMs} ms`);
+  }
 }

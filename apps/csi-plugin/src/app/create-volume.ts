@@ -11,6 +11,7 @@ import { Refusal, requireText } from '../domain/refusal.js';
 import { type SizeRange, isInRange, parseRange, sizeIn } from '../domain/size-range.js';
 import {
   type AskedVolume,
+  LABEL,
   type Source,
   differenceOf,
   labelsOf,
@@ -70,6 +71,12 @@ function readRequest(request: Request): Wanted {
   );
   const [fsType = fixed.fsType] = fsTypes;
   const source = sourceOf(request.volumeContentSource);
+  if (fixed.encrypted && fixed.image !== undefined) {
+    throw new Refusal(
+      'INVALID_ARGUMENT',
+      'An image is not encrypted: a class with image takes no encryption.',
+    );
+  }
   if (source !== undefined && fixed.image !== undefined) {
     throw new Refusal(
       'INVALID_ARGUMENT',
@@ -81,7 +88,10 @@ function readRequest(request: Request): Wanted {
     range: parseRange(request.capacityRange),
     fixed,
     mutable: mutableParametersOf(request.mutableParameters),
-    asked: { name, source, fsType, frontend: fixed.frontend, image: fixed.image },
+    asked: {
+      ...{ name, source, fsType, frontend: fixed.frontend, image: fixed.image },
+      encrypted: fixed.encrypted,
+    },
   };
 }
 
@@ -163,6 +173,18 @@ async function limitRebuild(
     await cluster.request('rebuild.update', { volume, mibPerSecond }, scope);
 }
 
+/** The header, and room for a file system. */
+const LEAST_ENCRYPTED_BYTES = 32n * 1024n * 1024n;
+
+/** A clone is what its source is: none is encrypted, or laid open, on the way. */
+function assertAlike({ name, labels }: VolumeView, { encrypted }: AskedVolume): void {
+  if ((labels[LABEL.encrypted] === 'true') === encrypted) return;
+  throw new Refusal(
+    'INVALID_ARGUMENT',
+    `Volume '${name}' is ${encrypted ? 'not ' : ''}encrypted, and what is made of it is the same: use a class that says so.`,
+  );
+}
+
 interface Origin {
   readonly source?: { readonly volume: string; readonly snapshot?: string };
   readonly leastBytes: bigint;
@@ -170,21 +192,25 @@ interface Origin {
 
 async function originOf(
   cluster: ClusterPort,
-  { source, image }: AskedVolume,
+  asked: AskedVolume,
   scope: CallScope,
 ): Promise<Origin> {
+  const { source, image, encrypted } = asked;
   if (image !== undefined) {
     const { sizeBytes } = await cluster.request('image.get', { image }, scope);
     return { leastBytes: BigInt(sizeBytes) };
   }
-  if (source === undefined) return { leastBytes: 0n };
+  if (source === undefined) return { leastBytes: encrypted ? LEAST_ENCRYPTED_BYTES : 0n };
   if (source.kind === 'volume') {
-    const { id, sizeBytes } = await requireVolume(cluster, source.id, scope);
+    const volume = await requireVolume(cluster, source.id, scope);
+    assertAlike(volume, asked);
+    const { id, sizeBytes } = volume;
     return { source: { volume: id }, leastBytes: BigInt(sizeBytes) };
   }
   const parts = partsOfSnapshotId(source.id);
   if (parts === undefined)
     throw new Refusal('NOT_FOUND', `There is no snapshot '${source.id}' to make a volume of.`);
+  assertAlike(await requireVolume(cluster, parts.volume, scope), asked);
   const { sizeBytes } = await cluster.request('snapshot.get', parts, scope);
   return { source: parts, leastBytes: BigInt(sizeBytes) };
 }

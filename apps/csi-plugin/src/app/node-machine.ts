@@ -1,6 +1,6 @@
 import type { DeviceFacts } from '../domain/device.js';
 import { Refusal } from '../domain/refusal.js';
-import type { Program } from '../domain/file-system-commands.js';
+import type { Program } from '../domain/program.js';
 import { type Mount, mountAt } from '../domain/mount-table.js';
 import { PROBED_BYTES, type Probe, probeOf } from '../domain/superblock.js';
 import type { CallScope } from '../grpc/messages.js';
@@ -53,12 +53,13 @@ export class NodeMachine {
     );
   }
 
-  /** Reads past the page cache: what a device that is gone has left there must not answer for it. */
-  async probe({ volume }: Work, device: string): Promise<Probe> {
+  /** Reads 128 KiB past the page cache: what a device that is gone has left there must not answer for it. */
+  async probe({ volume }: Work, device: string, fromBytes = 0): Promise<Probe> {
     const program = {
       program: 'dd',
       args: [
         ...[`if=${device}`, `bs=${PROBED_BYTES}`, 'count=1', 'iflag=direct,fullblock'],
+        ...(fromBytes === 0 ? [] : [`skip=${fromBytes / PROBED_BYTES}`]),
         'status=none',
       ],
     };

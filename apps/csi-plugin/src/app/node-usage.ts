@@ -1,6 +1,8 @@
 import { delay } from '@lariat/kernel';
 import { whyNotDevice } from '../domain/device.js';
+import { luksResize } from '../domain/encryption-commands.js';
 import { grow } from '../domain/file-system-commands.js';
+import { requirePassphrase } from '../domain/passphrase.js';
 import { Refusal, requireText } from '../domain/refusal.js';
 import { parseRange } from '../domain/size-range.js';
 import { conditionOf } from '../domain/volume-answer.js';
@@ -64,7 +66,7 @@ export function usageCalls(
       };
     },
 
-    NodeExpandVolume: async ({ volumeId, volumePath, capacityRange }, scope) => {
+    NodeExpandVolume: async ({ volumeId, volumePath, capacityRange, secrets }, scope) => {
       const staging = await stagedAt(volumeId, volumePath);
       const { requiredBytes } = parseRange(capacityRange);
       const work = { volume: volumeId, scope };
@@ -75,11 +77,16 @@ export function usageCalls(
           scope,
         );
         if (BigInt(device.sizeBytes) >= requiredBytes) {
+          if (staging.mapping !== undefined) {
+            const passphrase = requirePassphrase(secrets, volumeId);
+            const resize = luksResize(staging.mapping, passphrase);
+            await machine.do(work, resize, 'let what is open fill its device', 'long');
+          }
           const mount = await machine.mountAt(staging.stagingPath);
           const growing =
             mount === undefined || staging.access === 'block'
               ? undefined
-              : grow(mount.fsType, device.path, staging.stagingPath);
+              : grow(mount.fsType, staging.device, staging.stagingPath);
           if (growing !== undefined)
             await machine.do(work, growing, 'let the file system fill its device', 'long');
           return { capacityBytes: String(device.sizeBytes) };

@@ -35,6 +35,7 @@ const capability = (over: object = {}) => ({
 
 const stageRequest = (over: object = {}) => ({
   ...{ volumeId: VOLUME, stagingTargetPath: STAGING, volumeContext: {}, publishContext: {} },
+  secrets: {},
   volumeCapability: capability(over),
 });
 

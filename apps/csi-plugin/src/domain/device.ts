@@ -22,10 +22,11 @@ export interface WantedDevice {
   readonly epoch: number;
 }
 
-/** How agents name what their devices stand on (docs/adr/0028): volume, epoch, and which life of it this is. */
+/** How agents name what their devices stand on (docs/adr/0028), and this plugin what it opens: volume, epoch, and which life of it. */
 const FOOTINGS: readonly RegExp[] = [
   /\/(?<volume>vol-[^/.]+)\.(?<epoch>\d+)\.\d+\/nbd$/,
   /^LARIAT-(?<volume>vol-[^.]+)-(?<epoch>\d+)\.\d+$/,
+  /^CRYPT-LUKS[12]-[0-9a-f]{32}-lariat-(?<volume>vol-[^.]+)-(?<epoch>\d+)\.\d+$/,
 ];
 
 /** Why it is not the device of that attachment; undefined when it is. Its own name says nothing of that. */

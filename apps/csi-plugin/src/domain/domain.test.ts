@@ -194,6 +194,7 @@ describe('what a class asks for', () => {
 describe('an answer', () => {
   const asked = {
     ...{ name: 'v', source: undefined, fsType: 'ext4', frontend: undefined, image: undefined },
+    encrypted: false,
   };
   const volume = {
     ...{ id: 'vol-1', labels: labelsOf(asked), robustness: 'degraded', replicaCount: 2 },
@@ -208,6 +209,7 @@ describe('an answer', () => {
     expect(differenceOf(volume, { ...asked, fsType: 'xfs' })).toMatch(/fs-type is 'ext4'/);
     const source = { kind: 'volume', id: 'vol-9' } as const;
     expect(differenceOf(volume, { ...asked, source })).toMatch(/source is none/);
+    expect(differenceOf(volume, { ...asked, encrypted: true })).toMatch(/encrypted is none/);
   });
 
   it('says what is wrong with a volume, and nothing of one that is whole', () => {

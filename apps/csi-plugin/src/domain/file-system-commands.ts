@@ -1,14 +1,19 @@
-import { FsType } from '@lariat/contracts';
+import { FormatType, FsType } from '@lariat/contracts';
+import { luksFormat, luksTest } from './encryption-commands.js';
+import type { Program } from './program.js';
 
-/** A program and its arguments; there is no shell. */
-export interface Program {
-  readonly program: string;
-  readonly args: readonly string[];
+/** What is put on a device, and what a header is made with. */
+export interface Format {
+  readonly fsType: FormatType;
+  readonly uuid: string;
+  readonly passphrase: string;
 }
 
 /** What was never written reads as zeros: nothing is discarded first, which targets may answer with old data. */
-export function mkfs(fsType: FsType, uuid: string, device: string): Program {
+export function mkfs({ fsType, uuid, passphrase }: Format, device: string): Program {
   switch (fsType) {
+    case FormatType.luks:
+      return luksFormat(uuid, device, passphrase);
     case FsType.ext4:
       return {
         program: 'mkfs.ext4',
@@ -19,9 +24,11 @@ export function mkfs(fsType: FsType, uuid: string, device: string): Program {
   }
 }
 
-/** Looks whether a file system is whole, and changes nothing. */
-export function check(fsType: FsType, device: string): Program {
+/** Looks whether what was made is whole, and changes nothing. */
+export function check({ fsType, passphrase }: Format, device: string): Program {
   switch (fsType) {
+    case FormatType.luks:
+      return luksTest(device, passphrase);
     case FsType.ext4:
       return { program: 'e2fsck', args: ['-f', '-n', device] };
     case FsType.xfs:

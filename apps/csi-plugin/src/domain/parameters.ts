@@ -11,6 +11,8 @@ export interface ClassParameters {
   readonly fsType: FsType | undefined;
   /** Undefined: the best that the node offers. */
   readonly frontend: Frontend | undefined;
+  /** What is written is encrypted on the node that writes it. */
+  readonly encrypted: boolean;
 }
 
 /** What a volume attributes class may change at any time. */
@@ -26,7 +28,13 @@ const FOREIGN_PREFIX = /^csi\.storage\.k8s\.io\//;
 const FS_TYPE_KEYS = ['fsType', 'csi.storage.k8s.io/fstype'];
 
 const MUTABLE: ReadonlySet<string> = new Set(['replicas', 'rebuildMibPerSecond', ...LIMITS]);
-const FIXED: ReadonlySet<string> = new Set(['replicas', 'image', 'frontend', 'fsType']);
+const FIXED: ReadonlySet<string> = new Set([
+  'replicas',
+  'image',
+  'frontend',
+  'fsType',
+  'encrypted',
+]);
 
 export function classParametersOf(parameters: Texts): ClassParameters {
   assertKnown(parameters, FIXED, 'parameter');
@@ -36,6 +44,7 @@ export function classParametersOf(parameters: Texts): ClassParameters {
     image: parameters['image'],
     fsType: oneOf(fsType, 'fsType', Object.values(FsType)),
     frontend: oneOf(parameters['frontend'], 'frontend', Object.values(Frontend)),
+    encrypted: oneOf(parameters['encrypted'], 'encrypted', ['true', 'false']) === 'true',
   };
 }
 

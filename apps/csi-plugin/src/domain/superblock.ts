@@ -7,10 +7,13 @@ export type Probe =
 /** As far as the superblocks and headers reach that are looked for. */
 export const PROBED_BYTES = 128 * 1024;
 
+const ZEROS = Buffer.alloc(PROBED_BYTES);
 const EXT_OFFSET = 1024;
 const EXT_MAGIC = 0xef53;
 const XFS_MAGIC = 'XFSB';
 const LUKS_MAGIC = 'LUKS\xba\xbe';
+/** Of both versions of the header; as text. */
+const LUKS_UUID = { from: 168, to: 168 + 36 };
 
 /**
  * Absent means that all of it reads as zeros: what was never written does (invariant 10). Anything else that is not known is
@@ -25,8 +28,11 @@ export function probeOf(head: Uint8Array): Probe {
   if (bytes.readUInt16LE(EXT_OFFSET + 0x38) === EXT_MAGIC)
     return { kind: 'present', fsType: extTypeOf(bytes), uuid: uuidAt(bytes, EXT_OFFSET + 0x68) };
   if (bytes.toString('latin1', 0, LUKS_MAGIC.length) === LUKS_MAGIC)
-    return { kind: 'present', fsType: 'crypto_LUKS', uuid: null };
-  if (bytes.every((byte) => byte === 0)) return { kind: 'absent' };
+    return {
+      ...{ kind: 'present', fsType: 'crypto_LUKS' },
+      uuid: bytes.toString('latin1', LUKS_UUID.from, LUKS_UUID.to),
+    };
+  if (ZEROS.equals(bytes.subarray(0, PROBED_BYTES))) return { kind: 'absent' };
   return { kind: 'present', fsType: null, uuid: null };
 }
 

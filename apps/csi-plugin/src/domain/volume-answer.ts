@@ -10,6 +10,7 @@ export const LABEL = Object.freeze({
   fsType: 'csi-fs-type',
   frontend: 'csi-frontend',
   image: 'csi-image',
+  encrypted: 'csi-encrypted',
 } as const);
 
 export interface Source {
@@ -30,15 +31,18 @@ export interface AskedVolume {
   readonly fsType: string | undefined;
   readonly frontend: string | undefined;
   readonly image: string | undefined;
+  readonly encrypted: boolean;
 }
 
-export function labelsOf({ name, source, fsType, frontend, image }: AskedVolume): Texts {
+export function labelsOf(asked: AskedVolume): Texts {
+  const { name, source, fsType, frontend, image, encrypted } = asked;
   return {
     [LABEL.name]: name,
     ...(source === undefined ? {} : { [LABEL.source]: sourceText(source) }),
     ...(fsType === undefined ? {} : { [LABEL.fsType]: fsType }),
     ...(frontend === undefined ? {} : { [LABEL.frontend]: frontend }),
     ...(image === undefined ? {} : { [LABEL.image]: image }),
+    ...(encrypted ? { [LABEL.encrypted]: 'true' } : {}),
   };
 }
 
@@ -65,12 +69,14 @@ export function volumeAnswer({ id, sizeBytes, labels }: VolumeView): VolumeAnswe
   const source = parseSource(labels[LABEL.source]);
   const fsType = labels[LABEL.fsType];
   const frontend = labels[LABEL.frontend];
+  const encrypted = labels[LABEL.encrypted];
   return {
     capacityBytes: String(sizeBytes),
     volumeId: id,
     volumeContext: {
       ...(fsType === undefined ? {} : { fsType }),
       ...(frontend === undefined ? {} : { frontend }),
+      ...(encrypted === undefined ? {} : { encrypted }),
     },
     ...(source === undefined ? {} : { contentSource: contentSourceOf(source) }),
   };

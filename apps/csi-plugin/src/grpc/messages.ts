@@ -207,6 +207,7 @@ export interface NodeCalls {
       readonly stagingTargetPath: string;
       readonly volumeCapability: VolumeCapability | null;
       readonly volumeContext: Texts;
+      readonly secrets: Texts;
     };
     answer: Empty;
   };
@@ -253,6 +254,7 @@ export interface NodeCalls {
       readonly capacityRange: CapacityRange | null;
       readonly stagingTargetPath: string;
       readonly volumeCapability: VolumeCapability | null;
+      readonly secrets: Texts;
     };
     answer: { capacityBytes: string };
   };

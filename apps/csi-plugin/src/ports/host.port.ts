@@ -1,5 +1,6 @@
 import type { DeviceFacts } from '../domain/device.js';
-import type { Program } from '../domain/file-system-commands.js';
+import type { Program } from '../domain/program.js';
+import type { Mapping } from '../domain/mapping.js';
 import type { Mount } from '../domain/mount-table.js';
 
 export interface Command extends Program {
@@ -28,6 +29,8 @@ export interface HostPort {
   /** Undefined: there is nothing at the path. Nothing is read from the device. */
   describe(path: string): Promise<DeviceFacts | undefined>;
   mounts(): Promise<readonly Mount[]>;
+  /** All devices of the device mapper; none where the kernel has none. */
+  mappings(): Promise<readonly Mapping[]>;
   makeFolder(path: string): Promise<void>;
   makeFile(path: string): Promise<void>;
   /** A file or an empty folder; nothing there is fine. */

@@ -7,6 +7,8 @@ export interface Staging {
   readonly device: string;
   readonly majorMinor: string;
   readonly fsType: string | null;
+  /** Under what name an encrypted volume is opened; absent where it is not. */
+  readonly mapping?: string;
   readonly targets: readonly { readonly path: string; readonly readOnly: boolean }[];
 }
 

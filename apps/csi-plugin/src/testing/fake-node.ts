@@ -1,5 +1,6 @@
 import {
   CONTENT_MACHINE,
+  type ContentEvent,
   type RequestMap,
   type RequestName,
   type VolumeContent,
@@ -7,6 +8,7 @@ import {
   lariatError,
 } from '@lariat/contracts';
 import type { DeviceFacts } from '../domain/device.js';
+import type { Mapping } from '../domain/mapping.js';
 import type { Mount } from '../domain/mount-table.js';
 import { PROBED_BYTES } from '../domain/superblock.js';
 import type { CallScope } from '../grpc/messages.js';
@@ -37,13 +39,19 @@ export const OTHER = 'vol-bbbbbbbbbbbb';
 export const NODE = 'n1';
 const ENDPOINT = `/dev/lariat/${VOLUME}`;
 const MAJOR_MINOR = '7:3';
+const MAPPED = { path: '/dev/dm-0', majorMinor: '253:0' };
+/** What was never written, read through a key. */
+const NOISE = Buffer.alloc(PROBED_BYTES, 0xa5);
 
 const bytesOf = (uuid: string): Buffer => Buffer.from(uuid.replaceAll('-', ''), 'hex');
 
 /** The beginning of a device as mkfs leaves it. */
 export function superblock(fsType: string, uuid: string): Buffer {
   const head = Buffer.alloc(PROBED_BYTES);
-  if (fsType === 'xfs') {
+  if (fsType === 'crypto_LUKS') {
+    head.write('LUKS\xba\xbe', 0, 'latin1');
+    head.write(uuid, 168, 'latin1');
+  } else if (fsType === 'xfs') {
     head.write('XFSB', 0, 'latin1');
     bytesOf(uuid).copy(head, 32);
   } else {
@@ -52,6 +60,24 @@ export function superblock(fsType: string, uuid: string): Buffer {
     bytesOf(uuid).copy(head, 1024 + 0x68);
   }
   return head;
+}
+
+const isSet = (byte: number): boolean => byte !== 0;
+
+function contentAfter(
+  content: VolumeContent,
+  { event, fsType, uuid }: { event: ContentEvent; fsType: string; uuid: string },
+): VolumeContent {
+  const { state } = content;
+  if (event === 'disown') return CONTENT_MACHINE.can(state, event) ? { state: 'foreign' } : content;
+  if (event === 'intend-format') {
+    if (state === 'format-intended') return content;
+    if (state !== 'blank') throw lariatError('CONTENT_NOT_BLANK', 'not blank');
+    return { state: 'format-intended', fsType, uuid };
+  }
+  if (state !== 'format-intended') return content;
+  const made = { state: 'initialised', fsType, uuid } as const;
+  return fsType === 'crypto_LUKS' ? { ...made, inside: { state: 'blank' } } : made;
 }
 
 /** A node with the volume attached, its cluster, and everything that may go wrong with them. */
@@ -63,6 +89,10 @@ export class FakeNode implements HostPort, StagingsPort, ClusterPort {
   epoch = 3;
   device: 'here' | 'gone' | 'failing' | 'zeros' | 'another' = 'here';
   mounted: Mount[] = [];
+  mapped: { readonly name: string; readonly uuid: string; readonly standsOn: string }[] = [];
+  /** What lies under the header of the volume, read with its key. */
+  inner: Buffer = NOISE;
+  passphrase = '';
   readonly staged = new Map<string, Staging>();
   readonly commands: string[] = [];
   /** Of each mkfs, the content on record as it began. */
@@ -89,12 +119,17 @@ export class FakeNode implements HostPort, StagingsPort, ClusterPort {
     return this.commands.filter((program) => program.startsWith('mkfs'));
   }
 
+  get headersMade(): string[] {
+    return this.commands.filter((program) => program === 'cryptsetup luksFormat');
+  }
+
   async run(command: Command): Promise<CommandEnd> {
     return this.moment(() => this.carryOut(command));
   }
 
   describe(path: string): Promise<DeviceFacts | undefined> {
     return this.moment(() => {
+      if (path === MAPPED.path) return this.mappedDevice();
       if (this.device === 'gone' || (path !== ENDPOINT && path !== '/dev/loop3')) return undefined;
       const volume = this.device === 'another' ? OTHER : VOLUME;
       const footing = {
@@ -103,6 +138,23 @@ export class FakeNode implements HostPort, StagingsPort, ClusterPort {
       };
       return { path: '/dev/loop3', majorMinor: MAJOR_MINOR, sizeBytes: 2 ** 20, footing };
     });
+  }
+
+  mappings(): Promise<readonly Mapping[]> {
+    return this.moment(() =>
+      this.mapped.flatMap(({ name, standsOn }) => {
+        const device = this.mappedDevice();
+        return device === undefined ? [] : [{ name, device, standsOn: [standsOn] }];
+      }),
+    );
+  }
+
+  private mappedDevice(): DeviceFacts | undefined {
+    const [open] = this.mapped;
+    if (open === undefined) return undefined;
+    const text = `CRYPT-LUKS2-${open.uuid.replaceAll('-', '')}-${open.name}`;
+    const footing = { toldBy: '/sys/class/block/dm-0/dm/uuid', text };
+    return { ...MAPPED, sizeBytes: 2 ** 20, footing };
   }
 
   mounts(): Promise<readonly Mount[]> {
@@ -179,31 +231,40 @@ export class FakeNode implements HostPort, StagingsPort, ClusterPort {
     event,
     fsType,
     uuid,
+    inside,
   }: RequestMap['internal.volume.set-content']['request']) {
     if (epoch !== this.epoch) throw lariatError('EPOCH_STALE', 'stale');
-    const { state } = this.content;
-    if (event === 'disown') {
-      if (CONTENT_MACHINE.can(state, event)) this.content = { state: 'foreign' };
-      return;
-    }
-    const made = { fsType: fsType ?? '', uuid: uuid ?? '' };
-    if (event === 'intend-format') {
-      if (state === 'format-intended') return;
-      if (state !== 'blank') throw lariatError('CONTENT_NOT_BLANK', 'not blank');
-      this.content = { state: 'format-intended', ...made };
-    } else if (state === 'format-intended') this.content = { state: 'initialised', ...made };
+    const told = { event, fsType: fsType ?? '', uuid: uuid ?? '' };
+    const { content } = this;
+    const under = content.state === 'initialised' ? content.inside : undefined;
+    const isUnder = inside === true || (event === 'disown' && under !== undefined);
+    if (!isUnder) this.content = contentAfter(content, told);
+    else if (content.state === 'initialised' && under !== undefined)
+      this.content = { ...content, inside: contentAfter(under, told) };
+    else throw lariatError('CONTENT_NOT_ENCRYPTED', 'no header');
   }
 
-  private carryOut({ program, args, on }: Command): CommandEnd {
-    if (on !== undefined && (this.device === 'gone' || this.device === 'another'))
-      throw new CommandUnknown('it was not begun');
-    this.commands.push(program);
+  private carryOut({ program, args, on, input }: Command): CommandEnd {
+    const isMapped = args.some((arg) => arg.endsWith(MAPPED.path));
+    const isLost = this.device === 'gone' || (this.device === 'another' && !isMapped);
+    if (on !== undefined && isLost) throw new CommandUnknown('it was not begun');
+    if (input !== undefined && args.join(' ').includes(input)) throw new Error('a secret is shown');
+    this.commands.push(program === 'cryptsetup' ? `cryptsetup ${args[0]}` : program);
     const end = (code: number, stdout: Buffer = Buffer.alloc(0)): CommandEnd => ({
       ...{ code, stdout, stderr: code === 0 ? '' : 'it does not work' },
     });
     const isHere = this.device === 'here';
     switch (program) {
+      case 'cryptsetup':
+        return end(this.cryptsetup(args, input ?? ''));
       case 'dd':
+        if (isMapped)
+          return this.mapped.length === 1 && this.device !== 'gone' && this.device !== 'failing'
+            ? end(0, Buffer.from(this.device === 'zeros' ? NOISE : this.inner))
+            : end(1);
+        // Past the header nothing but what lies under it was ever written.
+        if (isHere && args.some((arg) => arg.startsWith('skip=')))
+          return end(0, this.inner === NOISE ? Buffer.alloc(PROBED_BYTES) : Buffer.from(NOISE));
         if (this.device === 'gone' || this.device === 'failing') return end(1);
         if (this.device === 'zeros') return end(0, Buffer.alloc(PROBED_BYTES));
         return end(0, Buffer.from(isHere ? this.head : this.otherHead));
@@ -212,7 +273,7 @@ export class FakeNode implements HostPort, StagingsPort, ClusterPort {
         return this.mkfs(program, args) ? end(0) : end(1);
       case 'e2fsck':
       case 'xfs_repair':
-        return end(isHere && this.head.some((byte) => byte !== 0) ? 0 : 8);
+        return end(isHere && (isMapped ? this.inner !== NOISE : this.head.some(isSet)) ? 0 : 8);
       case 'mount':
         return this.mount(args) ? end(0) : end(32);
       case 'umount': {
@@ -230,12 +291,53 @@ export class FakeNode implements HostPort, StagingsPort, ClusterPort {
     }
   }
 
+  /** Answers its exit code. */
+  private cryptsetup(args: readonly string[], input: string): number {
+    const isHere = this.device === 'here';
+    const last = args.at(-1) ?? '';
+    const [verb = ''] = args;
+    switch (verb) {
+      case 'luksFormat': {
+        this.formats.push(this.content.state);
+        if (this.device === 'gone' || this.device === 'failing') return 4;
+        const made = superblock('crypto_LUKS', args[args.indexOf('--uuid') + 1] ?? '');
+        if (this.device === 'another') this.otherHead = made;
+        if (isHere) {
+          Object.assign(this, { head: made, passphrase: input, inner: NOISE });
+        }
+        return 0;
+      }
+      case 'open': {
+        if (!isHere || this.head.toString('latin1', 0, 4) !== 'LUKS') return 4;
+        if (input !== this.passphrase) return 2;
+        if (args.includes('--test-passphrase')) return 0;
+        if (this.mapped.length > 0) return 5;
+        const uuid = this.head.toString('latin1', 168, 168 + 36);
+        this.mapped = [{ name: last, uuid, standsOn: MAJOR_MINOR }];
+        return 0;
+      }
+      case 'close': {
+        const isUsed = this.mounted.some(({ majorMinor }) => majorMinor === MAPPED.majorMinor);
+        if (this.mapped.every(({ name }) => name !== last)) return 4;
+        if (isUsed) return 5;
+        this.mapped = [];
+        return 0;
+      }
+      default:
+        return this.mapped.some(({ name }) => name === last) && input === this.passphrase ? 0 : 2;
+    }
+  }
+
   private mkfs(program: string, args: readonly string[]): boolean {
     this.formats.push(this.content.state);
     if (this.device === 'gone' || this.device === 'failing') return false;
     const fsType = program.slice('mkfs.'.length);
     const uuid = args.find((arg) => /[0-9a-f-]{36}$/.test(arg))?.slice(-36) ?? '';
     const made = superblock(fsType, uuid);
+    if (args.includes(MAPPED.path)) {
+      if (this.device !== 'zeros') this.inner = made;
+      return true;
+    }
     if (this.device === 'here') this.head = made;
     if (this.device === 'another') this.otherHead = made;
     return true;
@@ -251,8 +353,10 @@ export class FakeNode implements HostPort, StagingsPort, ClusterPort {
       return true;
     }
     const options = args.includes('-o') ? (args[args.indexOf('-o') + 1] ?? '').split(',') : ['rw'];
+    const below = this.mounted.find((mount) => mount.path === from)?.majorMinor ?? MAJOR_MINOR;
+    const majorMinor = from === MAPPED.path ? MAPPED.majorMinor : below;
     this.mounted.push({
-      ...{ path, majorMinor: MAJOR_MINOR, root: from.replace('/dev', ''), options },
+      ...{ path, majorMinor, root: from.replace('/dev', ''), options },
       ...{ fsType: 'ext4', source: from },
     });
     return true;

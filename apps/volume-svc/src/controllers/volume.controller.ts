@@ -168,9 +168,9 @@ export class VolumeController {
     @Ctx() { facts }: MessageContext,
   ): Promise<VolumeView> {
     const { volumes } = this.service;
-    const { epoch, event, fsType = null, uuid = null } = request;
+    const { epoch, event, fsType = null, uuid = null, inside = false } = request;
     const { id } = await volumes.find(request.volume);
-    const change = { type: 'set-content', epoch, event, fsType, uuid } as const;
+    const change = { type: 'set-content', epoch, event, fsType, uuid, inside } as const;
     const record = await volumes.change(id, null, [change], facts.actor);
     // What mkfs is run on must not be blank again after the store was lost, nor what holds a file system intended.
     await volumes.confirm(record);

@@ -1,4 +1,10 @@
-import type { ContentEvent, VolumeChange, VolumeContent, VolumeRecord } from '@lariat/contracts';
+import type {
+  ContentEvent,
+  FormatType,
+  VolumeChange,
+  VolumeContent,
+  VolumeRecord,
+} from '@lariat/contracts';
 import { toLariatError } from '@lariat/kernel';
 import { describe, expect, it } from 'vitest';
 import { applyVolumeChanges } from './apply-change.js';
@@ -12,6 +18,10 @@ const foreign: VolumeContent = { state: 'foreign' };
 const intended: VolumeContent = { state: 'format-intended', fsType: 'ext4', uuid: ONE };
 const initialised: VolumeContent = { state: 'initialised', fsType: 'ext4', uuid: ONE };
 
+const encrypted = (inside: VolumeContent, uuid = OTHER): VolumeContent => ({
+  ...{ state: 'initialised', fsType: 'crypto_LUKS', uuid, inside },
+});
+
 const attached = (content: VolumeContent): VolumeRecord =>
   newVolumeRecord({
     ...{ content, state: 'attached', epoch: EPOCH },
@@ -24,8 +34,11 @@ const attached = (content: VolumeContent): VolumeRecord =>
 const told = (
   event: ContentEvent,
   uuid: string | null = ONE,
-  fsType: 'ext4' | 'xfs' | null = 'ext4',
-): VolumeChange => ({ type: 'set-content', epoch: EPOCH, event, uuid, fsType });
+  fsType: FormatType | null = 'ext4',
+  inside = false,
+): VolumeChange => ({ type: 'set-content', epoch: EPOCH, event, uuid, fsType, inside });
+const toldInside = (event: ContentEvent, uuid: string | null = ONE): VolumeChange =>
+  told(event, uuid, 'ext4', true);
 
 function outcomeOf(record: VolumeRecord, change: VolumeChange): VolumeContent | string {
   try {
@@ -60,6 +73,74 @@ describe('the content of a volume', () => {
     ['a file system is handed out', initialised, told('disown', null, null), initialised],
     ['foreign data are handed out', foreign, told('disown', null, null), foreign],
   ])('%s', (_what, content, change, expected) => {
+    expect(outcomeOf(attached(content), change)).toEqual(expected);
+  });
+
+  it.each<[string, VolumeContent, VolumeChange, VolumeContent | string]>([
+    [
+      'a blank one may be encrypted',
+      blank,
+      told('intend-format', OTHER, 'crypto_LUKS'),
+      { state: 'format-intended', fsType: 'crypto_LUKS', uuid: OTHER },
+    ],
+    [
+      'under a header that was made there is nothing yet',
+      { state: 'format-intended', fsType: 'crypto_LUKS', uuid: OTHER },
+      told('formatted', OTHER, 'crypto_LUKS'),
+      encrypted(blank),
+    ],
+    [
+      'a header that is told of again hides nothing',
+      encrypted(initialised),
+      told('formatted', OTHER, 'crypto_LUKS'),
+      encrypted(initialised),
+    ],
+    [
+      'a header is never made again',
+      encrypted(blank),
+      told('intend-format', ONE, 'crypto_LUKS'),
+      'CONTENT_NOT_BLANK',
+    ],
+    [
+      'nor is what is encrypted formatted past it',
+      encrypted(blank),
+      told('intend-format'),
+      'CONTENT_NOT_BLANK',
+    ],
+    [
+      'what is under a header may be formatted',
+      encrypted(blank),
+      toldInside('intend-format'),
+      encrypted(intended),
+    ],
+    ['and is there', encrypted(intended), toldInside('formatted'), encrypted(initialised)],
+    [
+      'and is kept',
+      encrypted(initialised),
+      toldInside('intend-format', OTHER),
+      'CONTENT_NOT_BLANK',
+    ],
+    ['without a header', blank, toldInside('intend-format'), 'CONTENT_NOT_ENCRYPTED'],
+    ['under another file system', initialised, toldInside('formatted'), 'CONTENT_NOT_ENCRYPTED'],
+    [
+      'a header under a header',
+      encrypted(blank),
+      told('intend-format', ONE, 'crypto_LUKS', true),
+      'FILE_SYSTEM_UNSUPPORTED',
+    ],
+    [
+      'an empty one is handed out',
+      encrypted(blank),
+      told('disown', null, null),
+      encrypted(foreign),
+    ],
+    [
+      'one that holds a file system is handed out',
+      encrypted(initialised),
+      told('disown', null, null),
+      encrypted(initialised),
+    ],
+  ])('that is encrypted: %s', (_what, content, change, expected) => {
     expect(outcomeOf(attached(content), change)).toEqual(expected);
   });
 

@@ -2,7 +2,7 @@
 import 'reflect-metadata';
 import { CLUSTER_SIZE_BYTES, MAX_VOLUME_SIZE_BYTES, isDnsLabel, isLariatId } from '@lariat/kernel';
 import { IsBoolean, IsOptional, ValidateBy, type ValidationOptions } from 'class-validator';
-import { ContentEvent, FsType } from '../content.js';
+import { ContentEvent, FormatType } from '../content.js';
 import type { ErrorCode } from '../error-codes.js';
 import { AntiAffinity } from '../placement.js';
 
@@ -109,14 +109,14 @@ export const IsContentEvent = (): PropertyDecorator =>
     message: `event must be one of ${CONTENT_EVENTS.join(', ')}.`,
   });
 
-const FILE_SYSTEMS: readonly unknown[] = Object.values(FsType);
+const FORMATS: readonly unknown[] = Object.values(FormatType);
 
-export const IsFileSystem = (): PropertyDecorator =>
+export const IsFormat = (): PropertyDecorator =>
   field({
-    name: 'isFileSystem',
+    name: 'isFormat',
     code: 'FILE_SYSTEM_UNSUPPORTED',
-    accepts: (value) => FILE_SYSTEMS.includes(value),
-    message: `fsType must be one of ${FILE_SYSTEMS.join(', ')}: Lariat makes no other file systems.`,
+    accepts: (value) => FORMATS.includes(value),
+    message: `fsType must be one of ${FORMATS.join(', ')}: Lariat makes nothing else.`,
   });
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;

@@ -1,11 +1,11 @@
 import { Type } from 'class-transformer';
 import { IsInt, IsObject, IsOptional, Max, Min, ValidateIf, ValidateNested } from 'class-validator';
-import { ContentEvent, FsType } from '../content.js';
+import { ContentEvent, type FormatType } from '../content.js';
 import { type Frontend, Robustness, VolumeState } from '../volume.js';
 import {
   AreVolumes,
   IsContentEvent,
-  IsFileSystem,
+  IsFormat,
   IsFileSystemUuid,
   IsFlag,
   IsFrontend,
@@ -176,13 +176,17 @@ export class SetContentRequest extends VolumeReference {
 
   /** With intend-format and formatted. */
   @ValidateIf(({ event }: SetContentRequest) => event !== ContentEvent.disown)
-  @IsFileSystem()
-  fsType?: FsType;
+  @IsFormat()
+  fsType?: FormatType;
 
   /** As fsType. Of an intent that is on record the first uuid stands: the answer has it. */
   @ValidateIf(({ event }: SetContentRequest) => event !== ContentEvent.disown)
   @IsFileSystemUuid()
   uuid?: string;
+
+  /** It is told of what lies under the header of an encrypted volume; disown is told of both. */
+  @IsFlag()
+  inside?: boolean;
 }
 
 export class SnapshotRequest extends ChangeVolumeRequest {

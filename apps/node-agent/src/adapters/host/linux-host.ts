@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
 import { toLariatError } from '@lariat/kernel';
+import { findProgram } from '@lariat/programs';
 import { type HostFacts, NEEDS } from '../../domain/frontend-offers.js';
 import type { HostPort } from '../../ports/host.port.js';
 import type { LogPort } from '../../ports/log.port.js';
 import type { ProgramsPort } from '../../ports/programs.port.js';
-import { findProgram } from '../process/find-program.js';
 
 /**
  * The node's start does not wait longer for a module. One that is given up is missing until the agent's next start, devices that
