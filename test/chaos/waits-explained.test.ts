@@ -35,8 +35,11 @@ function unexplained(agents: ImaginedAgents, operation: OperationView): string |
   if (waitingFor === null || waitingFor === '') return `${at}: nothing says what it waits for`;
   if (Number.isNaN(Date.parse(since)) || Date.parse(since) > Date.now())
     return `${at}: since ${since}`;
-  if (nextTryAt !== null)
-    return lastError === null ? `${at}: tries again, and does not say why` : undefined;
+  if (nextTryAt !== null) {
+    if (lastError === null) return `${at}: tries again, and does not say why`;
+    const { node: culprit = null } = lastError.details ?? {};
+    return node === culprit ? undefined : `${at}: tries ${culprit} again, and names ${node}`;
+  }
   const waits = waitedFor(agents, operation);
   const nodes = waits.map((wait) => wait.node);
   const isLong = waits.some(({ sinceMs }) => Date.now() - sinceMs > TOLD_WITHIN_MS);

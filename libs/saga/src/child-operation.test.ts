@@ -27,22 +27,36 @@ const FAILED = {
   ...{ id: 'op-1', state: 'failed' },
   error: lariatError('VOLUME_FAULTED', 'as the test says').toRecord(),
 };
-const never = new AbortController().signal;
+const caller = { cancellation: new AbortController().signal, waitsOn: () => undefined };
 
 describe('an operation that another one has begun', () => {
   it('is waited for, however long it takes and whoever of its service dies meanwhile', async () => {
     const { client, asked } = serviceOf({
       'operation.wait': [RUNNING, 'DEADLINE_EXCEEDED', 'SERVICE_UNAVAILABLE', DONE],
     });
-    await outcomeOf({ client, cancellation: never }, { operation: RUNNING });
-    expect(asked).toHaveLength(4);
+    await outcomeOf({ ...caller, client }, { operation: RUNNING });
+    expect(asked.filter((name) => name === 'operation.wait')).toHaveLength(4);
+  });
+
+  it('lends the node that keeps it waiting to who waits for it', async () => {
+    const { client } = serviceOf({
+      'operation.wait': ['DEADLINE_EXCEEDED', 'DEADLINE_EXCEEDED', DONE],
+      'operation.get': [
+        { ...RUNNING, node: 'n3' },
+        { ...RUNNING, node: null },
+      ],
+    });
+    const named: (string | null)[] = [];
+    const waitsOn = (node: string | null): number => named.push(node);
+    await outcomeOf({ ...caller, client, waitsOn }, { operation: RUNNING });
+    expect(named).toEqual(['n3', null, null]);
   });
 
   it('tells its failure', async () => {
     const { client } = serviceOf({ 'operation.wait': [FAILED] });
-    await expect(
-      outcomeOf({ client, cancellation: never }, { operation: RUNNING }),
-    ).rejects.toMatchObject({ code: 'VOLUME_FAULTED' });
+    await expect(outcomeOf({ ...caller, client }, { operation: RUNNING })).rejects.toMatchObject({
+      code: 'VOLUME_FAULTED',
+    });
   });
 
   it('is cancelled with who waits for it, and has ended then', async () => {
@@ -50,7 +64,7 @@ describe('an operation that another one has begun', () => {
     stop.abort(lariatError('OPERATION_CANCELLED', 'as the test says'));
     const { client, asked } = serviceOf({ 'operation.wait': [DONE], 'operation.cancel': [{}] });
     await expect(
-      outcomeOf({ client, cancellation: stop.signal }, { operation: RUNNING }),
+      outcomeOf({ ...caller, client, cancellation: stop.signal }, { operation: RUNNING }),
     ).rejects.toMatchObject({ code: 'OPERATION_CANCELLED' });
     expect(asked).toEqual(['operation.wait', 'operation.cancel']);
   });

@@ -4,27 +4,32 @@ import type { LariatClient } from '@lariat/messaging';
 import { whileWanted } from './cancellation.js';
 import type { StepContext } from './definition.js';
 
-type Caller = Pick<StepContext<unknown, unknown>, 'client' | 'cancellation'>;
+type Caller = Pick<StepContext<unknown, unknown>, 'client' | 'cancellation' | 'waitsOn'>;
 
 /** Short: who answers may die meanwhile, and then nothing comes until the request times out. */
 const WAIT_MS = 5_000;
 const ANSWER_MS = WAIT_MS + 2_000;
 const SERVICE_BACK_MS = 500;
 
-/** The operation when it has ended, however long that takes. */
+/** The operation when it has ended, however long that takes; `waitsOn` is told of the node that keeps it waiting. */
 export async function followOperation(
   client: LariatClient,
   operation: string,
+  waitsOn: Caller['waitsOn'] = () => undefined,
 ): Promise<OperationView> {
   for (;;) {
     try {
       const request = { operation, timeoutMs: WAIT_MS };
       const view = await client.request('operation.wait', request, { timeoutMs: ANSWER_MS });
-      if (isEnded(view.state)) return view;
+      if (isEnded(view.state)) {
+        waitsOn(null);
+        return view;
+      }
     } catch (error) {
       if (hasCode(error, 'SERVICE_UNAVAILABLE')) await delay(SERVICE_BACK_MS);
       else if (!hasCode(error, 'DEADLINE_EXCEEDED')) throw error;
     }
+    waitsOn((await findOperation(client, operation).catch(() => undefined))?.node ?? null);
   }
 }
 
@@ -32,9 +37,12 @@ export async function followOperation(
  * Waits for what a request with `wait: false` has begun; throws its error when it failed. When the caller is cancelled so
  * is that, and its end is waited for all the same.
  */
-export async function outcomeOf({ client, cancellation }: Caller, begun: unknown): Promise<void> {
+export async function outcomeOf(
+  { client, cancellation, waitsOn }: Caller,
+  begun: unknown,
+): Promise<void> {
   const { operation } = begun as { readonly operation: OperationView };
-  const end = followOperation(client, operation.id);
+  const end = followOperation(client, operation.id, waitsOn);
   await whileWanted({ cancellation }, end).catch(async (reason: unknown) => {
     if (!cancellation.aborted) throw reason;
     await askToCancel(client, operation.id);

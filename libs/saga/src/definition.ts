@@ -33,6 +33,8 @@ export interface StepContext<Input, Memory> {
     input: CommandMap[Name]['input'],
     options: CommandOptions,
   ): Promise<CommandMap[Name]['output']>;
+  /** For a step that waits for another operation: the node that keeps that one waiting, or null. */
+  readonly waitsOn: (node: string | null) => void;
   /** Journals what a long step has found out, so that a resumed run need not do it again. */
   checkpoint(found: Partial<Memory>): Promise<void>;
   /** Shown by operation.get; written at most once a second. */

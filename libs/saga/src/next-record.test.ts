@@ -79,6 +79,13 @@ it('waits before it tries again, and counts every run', () => {
   });
 });
 
+it('names the node at which it failed until it tries again', () => {
+  const refused = { ...error, details: { node: 'n2' } };
+  const waiting = play({ type: 'step-retry', error: refused, retryAtMs: 50 });
+  expect(waiting).toMatchObject({ waitingOn: 'n2', nextTryAtMs: 50 });
+  expect(nextRecord(waiting, { type: 'run-begun' }, shape, 50)).toMatchObject({ waitingOn: null });
+});
+
 it('raises the fence when it changes hands', () => {
   expect(play({ type: 'taken-over', holder: 'b' })).toMatchObject({
     holder: 'b',

@@ -65,6 +65,9 @@ function ended(
   };
 }
 
+const nodeIn = ({ details }: ErrorRecord): string | null =>
+  typeof details?.['node'] === 'string' ? details['node'] : null;
+
 /**
  * The record after the event. The result of a step and the intent of the next one are the same revision, so a
  * saga of n steps is journaled in n + 1 writes.
@@ -88,7 +91,8 @@ export function nextRecord(
         ...record,
         failures: record.failures + 1,
         lastError: event.error,
-        waitingOn: null,
+        // Whom it has failed at is what the next try waits for.
+        waitingOn: nodeIn(event.error),
         nextTryAtMs: event.retryAtMs,
       };
     case 'run-begun':

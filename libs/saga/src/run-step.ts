@@ -1,6 +1,8 @@
 import {
   type Clock,
+  type ErrorRecord,
   type Json,
+  type LariatError,
   backoffMs,
   isRetryable,
   toLariatError,
@@ -10,7 +12,7 @@ import { natsAwayAsUnavailable } from '@lariat/messaging';
 import { type Log, type Tracing, inSpan } from '@lariat/telemetry';
 import type { RetryPolicy, SagaDefinition } from './definition.js';
 import type { SagaEvent } from './next-record.js';
-import type { Memory, SagaRecord } from './saga-record.js';
+import type { Memory } from './saga-record.js';
 import { attributesOf, rootContext } from './saga-spans.js';
 import { type StepRun, type UntypedStep, known } from './step-run.js';
 
@@ -48,29 +50,37 @@ export async function runStep(
       `${undoing ? 'saga.compensate' : 'saga.step'} ${value.kind}/${step.name}`,
       { attributes },
       rootContext(value),
-      async () => {
-        if (undoing) {
-          await withDeadline(what, step.timeoutMs, step.undo?.(context) ?? Promise.resolve());
-          return { type: 'undo-done' };
+      async (span) => {
+        try {
+          if (undoing) {
+            await withDeadline(what, step.timeoutMs, step.undo?.(context) ?? Promise.resolve());
+            return { type: 'undo-done' };
+          }
+          const found = known((await withDeadline(what, step.timeoutMs, step.run(context))) ?? {});
+          const result = definition.result?.(value.input, { ...value.memory, ...found }) ?? null;
+          return { type: 'step-done', memory: found, result };
+        } catch (reason) {
+          const node = toLariatError(reason).details?.['node'] ?? run.nodeBehind(reason);
+          if (typeof node === 'string') span.setAttribute('node.id', node);
+          throw reason;
         }
-        const found = known((await withDeadline(what, step.timeoutMs, step.run(context))) ?? {});
-        const result = definition.result?.(value.input, { ...value.memory, ...found }) ?? null;
-        return { type: 'step-done', memory: found, result };
       },
     );
   } catch (reason) {
-    return failure(parts, value, step, reason);
+    return failure(parts, run, step, reason);
   }
 }
 
 /** Tried again while it may pass and the policy allows; else it is undone, or, of an undo, left for somebody to look at. */
 function failure(
   { clock, log }: StepSurroundings,
-  value: SagaRecord,
+  run: StepRun,
   step: UntypedStep,
   reason: unknown,
 ): SagaEvent {
+  const value = run.record;
   const error = toLariatError(natsAwayAsUnavailable(reason));
+  const told = withNode(error, run.nodeBehind(reason));
   const undoing = value.state === 'undoing';
   const policy = undoing ? UNDO_RETRY : step.retry;
   log[error.kind === 'internal' ? 'error' : 'info']('saga step failed', {
@@ -85,7 +95,15 @@ function failure(
   const failures = value.failures + 1;
   if (again && failures < policy.attempts) {
     const retryAtMs = clock.nowMs() + backoffMs(policy.backoff, failures);
-    return { type: undoing ? 'undo-retry' : 'step-retry', error: error.toRecord(), retryAtMs };
+    return { type: undoing ? 'undo-retry' : 'step-retry', error: told, retryAtMs };
   }
-  return { type: undoing ? 'undo-failed' : 'step-failed', error: error.toRecord() };
+  if (undoing) return { type: 'undo-failed', error: told };
+  // The operation's own step is another one by the time that somebody asks why it failed.
+  return { type: 'step-failed', error: { ...told, details: { ...told.details, step: step.name } } };
+}
+
+/** The error says which node it is about (invariant 12). */
+function withNode(error: LariatError, node: string | undefined): ErrorRecord {
+  const record = error.toRecord();
+  return node === undefined ? record : { ...record, details: { node, ...record.details } };
 }

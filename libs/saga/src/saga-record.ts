@@ -25,7 +25,7 @@ export interface SagaRecord {
   readonly stepSinceMs: number;
   readonly nextTryAtMs: number | null;
   readonly waitingFor: string | null;
-  /** The node that a run of the step has waited for, for more than a moment. */
+  /** The node that a run of the step has waited for, for more than a moment, or at which it failed. */
   readonly waitingOn?: string | null;
   readonly progress: OperationView['progress'];
   readonly lastError: ErrorRecord | null;

@@ -18,6 +18,37 @@ export function attributesOf(record: SagaRecord): Record<string, string> {
   return { 'saga.id': record.id, 'saga.type': record.kind, 'saga.subject': record.subject };
 }
 
+export interface StepWait {
+  readonly node: string;
+  readonly command: string;
+  readonly sinceMs: number;
+  readonly nowMs: number;
+}
+
+/**
+ * Told while the step still waits: its own span, and that of the command, are sent only when they have ended. A child of the
+ * root, which always ends.
+ */
+export function traceWait({ tracer }: Tracing, record: SagaRecord, wait: StepWait): void {
+  tracer
+    .startSpan(
+      `saga.wait ${record.kind}/${record.stepName ?? ''}`,
+      {
+        startTime: wait.sinceMs,
+        attributes: {
+          ...attributesOf(record),
+          'saga.step': record.stepName ?? '',
+          'saga.attempt': record.attempt,
+          'saga.waiting_for': record.waitingFor ?? '',
+          'node.id': wait.node,
+          command: wait.command,
+        },
+      },
+      rootContext(record),
+    )
+    .end(wait.nowMs);
+}
+
 /** Exports the root span of an ended saga, under the ids that were reserved when it began. */
 export function endRootSpan(tracing: Tracing, record: SagaRecord): void {
   const span = tracing.startReserved(

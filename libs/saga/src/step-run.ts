@@ -1,10 +1,11 @@
 import type { CommandEnvelope, CommandMap, CommandName } from '@lariat/contracts';
-import type { Clock, Json } from '@lariat/kernel';
+import { type Clock, type Json, LariatError } from '@lariat/kernel';
 import type { CommandClient, LariatClient, Versioned } from '@lariat/messaging';
-import type { Log } from '@lariat/telemetry';
+import type { Log, Tracing } from '@lariat/telemetry';
 import type { SagaStep, StepContext } from './definition.js';
 import type { SagaEvent } from './next-record.js';
 import type { Memory, SagaRecord } from './saga-record.js';
+import { traceWait } from './saga-spans.js';
 import { FenceLost } from './saga-store.js';
 
 /** The runner handles inputs and memories as JSON; each definition gives them their types. */
@@ -15,6 +16,7 @@ export interface StepRunParts {
   readonly client: LariatClient;
   readonly clock: Clock;
   readonly log: Log;
+  readonly tracing: Tracing;
   readonly cancellation: AbortSignal;
   /** Writes the revision that follows from the event. */
   readonly append: (
@@ -26,6 +28,8 @@ export interface StepRunParts {
 const PROGRESS_WRITE_MS = 1_000;
 /** A node that answers sooner is not worth a write. */
 const WAIT_TOLD_AFTER_MS = 1_000;
+/** What stands for the command where the step waits for another operation. */
+const OTHER_OPERATION = 'operation';
 
 /** One run of a step, forward or back: what the step has at hand, and the revisions that it writes on the way. */
 export class StepRun {
@@ -34,6 +38,9 @@ export class StepRun {
   private isOver = false;
   /** Nodes that have been asked for longer than that and have not answered, by command. */
   private readonly slow = new Map<string, string>();
+  /** Who refused, by the error that came of it. */
+  private readonly refusals = new WeakMap<object, string>();
+  private toldNode: string | null = null;
 
   constructor(
     private readonly parts: StepRunParts,
@@ -44,6 +51,13 @@ export class StepRun {
 
   get record(): SagaRecord {
     return this.latest.value;
+  }
+
+  /** The node that an error of the step is about, when the error itself does not say. */
+  nodeBehind(reason: unknown): string | undefined {
+    if (typeof reason !== 'object' || reason === null) return undefined;
+    const isLate = reason instanceof LariatError && reason.code === 'DEADLINE_EXCEEDED';
+    return this.refusals.get(reason) ?? (isLate ? [...this.slow.values()].at(-1) : undefined);
   }
 
   /** The last revision, when all that the step has begun to write is written. What goes on unheard writes no more. */
@@ -79,6 +93,11 @@ export class StepRun {
           deadlineAtMs: Math.min(deadlineAtMs, clock.nowMs() + (options.timeoutMs ?? timeoutMs)),
           input,
         }),
+      waitsOn: (node) => {
+        if (node === null) this.slow.delete(OTHER_OPERATION);
+        else this.slow.set(OTHER_OPERATION, node);
+        this.tellWait();
+      },
       checkpoint: (found) => this.append({ type: 'checkpointed', memory: known(found) }),
       progress: (done, total, unit, pace) => this.tellProgress({ done, total, unit, ...pace }),
     };
@@ -89,12 +108,19 @@ export class StepRun {
     node: string,
     envelope: CommandEnvelope<Name>,
   ): Promise<CommandMap[Name]['output']> {
+    const sinceMs = this.parts.clock.nowMs();
     const timer = setTimeout(() => {
       this.slow.set(envelope.id, node);
       this.tellWait();
+      const nowMs = this.parts.clock.nowMs();
+      const { command } = envelope;
+      traceWait(this.parts.tracing, this.record, { node, command, sinceMs, nowMs });
     }, WAIT_TOLD_AFTER_MS);
     try {
       return await this.parts.commands.send(node, envelope);
+    } catch (reason) {
+      if (typeof reason === 'object' && reason !== null) this.refusals.set(reason, node);
+      throw reason;
     } finally {
       clearTimeout(timer);
       if (this.slow.delete(envelope.id)) this.tellWait();
@@ -105,6 +131,8 @@ export class StepRun {
   private tellWait(): void {
     if (this.isOver) return;
     const node = [...this.slow.values()].at(-1) ?? null;
+    if (node === this.toldNode) return;
+    this.toldNode = node;
     this.append({ type: 'waits', node }).catch((error: unknown) =>
       this.parts.log.info('wait not written', { operation: this.record.id, error }),
     );

@@ -171,9 +171,11 @@ async function moveOne(
   if (record.operation !== null) {
     const { operation } = record;
     const busy = lariatError('VOLUME_BUSY', `operation ${operation} holds its volume`);
-    await whileWanted(context, followOperation(client, operation)).catch((reason: unknown) => {
-      if (cancellation.aborted || !hasCode(reason, ...MAY_PASS)) throw reason;
-    });
+    await whileWanted(context, followOperation(client, operation, context.waitsOn)).catch(
+      (reason: unknown) => {
+        if (cancellation.aborted || !hasCode(reason, ...MAY_PASS)) throw reason;
+      },
+    );
     return again(busy);
   }
   const request = { volume: seen.id, replica: replica.id, wait: false };

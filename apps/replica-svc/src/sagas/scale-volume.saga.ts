@@ -128,7 +128,8 @@ async function reach(
     const step = nextScaleStep(await findVolume(deps, volume), wanted, deps.nodes.list());
     if (step.kind === 'done' || (step.kind === 'add' && !mayAdd)) return;
     try {
-      if (step.kind === 'wait') await whileWanted(context, followOperation(client, step.operation));
+      if (step.kind === 'wait')
+        await whileWanted(context, followOperation(client, step.operation, context.waitsOn));
       else {
         const begun =
           step.kind === 'add'

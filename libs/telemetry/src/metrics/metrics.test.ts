@@ -100,6 +100,31 @@ it('serves the metrics of two services of a process at one address', async () =>
   await expect(fetch(`${base}/metrics`)).rejects.toThrow('fetch failed');
 });
 
+it('tells what is not there any more as 0', async () => {
+  const lines: string[] = [];
+  const environment = readTelemetryEnvironment({
+    OTEL_METRICS_EXPORTER: 'prometheus',
+    OTEL_EXPORTER_PROMETHEUS_PORT: '0',
+    OTEL_EXPORTER_PROMETHEUS_HOST: '127.0.0.1',
+  });
+  const log = createLog('test', 'info', (line) => lines.push(line));
+  const metrics = await openMetrics(identity('svc'), environment, log);
+  onTestFinished(() => metrics.shutdown());
+  let state = 'down';
+  metrics.observe(METRICS.nodes, () => [
+    { value: 1, attributes: { 'node.id': 'n1', state, duty: 'active' } },
+  ]);
+  const asked = async (): Promise<readonly string[]> => {
+    const text = await (await fetch(`http://127.0.0.1:${portIn(lines)}/metrics`)).text();
+    return [...text.matchAll(/^lariat_nodes\{.*?state="(\w+)".*\} (\d)$/gm)].map(
+      ([, was = '', value = '']) => `${was} ${value}`,
+    );
+  };
+  expect(await asked()).toEqual(['down 1']);
+  state = 'ready';
+  expect((await asked()).toSorted()).toEqual(['down 0', 'ready 1']);
+});
+
 it('tells on one line what to do about a port that is taken, and goes on', async () => {
   const holder = createServer().listen(0, '127.0.0.1');
   onTestFinished(() => {

@@ -8,8 +8,9 @@ import {
 import type { Log } from '../log.js';
 import type { TelemetryEnvironment } from '../telemetry-environment.js';
 import { type ServiceIdentity, resourceOf } from '../telemetry.js';
+import { goneAsZero } from './gone-as-zero.js';
 import { METRICS, type Metric } from './metric-table.js';
-import type { Metrics, Reading } from './metrics.js';
+import type { Metrics, Reading, Sample } from './metrics.js';
 import { ScrapeReader, serveMetrics } from './scrape-endpoint.js';
 
 /** From a call of the target to a rebuild of an hour. */
@@ -64,8 +65,12 @@ export async function startMetrics(
         metric.kind === 'gauge'
           ? meter.createObservableGauge(metric.name, options)
           : meter.createObservableCounter(metric.name, options);
+      const complete: Complete<typeof metric> =
+        metric.kind === 'gauge' ? goneAsZero(() => performance.now()) : (samples) => samples;
       const callback = (result: ObservableResult): Promise<void> =>
-        tell(result, read, (error) => log.debug('metric not read', { metric: metric.name, error }));
+        tell(result, read, complete, (error) =>
+          log.debug('metric not read', { metric: metric.name, error }),
+        );
       instrument.addCallback(callback);
       return () => instrument.removeCallback(callback);
     },
@@ -79,13 +84,16 @@ export async function startMetrics(
   };
 }
 
+type Complete<M extends Metric> = (samples: readonly Sample<M>[]) => readonly Sample<M>[];
+
 async function tell<M extends Metric>(
   result: ObservableResult,
   read: Reading<M>,
+  complete: Complete<M>,
   failed: (error: unknown) => void,
 ): Promise<void> {
   try {
-    for (const { value, attributes } of await read()) result.observe(value, attributes);
+    for (const { value, attributes } of complete(await read())) result.observe(value, attributes);
   } catch (error) {
     failed(error);
   }
