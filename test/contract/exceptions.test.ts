@@ -1,12 +1,17 @@
 import { SpdkError } from '@lariat/spdk';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { EXCEPTIONS, EXTENSIONS } from './support/exceptions.js';
+import { type Exception, EXCEPTIONS, EXTENSIONS } from './support/exceptions.js';
 import { Lab } from './support/lab.js';
-import { softTarget, TARGET_KINDS } from './support/target-kind.js';
+import {
+  softTarget,
+  stockSoftTarget,
+  TARGET_KINDS,
+  type TargetKind,
+} from './support/target-kind.js';
 import type { TargetProcess } from './support/target-process.js';
 
 /** The table is true: soft-target differs where it says so, and SPDK is as it says. */
-describe.each(TARGET_KINDS)('$name: a difference on purpose', (kind) => {
+describe.each([...TARGET_KINDS, stockSoftTarget])('$name: a difference on purpose', (kind) => {
   let lab: Lab;
   let target: TargetProcess;
 
@@ -27,7 +32,7 @@ describe.each(TARGET_KINDS)('$name: a difference on purpose', (kind) => {
         throw error;
       },
     );
-    expect(answer).toBe(kind.name === softTarget.name ? answers.softTarget : answers.spdk);
+    expect(answer).toBe(expectedOf(kind, answers));
   });
 
   test('is no method but those that the table names', async () => {
@@ -37,3 +42,11 @@ describe.each(TARGET_KINDS)('$name: a difference on purpose', (kind) => {
     expect(own.toSorted()).toEqual(kind.name === softTarget.name ? EXTENSIONS : []);
   });
 });
+
+function expectedOf(
+  { name }: TargetKind,
+  { softTarget: own, stock = own, spdk }: Omit<Exception, 'attempt'>,
+): Exception['spdk'] {
+  if (name === softTarget.name) return own;
+  return name === stockSoftTarget.name ? stock : spdk;
+}

@@ -29,6 +29,7 @@ import { HostPrograms } from './adapters/process/host-programs.js';
 import { StatusFile } from './adapters/process/status-file.js';
 import { probePort } from './adapters/process/tcp-port.js';
 import { Presence } from './app/presence.js';
+import { writeGateOf } from './app/write-gates.js';
 import type { AgentConfig } from './config.js';
 import { offersOf } from './domain/frontend-offers.js';
 import { AgentFaultPoints } from './fault-points.js';
@@ -176,6 +177,7 @@ export class Agent {
           trsvcid: listen.trsvcid,
           frontends: [...offers],
           target: parts.session.version,
+          ...writeGateOf(parts.session),
           agentVersion: AGENT_VERSION,
           agentInstance,
           disks: parts.disks.records().map((disk) => {

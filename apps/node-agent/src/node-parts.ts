@@ -21,6 +21,7 @@ import { TargetSession } from './adapters/spdk/target-session.js';
 import { Checksums } from './app/checksums.js';
 import { CommandExecutor } from './app/command-executor.js';
 import { Controllers } from './app/controllers.js';
+import { DeviceGate } from './app/device-gate.js';
 import { DeviceLives } from './app/device-lives.js';
 import { diskCommands } from './app/disk.commands.js';
 import { DiskWatch } from './app/disk-watch.js';
@@ -49,6 +50,7 @@ import { orphanCommands } from './app/orphan.commands.js';
 import { recordCommands } from './app/record.commands.js';
 import { rebuildCommands } from './app/rebuild.commands.js';
 import { replicaCommands } from './app/replica.commands.js';
+import { Raids } from './app/raids.js';
 import { Restore } from './app/restore.js';
 import { resyncCommands } from './app/resync.commands.js';
 import { SnapshotDigests } from './app/snapshot-digests.js';
@@ -58,6 +60,7 @@ import { Survey } from './app/survey.js';
 import { TargetKeeper } from './app/target-keeper.js';
 import { observeTargetIo } from './app/target-io.js';
 import { targetCommands } from './app/target.commands.js';
+import { WriteGates } from './app/write-gates.js';
 import type { AgentConfig } from './config.js';
 import { programFile } from './program-file.js';
 import type { ControlPlanePort } from './ports/control-plane.port.js';
@@ -128,7 +131,8 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   const lvols = new Lvols(journal, target);
   const exports = new Exports(journal, target, listen);
   const controllers = new Controllers(journal, target);
-  const engines = new Engines(journal, target, controllers, exports);
+  const raids = new Raids(target, exports);
+  const engines = new Engines(journal, target, controllers, exports, raids);
   const nodeFiles = new NodeFiles();
   const disks = new Disks(journal, target, nodeFiles, {
     claim: (disk, lvsUuid) => controlPlane.claimStore({ node, disk, lvsUuid }),
@@ -165,6 +169,8 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
       dm: new DmDriver({ journal, nvme, mapper, nodes, clock, bootId, deviceDir }),
     },
   });
+  const device = new DeviceGate({ journal, nvme, mapper, devices, clock, log });
+  const gates = new WriteGates({ journal, target, device, clock });
   const frontends = new Frontends({
     journal,
     devices,
@@ -248,7 +254,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
       ...replicas,
       ...orphanCommands({ journal, target, deleteReplica: replicas['replica.delete'] }),
       ...snapshotCommands({ target, lvols, exports }),
-      ...engineCommands({ node, journal, target, lvols, exports, engines, clock }),
+      ...engineCommands({ node, journal, target, lvols, exports, engines, gates, clock }),
       ...rebuildCommands({ node, journal, target, lvols, exports, controllers, images }),
       ...resyncCommands({ journal, target, lvols, exports, controllers, reader, digests }),
       ...imageCommands({ journal, target, lvols, exports, digests, images, io }),

@@ -54,14 +54,24 @@ export class ReplicaSvcModule {
       volumes,
       new RoomMaker(client, log),
     );
-    const { limitMibPerSecond } = policy;
+    const { limitMibPerSecond, stallMs } = policy;
     const images = await ImageRecords.open(connection, clock);
     const stores = await StoreRecords.open(connection, clock);
     const orphans = await OrphanStore.open(connection, clock);
     const told = new Map<string, Inventory>();
     const isHeld = (node: string, replica: string): boolean =>
       holds(told.get(node)?.replicas ?? [])(replica);
-    const deps = { volumes, nodes, allocator, images, orphans, isHeld, clock, limitMibPerSecond };
+    const deps = {
+      volumes,
+      nodes,
+      allocator,
+      images,
+      orphans,
+      isHeld,
+      clock,
+      limitMibPerSecond,
+      stallMs,
+    };
     const sagas = await startSagas(context, replicaSagas(deps));
     const running = function* (): Iterable<RunningRebuild & { readonly subject: string }> {
       for (const { value } of sagas.store.running()) yield value;

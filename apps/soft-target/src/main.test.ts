@@ -89,6 +89,7 @@ describe('soft-target', () => {
   test.each([
     [['--bogus'], "Unknown option '--bogus'"],
     [[], '--rpc-socket is missing'],
+    [['--rpc-socket', 's', '--state-dir', 'd', '--personality', 'x'], 'none of own, stock'],
   ])('ends with 2 and the usage for %j', async (args, message) => {
     const { code, stderr } = await ended(start(args));
     expect(code).toBe(2);

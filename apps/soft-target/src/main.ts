@@ -5,7 +5,7 @@ import { parseArguments, USAGE, UsageError, type TargetArguments } from './app/a
 import { createLog, type LevelledLog } from './app/log.js';
 import { lockStateDir, StateDirInUse } from './app/state-dir-lock.js';
 import { createTarget } from './app/target.js';
-import { TARGET_VERSION } from './app/version.js';
+import { versionOf } from './app/personality.js';
 import { checkCommand } from './check/check-command.js';
 import { RpcSocketError, startRpcServer } from './rpc/rpc-server.js';
 
@@ -30,7 +30,7 @@ process.on('uncaughtException', (error) => {
 
 try {
   const [command, ...rest] = process.argv.slice(2);
-  if (command === '--version') process.stdout.write(`${TARGET_VERSION.version}\n`);
+  if (command === '--version') process.stdout.write(`${versionOf('own').version}\n`);
   else if (command === 'check') process.exitCode = await checkCommand(rest, process);
   else await run(parseArguments(process.argv.slice(2)), log);
 } catch (error) {
@@ -44,7 +44,7 @@ try {
 }
 
 async function run(
-  { rpcSocket, stateDir, logLevel }: TargetArguments,
+  { rpcSocket, stateDir, logLevel, personality }: TargetArguments,
   log: LevelledLog,
 ): Promise<void> {
   log.level = logLevel;
@@ -54,6 +54,7 @@ async function run(
     stateDir,
     log,
     faults,
+    personality,
     kill: (signal) => process.kill(process.pid, signal),
     ...(process.env['LARIAT_FAULTS'] === '1' ? { extraMethods: faultMethods(faults) } : {}),
   });
@@ -83,6 +84,6 @@ async function run(
   process.on('SIGHUP', () => log.info('SIGHUP is passed over'));
   log.notice('serving', { rpcSocket, stateDir, pid: process.pid });
   process.stdout.write(
-    `${JSON.stringify({ event: 'ready', pid: process.pid, rpcSocket, version: TARGET_VERSION.version })}\n`,
+    `${JSON.stringify({ event: 'ready', pid: process.pid, rpcSocket, version: versionOf(personality).version })}\n`,
   );
 }

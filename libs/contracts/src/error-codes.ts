@@ -95,6 +95,7 @@ export const ERROR_KIND_BY_CODE = {
   NOT_OWNED: 'precondition',
   RECORD_STALE: 'precondition',
   GATE_EXPIRED: 'conflict',
+  GATE_MISSING: 'precondition',
   TARGET_UNAVAILABLE: 'unavailable',
   TARGET_REFUSED: 'internal',
   LEG_UNREACHABLE: 'unavailable',

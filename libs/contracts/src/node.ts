@@ -18,6 +18,13 @@ export interface FrontendOffer {
   readonly reason: string | null;
 }
 
+/**
+ * What can hold for a moment what is written to a volume that is attached on a node, as snapshots and rebuilds of it need: the
+ * target, whatever the frontend, or the volume's block device alone, with frontend `kernel` (docs/adr/0039).
+ */
+export const WRITE_GATES = ['target', 'device'] as const;
+export type WriteGate = (typeof WRITE_GATES)[number];
+
 export interface DiskRecord {
   readonly id: string;
   readonly name: string;
@@ -100,6 +107,8 @@ export interface NodeRecord {
   readonly frontends: readonly FrontendOffer[];
   /** `soft-target 0.1.0`, `SPDK v26.05` */
   readonly target: string;
+  /** Missing: its agent has not told. */
+  readonly writeGate?: WriteGate;
   readonly agentVersion: string;
   /** Changes with every start of the agent. */
   readonly agentInstance: string;

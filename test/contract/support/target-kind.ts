@@ -19,8 +19,8 @@ export interface TargetPaths {
 
 const softTargetMain = programFile('apps', 'soft-target', 'dist', 'main.js');
 
-export const softTarget: TargetKind = {
-  name: 'soft-target',
+const ofSoftTarget = (name: string, personality: 'own' | 'stock'): TargetKind => ({
+  name,
   missing: undefined,
   command: ({ rpcSocket, stateDir }) => [
     process.execPath,
@@ -31,8 +31,15 @@ export const softTarget: TargetKind = {
     stateDir,
     '--log-level',
     'INFO',
+    '--personality',
+    personality,
   ],
-};
+});
+
+export const softTarget = ofSoftTarget('soft-target', 'own');
+
+/** What stands in for spdk_tgt where none is given: it has to differ from SPDK where soft-target itself may, and nowhere else. */
+export const stockSoftTarget = ofSoftTarget('soft-target as stock SPDK', 'stock');
 
 const spdkBinary = process.env['LARIAT_SPDK_TGT'];
 

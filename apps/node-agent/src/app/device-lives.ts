@@ -123,9 +123,15 @@ export class DeviceLives {
     }
   }
 
+  /** Takes the steps that can be taken now. */
+  async settle(volume: string, operation: string): Promise<void> {
+    await this.advanceAll(volume, operation);
+  }
+
   /** Takes away what nothing uses, so that this agent's end leaves no device without a server; the next start makes it. */
   async pause(): Promise<void> {
     const { journal, log } = this.parts;
+    await this.letGoOfAll();
     await Promise.all(
       journal.ownedOfKind('frontend').map(async ({ name: volume }) => {
         const users = await this.usersOf(volume);
@@ -133,6 +139,16 @@ export class DeviceLives {
         else log.warn('device in use: its I/O waits for the next start', { volume, users });
       }),
     );
+  }
+
+  /** Nobody would open a gate that is closed while this agent is away. */
+  private async letGoOfAll(): Promise<void> {
+    const { journal } = this.parts;
+    const held = journal.ownedOfKind('dm').filter(({ params }) => params.held != null);
+    for (const record of held) {
+      await journal.putOwned(withParams(record, { held: null }));
+      await this.advanceAll(record.volume, BY_ITSELF);
+    }
   }
 
   /** Whether a device stands on what serves the volume, which must go on then. */

@@ -59,7 +59,9 @@ export class DmDriver implements LifeDriver<OwnedDm> {
       const step = nextDmStep(record, this.worldOf(record, seen));
       if (step === 'settled') return 'settled';
       // The kernel connects again by itself, and looks for what is there then.
-      return step === 'in-use' || step === 'await-path' ? 'waiting' : 'unsettled';
+      return step === 'in-use' || step === 'held' || step === 'await-path'
+        ? 'waiting'
+        : 'unsettled';
     };
   }
 
@@ -73,8 +75,12 @@ export class DmDriver implements LifeDriver<OwnedDm> {
     const table = { over: path?.device ?? null, sizeBytes: path?.sizeBytes ?? 0 };
     switch (nextDmStep(record, world)) {
       case 'settled':
+      case 'held':
       case 'in-use':
         return 'stop';
+      case 'let-go':
+        await journal.putOwned(withParams(record, { held: null }));
+        return 'go-on';
       case 'connect':
         await this.noteBoot(record);
         await nvme.connect(endpoint, hostNqn, operation);
@@ -129,7 +135,7 @@ export class DmDriver implements LifeDriver<OwnedDm> {
   }
 
   /** Grows with what the machine has: one look serves all records. */
-  private seen(): Omit<DmWorld, 'pointsTo'> {
+  private seen(): Omit<DmWorld, 'pointsTo' | 'nowMs'> {
     const { nvme, mapper } = this.parts;
     return {
       dms: mapper.list(),
@@ -140,7 +146,7 @@ export class DmDriver implements LifeDriver<OwnedDm> {
 
   private worldOf({ params }: OwnedDm, seen = this.seen()): DmWorld {
     const pointsTo = params.leaving === null ? this.parts.nodes.read(params.node) : null;
-    return { ...seen, pointsTo };
+    return { ...seen, pointsTo, nowMs: this.parts.clock.nowMs() };
   }
 
   private async awaitPath(record: OwnedDm): Promise<boolean> {

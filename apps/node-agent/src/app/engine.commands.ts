@@ -17,10 +17,8 @@ import type { Engines } from './engines.js';
 import type { Exports } from './exports.js';
 import { dropUnneededRecord } from './kept-records.js';
 import type { Lvols } from './lvols.js';
-import { isAbsent, isGateOpen, isOutage } from './target-errors.js';
-
-const QUIESCE = 'lariat_bdev_quiesce';
-const GROW = 'bdev_raid_grow_base_bdev';
+import { isAbsent, isOutage } from './target-errors.js';
+import type { WriteGates } from './write-gates.js';
 
 /** Short: a leg that was lost meanwhile is taken out in the same lane. The saga asks again. */
 const RESIZE_DEADLINE_MS = 2_000;
@@ -35,12 +33,13 @@ export interface EngineCommandParts {
   readonly lvols: Lvols;
   readonly exports: Exports;
   readonly engines: Engines;
+  readonly gates: WriteGates;
   readonly clock: Clock;
 }
 
 /** Commands on the engine of an attached volume. */
 export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> {
-  const { journal, target, lvols, exports, engines, clock, node } = parts;
+  const { journal, target, lvols, exports, engines, gates, clock, node } = parts;
 
   async function toLeg(leg: EngineLeg): Promise<OwnedLeg> {
     const common = { replica: leg.replica, state: 'member', reason: null } as const;
@@ -61,12 +60,6 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
       'VOLUME_NOT_ATTACHED',
       `node ${node} runs no engine of volume ${volume} at epoch ${epoch}`,
     );
-  }
-
-  function requireGate(record: OwnedRaid, gate: string): void {
-    const held = record.params.gate;
-    if (held !== null && held.id === gate && clock.nowMs() < held.untilMs) return;
-    throw gateExpired(record, gate);
   }
 
   const hostsOf = (volume: string, epoch: number): readonly string[] => [
@@ -228,18 +221,13 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
     return {};
   };
 
-  const addLeg: CommandHandlers['engine.add-leg'] = async ({ volume, epoch, gate, leg }) => {
+  const addLeg: CommandHandlers['engine.add-leg'] = async (input, { operation }) => {
+    const { volume, epoch, gate, leg } = input;
     const record = requireEngine(volume, epoch);
     const wanted = await toLeg(leg);
     const present = record.params.legs.find((other) => other.replica === leg.replica);
     if (present?.state === 'member' && present.uuid === wanted.uuid) return {};
-    if (!target.supports(GROW)) {
-      throw lariatError(
-        'FRONTEND_UNSUPPORTED',
-        `the target ${target.version} cannot add a leg in place, and this frontend has no gate; detach the volume first`,
-      );
-    }
-    requireGate(record, gate);
+    gates.require(record, gate);
     // The replica in its life before, whose loss is on record; the raid must not take its path for the new one's.
     if (present !== undefined && present.uuid !== wanted.uuid)
       await engines.dropLeg(volume, leg.replica);
@@ -249,61 +237,24 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
       joining,
     ]);
     await engines.connectLeg(record, joining);
-    const seen = await engines.see(record);
-    if (seen === undefined) {
-      throw lariatError('TARGET_UNAVAILABLE', `the raid of volume ${volume} is being put back`);
-    }
-    if (!holdsLeg(seen.baseBdevs, joining)) {
-      try {
-        // With the gate's id: the target itself knows whether that raid was held all the time, as after a restart it was not.
-        await target.spdk().raid.growBaseBdev(volume, joining.bdevName, gate);
-      } catch (reason) {
-        if (isGateOpen(reason)) throw gateExpired(record, gate);
-        throw reason;
-      }
-    }
+    await engines.takeIn(record, joining, gate, () => gates.cutOff(record, operation));
     await engines.updateLegs(volume, (legs) =>
       legs.map((other) => (other.replica === leg.replica ? { ...other, state: 'member' } : other)),
     );
     return {};
   };
 
-  const closeGate: CommandHandlers['engine.close-gate'] = async (input) => {
+  const closeGate: CommandHandlers['engine.close-gate'] = async (input, { operation }) => {
     const { volume, epoch, gate, timeoutMs } = input;
-    const record = requireEngine(volume, epoch);
-    if (!target.supports(QUIESCE)) {
-      throw lariatError(
-        'FRONTEND_UNSUPPORTED',
-        `the target ${target.version} cannot hold I/O by itself; that takes a frontend with a gate of its own`,
-      );
-    }
-    const before = record.params.gate;
-    // An earlier try whose answer was lost may have closed it: nobody is left to open that one, and writers wait.
-    if (before !== null && before.id !== gate && clock.nowMs() < before.untilMs)
-      await target.spdk().bdev.unquiesce(volume, before.id);
-    const untilMs = clock.nowMs() + timeoutMs;
-    await journal.putOwned({
-      ...record,
-      params: { ...record.params, gate: { id: gate, untilMs } },
-    });
-    await target.spdk().bdev.quiesce(volume, gate, timeoutMs);
+    await gates.close(requireEngine(volume, epoch), gate, timeoutMs, operation);
     return {};
   };
 
-  const openGate: CommandHandlers['engine.open-gate'] = async ({ volume, epoch, gate }) => {
+  const openGate: CommandHandlers['engine.open-gate'] = async (input, { operation }) => {
+    const { volume, epoch, gate } = input;
     const record = engines.recordOf(volume);
-    if (record === undefined || record.epoch !== epoch || record.params.gate?.id !== gate) {
-      return { held: false };
-    }
-    let held = false;
-    try {
-      held = (await target.spdk().bdev.unquiesce(volume, gate)).held;
-    } catch (reason) {
-      // The raid went away, and the gate with it: whatever was done under it must be abandoned.
-      if (!isAbsent(reason)) throw reason;
-    }
-    await journal.putOwned({ ...record, params: { ...record.params, gate: null } });
-    return { held };
+    const current = record?.epoch === epoch ? record : undefined;
+    return { held: await gates.open(volume, current, gate, operation) };
   };
 
   return {
@@ -316,11 +267,4 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
     'engine.close-gate': closeGate,
     'engine.open-gate': openGate,
   };
-}
-
-function gateExpired({ name }: OwnedRaid, gate: string): Error {
-  return lariatError(
-    'GATE_EXPIRED',
-    `gate ${gate} of volume ${name} is not closed any more; abandon the change and start it again`,
-  );
 }

@@ -1,10 +1,4 @@
-import {
-  NO_QOS,
-  engineHostNqn,
-  lariatError,
-  volumeNqn,
-  type NvmfEndpoint,
-} from '@lariat/contracts';
+import { NO_QOS, engineHostNqn, volumeNqn, type NvmfEndpoint } from '@lariat/contracts';
 import { toLariatError, withDeadline } from '@lariat/kernel';
 import type { QosLimits, RaidInfo } from '@lariat/spdk';
 import { holdsLeg } from '../domain/engine-health.js';
@@ -14,6 +8,7 @@ import type { JournalPort } from '../ports/journal.port.js';
 import type { TargetPort } from '../ports/target.port.js';
 import type { Controllers } from './controllers.js';
 import type { Exports } from './exports.js';
+import { GROW, type Raids } from './raids.js';
 import { isAbsent, isOutage } from './target-errors.js';
 
 /** As bdev_set_qos_limit takes them: 0 takes a limit away. */
@@ -39,9 +34,6 @@ export interface Reached {
 /** A leg that does not answer in this time is started without. */
 export const LEG_DEADLINE_MS = 3_000;
 
-/** Stock SPDK wants two bases for raid1; the method tells a target that has grown beyond that. */
-const GROW = 'bdev_raid_grow_base_bdev';
-
 const HOLD = 'lariat_raid_hold_losses';
 /** Below the 30 s after which Linux gives up on an NVMe command: its host gets an answer, not a reset. */
 const HOLD_TIMEOUT_MS = 20_000;
@@ -53,6 +45,7 @@ export class Engines {
     private readonly target: TargetPort,
     private readonly controllers: Controllers,
     private readonly exports: Exports,
+    private readonly raids: Raids,
   ) {}
 
   recordOf(volume: string): OwnedRaid | undefined {
@@ -110,7 +103,7 @@ export class Engines {
 
   /** The raid over `legs`, unless it runs already. */
   async assemble(record: OwnedRaid, legs: readonly OwnedLeg[]): Promise<void> {
-    await this.assembleRaid(record, legs);
+    await this.raids.assemble(record, legs);
     await this.guard(record);
   }
 
@@ -126,23 +119,6 @@ export class Engines {
   async limit(record: OwnedRaid): Promise<void> {
     if (record.params.qos === undefined) return;
     await this.target.spdk().bdev.setQosLimit(record.name, limitsOf(record));
-  }
-
-  private async assembleRaid(record: OwnedRaid, legs: readonly OwnedLeg[]): Promise<void> {
-    const seen = await this.see(record);
-    if (seen !== undefined && seen.state === 'online') return;
-    const { raid } = this.target.spdk();
-    // A raid that has lost all its bases stays listed as offline; it holds nothing and is in the way.
-    if (seen !== undefined) await raid.delete(record.name);
-    // One base without the extension: a raid0 of one is the same bytes at the same places.
-    const single = legs.length === 1 && !this.target.supports(GROW);
-    await raid.create({
-      name: record.name,
-      raidLevel: single ? 'raid0' : 'raid1',
-      ...(single ? { stripSizeKib: 64 } : {}),
-      baseBdevs: legs.map((leg) => leg.bdevName),
-      ...(record.uuid === null ? {} : { uuid: record.uuid }),
-    });
   }
 
   async export(record: OwnedRaid, hosts: readonly string[]): Promise<NvmfEndpoint> {
@@ -257,13 +233,18 @@ export class Engines {
   }
 
   /** The raid by name, confirmed by uuid. */
-  async see(record: OwnedRaid): Promise<RaidInfo | undefined> {
-    const raids = await this.target.spdk().raid.getBdevs();
-    const raid = raids.find((candidate) => candidate.name === record.name);
-    if (raid === undefined || record.uuid === null || raid.uuid === record.uuid) return raid;
-    throw lariatError(
-      'NOT_OWNED',
-      `the target has a raid '${record.name}' with uuid ${raid.uuid}, not ${record.uuid}; it is left untouched`,
-    );
+  see(record: OwnedRaid): Promise<RaidInfo | undefined> {
+    return this.raids.see(record);
+  }
+
+  /** See `Raids.takeIn`. */
+  async takeIn(
+    record: OwnedRaid,
+    leg: OwnedLeg,
+    gate: string,
+    beforeRemake: () => Promise<void>,
+  ): Promise<void> {
+    const isNew = await this.raids.takeIn(record, leg, gate, beforeRemake);
+    if (isNew) await this.guard(record);
   }
 }

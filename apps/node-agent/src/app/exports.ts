@@ -63,6 +63,32 @@ export class Exports {
       });
   }
 
+  /**
+   * Takes the namespace away while `work` lasts, in which its bdev goes and comes. The subsystem stays, with its hosts and
+   * where it listens.
+   */
+  withoutNamespace(nqn: string, work: () => Promise<void>): Promise<void> {
+    return this.lanes.run(nqn, async () => {
+      const record = this.journal.owned('subsystem', nqn);
+      const namespace = (await this.see(nqn))?.namespaces[0];
+      const isOurs = record?.uuid === (namespace?.uuid ?? record?.uuid);
+      if (namespace !== undefined && !isOurs)
+        throw notOwned(nqn, namespace.uuid ?? 'no one on record');
+      if (namespace !== undefined) await this.target.spdk().nvmf.removeNs(nqn, namespace.nsid);
+      const bringBack = async (): Promise<void> => {
+        if (record !== undefined) await this.bringInLine(record, await this.see(nqn));
+      };
+      try {
+        await work();
+      } catch (reason) {
+        // Without its bdev it can't come back: whoever puts that back does so with this.
+        await bringBack().catch(() => undefined);
+        throw reason;
+      }
+      await bringBack();
+    });
+  }
+
   /** Takes the subsystem away, with all its connections; does nothing when no record names it. */
   remove(nqn: string): Promise<void> {
     return this.lanes.run(nqn, () => this.takeAway(nqn));

@@ -6,6 +6,7 @@ import {
   type DmWorld,
   dmOf,
   dmUuid,
+  isHeld,
   nextDmStep,
   pathOf,
   type SeenDm,
@@ -25,6 +26,7 @@ const NQN = 'nqn.2026-11.io.lariat:volume:vol-a';
 const HOST = 'nqn.2026-11.io.lariat:frontend:vol-a:3';
 const UUID = '11111111-2222-3333-4444-555555555555';
 const BYTES = 1 << 20;
+const NOW_MS = 1_000_000;
 const OURS = '/dev/dm-7';
 const PATH = { ...{ subsystemNqn: NQN, uuid: UUID }, device: '/dev/nvme4n1', number: '259:4' };
 const OUR_CONTROLLER = { name: 'nvme4', subsystemNqn: NQN, hostNqn: HOST };
@@ -81,8 +83,11 @@ function act(machine: Machine, step: DmStep, bytes: number): void {
   const without = world.namespaces.filter((one) => one !== path);
   switch (step) {
     case 'settled':
+    case 'held':
     case 'in-use':
       return;
+    case 'let-go':
+      return note({ held: null });
     case 'connect':
       return set({ controllers: [...world.controllers, OUR_CONTROLLER] });
     case 'await-path':
@@ -130,15 +135,19 @@ const machines = fc
     pointedAt: fc.constantFrom(null, OURS, '/dev/dm-0'),
     pointsTo: fc.constantFrom(null, OURS, '/dev/dm-0', '/dev/sda'),
     leaving: fc.constantFrom(null, 'unused', 'forced'),
+    held: fc.constantFrom('none', 'closing', 'closed', 'expired'),
   })
   .map((drawn): Machine => {
     const { isConnected, pathBytes, over, isSuspended, pointedAt, pointsTo, leaving } = drawn;
+    const untilMs = NOW_MS + (drawn.held === 'expired' ? 0 : 1);
+    const hold = { gate: 'g', untilMs, isClosed: drawn.held !== 'closing' };
+    const held = drawn.held === 'none' ? null : hold;
     const isThere = over !== 'none';
     const isUsed = drawn.isUsed && isThere;
     const numbers = { none: null, path: '259:4', dead: '259:9', nothing: null };
     // The kernel takes a device away that it was told to, once nothing uses it.
     const isRemoving = drawn.isRemoving && leaving !== null && (isUsed || !isThere);
-    const own = record({ pointedAt, leaving, isRemoving });
+    const own = record({ pointedAt, leaving, isRemoving, held });
     const ours = dm(OURS, dmUuid(own), { isSuspended, over: numbers[over] });
     return {
       record: own,
@@ -149,16 +158,21 @@ const machines = fc
             ? [...FOREIGN.namespaces, { ...PATH, sizeBytes: pathBytes }]
             : FOREIGN.namespaces,
         controllers: isConnected ? [...FOREIGN.controllers, OUR_CONTROLLER] : FOREIGN.controllers,
-        pointsTo,
+        ...{ pointsTo, nowMs: NOW_MS },
       },
       ...{ isUsed, isForgotten: false, taken: [] },
     };
   });
 
 function settle(machine: Machine, bytes = BYTES): DmStep {
-  for (let steps = 0; steps < 12; steps += 1) {
+  for (let steps = 0; steps < 14; steps += 1) {
     const step = nextDmStep(machine.record, machine.world);
     if (step === 'settled' || step === 'in-use') return step;
+    if (step === 'held') {
+      // Nobody opens it: its time runs out.
+      machine.world = { ...machine.world, nowMs: machine.record.params.held?.untilMs ?? 0 };
+      continue;
+    }
     act(machine, step, bytes);
     if (machine.isForgotten) return 'forget';
   }
@@ -265,6 +279,32 @@ it('grows with its namespace, and never shrinks', () => {
       expect(settle(machine)).toBe('settled');
       expect(machine.taken).toEqual(['reload']);
       expect(dmOf(machine.record, machine.world.dms)?.sizeBytes).toBe(4 * BYTES);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+it('changes nothing beneath a device that is held, until its time has run out', () => {
+  fc.assert(
+    fc.property(machines, (machine) => {
+      const { record, world } = machine;
+      fc.pre(record.params.leaving === null && isHeld(record, dmOf(record, world.dms), NOW_MS));
+      expect(nextDmStep(record, world)).toBe('held');
+      settle(machine);
+      expect(machine.taken[0]).toBe('let-go');
+      expect(machine.record.params.held).toBeNull();
+    }),
+    { numRuns: 500 },
+  );
+});
+
+it('takes a hold for none that was never closed, or that somebody else has ended', () => {
+  fc.assert(
+    fc.property(machines, (machine) => {
+      const { held = null, leaving } = machine.record.params;
+      const ours = dmOf(machine.record, machine.world.dms);
+      fc.pre(leaving === null && held !== null && (!held.isClosed || ours?.isSuspended !== true));
+      expect(nextDmStep(machine.record, machine.world)).toBe('let-go');
     }),
     { numRuns: 500 },
   );

@@ -36,11 +36,15 @@ export interface DmWorld {
   readonly controllers: readonly SeenController[];
   /** What the device node of the volume points to; null: there is none. */
   readonly pointsTo: string | null;
+  /** Since 1970. */
+  readonly nowMs: number;
 }
 
-/** What is to be done next. `settled`, `in-use`: nothing. */
+/** What is to be done next. `settled`, `held`, `in-use`: nothing. */
 export type DmStep =
   | 'settled'
+  | 'held'
+  | 'let-go'
   | 'connect'
   | 'await-path'
   | 'create'
@@ -83,6 +87,12 @@ export function pathOf({ params }: OwnedDm, world: DmWorld): SeenNamespace | und
   );
 }
 
+/** Whether all that is written to the device is held, and has been since the hold was closed. */
+export function isHeld({ params }: OwnedDm, dm: SeenDm | undefined, nowMs: number): boolean {
+  const { held = null } = params;
+  return held !== null && held.isClosed && nowMs < held.untilMs && dm?.isSuspended === true;
+}
+
 /**
  * The next step of one life of a device, from whatever is there now; pure. Each step makes sense after any crash. What is
  * wanted goes on as the same device-mapper device, over whatever path there is; what leaves comes to `forget`.
@@ -92,8 +102,10 @@ export function nextDmStep(record: OwnedDm, world: DmWorld): DmStep {
 }
 
 function wanted(record: OwnedDm, world: DmWorld): DmStep {
-  const { pointedAt } = record.params;
+  const { pointedAt, held = null } = record.params;
   const dm = dmOf(record, world.dms);
+  // Nothing beneath it is touched: whoever holds it may be changing that.
+  if (held !== null) return isHeld(record, dm, world.nowMs) ? 'held' : 'let-go';
   // Its number may be somebody else's by now.
   if (dm === undefined && pointedAt !== null) return 'unpoint-node';
   if (connectionsOf(record, world.controllers).length === 0) return 'connect';

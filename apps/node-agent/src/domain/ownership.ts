@@ -178,6 +178,15 @@ export interface OwnedLoop extends OwnedCommon {
   };
 }
 
+/** What is written to a device is held, so that nothing changes beneath it meanwhile (docs/adr/0039). */
+export interface DeviceHold {
+  readonly gate: string;
+  /** Milliseconds since 1970; after that it is let go of, whoever holds it. */
+  readonly untilMs: number;
+  /** False until the kernel is known to hold it. */
+  readonly isClosed: boolean;
+}
+
 /**
  * One life of the block device of a volume: a connection of the kernel's NVMe host, and a device-mapper device on the
  * namespace. Its name is `<volume>.<epoch>.<life>`, and the device's uuid is made of it: `dmUuid`.
@@ -195,6 +204,8 @@ export interface OwnedDm extends OwnedCommon {
     readonly pointedAt: string | null;
     /** It has been given the table of errors: a table over a namespace that is gone looks the same in /sys. */
     readonly isFailed?: boolean;
+    /** Missing, or null: what is written goes through. */
+    readonly held?: DeviceHold | null;
     /** The kernel has been told to take the device away once nothing uses it. */
     readonly isRemoving: boolean;
     /** No one wants it any more. forced: its users, if there are any, get errors. Null: it is wanted. */

@@ -20,6 +20,8 @@ export interface KernelNvmePort {
 export interface DeviceMapperPort {
   list(): readonly SeenDm[];
   create(name: string, uuid: string, table: DmTable, operation: string): Promise<void>;
+  /** Holds what comes from now on, once what is in flight has ended; again, it changes nothing. */
+  suspend(uuid: string, operation: string): Promise<void>;
   /** Holds I/O, gives the device another table, and lets I/O go on. What is in flight must be able to end. */
   reload(uuid: string, table: DmTable, operation: string): Promise<void>;
   resume(uuid: string, operation: string): Promise<void>;

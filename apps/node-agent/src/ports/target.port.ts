@@ -4,7 +4,7 @@ import type { Spdk } from '@lariat/spdk';
 export interface TargetPort {
   /** Throws TARGET_UNAVAILABLE while there is no connection. */
   spdk(): Spdk;
-  /** Whether `rpc_get_methods` named it. */
+  /** Whether `rpc_get_methods` named it, of the target that answered last. */
   supports(method: string): boolean;
   /** e.g. `soft-target 0.1.0`, `SPDK v26.05` */
   readonly version: string;

@@ -42,6 +42,7 @@ const textOf = (value: unknown): string | undefined =>
   typeof value === 'string' ? value : undefined;
 
 const EIO = -5;
+const EINVAL = -22;
 const ENODEV = -19;
 const EPERM = -1;
 const EEXIST = -17;
@@ -244,6 +245,10 @@ export class FakeTarget implements RpcCaller, TargetPort {
       });
       return true;
     },
+    nvmf_subsystem_remove_ns: (p) => {
+      this.subsystem(p).namespace = undefined;
+      return true;
+    },
     nvmf_subsystem_add_ns: (p) => {
       const namespace = p['namespace'] as { bdev_name: string; uuid: string };
       this.subsystem(p).namespace = { bdev: namespace.bdev_name, uuid: namespace.uuid };
@@ -309,11 +314,16 @@ export class FakeTarget implements RpcCaller, TargetPort {
       if (this.raids.has(name)) throw new Refusal(EEXIST, 'File exists');
       const bases = [...(p['base_bdevs'] as string[])];
       for (const base of bases) this.uuidOf(base);
+      const isMirror = p['raid_level'] === 'raid1';
+      if (isMirror && bases.length < 2 && !this.methods.has('bdev_raid_grow_base_bdev'))
+        throw new Refusal(EINVAL, 'Invalid argument');
       this.raids.set(name, { uuid: String(p['uuid']), bases });
       return true;
     },
     bdev_raid_delete: (p) => {
       this.limits.delete(String(p['name']));
+      for (const subsystem of this.subsystems.values())
+        if (subsystem.namespace?.bdev === p['name']) subsystem.namespace = undefined;
       return this.raids.delete(String(p['name']));
     },
     bdev_raid_remove_base_bdev: (p) => {

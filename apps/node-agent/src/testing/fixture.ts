@@ -2,12 +2,15 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CommandEnvelope, CommandName } from '@lariat/contracts';
-import { KeyedQueue, systemClock } from '@lariat/kernel';
+import { KeyedQueue, ReconcileCounts, systemClock, type Clock } from '@lariat/kernel';
 import { LmdbDigests } from '../adapters/lmdb/lmdb-digests.js';
 import { LmdbJournal } from '../adapters/lmdb/lmdb-journal.js';
 import { Checksums } from '../app/checksums.js';
 import type { CommandContext } from '../app/command-handlers.js';
 import { Controllers } from '../app/controllers.js';
+import { DeviceGate } from '../app/device-gate.js';
+import { DeviceLives } from '../app/device-lives.js';
+import { DmDriver } from '../app/dm-driver.js';
 import { engineCommands } from '../app/engine.commands.js';
 import { Engines } from '../app/engines.js';
 import { Exports } from '../app/exports.js';
@@ -18,6 +21,7 @@ import { ImageIo } from '../app/image-io.js';
 import { imageCommands } from '../app/image.commands.js';
 import { LvolReader } from '../app/lvol-reader.js';
 import { Lvols } from '../app/lvols.js';
+import { Raids } from '../app/raids.js';
 import { recordCommands } from '../app/record.commands.js';
 import { rebuildCommands } from '../app/rebuild.commands.js';
 import { replicaCommands } from '../app/replica.commands.js';
@@ -25,8 +29,10 @@ import { resyncCommands } from '../app/resync.commands.js';
 import { SnapshotDigests } from '../app/snapshot-digests.js';
 import { snapshotCommands } from '../app/snapshot.commands.js';
 import { Survey } from '../app/survey.js';
+import { WriteGates } from '../app/write-gates.js';
 import type { BlockConnectorPort, ConnectedDevice } from '../ports/block-connector.port.js';
 import type { LogPort } from '../ports/log.port.js';
+import { FakeKernel } from './fake-kernel.js';
 import { FakeTarget } from './fake-target.js';
 
 export const silentLog: LogPort = {
@@ -72,15 +78,30 @@ export function envelopeOf<Name extends CommandName>(
   };
 }
 
+/** What outlives an agent. */
+export interface FixtureWorld {
+  readonly journal: LmdbJournal;
+  readonly target: FakeTarget;
+  readonly kernel: FakeKernel;
+  readonly clock: Clock;
+}
+
 /** The handlers over a fake target and a real journal, with one disk. */
-export async function fixture(path: string, over: Partial<BlockConnectorPort> = {}) {
-  const journal = new LmdbJournal(path);
-  const target = new FakeTarget();
+export async function fixture(
+  path: string,
+  over: Partial<BlockConnectorPort> = {},
+  {
+    journal = new LmdbJournal(path),
+    target = new FakeTarget(),
+    kernel = new FakeKernel(target),
+    clock = systemClock,
+  }: Partial<FixtureWorld> = {},
+) {
   const listen = { traddr: '127.0.0.1', trsvcid: '4420' };
   const lvols = new Lvols(journal, target);
   const exports = new Exports(journal, target, listen);
   const controllers = new Controllers(journal, target);
-  const engines = new Engines(journal, target, controllers, exports);
+  const engines = new Engines(journal, target, controllers, exports, new Raids(target, exports));
   const connector = {
     connect: (): Promise<ConnectedDevice> => Promise.reject(new Error('no device in this test')),
     ...over,
@@ -93,8 +114,23 @@ export async function fixture(path: string, over: Partial<BlockConnectorPort> = 
   const images = new ImageCopies({ journal, target, lvols, exports, queue });
   const io = new ImageIo('n1', images, reader);
   const imageReports = new ImageReports({ journal, lvols });
-  const clock = systemClock;
   const node = 'n1';
+  const log = silentLog;
+  const [nvme, mapper] = [kernel, kernel];
+  const counts = new ReconcileCounts();
+  const devices = new DeviceLives({
+    ...{ journal, clock, counts, log },
+    users: { usersOf: () => Promise.resolve([]) },
+    drivers: {
+      loop: { look: () => () => 'settled' } as never,
+      dm: new DmDriver({
+        ...{ journal, nvme, mapper, nodes: kernel.nodes, clock, bootId: 'boot' },
+        deviceDir: '/dev/lariat',
+      }),
+    },
+  });
+  const device = new DeviceGate({ journal, nvme, mapper, devices, clock, log });
+  const gates = new WriteGates({ journal, target, device, clock });
   await journal.putOwned({
     kind: 'disk',
     name: 'disk-1',
@@ -116,7 +152,7 @@ export async function fixture(path: string, over: Partial<BlockConnectorPort> = 
   const handlers = {
     ...replicaCommands({ journal, target, lvols, exports, controllers, checksums, images }),
     ...snapshotCommands({ target, lvols, exports }),
-    ...engineCommands({ node, journal, target, lvols, exports, engines, clock }),
+    ...engineCommands({ node, journal, target, lvols, exports, engines, gates, clock }),
     ...rebuildCommands({ node, journal, target, lvols, exports, controllers, images }),
     ...recordCommands(journal, new Survey(journal, target)),
     ...imageCommands({ journal, target, lvols, exports, digests, images, io }),
@@ -130,6 +166,8 @@ export async function fixture(path: string, over: Partial<BlockConnectorPort> = 
     exports,
     controllers,
     engines,
+    kernel,
+    devices,
     digests,
     digestStore,
     imageReports,

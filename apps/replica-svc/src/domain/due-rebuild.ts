@@ -7,9 +7,17 @@ export interface RebuildPolicy {
   readonly maxPerNode: number;
   /** What each rebuild may write to the new replica; 0: no limit. */
   readonly limitMibPerSecond: number;
+  /** Writers stall for this at most while a replica joins. */
+  readonly stallMs: number;
   /** False: rebuilds are begun on request alone. */
   readonly byItself: boolean;
 }
+
+export const DEFAULT_STALL_MS = 8_000;
+/** In less no node could do its part. */
+const MIN_STALL_MS = 1_000;
+/** Long past what hosts bear: Linux resets a connection whose command has not ended after 30 s. */
+const MAX_STALL_MS = 60_000;
 
 export function rebuildPolicyFrom(env: NodeJS.ProcessEnv): RebuildPolicy {
   const graceMs = wholeNumber(env, 'LARIAT_REBUILD_GRACE_MS', 60_000, 'milliseconds');
@@ -19,7 +27,14 @@ export function rebuildPolicyFrom(env: NodeJS.ProcessEnv): RebuildPolicy {
     throw lariatError('REQUEST_INVALID', `LARIAT_REBUILD must be auto or manual, not '${mode}'.`);
   }
   const limitMibPerSecond = wholeNumber(env, 'LARIAT_REBUILD_MIB_PER_SECOND', 0, 'MiB');
-  return { graceMs, maxPerNode, limitMibPerSecond, byItself: mode === 'auto' };
+  const stallMs = wholeNumber(env, 'LARIAT_REBUILD_STALL_MS', DEFAULT_STALL_MS, 'milliseconds');
+  if (stallMs < MIN_STALL_MS || stallMs > MAX_STALL_MS) {
+    throw lariatError(
+      'REQUEST_INVALID',
+      `LARIAT_REBUILD_STALL_MS must be from ${MIN_STALL_MS} to ${MAX_STALL_MS}, not ${stallMs}.`,
+    );
+  }
+  return { graceMs, maxPerNode, limitMibPerSecond, stallMs, byItself: mode === 'auto' };
 }
 
 function wholeNumber(

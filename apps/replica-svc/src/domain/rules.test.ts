@@ -66,7 +66,13 @@ describe('a rebuild', () => {
   });
 
   it('is due when the grace has passed and nothing else works on the volume', () => {
-    const policy = { graceMs: 5_000, maxPerNode: 2, limitMibPerSecond: 0, byItself: true };
+    const policy = {
+      graceMs: 5_000,
+      maxPerNode: 2,
+      limitMibPerSecond: 0,
+      stallMs: 8_000,
+      byItself: true,
+    };
     const due = (given: Partial<VolumeRecord>, nowMs: number) =>
       dueRebuild(volume(given), policy, nowMs, () => false);
     expect(due({}, 5_999)).toBeUndefined();
@@ -80,7 +86,13 @@ describe('a rebuild', () => {
   });
 
   it('of a replica that is back is due at once, and before that of one that stays away', () => {
-    const policy = { graceMs: 60_000, maxPerNode: 2, limitMibPerSecond: 0, byItself: true };
+    const policy = {
+      graceMs: 60_000,
+      maxPerNode: 2,
+      limitMibPerSecond: 0,
+      stallMs: 8_000,
+      byItself: true,
+    };
     const replicas = [
       replica('r1', 'n1'),
       replica('r2', 'n2', { mode: 'ERR', faultedAtMs: 0 }),
@@ -145,7 +157,13 @@ describe('a rebuild', () => {
   });
 
   it('goes elsewhere when what the replica has was of no use three times', () => {
-    const policy = { graceMs: 60_000, maxPerNode: 2, limitMibPerSecond: 0, byItself: true };
+    const policy = {
+      graceMs: 60_000,
+      maxPerNode: 2,
+      limitMibPerSecond: 0,
+      stallMs: 8_000,
+      byItself: true,
+    };
     const isBack = isBackOn(
       [{ name: 'n3', state: 'ready', since: LONG_AGO, disks: [DISK] }],
       10_000,
@@ -165,15 +183,20 @@ describe('a rebuild', () => {
       graceMs: 60_000,
       maxPerNode: 2,
       limitMibPerSecond: 0,
+      stallMs: 8_000,
       byItself: true,
     });
     expect(rebuildPolicyFrom({ LARIAT_REBUILD_GRACE_MS: '5' })).toEqual({
       graceMs: 5,
       maxPerNode: 2,
       limitMibPerSecond: 0,
+      stallMs: 8_000,
       byItself: true,
     });
     expect(rebuildPolicyFrom({ LARIAT_REBUILDS_PER_NODE: '7' }).maxPerNode).toBe(7);
+    expect(rebuildPolicyFrom({ LARIAT_REBUILD_STALL_MS: '20000' }).stallMs).toBe(20_000);
+    for (const stallMs of ['999', '60001'])
+      expect(() => rebuildPolicyFrom({ LARIAT_REBUILD_STALL_MS: stallMs })).toThrow(/from 1000 to/);
     expect(() => rebuildPolicyFrom({ LARIAT_REBUILDS_PER_NODE: '' })).toThrow(/of rebuilds/);
     expect(rebuildPolicyFrom({ LARIAT_REBUILD: 'manual' }).byItself).toBe(false);
     expect(() => rebuildPolicyFrom({ LARIAT_REBUILD: 'no' })).toThrow(/auto or manual/);

@@ -5,6 +5,7 @@ import type { NodeStore } from '../adapters/node-store.js';
 import type { VolumeView } from '../adapters/volume-view.js';
 import { chooseRebuild } from '../domain/choose-rebuild.js';
 import { type RebuildPolicy, dueRebuild } from '../domain/due-rebuild.js';
+import { requireGate } from '../domain/held-writes.js';
 import { RebuildLoad, type RunningRebuild, busyNodesOf } from '../domain/rebuild-load.js';
 import { isBackOn, isReadyAmong } from '../domain/returned.js';
 
@@ -62,6 +63,7 @@ export async function rebuildDue(
     if (due === undefined) continue;
     const replica = due.replica === null ? {} : { replica: due.replica };
     try {
+      requireGate(record, nodes);
       const choice = chooseRebuild(record, replica.replica, isReady, isBack);
       const back = choice.isBack && choice.replaced !== null ? [choice.replaced.node] : [];
       const busy = [choice.source.node, ...back];

@@ -8,6 +8,7 @@ import {
 } from '@lariat/contracts';
 import { RETRY_BRIEFLY, cleanUp } from '@lariat/saga';
 import { chooseSource } from '../domain/choose-rebuild.js';
+import { DEFAULT_STALL_MS } from '../domain/due-rebuild.js';
 import { isReadyAmong } from '../domain/returned.js';
 import { findVolume } from './find-volume.js';
 import { changeVolume, settleVolume } from './hold-volume.js';
@@ -24,10 +25,13 @@ import {
 } from './rebuild-memory.js';
 import { takeAway } from './take-away.js';
 
-/** Writers see a stall of at most this; the target opens the gate by itself after it. */
-const GATE_TIMEOUT_MS = 8_000;
-const UNDER_GATE_TIMEOUT_MS = 5_000;
-const STEP_TIMEOUT_MS = 30_000;
+/** Beside what happens behind the gate. */
+const STEP_TIMEOUT_MS = 22_000;
+
+/** Writers see a stall of at most this; the gate opens by itself after it. */
+const gateMsOf = ({ stallMs = DEFAULT_STALL_MS }: RebuildDeps): number => stallMs;
+/** Of each command behind the gate: there is no use in waiting until it has opened. */
+const underGateMsOf = (deps: RebuildDeps): number => Math.round((gateMsOf(deps) * 5) / 8);
 
 /**
  * Steps (a) to (c) of design section 5, behind the engine's gate: the healthy heads are frozen at one point, the
@@ -37,7 +41,7 @@ export function joinStep(deps: RebuildDeps): RebuildStep {
   return {
     name: 'join',
     waitsFor: (_input, memory) => `the new replica on ${memory.target?.node ?? '?'} to join`,
-    timeoutMs: STEP_TIMEOUT_MS,
+    timeoutMs: STEP_TIMEOUT_MS + gateMsOf(deps),
     retry: RETRY_BRIEFLY,
     run: async (context) => {
       if (context.attempt > 1) {
@@ -96,16 +100,16 @@ async function joinBehindGate(
   const { volume } = context.input;
   const target = remembered(context.memory.target, 'target');
   const gate = { volume, epoch: engine.epoch, gate: `${context.operation}.${context.attempt}` };
-  const options = { key: target.id, timeoutMs: UNDER_GATE_TIMEOUT_MS };
+  const options = { key: target.id, timeoutMs: underGateMsOf(deps) };
   await context.command(
     engine.node,
     'engine.close-gate',
-    { ...gate, timeoutMs: GATE_TIMEOUT_MS },
+    { ...gate, timeoutMs: gateMsOf(deps) },
     options,
   );
   try {
     await freezeAndClone(deps, context);
-    const leg = await exportLeg(context, engine);
+    const leg = await exportLeg(deps, context, engine);
     // Refused once the gate has opened: so a leg that is in has missed nothing.
     await context.command(engine.node, 'engine.add-leg', { ...gate, leg }, options);
   } finally {
@@ -119,13 +123,14 @@ async function freezeAndClone(deps: RebuildDeps, context: RebuildContext): Promi
   const source = await sourceInSync(deps, context, volume);
   const target = remembered(to, 'target');
   const snapshot = joinSnapshotId(context);
+  const timeoutMs = underGateMsOf(deps);
   await Promise.all(
     inSyncReplicas(volume).map(({ id, node }) =>
       context.command(
         node,
         'snapshot.create',
         { replica: id, volume: volume.id, snapshot },
-        { key: id, timeoutMs: UNDER_GATE_TIMEOUT_MS },
+        { key: id, timeoutMs },
       ),
     ),
   );
@@ -133,7 +138,7 @@ async function freezeAndClone(deps: RebuildDeps, context: RebuildContext): Promi
     source.node,
     'rebuild.export-snapshot',
     { replica: source.id, volume: volume.id, snapshot, hostNqn: nodeHostNqn(target.node) },
-    { key: source.id, timeoutMs: UNDER_GATE_TIMEOUT_MS },
+    { key: source.id, timeoutMs },
   );
   await context.command(
     target.node,
@@ -145,7 +150,7 @@ async function freezeAndClone(deps: RebuildDeps, context: RebuildContext): Promi
       sizeBytes: remembered(sizeBytes, 'sizeBytes'),
       source: endpoint,
     },
-    { key: target.id, timeoutMs: UNDER_GATE_TIMEOUT_MS },
+    { key: target.id, timeoutMs },
   );
 }
 
@@ -169,6 +174,7 @@ async function sourceInSync(
 }
 
 async function exportLeg(
+  deps: RebuildDeps,
   context: RebuildContext,
   engine: { readonly node: string; readonly epoch: number },
 ): Promise<EngineLeg> {
@@ -177,7 +183,7 @@ async function exportLeg(
   if (target.node === engine.node) return { replica: target.id, endpoint: null };
   const hostNqns = [engineHostNqn(volume, engine.epoch)];
   const input = { replica: target.id, volume, epoch: engine.epoch, hostNqns };
-  const options = { key: target.id, timeoutMs: UNDER_GATE_TIMEOUT_MS };
+  const options = { key: target.id, timeoutMs: underGateMsOf(deps) };
   return {
     replica: target.id,
     endpoint: await context.command(target.node, 'replica.export', input, options),

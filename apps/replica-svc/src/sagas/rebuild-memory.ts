@@ -27,6 +27,8 @@ export interface RebuildDeps {
   readonly clock: Clock;
   /** For rebuilds of which nothing else is asked; missing or 0: no limit. */
   readonly limitMibPerSecond?: number;
+  /** Of writers, while a replica joins; missing: DEFAULT_STALL_MS. */
+  readonly stallMs?: number;
 }
 
 export interface RebuildInput {

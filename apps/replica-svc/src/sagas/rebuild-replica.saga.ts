@@ -16,6 +16,7 @@ import {
   type SagaDefinition,
 } from '@lariat/saga';
 import { chooseMove, chooseRebuild } from '../domain/choose-rebuild.js';
+import { requireGate } from '../domain/held-writes.js';
 import { isBackOn, isReadyAmong, untilKnownMs } from '../domain/returned.js';
 import { countAgain, dropReplaced, leavingOf } from './drop-replaced.js';
 import { copyStep, settleStep } from './rebuild-copy.js';
@@ -105,6 +106,7 @@ function claimStep(deps: RebuildDeps): RebuildStep {
       const record = await claimVolume(context);
       if (!isAtRest(record)) throw notNow(record);
       const nodes = deps.nodes.list();
+      requireGate(record, nodes);
       const zones = new Map(nodes.map((node) => [node.name, zoneOf(node)]));
       const { replica, toDisks } = context.input;
       const isReady = isReadyAmong(nodes);

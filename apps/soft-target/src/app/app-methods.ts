@@ -1,13 +1,14 @@
 import { bool, decodeObject, noParams, oneOf, opt } from '../rpc/decode.js';
 import { method, type MethodTable } from '../rpc/method.js';
 import { isStartupOnly } from './framework-methods.js';
-import { TARGET_VERSION } from './version.js';
+import type { TargetVersion } from './version.js';
 
 /** kill_signal of SPDK's schema, but SIGUSR1, at which Node would open a debugger. */
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP', 'SIGKILL'] as const;
 export type KillSignal = (typeof SIGNALS)[number];
 
 export interface AppMethodsDeps {
+  readonly version: TargetVersion;
   /** Names of all methods, asked for at each call. */
   readonly methodNames: () => readonly string[];
   /** Sends the signal to this process. */
@@ -15,9 +16,9 @@ export interface AppMethodsDeps {
 }
 
 /** The methods of the process itself (lib/rpc/rpc.c, lib/event/app_rpc.c). */
-export function appMethods({ methodNames, kill }: AppMethodsDeps): MethodTable {
+export function appMethods({ version, methodNames, kill }: AppMethodsDeps): MethodTable {
   return {
-    spdk_get_version: method(noParams, () => TARGET_VERSION),
+    spdk_get_version: method(noParams, () => version),
     rpc_get_methods: method(
       decodeObject({ current: opt(bool), include_aliases: opt(bool) }),
       ({ current = false }) => methodNames().filter((name) => !current || !isStartupOnly(name)),

@@ -78,6 +78,7 @@ test('arguments are made absolute and have defaults', () => {
     rpcSocket: '/s',
     stateDir: join(process.cwd(), 'd'),
     logLevel: 'DEBUG',
+    personality: 'own',
   });
 });
 

@@ -1,11 +1,13 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { LOG_LEVELS, type LogLevel } from './log.js';
+import { PERSONALITIES, type Personality } from './personality.js';
 
 export interface TargetArguments {
   readonly rpcSocket: string;
   readonly stateDir: string;
   readonly logLevel: LogLevel;
+  readonly personality: Personality;
 }
 
 export const USAGE = `usage: soft-target --rpc-socket PATH --state-dir DIR [--log-level LEVEL]
@@ -13,6 +15,7 @@ export const USAGE = `usage: soft-target --rpc-socket PATH --state-dir DIR [--lo
   --rpc-socket PATH    Unix socket for JSON-RPC
   --state-dir DIR      folder of the target's own records; made when missing
   --log-level LEVEL    ${LOG_LEVELS.join(', ')} (NOTICE)
+  --personality KIND   ${PERSONALITIES.join(', ')}: what stock SPDK has alone, for tests (own)
   --wait-for-rpc no    accepted for the sake of spdk_tgt's command line
 
        soft-target --version
@@ -39,6 +42,7 @@ export function parseArguments(argv: readonly string[]): TargetArguments {
     rpcSocket: resolve(rpcSocket),
     stateDir: resolve(stateDir),
     logLevel: logLevel(values['log-level']),
+    personality: personality(values['personality']),
   };
 }
 
@@ -50,6 +54,7 @@ function readOptions(argv: readonly string[]): Record<string, string | undefined
         'rpc-socket': { type: 'string' },
         'state-dir': { type: 'string' },
         'log-level': { type: 'string' },
+        personality: { type: 'string' },
         'wait-for-rpc': { type: 'string' },
       },
       strict: true,
@@ -67,4 +72,10 @@ function logLevel(text: string | undefined): LogLevel {
   if (level === undefined)
     throw new UsageError(`--log-level ${text} is none of ${LOG_LEVELS.join(', ')}`);
   return level;
+}
+
+function personality(text = 'own'): Personality {
+  const known = PERSONALITIES.find((candidate) => candidate === text);
+  if (known !== undefined) return known;
+  throw new UsageError(`--personality ${text} is none of ${PERSONALITIES.join(', ')}`);
 }

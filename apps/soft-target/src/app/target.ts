@@ -26,6 +26,7 @@ import { frameworkMethods } from './framework-methods.js';
 import { logMethods } from './log-methods.js';
 import type { LevelledLog } from './log.js';
 import { notifyMethods } from './notifications.js';
+import { methodsOf, minMirrorBasesOf, type Personality, versionOf } from './personality.js';
 
 const DISCONNECT_TIMEOUT_MS = 3_000;
 
@@ -34,6 +35,8 @@ export interface TargetOptions {
   readonly stateDir: string;
   readonly log: LevelledLog;
   readonly faults?: FaultPoints;
+  /** 'own' when left out. */
+  readonly personality?: Personality;
   /** For spdk_kill_instance; without it the method is refused, as in a target that shares its process. */
   readonly kill?: (signal: KillSignal) => void;
   readonly extraMethods?: MethodTable;
@@ -47,15 +50,16 @@ export interface SoftTarget {
 }
 
 export async function createTarget(options: TargetOptions): Promise<SoftTarget> {
-  const { log, stateDir } = options;
+  const { log, stateDir, personality = 'own' } = options;
   const registry = new TargetBdevs();
   const stores = new LvolStores({ registry, stateDir, log });
   const gates = new IoGates();
-  const raids = new RaidModule({ registry, log });
+  const raids = new RaidModule({ registry, log, minMirrorBases: minMirrorBasesOf(personality) });
   const nvmf = new NvmfTarget(registry, log);
   const nvme = new NvmeModule(registry, log);
-  const methods: MethodTable = {
+  const methods: MethodTable = methodsOf(personality, {
     ...appMethods({
+      version: versionOf(personality),
       methodNames: () => Object.keys(methods),
       kill: options.kill ?? refuseKill,
     }),
@@ -81,7 +85,7 @@ export async function createTarget(options: TargetOptions): Promise<SoftTarget> 
     ...nvmeMethods(nvme),
     ...nvmfMethods(nvmf),
     ...options.extraMethods,
-  };
+  });
   return {
     methods,
     close: async () => {

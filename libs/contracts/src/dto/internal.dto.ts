@@ -4,6 +4,7 @@ import {
   ArrayMaxSize,
   IsArray,
   IsBoolean,
+  IsIn,
   IsInt,
   IsObject,
   IsOptional,
@@ -13,7 +14,7 @@ import {
   ValidateIf,
   ValidateNested,
 } from 'class-validator';
-import type { FrontendOffer, KeptNode } from '../node.js';
+import { type FrontendOffer, type KeptNode, WRITE_GATES, type WriteGate } from '../node.js';
 import type { Frontend } from '../volume.js';
 import type { VolumeChange, VolumeChangeType } from '../volume-change.js';
 import { IsFrontend, IsLabels, IsReference, IsReplicaCount, IsVolumeSize } from './fields.js';
@@ -97,6 +98,10 @@ export class NodeRegistration {
 
   @IsString()
   target!: string;
+
+  @IsOptional()
+  @IsIn(WRITE_GATES)
+  writeGate?: WriteGate;
 
   @IsString()
   agentVersion!: string;

@@ -39,10 +39,18 @@ export class LinuxDeviceMapper implements DeviceMapperPort {
     await this.run(args, `make the device ${uuid}`, operation);
   }
 
+  /**
+   * What is in flight is waited for in any case (dm_suspend in the kernel's drivers/md/dm.c). Without a freeze of the file
+   * system above, which would first write all that it has, and wait for what only another table may be able to do.
+   */
+  async suspend(uuid: string, operation: string): Promise<void> {
+    const args = ['suspend', '--noflush', '--nolockfs', '--uuid', uuid];
+    await this.run(args, `hold I/O of ${uuid}`, operation);
+  }
+
   async reload(uuid: string, table: DmTable, operation: string): Promise<void> {
     const why = `give the device ${uuid} another table`;
-    // Without flush and freeze: a file system above would wait for what only the other table can do.
-    await this.run(['suspend', '--noflush', '--nolockfs', '--uuid', uuid], why, operation);
+    await this.suspend(uuid, operation);
     try {
       await this.run(['load', '--uuid', uuid, '--table', tableOf(table)], why, operation);
     } finally {

@@ -20,7 +20,6 @@ export interface TargetSessionParts {
 interface OpenSession {
   readonly client: SpdkClient;
   readonly spdk: Spdk;
-  readonly methods: ReadonlySet<string>;
   /** Undefined: it is not ours. */
   readonly process: ProcessIdentity | undefined;
   readonly instance: string;
@@ -41,6 +40,8 @@ export class TargetSession implements TargetPort, TargetLife {
   lost: Promise<string> = Promise.resolve('it was never started');
   /** Of the target that answered last: one that is away comes back as that more often than not. */
   version = 'unknown';
+  /** Of that one too. */
+  private methods: ReadonlySet<string> = new Set();
   private session: OpenSession | undefined;
 
   constructor(private readonly parts: TargetSessionParts) {}
@@ -64,7 +65,7 @@ export class TargetSession implements TargetPort, TargetLife {
   }
 
   supports(method: string): boolean {
-    return this.session?.methods.has(method) ?? false;
+    return this.methods.has(method);
   }
 
   process(): ProcessIdentity | undefined {
@@ -90,7 +91,8 @@ export class TargetSession implements TargetPort, TargetLife {
     const instance =
       process === undefined ? newInstanceId() : `${process.pid}-${process.startTime}`;
     this.version = version;
-    this.session = { client, spdk, methods: new Set(methods), process, instance };
+    this.methods = new Set(methods);
+    this.session = { client, spdk, process, instance };
     this.lost = client.closed.then((reason) => reason?.message ?? 'it was closed');
     return { adopted };
   }

@@ -30,6 +30,8 @@ export interface NewRaid {
 export interface RaidModuleDeps {
   readonly registry: BdevRegistry;
   readonly log: Log;
+  /** 1 when left out: another base can be added in place. */
+  readonly minMirrorBases?: number;
 }
 
 /** The raids of a target and the claims on their base bdevs. */
@@ -185,8 +187,9 @@ export class RaidModule {
     const isPowerOf2 = stripSizeKib > 0 && (stripSizeKib & (stripSizeKib - 1)) === 0;
     if (level === RaidLevel.raid1 ? stripSizeKib !== 0 : !isPowerOf2)
       throw RpcError.errno('EINVAL');
-    // One base is enough for raid1 as well: another can be added in place.
-    if (baseNames.length < 1) throw RpcError.errno('EINVAL');
+    const { minMirrorBases = 1 } = this.deps;
+    const minBases = level === RaidLevel.raid1 ? minMirrorBases : 1;
+    if (baseNames.length < minBases) throw RpcError.errno('EINVAL');
   }
 
   private construct({ name, level, stripSizeKib, baseNames, uuid }: NewRaid): RaidBdev {
