@@ -35,12 +35,21 @@ export default {
       { pathNot: '^libs/kernel/src/', dependencyTypesNot: ['core'] },
     ),
     forbid(
-      'contracts-import-kernel-only',
-      'The language between the parts needs no part: the kernel and the validators alone.',
+      'bus-imports-kernel-only',
+      'Who may say what is needed before anything is started: the kernel and the keys of NATS alone.',
+      { path: '^libs/bus/src/', pathNot: TESTS },
+      {
+        pathNot: ['^libs/(bus/src|kernel)/', packages('@nats-io/nkeys')],
+        dependencyTypesNot: ['core'],
+      },
+    ),
+    forbid(
+      'contracts-import-kernel-and-bus-only',
+      'The language between the parts needs no part: the kernel, the names on the bus and the validators alone.',
       { path: '^libs/contracts/src/', pathNot: TESTS },
       {
         pathNot: [
-          '^libs/(contracts/src|kernel)/',
+          '^libs/(contracts/src|kernel|bus)/',
           packages('class-validator', 'class-transformer', 'reflect-metadata'),
         ],
         dependencyTypesNot: ['core'],

@@ -14,6 +14,8 @@ const ALLOWED = {
     "import { randomBytes } from 'node:crypto';\nexport const one = randomBytes;\n",
   'libs/kernel/dist/index.js': 'export const one = 1;\n',
   'libs/kernel/dist/ids.js': 'export const two = 2;\n',
+  'libs/bus/src/index.ts':
+    "import 'node:fs';\nimport '@lariat/kernel';\nimport '@nats-io/nkeys';\n",
   'libs/contracts/src/index.ts': "export * from '@lariat/kernel';\nimport 'class-validator';\n",
   'libs/testing/src/index.ts': "import 'vitest';\nexport const fault = 1;\n",
   'libs/testing/dist/index.js': 'export const fault = 1;\n',
@@ -31,7 +33,7 @@ const kinds = ['kernel', 'testing'].map((name) => [name, `libs/${name}`]);
 const PACKAGES = new Map([...kinds, ['two', 'apps/two']]);
 const OTHERS = ['@nats-io', '@nestjs', '@opentelemetry', 'class-validator', 'vitest', 'commander'];
 /** Packages of the scopes above, as a package.json names them. */
-const SCOPED = ['@nats-io/nats-core', '@nestjs/common', '@opentelemetry/api'];
+const SCOPED = ['@nats-io/nats-core', '@nats-io/nkeys', '@nestjs/common', '@opentelemetry/api'];
 
 let folder;
 const write = (path, text) => {
@@ -90,7 +92,8 @@ const BROKEN = [
   ['apps-never-import-apps', 'apps/one/src/bad.ts', "import '@lariat/two';"],
   ['apps-never-import-apps', 'apps/one/src/bad.ts', "import '../../two/src/index.js';"],
   ['kernel-imports-nothing', 'libs/kernel/src/bad.ts', "import 'commander';"],
-  ['contracts-import-kernel-only', 'libs/contracts/src/bad.ts', "import 'commander';"],
+  ['bus-imports-kernel-only', 'libs/bus/src/bad.ts', "import '@nats-io/nats-core';"],
+  ['contracts-import-kernel-and-bus-only', 'libs/contracts/src/bad.ts', "import 'commander';"],
   ['pure-libs-do-no-io', 'libs/kernel/src/bad.ts', "import { connect } from 'node:net';"],
   [
     'pure-libs-do-no-io',

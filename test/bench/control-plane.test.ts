@@ -54,10 +54,14 @@ beforeAll(async () => {
   await run(lariat, ['up', '--nodes', '3', '--data', dataDir, '--disk-size', '64GiB', '--detach']);
   const { stdout } = await run(lariat, ['status', '--data', dataDir, '--json']);
   ({ natsUrl } = JSON.parse(stdout) as { natsUrl: string });
-  connection = await connectNats({ servers: natsUrl, name: 'bench' });
+  connection = await connectNats({
+    ...{ servers: natsUrl, name: 'bench', role: { kind: 'admin' } },
+    access: { credentials: join(dataDir, 'credentials') },
+  });
   client = new LariatClient({ connection, actor: 'bench' });
   echo = spawn(process.execPath, [join(CHECKOUT, 'test', 'dist', 'bench', 'echo.js'), natsUrl], {
     stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, LARIAT_NATS_CREDENTIALS: join(dataDir, 'credentials') },
   });
   await new Promise((resolve) => echo.stdout?.once('data', resolve));
   await client.request('volume.create', { name: 'bench', sizeBytes: 64 * MIB, replicas: 3 });

@@ -55,7 +55,10 @@ describe.skipIf(!has('fio') || PEERS.length === 0)(
       ]);
       const { stdout } = await run(lariat, ['status', '--data', folder, '--json']);
       const { natsUrl } = JSON.parse(stdout) as { natsUrl: string };
-      connection = await connectNats({ servers: natsUrl, name: 'bench' });
+      connection = await connectNats({
+        ...{ servers: natsUrl, name: 'bench', role: { kind: 'admin' } },
+        access: { credentials: join(folder, 'credentials') },
+      });
       client = new LariatClient({ connection, actor: 'bench' });
       for (const name of PEERS) {
         const file = join(folder, `${name}.img`);

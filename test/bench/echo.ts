@@ -1,8 +1,11 @@
-import { connectNats } from '@lariat/messaging';
+import { connectNats, readBusAccess } from '@lariat/messaging';
 
 /** The other end of the bare request: a process of its own, as a service is. */
 const [, , servers = ''] = process.argv;
-const connection = await connectNats({ servers, name: 'bench-echo' });
+const connection = await connectNats({
+  ...{ servers, name: 'bench-echo', role: { kind: 'admin' } },
+  access: readBusAccess(),
+});
 connection.subscribe('bench.echo', {
   queue: 'bench',
   callback: (error, message) => {

@@ -32,6 +32,7 @@ const agents = new Map<string, ChildProcess>();
 /** Starts a node's agent by hand, and its target with it; answers when it said that it is ready, in ms. */
 async function startAgent(node: string): Promise<{ readyMs: number; targetPid: number }> {
   const log = openSync(join(folder, `${node}.log`), 'a');
+  await e2e.cluster.admitNode(node);
   const began = performance.now();
   const child = spawn(
     process.execPath,

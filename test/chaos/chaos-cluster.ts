@@ -58,7 +58,10 @@ export class ChaosCluster {
         },
       },
     });
-    const connection = await connectNats({ servers: cluster.natsUrl, name: 'chaos' });
+    const connection = await connectNats({
+      ...{ servers: cluster.natsUrl, name: 'chaos' },
+      ...{ role: { kind: 'admin' }, access: { credentials: cluster.paths.credentials } },
+    });
     return new ChaosCluster(
       folder,
       cluster,
@@ -72,6 +75,7 @@ export class ChaosCluster {
     const agents = this.cluster.processes().filter(({ kind }) => kind === 'agent');
     await waitForNodes(
       this.cluster.natsUrl,
+      this.cluster.paths.credentials,
       agents.map(({ name }) => name),
       30_000,
     );

@@ -13,6 +13,7 @@ const RECORD_OF: Readonly<Record<string, string>> = {
   'node.list': 'record node',
   'internal.node.register': 'record node',
   'internal.node.claim-store': 'record node',
+  'internal.node.open-commands': 'record node',
   'image.list': 'record image',
   'internal.image.forget-node': 'record image',
   'internal.image.record': 'record image',

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { CHECKOUT } from '@lariat/cli';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { pluginSubject } from '@lariat/contracts';
 import { connectNats } from '@lariat/messaging';
 import { processesOf, until } from './e2e-cluster.js';
 
@@ -88,9 +89,12 @@ describe('the command line', () => {
     const { natsUrl } = JSON.parse((await command('status', '--data', first, '--json')).stdout) as {
       natsUrl: string;
     };
-    const connection = await connectNats({ servers: natsUrl, name: 'listener' });
+    const connection = await connectNats({
+      ...{ servers: natsUrl, name: 'listener' },
+      access: { credentials: join(first, 'credentials') },
+    });
     const seen: string[] = [];
-    connection.subscribe('watcher.seen', {
+    connection.subscribe(pluginSubject('volume-watcher.seen'), {
       callback: (_error, message) => void seen.push(message.json<{ type: string }>().type),
     });
     await connection.flush();

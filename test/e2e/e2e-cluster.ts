@@ -72,13 +72,21 @@ export async function startE2e(options: Partial<ClusterOptions> = {}): Promise<E
       ...(options.env ?? { ...process.env, LARIAT_REBUILD: 'manual' }),
     },
   });
+  const { credentials } = cluster.paths;
+  // What a test starts beside the cluster finds its own there.
+  process.env['LARIAT_NATS_CREDENTIALS'] = credentials;
   const agents = cluster.processes().filter(({ kind }) => kind === 'agent');
   await waitForNodes(
     cluster.natsUrl,
+    credentials,
     agents.map(({ name }) => name),
     30_000,
   );
-  const connection = await connectNats({ servers: cluster.natsUrl, name: 'e2e' });
+  const connection = await connectNats({
+    ...{ servers: cluster.natsUrl, name: 'e2e', access: { credentials } },
+    // Tests look into records, and put there what is wrong.
+    role: { kind: 'admin' },
+  });
   const client = new LariatClient({ connection, actor: 'e2e' });
   const session = {
     connection,

@@ -22,7 +22,7 @@ import {
   type OperationView,
   commandSubject,
   isEnded,
-  uploadSubject,
+  nodeFileSubject,
 } from '@lariat/contracts';
 import { MIB } from '@lariat/kernel';
 import { NoRespondersError } from '@nats-io/nats-core';
@@ -122,7 +122,7 @@ describe('images from files of a node', () => {
     writeFileSync(large, bytes);
     const acted = new Promise<void>((resolve, reject) => {
       // No longer than that: where anybody listens, an import takes a dead agent for a slow one.
-      const pieces = e2e.connection.subscribe(uploadSubject('*'), {
+      const pieces = e2e.connection.subscribe(nodeFileSubject('n2', '*'), {
         max: MIDWAY_PIECES,
         callback: () => {
           if (pieces.getReceived() === MIDWAY_PIECES)
@@ -150,7 +150,9 @@ describe('images from files of a node', () => {
     await until('the file to be let go', 10_000, async () => {
       const piece = { offsetBytes: 0, lengthBytes: 1 };
       return e2e.connection
-        .request(uploadSubject(served[0]?.token ?? ''), JSON.stringify(piece), { timeout: 1_000 })
+        .request(nodeFileSubject('n2', served[0]?.token ?? ''), JSON.stringify(piece), {
+          timeout: 1_000,
+        })
         .then(
           () => undefined,
           (reason: Error) => reason.cause instanceof NoRespondersError || undefined,

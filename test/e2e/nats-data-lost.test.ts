@@ -8,7 +8,7 @@ import {
   type NodeRegistration,
   type VolumeView,
   inventorySubject,
-  requestSubject,
+  nodeRequestSubject,
 } from '@lariat/contracts';
 import { MIB, toLariatError } from '@lariat/kernel';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -97,7 +97,9 @@ describe('a cluster whose NATS has lost all its data', () => {
 
   /** The agent has heard what is set on its node: it tells so itself. */
   const registered = async (name: string): Promise<void> => {
-    const subscription = e2e.connection.subscribe(requestSubject('internal.node.register'));
+    const subscription = e2e.connection.subscribe(
+      nodeRequestSubject('internal.node.register', '*'),
+    );
     for await (const message of subscription) {
       const registration = message.json<NodeRegistration>();
       if (registration.name === name && registration.kept?.schedulable === false) break;

@@ -45,6 +45,7 @@ describe('a node whose target others start', () => {
 
   beforeAll(async () => {
     e2e = await startE2e({ nodes: 1 });
+    await e2e.cluster.admitNode('x1');
     agent = start('agent', [
       ...[main('node-agent'), '--node', 'x1', '--nats', e2e.cluster.natsUrl],
       ...['--data', join(folder, 'agent'), '--disk', 'd1=256MiB'],

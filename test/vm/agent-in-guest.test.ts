@@ -1,5 +1,6 @@
 import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { credentialsFile } from '@lariat/bus';
 import { MIB, toLariatError } from '@lariat/kernel';
 import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest';
 import { type E2eCluster, startE2e, until } from '../e2e/e2e-cluster.js';
@@ -60,8 +61,11 @@ describe.skipIf(missing !== undefined)(
       const { hostAddress: address } = link;
       e2e = await startE2e({ nodes: 2, diskSizeBytes: 512 * MIB, address });
       guest = await Guest.boot(image, { disks: [disk], link });
-      const { natsUrl } = e2e.cluster;
-      node = new GuestNode(guest, { name: NODE, natsUrl, link, diskMib: 256 });
+      const { natsUrl, paths } = e2e.cluster;
+      await e2e.cluster.admitNode(NODE);
+      const role = { kind: 'agent', node: NODE } as const;
+      const credentials = credentialsFile(paths.credentials, role);
+      node = new GuestNode(guest, { name: NODE, natsUrl, credentials, link, diskMib: 256 });
       await node.mountData();
       await node.start();
       await ready();

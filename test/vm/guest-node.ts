@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { programFile } from '@lariat/cli';
 import { until } from '../e2e/e2e-cluster.js';
 import type { Guest } from './guest/guest.js';
@@ -5,6 +6,7 @@ import type { HostLink } from './guest/host-link.js';
 
 const DATA = '/data';
 const NODE_FOLDER = `${DATA}/lariat`;
+const CREDENTIALS = `${DATA}/agent.nk`;
 const START_TIMEOUT_MS = 600_000;
 const END_TIMEOUT_MS = 300_000;
 /** Each look is a process, which the node has to make room for. */
@@ -15,6 +17,8 @@ const TARGET_START_S = 120;
 export interface GuestNodeOptions {
   readonly name: string;
   readonly natsUrl: string;
+  /** The agent's, as a file of the host. */
+  readonly credentials: string;
   readonly link: HostLink;
   readonly diskMib: number;
 }
@@ -39,6 +43,7 @@ export class GuestNode {
     const { commands } = this.guest;
     await commands.run(['/usr/bin/mkdir', '-p', DATA]);
     await commands.run(['/usr/bin/mount', '/dev/vdb', DATA]);
+    await commands.write(CREDENTIALS, readFileSync(this.options.credentials, 'utf8'));
   }
 
   /** Answers when the agent says that it is ready. */
@@ -47,6 +52,7 @@ export class GuestNode {
     this.starts += 1;
     await this.guest.commands.detach(
       [
+        ...(['/usr/bin/env', `LARIAT_NATS_CREDENTIALS=${CREDENTIALS}`] as const),
         ...([process.execPath, '--max-old-space-size=128', '--max-semi-space-size=2'] as const),
         programFile('apps', 'node-agent', 'dist', 'main.js'),
         ...['--node', name, '--nats', natsUrl, '--data', NODE_FOLDER],

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isDnsLabel } from '@lariat/kernel';
+import { BUS_VARIABLES, type BusAccess, readBusAccess } from '@lariat/messaging';
 import {
   TELEMETRY_VARIABLES,
   type TelemetryEnvironment,
@@ -21,6 +22,8 @@ export interface PluginConfig {
   /** Undefined: as many as the node can take. */
   readonly maxVolumes: number | undefined;
   readonly telemetry: TelemetryEnvironment;
+  /** With what it proves to NATS who it is. */
+  readonly bus: BusAccess;
 }
 
 export const USAGE = `usage: lariat-csi --endpoint unix:///PATH --nats URL [options]
@@ -33,6 +36,8 @@ export const USAGE = `usage: lariat-csi --endpoint unix:///PATH --nats URL [opti
   --max-volumes COUNT  volumes that may be used on this node;           LARIAT_CSI_MAX_VOLUMES
                        without it what fits into half of its memory
 
+Also from the environment:
+${BUS_VARIABLES}
 ${TELEMETRY_VARIABLES}`;
 
 /** The command line is wrong: print the message and the usage, and exit 2. */
@@ -79,6 +84,7 @@ export function readConfig(
     dataDir: dataDir === undefined ? undefined : resolve(dataDir),
     maxVolumes: countOf(flags['max-volumes'] ?? env['LARIAT_CSI_MAX_VOLUMES']),
     telemetry: readTelemetryEnvironment(env),
+    bus: readBusAccess(env),
   });
 }
 

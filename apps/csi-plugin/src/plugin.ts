@@ -31,6 +31,9 @@ export async function startPlugin(config: PluginConfig, log: Log): Promise<Runni
   const connection = await connectNats({
     servers: config.natsUrl,
     name,
+    role: { kind: 'csi' },
+    access: config.bus,
+    log,
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
   });
   const telemetry = createTelemetry({

@@ -6,13 +6,14 @@ import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createInterface } from 'node:readline';
 import {
-  requestSubject,
+  nodeRequestSubject,
   type CommandMap,
   type CommandName,
   type EngineReportRequest,
   type NodeRegistration,
+  type OpenCommandsRequest,
 } from '@lariat/contracts';
-import { CommandClient, connectNats, ensureStreams } from '@lariat/messaging';
+import { CommandClient, connectNats, ensureStreams, makeCommandConsumer } from '@lariat/messaging';
 import { bundleOf } from '@lariat/kernel';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { trace } from '@opentelemetry/api';
@@ -176,12 +177,19 @@ export class Cluster {
 
   private answerServices(): void {
     const answer = <T>(name: string, take: (body: T) => unknown): void => {
-      this.connection.subscribe(requestSubject(name), {
+      this.connection.subscribe(nodeRequestSubject(name, '*'), {
         callback: (error, message) => {
-          if (error === null) message.respond(JSON.stringify({ data: take(message.json<T>()) }));
+          if (error === null)
+            void Promise.resolve(take(message.json<T>())).then((data) =>
+              message.respond(JSON.stringify({ data })),
+            );
         },
       });
     };
+    answer<OpenCommandsRequest>('internal.node.open-commands', async ({ node }) => {
+      await makeCommandConsumer(this.connection, node);
+      return {};
+    });
     answer<NodeRegistration>('internal.node.register', (body) => {
       this.registrations.set(body.name, body);
       return {};

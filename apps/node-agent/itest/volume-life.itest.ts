@@ -156,7 +156,7 @@ describe.skipIf(!ready)('a volume on three nodes (needs nats-server, qemu-io, nb
     await qemuIo(endpoint, 'write -P 0xc1 4100k 64k', 'write -P 0xc2 20M 1M');
 
     const progress: ProgressReport[] = [];
-    cluster.connection.subscribe('lariat.v1.progress.op-rebuild', {
+    cluster.connection.subscribe('lariat.v1.progress.*.op-rebuild', {
       callback: (_error, message) => progress.push(message.json<ProgressReport>()),
     });
     const copied: number[] = [];

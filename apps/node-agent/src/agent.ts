@@ -8,7 +8,7 @@ import {
   toLariatError,
   withDeadline,
 } from '@lariat/kernel';
-import { connectNats, ensureStreams, natsSpanSink } from '@lariat/messaging';
+import { askForConsumer, connectNats, natsSpanSink } from '@lariat/messaging';
 import {
   createTelemetry,
   openMetrics,
@@ -105,7 +105,7 @@ export class Agent {
       environment: config.telemetry,
     });
     const metrics = await openMetrics(identity, config.telemetry, log);
-    const controlPlane = new NatsControlPlane(`node/${config.node}`);
+    const controlPlane = new NatsControlPlane(config.node);
     const files = new ServedFiles(config.node, config.imageFolders, log);
     const status = new StatusFile(config.dataDir);
     const faults = new AgentFaultPoints();
@@ -157,7 +157,6 @@ export class Agent {
       sink = natsSpanSink(connection);
       controlPlane.use(connection);
       files.use(connection);
-      await ensureStreams(connection);
       await faults.use(connection, config.node, process.env);
       agent.presence = new Presence({
         node: config.node,
@@ -196,6 +195,8 @@ export class Agent {
         log,
         executor: parts.executor,
         reconciled: parts.counts,
+        openConsumer: () =>
+          askForConsumer('commands', () => controlPlane.openCommands(), log, signal),
       });
       agent.presence.start();
       agent.addLater(config, later);
@@ -277,10 +278,12 @@ export class Agent {
 
   /** Never gives up: the data path does not wait for NATS (invariant 13). */
   private async connect(config: AgentConfig, signal: AbortSignal): Promise<NatsConnection> {
-    const name = `node-agent ${config.node}`;
+    const { natsUrl: servers, node, bus: access } = config;
+    const name = `node-agent ${node}`;
+    const role = { kind: 'agent', node } as const;
     while (!signal.aborted) {
       try {
-        this.connection = await connectNats({ servers: config.natsUrl, name });
+        this.connection = await connectNats({ servers, name, role, access, log: this.log });
         return this.connection;
       } catch (reason) {
         this.log.warn('waiting for NATS', { error: toLariatError(reason).message });

@@ -3,6 +3,7 @@ import { isAbsolute, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Frontend, imageFoldersFrom } from '@lariat/contracts';
 import { isDnsLabel, MIB, parseSizeBytes } from '@lariat/kernel';
+import { BUS_VARIABLES, type BusAccess, readBusAccess } from '@lariat/messaging';
 import {
   TELEMETRY_VARIABLES,
   type TelemetryEnvironment,
@@ -43,6 +44,8 @@ export interface AgentConfig {
   /** Of an external target; '' for others. */
   readonly targetSocket: string;
   readonly telemetry: TelemetryEnvironment;
+  /** With what it proves to NATS who it is. */
+  readonly bus: BusAccess;
   /** True lets tests arm fault points in this process. */
   readonly faults: boolean;
 }
@@ -70,6 +73,8 @@ export const USAGE = `usage: lariat-node-agent --node NAME --nats URL --data DIR
 
        lariat-node-agent prestop --data DIR: for the stop hook of a container
 
+Also from the environment:
+${BUS_VARIABLES}
 ${TELEMETRY_VARIABLES}`;
 
 /** The command line is wrong: print the message and the usage, and exit 2. */
@@ -157,6 +162,7 @@ export function readConfig(argv: readonly string[], env: Environment): AgentConf
       .filter((text) => text !== ''),
     targetSocket,
     telemetry: readTelemetryEnvironment(env),
+    bus: readBusAccess(env),
     faults: env['LARIAT_FAULTS'] === '1',
   });
 }

@@ -16,7 +16,7 @@ export interface ReplicaService extends RebuildDeps {
   };
   readonly operations: SagaStore;
   readonly runner: SagaRunner;
-  readonly client: Pick<LariatClient, 'request'>;
+  readonly client: Pick<LariatClient, 'request' | 'connection'>;
 }
 
 export const REPLICA_SERVICE = Symbol('REPLICA_SERVICE');

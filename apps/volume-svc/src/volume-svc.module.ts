@@ -7,6 +7,7 @@ import { VolumeStore } from './adapters/volume-store.js';
 import { VOLUME_SERVICE, type VolumeService } from './app-tokens.js';
 import { AuditController } from './controllers/audit.controller.js';
 import { DeadLetterController } from './controllers/dead-letter.controller.js';
+import { EventController } from './controllers/event.controller.js';
 import { InternalController } from './controllers/internal.controller.js';
 import { OperationController } from './controllers/operation.controller.js';
 import { RecoveryController } from './controllers/recovery.controller.js';
@@ -98,6 +99,7 @@ export class VolumeSvcModule {
         InternalController,
         RecoveryController,
         DeadLetterController,
+        EventController,
         AuditController,
       ],
       providers: [

@@ -92,7 +92,7 @@ export interface ImageCommandMap {
    */
   'image.delete-copy': { input: ImageCopyReference & { record?: RecordPosition }; output: Nothing };
   /**
-   * Answers for the bytes of a file of this node on `uploadSubject(token)`, until it is told that this is over or nobody
+   * Answers for the bytes of a file of this node on `nodeFileSubject`, until it is told that this is over or nobody
    * has asked for a while. Sent again, under the same token, it does so again: for a reader that was slow, or after a
    * restart of the agent. Only a regular file in a folder that the agent was told of (IMAGE_FILES_CLOSED,
    * IMAGE_SOURCE_REFUSED, IMAGE_SOURCE_NOT_FOUND), and, with `expected`, one that has not changed since

@@ -75,7 +75,7 @@ export type ImageUpload = {
 };
 
 /**
- * What the image service asks for, on `uploadSubject`, of whoever has a file: a command line, or a node's agent. The answer
+ * What the image service asks for, on `uploadSubject` or `nodeFileSubject`, of whoever has a file: a command line, or a node's agent. The answer
  * is the bytes alone, or an error as any request has it.
  */
 export interface UploadPieceRequest {

@@ -1,3 +1,4 @@
+import type { RequestName } from '@lariat/bus';
 import type { DtoClass } from './dto/validation.js';
 import {
   AddDiskRequest,
@@ -27,6 +28,8 @@ import {
   EnsureImageCopiesRequest,
   EvictImageCopiesRequest,
   ForgetNodeRequest,
+  OpenCommandsRequest,
+  OpenEventConsumerRequest,
   IdleImageCopiesRequest,
   ImageRecordRequest,
   ImageUsersRequest,
@@ -229,6 +232,16 @@ export interface RequestMap {
     request: ClaimStoreRequest;
     reply: Readonly<Record<string, never>>;
   };
+  /** Makes what an agent takes its commands from. */
+  'internal.node.open-commands': {
+    request: OpenCommandsRequest;
+    reply: Readonly<Record<string, never>>;
+  };
+  /** Makes what a plugin hears events from; one that has none of the services' names. */
+  'internal.event.open-consumer': {
+    request: OpenEventConsumerRequest;
+    reply: Readonly<Record<string, never>>;
+  };
   'internal.volume.report-engine': {
     request: EngineReportRequest;
     reply: { inSync: readonly string[] };
@@ -309,7 +322,7 @@ export interface RequestMap {
   };
 }
 
-export type RequestName = keyof RequestMap;
+export type { RequestName } from '@lariat/bus';
 
 /** Which DTO class a request's body is checked against. */
 export const REQUEST_DTOS = {
@@ -362,6 +375,8 @@ export const REQUEST_DTOS = {
   'cluster.recover': RecoverRequest,
   'internal.node.register': NodeRegistration,
   'internal.node.claim-store': ClaimStoreRequest,
+  'internal.node.open-commands': OpenCommandsRequest,
+  'internal.event.open-consumer': OpenEventConsumerRequest,
   'internal.volume.report-engine': EngineReportRequest,
   'internal.volume.record': VolumeRecordRequest,
   'internal.volume.set-content': SetContentRequest,

@@ -1,9 +1,11 @@
+import { isNodeRequest } from '@lariat/bus';
 import {
   HEADERS,
   REQUEST_DTOS,
   type RequestMap,
   type RequestName,
   lariatError,
+  nodeRequestSubject,
   requestSubject,
 } from '@lariat/contracts';
 import { LariatError, delay, newUuid } from '@lariat/kernel';
@@ -13,6 +15,7 @@ import {
   type MsgHdrs,
   NoRespondersError,
   type NatsConnection,
+  PermissionViolationError,
   TimeoutError,
   headers,
 } from '@nats-io/nats-core';
@@ -34,6 +37,8 @@ export interface LariatClientOptions {
   readonly connection: NatsConnection;
   /** Who asks, for events and the audit trail. */
   readonly actor: string;
+  /** Of an agent: for whom it speaks. */
+  readonly node?: string;
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000;
@@ -45,12 +50,14 @@ const ASK_AGAIN_MS = 200;
 export class LariatClient {
   readonly connection: NatsConnection;
   private readonly actor: string;
+  private readonly node: string | undefined;
   private readonly reconnects: Reconnects;
 
   constructor(options: LariatClientOptions) {
     this.connection = options.connection;
     this.reconnects = new Reconnects(options.connection);
     this.actor = options.actor;
+    this.node = options.node;
   }
 
   async request<Name extends RequestName>(
@@ -85,7 +92,7 @@ export class LariatClient {
     let servicesBackBy = 0;
     for (;;) {
       const timeout = Math.max(1, deadline - performance.now());
-      const answer = this.connection.request(requestSubject(name), body, {
+      const answer = this.connection.request(this.subjectOf(name), body, {
         timeout,
         headers: head,
       });
@@ -100,6 +107,12 @@ export class LariatClient {
         await delay(ASK_AGAIN_MS);
       }
     }
+  }
+
+  private subjectOf(name: string): string {
+    return this.node !== undefined && isNodeRequest(name)
+      ? nodeRequestSubject(name, this.node)
+      : requestSubject(name);
   }
 
   /** Undefined as soon as the connection was lost and is back. */
@@ -141,6 +154,15 @@ const isTimeout = (error: unknown): boolean =>
   error instanceof TimeoutError || rootOf(error) instanceof TimeoutError;
 
 function translateRequestError(error: unknown, name: string, timeoutMs: number): unknown {
+  const root = rootOf(error);
+  if (root instanceof PermissionViolationError) {
+    return lariatError(
+      'NATS_FORBIDDEN',
+      `NATS lets these credentials not ask for '${name}'. Take those of a role that may (docs/security.md), with LARIAT_NATS_CREDENTIALS.`,
+      { request: name, subject: root.subject },
+      error,
+    );
+  }
   if (isUnheard(error)) {
     return lariatError(
       'SERVICE_UNAVAILABLE',

@@ -1,4 +1,4 @@
-import { HEADERS, type LariatEvent, STREAMS, eventSubject } from '@lariat/contracts';
+import { BUCKETS, HEADERS, type LariatEvent, STREAMS, eventSubject } from '@lariat/contracts';
 import { delay } from '@lariat/kernel';
 import type { Log } from '@lariat/telemetry';
 import {
@@ -12,7 +12,6 @@ import { type KV, Kvm } from '@nats-io/kv';
 import { type NatsConnection, headers } from '@nats-io/nats-core';
 import { isWrongLastSequence } from './compare-and-set.js';
 import { QUICK_HEARTBEATS } from './heartbeats.js';
-import { LEASE_BUCKET } from './lease.js';
 import { encodeJson } from './json.js';
 import type { StoredRecord } from './record-bucket.js';
 import { bucketReplicas } from './stream-replicas.js';
@@ -33,7 +32,7 @@ const RETRY_MS = 500;
  */
 export async function relayEvents(options: EventRelayOptions, signal: AbortSignal): Promise<void> {
   const js = jetstream(options.connection);
-  const progress = await new Kvm(js).create(LEASE_BUCKET, {
+  const progress = await new Kvm(js).create(BUCKETS.leases, {
     history: 1,
     ...bucketReplicas(),
   });

@@ -1,12 +1,7 @@
 import { type LariatEvent, STREAMS, eventFilter } from '@lariat/contracts';
-import {
-  type ConsumerConfig,
-  DeliverPolicy,
-  jetstream,
-  jetstreamManager,
-} from '@nats-io/jetstream';
+import { jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
-import { QUICK_HEARTBEATS } from './heartbeats.js';
+import { readStream } from './read-stream.js';
 
 export interface ReadEventsOptions {
   /** What follows `lariat.v1.event.`, with NATS wildcards; default all. */
@@ -25,12 +20,6 @@ export interface FeedEvent extends LariatEvent {
   readonly position: number;
 }
 
-function beginOf({ after, fromNow }: ReadEventsOptions): Partial<ConsumerConfig> {
-  if (after !== undefined)
-    return { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: after + 1 };
-  return { deliver_policy: fromNow === true ? DeliverPolicy.New : DeliverPolicy.All };
-}
-
 /** The place of the newest event. */
 export async function endOfEvents(connection: NatsConnection): Promise<number> {
   const manager = await jetstreamManager(connection, { checkAPI: false });
@@ -42,16 +31,14 @@ export async function* readEvents(
   connection: NatsConnection,
   options: ReadEventsOptions,
 ): AsyncGenerator<FeedEvent> {
-  const consumer = await jetstream(connection).consumers.get(STREAMS.events.name, {
-    filter_subjects: eventFilter(options.filter ?? '>'),
-    ...beginOf(options),
+  const { fromNow, follow, signal } = options;
+  const after = options.after ?? (fromNow === true ? await endOfEvents(connection) : 0);
+  const messages = readStream(connection, STREAMS.events.name, {
+    subject: eventFilter(options.filter ?? '>'),
+    after,
+    follow,
+    ...(signal === undefined ? {} : { signal }),
   });
-  const { num_pending: kept } = await consumer.info();
-  if (!options.follow && kept === 0) return;
-  const messages = await consumer.consume(QUICK_HEARTBEATS);
-  options.signal?.addEventListener('abort', () => messages.stop(), { once: true });
-  for await (const message of messages) {
+  for await (const message of messages)
     yield { ...message.json<LariatEvent>(), position: message.seq };
-    if (!options.follow && message.info.pending === 0) return;
-  }
 }

@@ -1,8 +1,10 @@
 export * from './audit-trail.js';
+export * from './bus-access.js';
 export * from './client.js';
 export * from './commands/command-client.js';
 export * from './compare-and-set.js';
 export * from './connection.js';
+export * from './consumers.js';
 export { readDeadLetters } from './dead-letter.js';
 export * from './event-relay.js';
 export * from './events.js';
@@ -13,6 +15,7 @@ export * from './lease.js';
 export * from './mark-bucket.js';
 export * from './nats-away.js';
 export * from './queues.js';
+export * from './read-stream.js';
 export * from './record-bucket.js';
 export * from './record-copies.js';
 export * from './recovered-name.js';

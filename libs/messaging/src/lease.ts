@@ -1,10 +1,9 @@
+import { BUCKETS } from '@lariat/contracts';
 import { jetstream } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { type Log, type LogFields } from '@lariat/telemetry';
 import { bucketReplicas } from './stream-replicas.js';
-
-export const LEASE_BUCKET = 'lariat-leases';
 
 const RENEW_MS = 1_000;
 /** A holder that has not renewed for this long, by the watcher's own clock, is taken over. */
@@ -38,7 +37,7 @@ export class Lease {
   ) {}
 
   static async start(options: LeaseOptions): Promise<Lease> {
-    const kv = await new Kvm(jetstream(options.connection)).create(LEASE_BUCKET, {
+    const kv = await new Kvm(jetstream(options.connection)).create(BUCKETS.leases, {
       history: 1,
       ...bucketReplicas(),
     });

@@ -1,8 +1,8 @@
 import { SPANS_SUBJECT, STREAMS } from '@lariat/contracts';
 import type { SpanRecord, SpanSink } from '@lariat/telemetry';
-import { DeliverPolicy, jetstream } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { encodeJson } from './json.js';
+import { readStream } from './read-stream.js';
 
 /** nats-server refuses messages over 1 MiB; spans are far smaller than this share of it. */
 const SPANS_PER_MESSAGE = 256;
@@ -22,17 +22,14 @@ export async function readTrace(
   connection: NatsConnection,
   traceId: string,
 ): Promise<readonly SpanRecord[]> {
-  const consumer = await jetstream(connection).consumers.get(STREAMS.spans.name, {
-    deliver_policy: DeliverPolicy.All,
-  });
-  const { num_pending: kept } = await consumer.info();
   const found: SpanRecord[] = [];
-  if (kept === 0) return found;
-  const messages = await consumer.consume({ max_messages: 500 });
-  for await (const message of messages) {
+  const messages = readStream(connection, STREAMS.spans.name, {
+    subject: SPANS_SUBJECT,
+    after: 0,
+    follow: false,
+  });
+  for await (const message of messages)
     for (const span of message.json<readonly SpanRecord[]>())
       if (span.traceId === traceId) found.push(span);
-    if (message.info.pending === 0) break;
-  }
   return found.toSorted((a, b) => a.startMs - b.startMs);
 }

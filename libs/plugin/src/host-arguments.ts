@@ -1,10 +1,13 @@
 import { parseArgs } from 'node:util';
+import { BUS_VARIABLES } from '@lariat/messaging';
 import { TELEMETRY_VARIABLES } from '@lariat/telemetry';
 
 export const USAGE = `Usage: lariat-plugins --nats URL [--redis URL] --plugin NAME-OR-PATH [--plugin ...]
 
 Runs plugins in one process, each as a service of its own. Also from the environment:
-LARIAT_NATS_URL, LARIAT_REDIS_URL, and OpenTelemetry's variables:
+LARIAT_NATS_URL, LARIAT_REDIS_URL,
+${BUS_VARIABLES}
+and OpenTelemetry's variables:
 ${TELEMETRY_VARIABLES}`;
 
 export interface HostArguments {

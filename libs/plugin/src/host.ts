@@ -1,4 +1,5 @@
 import { toLariatError } from '@lariat/kernel';
+import { readBusAccess } from '@lariat/messaging';
 import { createLog, readTelemetryEnvironment } from '@lariat/telemetry';
 import type { PluginDefinition } from './define-plugin.js';
 import { USAGE, readHostArguments } from './host-arguments.js';
@@ -27,6 +28,7 @@ async function host(load: LoadPlugin): Promise<void> {
     natsUrl,
     ...(await faultsFromEnvironment(process.env)),
     environment: readTelemetryEnvironment(process.env),
+    access: readBusAccess(process.env),
     ...(redisUrl === undefined || redisUrl === '' ? {} : { redisUrl }),
   };
   const plugins = await Promise.all(names.map(load));

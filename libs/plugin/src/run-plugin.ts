@@ -1,4 +1,5 @@
 import 'reflect-metadata';
+import { pluginRole } from '@lariat/bus';
 import {
   type FaultPoints,
   ReconcileCounts,
@@ -8,6 +9,7 @@ import {
 } from '@lariat/kernel';
 import {
   AuditTrail,
+  type BusAccess,
   CommandClient,
   CommandLane,
   EventLane,
@@ -16,6 +18,7 @@ import {
   RequestLane,
   RethrowFilter,
   ServiceDiscovery,
+  askForConsumer,
   connectNats,
   ensureStreams,
   natsSpanSink,
@@ -37,6 +40,8 @@ import { NestLog } from './nest-log.js';
 
 export interface RunPluginOptions {
   readonly natsUrl: string;
+  /** With what it proves to NATS who it is. */
+  readonly access?: BusAccess;
   /** Set by an agent: the node whose commands this process carries out. */
   readonly node?: string;
   /** Where traces and metrics go; default nowhere. */
@@ -63,12 +68,16 @@ export async function runPlugin(
   const instance = newInstanceId();
   const processName = options.node === undefined ? plugin.name : `${plugin.name}-${options.node}`;
   const log = createLog(processName);
+  const role = pluginRole(plugin.name);
   const connection = await connectNats({
     servers: options.natsUrl,
     name: processName,
+    role,
+    ...(options.access === undefined ? {} : { access: options.access }),
+    log,
     connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
   });
-  await ensureStreams(connection);
+  if (role.kind === 'service') await ensureStreams(connection);
   const environment = options.environment ?? NO_TELEMETRY;
   const identity = {
     serviceName: plugin.name,
@@ -98,6 +107,14 @@ export async function runPlugin(
     lists: new RecordLists(shared?.share),
   };
   const lane = { connection, service: plugin.name, tracer, log, metrics };
+  const stopping = new AbortController();
+  const openConsumer = (consumer: string, filter: string): Promise<void> =>
+    askForConsumer(
+      'events',
+      () => context.client.request('internal.event.open-consumer', { consumer, filter }),
+      log,
+      stopping.signal,
+    );
   const description = plugin.description ?? '';
   const discovery = new ServiceDiscovery(
     connection,
@@ -116,7 +133,7 @@ export async function runPlugin(
     requests: new RequestLane({ ...lane, discovery, audit: new AuditTrail(connection, log) }),
     commands:
       options.node === undefined ? undefined : new CommandLane({ ...lane, node: options.node }),
-    events: new EventLane(lane),
+    events: new EventLane(role.kind === 'service' ? lane : { ...lane, openConsumer }),
     discovery,
   });
   const app = await NestFactory.createMicroservice<MicroserviceOptions>(
@@ -132,6 +149,7 @@ export async function runPlugin(
   return {
     context,
     close: async () => {
+      stopping.abort();
       await app.close();
       await context.lists.close();
       shared?.close();

@@ -1,9 +1,9 @@
+import { BUCKETS } from '@lariat/contracts';
 import { bucketReplicas } from '@lariat/messaging';
 import { jetstream } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/nats-core';
 
-const BUCKET = 'lariat-cancels';
 /** Longer than any operation should take that can be cancelled. */
 const KEPT_MS = 7 * 24 * 3_600_000;
 
@@ -20,7 +20,7 @@ export class CancelRequests {
   static async open(connection: NatsConnection): Promise<CancelRequests> {
     const kvm = new Kvm(jetstream(connection));
     const requests = new CancelRequests(
-      await kvm.create(BUCKET, { history: 1, ttl: KEPT_MS, ...bucketReplicas() }),
+      await kvm.create(BUCKETS.cancels, { history: 1, ttl: KEPT_MS, ...bucketReplicas() }),
     );
     const entries = await requests.kv.watch();
     void requests.follow(entries);

@@ -6,7 +6,7 @@ export function followProgress(
   { client, operation }: Pick<StepContext<unknown, unknown>, 'client' | 'operation'>,
   hear: (report: ProgressReport) => void,
 ): () => void {
-  const subscription = client.connection.subscribe(progressSubject(operation), {
+  const subscription = client.connection.subscribe(progressSubject('*', operation), {
     callback: (error, message) => {
       if (error === null) hear(message.json<ProgressReport>());
     },

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
+import { BUCKETS } from '@lariat/contracts';
 import { type Clock, delay } from '@lariat/kernel';
 import { bucketReplicas, isWrongLastSequence } from '@lariat/messaging';
 import { jetstream } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/nats-core';
 
-const BUCKET = 'lariat-subjects';
 /** Claims of operations that ended long ago are not kept; those of a running one are renewed by nobody, and need not be. */
 const KEPT_MS = 7 * 24 * 3_600_000;
 /** An operation is put on record right after its claim; one that is not by then died in between. */
@@ -46,7 +46,7 @@ export class SubjectClaims {
   static async open(connection: NatsConnection, clock: Clock): Promise<SubjectClaims> {
     const kvm = new Kvm(jetstream(connection));
     return new SubjectClaims(
-      await kvm.create(BUCKET, { history: 1, ttl: KEPT_MS, ...bucketReplicas() }),
+      await kvm.create(BUCKETS.subjects, { history: 1, ttl: KEPT_MS, ...bucketReplicas() }),
       clock,
     );
   }

@@ -1,3 +1,4 @@
+import { FAULT_SUBJECT_PREFIX } from '@lariat/bus';
 import type { FaultPoints } from '@lariat/kernel';
 import type { NatsConnection } from '@nats-io/nats-core';
 
@@ -15,7 +16,7 @@ export interface Fault {
   readonly skip?: number;
 }
 
-export const FAULT_SUBJECT_PREFIX = 'lariat.v1.test.fault';
+export { FAULT_SUBJECT_PREFIX };
 
 /**
  * Fault points that a test arms by request: `lariat.v1.test.fault.<process>.arm` with a Fault, `.clear`,

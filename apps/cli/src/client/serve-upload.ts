@@ -1,4 +1,5 @@
 import { basename, resolve } from 'node:path';
+import { uploadSubject } from '@lariat/bus';
 import type { ImageUpload } from '@lariat/contracts';
 import { LariatError } from '@lariat/kernel';
 import type { NatsConnection } from '@nats-io/nats-core';
@@ -23,7 +24,7 @@ export async function serveUpload(connection: NatsConnection, path: string): Pro
     throw unreadable(`'${resolve(path)}' is empty.`);
   }
   const token = randomBytes(16).toString('hex');
-  const served = servePieces(connection, token, file);
+  const served = servePieces(connection, uploadSubject(token), file);
   return {
     upload: { token, fileName: basename(path), sizeBytes },
     close: () => served.close(),

@@ -18,13 +18,21 @@ export interface Session {
   ): Promise<RequestMap[Name]['reply']>;
 }
 
+/** Where NATS is, and the folder of credentials of a cluster on this machine; for others the environment says it. */
+export interface BusPlace {
+  readonly servers: string;
+  readonly credentials?: string;
+}
+
 /** `--nats`, else the cluster that runs in the data folder, else $LARIAT_NATS_URL. */
-export function natsUrlOf(context: CommandContext): string {
-  if (context.natsUrl !== undefined) return context.natsUrl;
+function placeOf(context: CommandContext): BusPlace {
+  if (context.natsUrl !== undefined) return { servers: context.natsUrl };
+  const { credentials } = context.paths;
   const running = runningCluster(context.paths);
-  if (running?.natsUrl !== undefined && running.natsUrl !== null) return running.natsUrl;
+  if (running?.natsUrl !== undefined && running.natsUrl !== null)
+    return { servers: running.natsUrl, credentials };
   const named = process.env['LARIAT_NATS_URL'];
-  if (named !== undefined && named !== '') return named;
+  if (named !== undefined && named !== '') return { servers: named };
   throw new LariatError({
     kind: 'unavailable',
     code: 'CLUSTER_NOT_RUNNING',
@@ -62,7 +70,7 @@ export interface OpenSession {
 
 /** The libraries are loaded here, so that commands that need no cluster start at once. */
 export async function openSession(
-  servers: string,
+  { servers, credentials }: BusPlace,
   name: string,
   timeoutMs: number,
 ): Promise<OpenSession> {
@@ -72,7 +80,8 @@ export async function openSession(
     import('@lariat/messaging'),
     import('@lariat/telemetry'),
   ]);
-  const connection = await messaging.connectNats({ servers, name: `lariat ${name}` });
+  const access = credentials === undefined ? messaging.readBusAccess() : { credentials };
+  const connection = await messaging.connectNats({ servers, name: `lariat ${name}`, access });
   const telemetry = telemetryLib.createTelemetry({
     serviceName: 'lariat-cli',
     serviceVersion: '0.1.0',
@@ -112,7 +121,7 @@ export async function withSession<T>(
   name: string,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
-  const open = await openSession(natsUrlOf(context), name, context.timeoutMs);
+  const open = await openSession(placeOf(context), name, context.timeoutMs);
   try {
     return await open.inTrace(`lariat ${name}`, async (session) => {
       const result = await work(session);

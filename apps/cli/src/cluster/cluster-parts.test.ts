@@ -79,6 +79,8 @@ describe('lines of the control socket', () => {
   });
 });
 
+const nats = { folder: '/data/nats', address: '127.0.0.1', port: -1, users: [] };
+
 describe('the launch plan', () => {
   const options = {
     paths: clusterPaths('/data'),
@@ -114,7 +116,7 @@ describe('the launch plan', () => {
     const plan = defaultLaunchPlan({ ...options, address: '10.0.0.1', split: false });
     const agent = plan.agent('nats://x', { name: 'n1', diskSizeBytes: GIB });
     expect(agent.args.join(' ')).toContain('--traddr 10.0.0.1 ');
-    expect(natsConfig('/data/nats', '10.0.0.1', -1)).toContain('host: "10.0.0.1"');
+    expect(natsConfig({ ...nats, address: '10.0.0.1' })).toContain('host: "10.0.0.1"');
   });
   it('takes a plugin by path or by package name', () => {
     writeFileSync(join(folder, 'mine.mjs'), '');
@@ -126,7 +128,7 @@ describe('the launch plan', () => {
 
 describe('NATS', () => {
   it('listens where it is told and keeps its store in the folder', () => {
-    const config = natsConfig('/data/nats', '127.0.0.1', -1);
+    const config = natsConfig(nats);
     expect(config).toContain('host: "127.0.0.1"');
     expect(config).toContain('port: -1');
     expect(config).toContain('store_dir: "/data/nats/jetstream"');

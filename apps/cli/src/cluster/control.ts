@@ -8,7 +8,7 @@ export type ControlRequest =
   | { readonly command: 'list' }
   | { readonly command: 'add-node'; readonly name: string; readonly diskSizeBytes?: number }
   | {
-      readonly command: 'start-node' | 'stop-node' | 'remove-node' | 'kill-node';
+      readonly command: 'start-node' | 'stop-node' | 'remove-node' | 'kill-node' | 'admit-node';
       readonly name: string;
     }
   | { readonly command: 'kill'; readonly name: string; readonly signal?: NodeJS.Signals };
@@ -43,6 +43,9 @@ async function carryOut(supervisor: Supervisor, request: ControlRequest): Promis
     case 'remove-node':
       await supervisor.removeNode(request.name);
       return { removed: request.name };
+    case 'admit-node':
+      await supervisor.admitNode(request.name);
+      return { admitted: request.name };
     case 'kill-node':
       return { killed: await supervisor.killNode(request.name) };
     case 'kill':

@@ -1,7 +1,15 @@
 import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
+import { admitNodes, busUsers, dismissNode } from './bus-users.js';
 import type { TargetKind } from './cluster-file.js';
-import { natsConfigPath, portOf, waitForNatsUrl, writeNatsConfig } from './nats-launch.js';
+import {
+  NATS_RELOADED,
+  natsConfigPath,
+  portOf,
+  removePortsFiles,
+  waitForNatsUrl,
+  writeNatsConfig,
+} from './nats-launch.js';
 import { type ClusterPaths, pluginHostFile, programFile } from './paths.js';
 import { waitForReadyLine } from './ready.js';
 import type { ProcessSpec } from './supervised-process.js';
@@ -24,6 +32,10 @@ export interface LaunchPlan {
   nats(port: () => number, serving: (url: string) => void): ProcessSpec;
   plugins(natsUrl: string): readonly ProcessSpec[];
   agent(natsUrl: string, node: NodeConfig): ProcessSpec;
+  /** NATS knows these nodes from its next start, or reload. */
+  admit?(nodes: readonly string[]): void;
+  /** And this one no more. */
+  dismiss?(node: string): void;
 }
 
 export interface LaunchOptions {
@@ -62,7 +74,19 @@ const pluginName = (reference: string): string =>
   `plugin-${basename(reference).replaceAll(/[^A-Za-z0-9_-]/g, '-')}`;
 
 export function defaultLaunchPlan(options: LaunchOptions): LaunchPlan {
-  const { paths, env, address = '127.0.0.1' } = options;
+  const { paths, address = '127.0.0.1' } = options;
+  // What this shell has for another cluster is nothing for this one.
+  const env: NodeJS.ProcessEnv = {
+    ...options.env,
+    LARIAT_NATS_CREDENTIALS: paths.credentials,
+    ...{ LARIAT_NATS_TLS_CA: '', LARIAT_NATS_TLS_CERT: '', LARIAT_NATS_TLS_KEY: '' },
+  };
+  const writeConfig = (port: number): void =>
+    writeNatsConfig({
+      ...{ folder: paths.nats, address, port },
+      users: busUsers(paths.credentials),
+      faults: env['LARIAT_FAULTS'] === '1',
+    });
   const nodeSpec = (
     base: Pick<ProcessSpec, 'name' | 'kind' | 'stopGraceMs'>,
     args: readonly string[],
@@ -97,12 +121,18 @@ export function defaultLaunchPlan(options: LaunchOptions): LaunchPlan {
       env: { ...env, GOMEMLIMIT: NATS_MEMORY_LIMIT },
       logPath: paths.log('nats'),
       stopGraceMs: NATS_GRACE_MS,
-      prepare: () => writeNatsConfig(paths.nats, address, port()),
+      prepare: () => {
+        removePortsFiles(paths.nats);
+        writeConfig(port());
+      },
+      reload: { write: () => writeConfig(port()), done: NATS_RELOADED },
       ready: async ({ pid, signal }) => {
         const url = await waitForNatsUrl(paths.nats, pid, signal);
         if (url !== undefined) serving(url);
       },
     }),
+    admit: (nodes) => admitNodes(paths.credentials, nodes),
+    dismiss: (node) => dismissNode(paths.credentials, node),
     plugins: (natsUrl) => {
       const references = [...BUILT_IN_PLUGINS, ...options.plugins];
       if (!options.split) return [pluginHost('services', natsUrl, references)];

@@ -1,13 +1,21 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type BusUser, type PermissionOptions, authorizationConfig } from '@lariat/bus';
 import { delay } from '@lariat/kernel';
 
 /** Above what the streams may hold together: JetStream sets the maximum of each aside. */
 const MAX_FILE_STORE = '8GB';
 const MAX_MEMORY_STORE = '256MB';
 
-/** Port -1 lets the server choose a free one; it writes the choice into a ports file. */
-export function natsConfig(folder: string, address: string, port: number): string {
+export interface NatsSettings extends PermissionOptions {
+  readonly folder: string;
+  readonly address: string;
+  /** -1 lets the server choose a free one; it writes the choice into a ports file. */
+  readonly port: number;
+  readonly users: readonly BusUser[];
+}
+
+export function natsConfig({ folder, address, port, users, ...options }: NatsSettings): string {
   return [
     `host: ${JSON.stringify(address)}`,
     `port: ${port}`,
@@ -18,20 +26,28 @@ export function natsConfig(folder: string, address: string, port: number): strin
     `  max_file_store: ${MAX_FILE_STORE}`,
     `  max_memory_store: ${MAX_MEMORY_STORE}`,
     '}',
-    '',
+    authorizationConfig(users, options),
   ].join('\n');
 }
 
 export const natsConfigPath = (folder: string): string => join(folder, 'nats.conf');
 
-export function writeNatsConfig(folder: string, address: string, port: number): void {
+export function writeNatsConfig(settings: NatsSettings): void {
+  const { folder } = settings;
   mkdirSync(folder, { recursive: true });
-  // A killed server leaves its ports file; its pid may come again.
+  writeFileSync(natsConfigPath(folder), natsConfig(settings));
+}
+
+/** A killed server leaves its ports file; its pid may come again. */
+export function removePortsFiles(folder: string): void {
+  if (!existsSync(folder)) return;
   for (const name of readdirSync(folder)) {
     if (name.endsWith('.ports')) rmSync(join(folder, name), { force: true });
   }
-  writeFileSync(natsConfigPath(folder), natsConfig(folder, address, port));
 }
+
+/** What the server logs when it has read its configuration anew, or has found it wrong. */
+export const NATS_RELOADED = /Reloaded server configuration|Failed to reload/;
 
 /** The first client URL of a ports file. */
 export function parsePortsFile(text: string): string | undefined {

@@ -35,6 +35,8 @@ export interface ClusterPaths {
   readonly controlSocket: string;
   readonly logs: string;
   readonly nats: string;
+  /** With which each part proves to NATS who it is. */
+  readonly credentials: string;
   readonly nodes: string;
   node(name: string): string;
   agentFile(name: string): string;
@@ -53,6 +55,7 @@ export function clusterPaths(dir: string): ClusterPaths {
     controlSocket: controlSocket(dataDir),
     logs,
     nats: join(dataDir, 'nats'),
+    credentials: join(dataDir, 'credentials'),
     nodes,
     node: (name) => join(nodes, name),
     agentFile: (name) => join(nodes, name, 'agent.json'),

@@ -56,16 +56,26 @@ export class LineTail {
  * The ready line of a process whose stdout is the log file. Read from the file and not from a pipe: a child
  * must outlive its supervisor, and a pipe would break under it.
  */
-export async function waitForReadyLine(
+export function waitForReadyLine(
   logPath: string,
   offset: number,
   signal: AbortSignal,
 ): Promise<ReadyLine | undefined> {
+  return waitForLine(logPath, offset, signal, parseReadyLine);
+}
+
+/** What the first line says that says something; undefined when `signal` aborts first. */
+export async function waitForLine<T>(
+  logPath: string,
+  offset: number,
+  signal: AbortSignal,
+  parse: (line: string) => T | undefined,
+): Promise<T | undefined> {
   const tail = new LineTail(logPath, offset);
   while (!signal.aborted) {
     for (const line of tail.read()) {
-      const ready = parseReadyLine(line);
-      if (ready !== undefined) return ready;
+      const found = parse(line);
+      if (found !== undefined) return found;
     }
     await delay(POLL_MS, signal);
   }

@@ -50,6 +50,8 @@ export interface Cluster {
   processes(): readonly ProcessRecord[];
   addNode(name: string, diskSizeBytes?: number): Promise<ProcessRecord>;
   startNode(name: string): Promise<ProcessRecord>;
+  /** Lets in the agent of a node that something else starts; its credentials are in the folder of them. */
+  admitNode(name: string): Promise<void>;
   stopNode(name: string): Promise<void>;
   removeNode(name: string): Promise<void>;
   /** SIGKILL to agent, target and frontends; the node stays down. Answers the pids. */
@@ -148,6 +150,7 @@ function toCluster(
     processes: () => supervisor.list(),
     addNode: (name, diskSizeBytes) => supervisor.addNode(name, diskSizeBytes),
     startNode: (name) => supervisor.startNode(name),
+    admitNode: (name) => supervisor.admitNode(name),
     stopNode: (name) => supervisor.stopNode(name),
     removeNode: (name) => supervisor.removeNode(name),
     killNode: (name) => supervisor.killNode(name),

@@ -19,6 +19,7 @@ import {
 } from '@lariat/kernel';
 import type { ProcessKind, ProcessRecord, ProcessState } from './cluster-file.js';
 import { identify, signalProcess, type ProcessIdentity, waitForEnd } from './process-identity.js';
+import { waitForLine } from './ready.js';
 
 /** How to run one process and how to know that it serves. */
 export interface ProcessSpec {
@@ -30,6 +31,8 @@ export interface ProcessSpec {
   readonly logPath: string;
   /** Before each start. */
   prepare?(): void;
+  /** How it is given another configuration while it runs, by SIGHUP, and what it logs then. */
+  readonly reload?: { write(): void; readonly done: RegExp };
   /** Resolves when the process serves; gives up when `signal` aborts. */
   ready(run: {
     readonly pid: number;
@@ -74,6 +77,7 @@ export interface ProcessObserver {
 
 const MAX_LOG_BYTES = 16 * 1024 * 1024;
 const QUOTED_LOG_LINES = 8;
+const RELOAD_MS = 5_000;
 
 /** One child that is started again whenever it dies, until it is stopped. */
 export class SupervisedProcess {
@@ -124,6 +128,20 @@ export class SupervisedProcess {
       // A broken loop is reported through `failed`; a later one must not be an unhandled rejection.
       this.loop.catch(failed);
     });
+  }
+
+  /** Gives it another configuration; one that does not run reads that when it starts. */
+  async reload(): Promise<void> {
+    const { identity } = this;
+    const { reload, logPath, name } = this.spec;
+    if (reload === undefined || identity === undefined) return;
+    reload.write();
+    const offset = statSync(logPath).size;
+    signalProcess(identity, 'SIGHUP');
+    const line = await waitForLine(logPath, offset, AbortSignal.timeout(RELOAD_MS), (text) =>
+      reload.done.test(text) ? text : undefined,
+    );
+    this.observer.said(`${name}: ${line ?? `has not read its configuration in ${RELOAD_MS} ms`}`);
   }
 
   /** SIGTERM and, after the grace, SIGKILL; resolves when it has ended and will not come back. */

@@ -22,6 +22,9 @@ export interface SupervisorOptions {
 /** A target and a frontend have nothing of their own to finish once their agent is gone. */
 const REMAINS_GRACE_MS = 3_000;
 
+/** As launch plans call it. */
+const NATS = 'nats';
+
 /** Owns every process of one cluster: starts them, starts them again, and stops them in order. */
 export class Supervisor {
   private readonly processes = new Map<string, SupervisedProcess>();
@@ -38,6 +41,7 @@ export class Supervisor {
     this.nodes = nodes;
     this.writeConfig();
     const { plan } = this.options;
+    plan.admit?.(nodes.map(({ name }) => name));
     const nats = plan.nats(this.port.port, (url) => {
       this.natsUrl = url;
       this.port.keep(url);
@@ -73,13 +77,7 @@ export class Supervisor {
   }
 
   async addNode(name: string, diskSizeBytes?: number): Promise<ProcessRecord> {
-    if (!isDnsLabel(name)) {
-      throw new LariatError({
-        kind: 'invalid',
-        code: 'NAME_INVALID',
-        message: `'${name}' is not a node name: use 1 to 63 of a-z, 0-9 and '-', starting and ending with a letter or digit.`,
-      });
-    }
+    assertNodeName(name);
     if (this.processes.has(name)) {
       throw new LariatError({
         kind: 'conflict',
@@ -98,9 +96,17 @@ export class Supervisor {
     const node: NodeConfig = { name, diskSizeBytes: sizeBytes };
     this.nodes = [...this.nodes, node];
     this.writeConfig();
+    await this.admitNode(name);
     const child = this.add(this.options.plan.agent(this.url(), node));
     await child.start();
     return child.record();
+  }
+
+  /** NATS lets the node's agent in from now on, wherever that runs. */
+  async admitNode(name: string): Promise<void> {
+    assertNodeName(name);
+    this.options.plan.admit?.([name]);
+    await this.processes.get(NATS)?.reload();
   }
 
   async startNode(name: string): Promise<ProcessRecord> {
@@ -121,6 +127,8 @@ export class Supervisor {
     this.processes.delete(name);
     this.nodes = this.nodes.filter((node) => node.name !== name);
     this.writeConfig();
+    this.options.plan.dismiss?.(name);
+    await this.processes.get(NATS)?.reload();
     this.write();
   }
 
@@ -217,4 +225,13 @@ export class Supervisor {
     const before = readClusterConfig(configFile);
     writeJsonFile(configFile, { ...before, version: 1, nodes: this.nodes });
   }
+}
+
+function assertNodeName(name: string): void {
+  if (isDnsLabel(name)) return;
+  throw new LariatError({
+    kind: 'invalid',
+    code: 'NAME_INVALID',
+    message: `'${name}' is not a node name: use 1 to 63 of a-z, 0-9 and '-', starting and ending with a letter or digit.`,
+  });
 }

@@ -1,5 +1,6 @@
 import { delay, LariatError } from '@lariat/kernel';
-import { connect } from '@nats-io/transport-node';
+import { inboxOf, readSeed, requestSubject } from '@lariat/bus';
+import { connect, nkeyAuthenticator } from '@nats-io/transport-node';
 
 const POLL_MS = 50;
 
@@ -10,12 +11,17 @@ interface NodeListReply {
 /** An agent that serves is ready for volumes once the services have heard of it. */
 export async function waitForNodes(
   natsUrl: string,
+  credentials: string,
   names: readonly string[],
   timeoutMs: number,
 ): Promise<void> {
   const deadlineMs = performance.now() + timeoutMs;
   // Plain NATS: the client library would cost each start half a second.
-  const connection = await connect({ servers: natsUrl, name: 'lariat up' });
+  const role = { kind: 'api' } as const;
+  const connection = await connect({
+    ...{ servers: natsUrl, name: 'lariat up', inboxPrefix: inboxOf(role) },
+    authenticator: nkeyAuthenticator(readSeed(credentials, role)),
+  });
   let missing = names;
   try {
     while (performance.now() < deadlineMs) {
@@ -38,7 +44,7 @@ async function readyNodes(
   connection: Awaited<ReturnType<typeof connect>>,
 ): Promise<ReadonlySet<string>> {
   try {
-    const reply = await connection.request('lariat.v1.node.list', '{}', { timeout: 2_000 });
+    const reply = await connection.request(requestSubject('node.list'), '{}', { timeout: 2_000 });
     const nodes = reply.json<NodeListReply>().data?.nodes ?? [];
     return new Set(nodes.filter(({ state }) => state === 'ready').map(({ name }) => name));
   } catch {

@@ -1,3 +1,4 @@
+import { credentialsFile } from '@lariat/bus';
 import type { Command } from 'commander';
 import { given } from '../client/given.js';
 import { askSupervisor, type ControlRequest } from '../cluster/control.js';
@@ -67,6 +68,23 @@ export function addClusterCommands(program: Command, runtime: Runtime): void {
   onNode('stop-node', 'stop a node in order', 'is stopped');
   onNode('remove-node', 'stop a node and do not start it with the next up', 'is removed');
   onNode('kill-node', 'SIGKILL to agent, target and frontends; it stays down', 'is killed');
+
+  cluster
+    .command('admit-node')
+    .description('let in the agent of a node on another machine')
+    .argument('<name>', 'a DNS label: a-z, 0-9 and -')
+    .action((name: string, _options: unknown, command: Command) =>
+      offline(runtime, command, async ({ paths, printer }) => {
+        await askSupervisor(paths.controlSocket, { command: 'admit-node', name });
+        const file = credentialsFile(paths.credentials, { kind: 'agent', node: name });
+        printer.show({ admitted: name, credentials: file }, () =>
+          [
+            `NATS lets in the agent of node ${name}`,
+            `copy ${file} to its machine, and name it there in LARIAT_NATS_CREDENTIALS`,
+          ].join('\n'),
+        );
+      }),
+    );
 
   cluster
     .command('kill')

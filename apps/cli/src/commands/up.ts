@@ -93,6 +93,7 @@ async function upDetached(
   }
   await waitForNodes(
     natsUrl,
+    paths.credentials,
     agentNames(readClusterFile(paths.clusterFile)),
     NODES_READY_TIMEOUT_MS,
   );
@@ -118,7 +119,12 @@ async function upForeground(
   try {
     if (!interrupted.aborted) {
       await Promise.race([
-        waitForNodes(cluster.natsUrl, agentNames(cluster.file()), NODES_READY_TIMEOUT_MS),
+        waitForNodes(
+          cluster.natsUrl,
+          paths.credentials,
+          agentNames(cluster.file()),
+          NODES_READY_TIMEOUT_MS,
+        ),
         whenInterrupted,
       ]);
     }
@@ -224,12 +230,13 @@ export function addStatusCommand(program: Command, runtime: Runtime): void {
           });
         }
         const processes = toProcessViews(runningProcesses(paths, file));
-        printer.show({ ...file, logs: paths.logs, processes }, () =>
+        printer.show({ ...file, logs: paths.logs, credentials: paths.credentials, processes }, () =>
           [
             processTable(processes),
             '',
             `cluster: ${file.state} since ${file.startedAt} (supervisor ${file.supervisor.pid})`,
             `NATS:    ${file.natsUrl ?? '-'}`,
+            `keys:    ${paths.credentials}`,
             `data:    ${paths.dataDir}`,
             `logs:    ${paths.logs}`,
             `memory:  ${formatBytes(totalResidentBytes(processes))}`,

@@ -100,12 +100,13 @@ export async function runDemo(context: CommandContext, options: DemoOptions): Pr
           { dataDir: paths.dataDir, nodes: NODES.length },
           interrupted,
         );
-        await waitForNodes(url, NODES, READY_TIMEOUT_MS);
+        await waitForNodes(url, paths.credentials, NODES, READY_TIMEOUT_MS);
         return url;
       },
       (url) => `NATS at ${url}`,
     );
-    open = await openSession(natsUrl, 'demo', context.timeoutMs);
+    const place = { servers: natsUrl, credentials: paths.credentials };
+    open = await openSession(place, 'demo', context.timeoutMs);
     scenario = new Scenario(story, demo, open);
     await scenario.run();
   } catch (error) {

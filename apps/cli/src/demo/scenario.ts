@@ -3,8 +3,10 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RequestMap, VolumeView } from '@lariat/contracts';
 import { delay, formatBytes, LariatError, MIB } from '@lariat/kernel';
+import type { NatsConnection } from '@nats-io/nats-core';
 import type { MutationName } from '../client/mutate.js';
 import type { OpenSession, Session } from '../client/session.js';
+import { readClusterFile } from '../cluster/cluster-file.js';
 import { askSupervisor } from '../cluster/control.js';
 import type { CommandContext } from '../context.js';
 import { change } from './change.js';
@@ -298,14 +300,29 @@ export class Scenario {
       'look for what is left over: records, space, lvols, subsystems, controllers',
       async () => {
         const nodes = ['n1', 'n2', NODES.newcomer];
-        const found = await this.inTrace('leftovers', (session) =>
-          findLeftovers(session, this.context.paths, nodes),
-        );
+        const found = await this.inTrace('leftovers', async (session) => {
+          // Users may not look into records.
+          const connection = await this.asAdmin();
+          try {
+            return await findLeftovers({ ...session, connection }, this.context.paths, nodes);
+          } finally {
+            await connection.close();
+          }
+        });
         this.result.leftovers = found;
         if (found.length > 0) throw leftOver(found);
       },
       () => 'nothing',
     );
+  }
+
+  private async asAdmin(): Promise<NatsConnection> {
+    const { clusterFile, credentials } = this.context.paths;
+    const { connectNats } = await import('@lariat/messaging');
+    return connectNats({
+      ...{ servers: readClusterFile(clusterFile)?.natsUrl ?? '', name: 'lariat demo leftovers' },
+      ...{ role: { kind: 'admin' }, access: { credentials } },
+    });
   }
 
   private async showTrace(): Promise<void> {

@@ -10,6 +10,7 @@ import {
   ListNodesRequest,
   NodeReference,
   NodeRegistration,
+  OpenCommandsRequest,
   type NodeRecord,
   type NodeView,
   type OperationAccepted,
@@ -26,7 +27,7 @@ import {
   lariatError,
 } from '@lariat/contracts';
 import { type Json, deriveDiskId, roundUpToCluster } from '@lariat/kernel';
-import { MessageContext, OnRequest } from '@lariat/messaging';
+import { MessageContext, OnRequest, makeCommandConsumer } from '@lariat/messaging';
 import { facet, listPage } from '@lariat/read-model';
 import { runOperation } from '@lariat/saga';
 import { Controller, Inject } from '@nestjs/common';
@@ -69,6 +70,14 @@ export class NodeController {
   @OnRequest('internal.node.claim-store')
   async claimStore(@Payload() claim: ClaimStoreRequest): Promise<Readonly<Record<string, never>>> {
     assertMayClaim(claim, await this.service.stores.find(claim.disk), this.service.nodes.list());
+    return {};
+  }
+
+  @OnRequest('internal.node.open-commands')
+  async openCommands(
+    @Payload() { node }: OpenCommandsRequest,
+  ): Promise<Readonly<Record<string, never>>> {
+    await makeCommandConsumer(this.service.client.connection, node);
     return {};
   }
 

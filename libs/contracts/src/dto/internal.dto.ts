@@ -9,6 +9,7 @@ import {
   IsObject,
   IsOptional,
   IsString,
+  Matches,
   Min,
   ValidateBy,
   ValidateIf,
@@ -131,6 +132,25 @@ export class ClaimStoreRequest {
 
   @IsString()
   lvsUuid!: string;
+}
+
+export class OpenCommandsRequest {
+  @IsReference('node')
+  node!: string;
+}
+
+export class OpenEventConsumerRequest {
+  /** The plugin's name, and what it calls this consumer. */
+  @Matches(/^[A-Za-z0-9_-]{1,128}$/, {
+    message: "consumer must be 1 to 128 of A-Z, a-z, 0-9, '-' and '_'.",
+  })
+  consumer!: string;
+
+  /** What follows `lariat.v1.event.`. */
+  @Matches(/^([A-Za-z0-9_-]+|\*)(\.([A-Za-z0-9_-]+|\*))*(\.>)?$|^>$/, {
+    message: "filter must be tokens with dots between them; '*' stands for one, '>' for the rest.",
+  })
+  filter!: string;
 }
 
 /** A node that is removed: its copies of images are on record no more, but for the last ones. */

@@ -30,6 +30,7 @@ export class CommandClient {
   private readonly waiting = new Map<string, Waiting>();
   private readonly js: JetStreamClient;
   private readonly reconnects: Reconnects;
+  private isListening = false;
   private counter = 0;
 
   constructor(
@@ -39,11 +40,6 @@ export class CommandClient {
   ) {
     this.js = jetstream(connection);
     this.reconnects = new Reconnects(connection);
-    connection.subscribe(replySubject(instance, '*'), {
-      callback: (error, message) => {
-        if (error === null) this.settle(message);
-      },
-    });
   }
 
   /** Rejects with the agent's error, or with DEADLINE_EXCEEDED: then whether it happened is not known. */
@@ -72,15 +68,28 @@ export class CommandClient {
     );
   }
 
+  /** Who sends no commands hears no answers. */
+  private listen(): void {
+    if (this.isListening) return;
+    this.isListening = true;
+    this.connection.subscribe(replySubject(this.instance, '*', '*'), {
+      callback: (error, message) => {
+        if (error === null) this.settle(message);
+      },
+    });
+  }
+
   private async exchange(
     subject: string,
     node: string,
     envelope: CommandEnvelope,
   ): Promise<unknown> {
+    this.listen();
     this.counter += 1;
     const token = String(this.counter);
+    const answered = replySubject(this.instance, node, token);
     const head = headers();
-    head.set(HEADERS.reply, replySubject(this.instance, token));
+    head.set(HEADERS.reply, answered);
     const traceparent = traceparentOf(context.active());
     if (traceparent !== undefined) head.set(HEADERS.traceparent, traceparent);
     const timeoutMs = Math.max(1, envelope.deadlineAtMs - Date.now());
@@ -88,7 +97,7 @@ export class CommandClient {
     let stopListening: () => void = () => undefined;
     try {
       return await new Promise<unknown>((resolve, reject) => {
-        this.waiting.set(token, { resolve, reject });
+        this.waiting.set(answered, { resolve, reject });
         timer = setTimeout(() => {
           reject(
             lariatError(
@@ -126,13 +135,12 @@ export class CommandClient {
     } finally {
       clearTimeout(timer);
       stopListening();
-      this.waiting.delete(token);
+      this.waiting.delete(answered);
     }
   }
 
   private settle(message: Msg): void {
-    const token = message.subject.slice(message.subject.lastIndexOf('.') + 1);
-    const waiting = this.waiting.get(token);
+    const waiting = this.waiting.get(message.subject);
     if (waiting === undefined) return;
     try {
       waiting.resolve(decodeReply(message.data));

@@ -2,6 +2,7 @@ import {
   type CommandEnvelope,
   HEADERS,
   STREAMS,
+  commandConsumer,
   commandSubject,
   lariatError,
 } from '@lariat/contracts';
@@ -16,16 +17,14 @@ import {
   secondsSince,
 } from '@lariat/telemetry';
 import {
-  AckPolicy,
   type ConsumerMessages,
-  DeliverPolicy,
   type JetStreamClient,
   type JsMsg,
   jetstream,
-  jetstreamManager,
 } from '@nats-io/jetstream';
-import { type NatsConnection, nanos } from '@nats-io/nats-core';
+import type { NatsConnection } from '@nats-io/nats-core';
 import { SpanKind, type Tracer, context, trace } from '@opentelemetry/api';
+import { COMMAND_ACK_WAIT_MS, makeCommandConsumer } from '../consumers.js';
 import { QUICK_HEARTBEATS } from '../heartbeats.js';
 import { deadLetter } from '../dead-letter.js';
 import { encodeData, encodeError } from '../reply.js';
@@ -38,10 +37,10 @@ export interface CommandLaneOptions {
   readonly tracer: Tracer;
   readonly log: Log;
   readonly metrics?: Metrics;
+  /** Has what the commands are taken from made; default by itself. */
+  readonly openConsumer?: () => Promise<void>;
 }
 
-/** After the death of an agent its commands come again this soon; `working` keeps those of a live one. */
-const ACK_WAIT_MS = 3_000;
 /** A command that has come this often without an answer has killed its agent each time. */
 const MAX_DELIVERIES = 8;
 
@@ -62,17 +61,9 @@ export class CommandLane {
 
   async start(): Promise<void> {
     if (this.handlers.size === 0) return;
-    const durable = `agent-${this.options.node}`;
-    const manager = await jetstreamManager(this.options.connection);
-    await manager.consumers.add(STREAMS.commands.name, {
-      durable_name: durable,
-      filter_subject: commandSubject(this.options.node, '>'),
-      ack_policy: AckPolicy.Explicit,
-      deliver_policy: DeliverPolicy.All,
-      ack_wait: nanos(ACK_WAIT_MS),
-      max_ack_pending: 4096,
-    });
-    const consumer = await this.js.consumers.get(STREAMS.commands.name, durable);
+    const { connection, node, openConsumer } = this.options;
+    await (openConsumer ?? (() => makeCommandConsumer(connection, node)))();
+    const consumer = await this.js.consumers.get(STREAMS.commands.name, commandConsumer(node));
     const messages = await consumer.consume({ max_messages: 256, ...QUICK_HEARTBEATS });
     this.messages = messages;
     void this.pump(messages);
@@ -123,7 +114,7 @@ export class CommandLane {
       return;
     }
     // Long copies stay ours without a second delivery.
-    const keepAlive = setInterval(() => message.working(), ACK_WAIT_MS / 3);
+    const keepAlive = setInterval(() => message.working(), COMMAND_ACK_WAIT_MS / 3);
     try {
       await this.run(message, envelope, handler);
     } finally {

@@ -1,4 +1,4 @@
-import { HEADERS, type LariatEvent, STREAMS, eventFilter, eventSubject } from '@lariat/contracts';
+import { HEADERS, type LariatEvent, STREAMS, eventSubject } from '@lariat/contracts';
 import {
   type ErrorRecord,
   KeyedQueue,
@@ -16,16 +16,14 @@ import {
   inSpan,
 } from '@lariat/telemetry';
 import {
-  AckPolicy,
   type ConsumerMessages,
-  DeliverPolicy,
   type JetStreamClient,
   type JsMsg,
   jetstream,
-  jetstreamManager,
 } from '@nats-io/jetstream';
-import { type NatsConnection, nanos } from '@nats-io/nats-core';
+import type { NatsConnection } from '@nats-io/nats-core';
 import { SpanKind, type Tracer } from '@opentelemetry/api';
+import { EVENT_ACK_WAIT_MS, makeEventConsumer } from '../consumers.js';
 import { QUICK_HEARTBEATS } from '../heartbeats.js';
 import { deadLetter } from '../dead-letter.js';
 import { MessageContext } from './message-context.js';
@@ -37,10 +35,10 @@ export interface EventLaneOptions {
   readonly tracer: Tracer;
   readonly log: Log;
   readonly metrics?: Metrics;
+  /** Has what the events come from made; default by itself. */
+  readonly openConsumer?: (consumer: string, filter: string) => Promise<void>;
 }
 
-/** An event of an instance that died comes again this late; `working` keeps those of a live one. */
-const ACK_WAIT_MS = 30_000;
 const MAX_TRIES = 10;
 const BACKOFF = { initialMs: 200, maxMs: 15_000, factor: 2 };
 
@@ -80,16 +78,11 @@ export class EventLane {
   }
 
   private async consume(subscriber: Subscriber): Promise<void> {
-    const manager = await jetstreamManager(this.options.connection);
-    await manager.consumers.add(STREAMS.events.name, {
-      durable_name: subscriber.durable,
-      filter_subject: eventFilter(subscriber.filter),
-      ack_policy: AckPolicy.Explicit,
-      deliver_policy: DeliverPolicy.New,
-      ack_wait: nanos(ACK_WAIT_MS),
-      max_ack_pending: 64,
-    });
-    const consumer = await this.js.consumers.get(STREAMS.events.name, subscriber.durable);
+    const { connection, openConsumer } = this.options;
+    const { durable, filter } = subscriber;
+    if (openConsumer === undefined) await makeEventConsumer(connection, durable, filter);
+    else await openConsumer(durable, filter);
+    const consumer = await this.js.consumers.get(STREAMS.events.name, durable);
     const messages = await consumer.consume({ max_messages: 64, ...QUICK_HEARTBEATS });
     this.consuming.push(messages);
     void this.pump(subscriber, messages);
@@ -117,7 +110,7 @@ export class EventLane {
   private async deliver(subscriber: Subscriber, message: JsMsg, event: LariatEvent): Promise<void> {
     if (message.redelivered)
       this.metrics.add(METRICS.redeliveries, { stream: STREAMS.events.name });
-    const keepAlive = setInterval(() => message.working(), ACK_WAIT_MS / 3);
+    const keepAlive = setInterval(() => message.working(), EVENT_ACK_WAIT_MS / 3);
     try {
       const failed = await this.tryUntilSettled(subscriber, message, event);
       if (failed === undefined) message.ack();

@@ -1,3 +1,4 @@
+import { isNodeRequest } from '@lariat/bus';
 import {
   type AuditAnswered,
   HEADERS,
@@ -5,6 +6,8 @@ import {
   type RequestName,
   auditedThings,
   isAudited,
+  lariatError,
+  nodeRequestSubject,
   parseDto,
   requestSubject,
 } from '@lariat/contracts';
@@ -50,7 +53,7 @@ export class RequestLane {
   constructor(private readonly options: RequestLaneOptions) {}
 
   serve(name: string, handler: Handler): void {
-    const subject = requestSubject(name);
+    const subject = isNodeRequest(name) ? nodeRequestSubject(name, '*') : requestSubject(name);
     const stats = this.options.discovery.addEndpoint(
       name.replaceAll('.', '-'),
       subject,
@@ -106,6 +109,7 @@ export class RequestLane {
       const body = decodeRequestBody(message.data);
       told = await this.tell(name, body, { actor, requestId, traceId });
       const data = dto === undefined ? body : parseDto<object>(dto, body);
+      if (isNodeRequest(name)) assertOwnNode(message.subject, data);
       const facts = { subject: message.subject, requestId, actor, deliveryCount: 1 };
       const result = await context.with(trace.setSpan(parent, span), () =>
         handler(data, new MessageContext([facts])),
@@ -153,6 +157,19 @@ export class RequestLane {
     return (error) =>
       audit.answered({ id, durationMs: performance.now() - began, ...resultOf(error) });
   }
+}
+
+/** NATS lets an agent ask on its own node's subject alone; what it asks must be of that node too. */
+function assertOwnNode(subject: string, data: unknown): void {
+  const asking = subject.slice(subject.lastIndexOf('.') + 1);
+  const { node, name } = data as { readonly node?: string; readonly name?: string };
+  const of = node ?? name;
+  if (of === asking) return;
+  throw lariatError(
+    'NODE_MISMATCH',
+    `The agent of node '${asking}' asked for node '${String(of)}'; it may speak for its own alone.`,
+    { asking },
+  );
 }
 
 type Told = (error: LariatError | undefined) => Promise<void>;

@@ -18,7 +18,7 @@ import { decodeReply } from '../reply.js';
 import { OpenedFile } from './opened-file.js';
 import { type PiecesEnd, type ServedPieces, servePieces } from './serve-pieces.js';
 
-const TOKEN = '0123456789abcdef';
+const SUBJECT = 'lariat.v1.upload.0123456789abcdef';
 const content = randomBytes(MAX_PIECE_BYTES + 1_000);
 
 /** One who asks, over no network. */
@@ -64,7 +64,7 @@ describe('a file that is served in pieces', () => {
   let served: ServedPieces;
 
   const begin = async (end?: PiecesEnd): Promise<void> => {
-    served = servePieces(link.connection, TOKEN, await OpenedFile.open(path), end);
+    served = servePieces(link.connection, SUBJECT, await OpenedFile.open(path), end);
   };
 
   beforeEach(() => {
@@ -81,7 +81,7 @@ describe('a file that is served in pieces', () => {
 
   it('is given from wherever it is asked for, until it is closed', async () => {
     await begin();
-    expect(link.subject).toBe(`lariat.v1.upload.${TOKEN}`);
+    expect(link.subject).toBe(SUBJECT);
     const places = [
       { offsetBytes: 0, lengthBytes: MAX_PIECE_BYTES },
       { offsetBytes: MAX_PIECE_BYTES, lengthBytes: 1_000 },

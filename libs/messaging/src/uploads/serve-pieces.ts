@@ -3,7 +3,6 @@ import {
   type UploadOver,
   type UploadPieceRequest,
   lariatError,
-  uploadSubject,
 } from '@lariat/contracts';
 import { toLariatError } from '@lariat/kernel';
 import type { Msg, NatsConnection } from '@nats-io/nats-core';
@@ -17,7 +16,7 @@ export interface PiecesEnd {
   readonly onOver: () => void;
 }
 
-/** A file whose bytes are there for whoever knows its token. */
+/** A file whose bytes are there for whoever knows its subject. */
 export interface ServedPieces {
   /** Ends that, and closes the file. */
   close(): Promise<void>;
@@ -29,14 +28,14 @@ export interface ServedPieces {
  */
 export function servePieces(
   connection: NatsConnection,
-  token: string,
+  subject: string,
   file: OpenedFile,
   end?: PiecesEnd,
 ): ServedPieces {
   let answering: Promise<void> = Promise.resolve();
   const idle = end === undefined ? undefined : setTimeout(() => end.onOver(), end.idleMs);
   idle?.unref();
-  const subscription = connection.subscribe(uploadSubject(token), {
+  const subscription = connection.subscribe(subject, {
     callback: (error, message) => {
       if (error !== null) return;
       idle?.refresh();

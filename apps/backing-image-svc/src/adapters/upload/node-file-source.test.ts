@@ -28,7 +28,7 @@ class ImaginedAgent {
   readonly serveFile: Import['serveFile'] = async (...told) => {
     this.served.push(told);
     await this.onServe();
-    this.tokens.add(`lariat.v1.upload.${told[1].token}`);
+    this.tokens.add(`lariat.v1.node-file.n2.${told[1].token}`);
     return version;
   };
 
@@ -72,7 +72,7 @@ describe('a file of a node', () => {
     expect(asked).toMatchObject({ path: '/srv/a.img', expected: null });
     const token = asked?.token;
     expect(token).toMatch(/^[0-9a-f]{32}$/);
-    expect(agent.published).toEqual([`lariat.v1.upload.${token} {"isOver":true}`]);
+    expect(agent.published).toEqual([`lariat.v1.node-file.n2.${token} {"isOver":true}`]);
     // No other import can be given it by mistake.
     await agent.read();
     expect(agent.served[1]?.[1].token).not.toBe(token);

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type FileVersion, type UploadOver, lariatError, uploadSubject } from '@lariat/contracts';
+import { type FileVersion, type UploadOver, lariatError, nodeFileSubject } from '@lariat/contracts';
 import { isRetryable, toLariatError } from '@lariat/kernel';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { unlessCancelled } from '../../domain/cancelled.js';
@@ -36,7 +36,7 @@ export class NodeFileSource implements ImageSource {
       throw tooLarge(sizeBytes, maxBytes);
     }
     const file = {
-      ...{ token, name, sizeBytes },
+      ...{ subject: this.subjectOf(token), name, sizeBytes },
       revive: (timeoutMs: number) => this.serve(token, opened, timeoutMs),
       lost: (reason: unknown) => this.unanswered(reason),
       onClose: () => this.end(token),
@@ -71,10 +71,14 @@ export class NodeFileSource implements ImageSource {
     );
   }
 
+  private subjectOf(token: string): string {
+    return nodeFileSubject(this.file.node, token);
+  }
+
   private end(token: string): void {
     const over: UploadOver = { isOver: true };
     try {
-      this.connection.publish(uploadSubject(token), JSON.stringify(over));
+      this.connection.publish(this.subjectOf(token), JSON.stringify(over));
     } catch {
       // The connection is closed: the agent stops by itself when nobody asks.
     }

@@ -1,10 +1,4 @@
-import {
-  HEADERS,
-  MAX_PIECE_BYTES,
-  type UploadPieceRequest,
-  lariatError,
-  uploadSubject,
-} from '@lariat/contracts';
+import { HEADERS, MAX_PIECE_BYTES, type UploadPieceRequest, lariatError } from '@lariat/contracts';
 import { delay, isRetryable, toLariatError } from '@lariat/kernel';
 import { decodeReply } from '@lariat/messaging';
 import {
@@ -25,9 +19,10 @@ const ANSWER_TIMEOUT_MS = 5_000;
 export const SILENT_FOR_MS = 30_000;
 const ASK_AGAIN_MS = 300;
 
-/** A file that somebody answers for on `uploadSubject`. */
+/** A file that somebody answers for. */
 export interface RemoteFile {
-  readonly token: string;
+  /** On which its bytes are asked for. */
+  readonly subject: string;
   /** For messages: `the upload of a.img`. */
   readonly name: string;
   readonly sizeBytes: number;
@@ -95,11 +90,11 @@ export class PieceReader implements ByteReader {
   }
 
   private async ask(piece: UploadPieceRequest): Promise<Uint8Array> {
-    const { token, name, lost } = this.file;
+    const { subject, name, lost } = this.file;
     const deadlineMs = performance.now() + SILENT_FOR_MS;
     while (!this.closing.signal.aborted && !this.signal.aborted) {
       try {
-        const answer = await this.connection.request(uploadSubject(token), JSON.stringify(piece), {
+        const answer = await this.connection.request(subject, JSON.stringify(piece), {
           timeout: ANSWER_TIMEOUT_MS,
         });
         return bytesOf(answer, piece, name);

@@ -1,4 +1,4 @@
-import { type ImageUpload, lariatError } from '@lariat/contracts';
+import { type ImageUpload, lariatError, uploadSubject } from '@lariat/contracts';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { tooLarge } from '../../domain/qcow2-header.js';
 import type { ByteReader, ImageSource } from '../../ports/byte-reader.port.js';
@@ -22,7 +22,8 @@ export class UploadSource implements ImageSource {
     if (sizeBytes > maxBytes) return Promise.reject(tooLarge(sizeBytes, maxBytes));
     const name = `the upload of ${fileName}`;
     const lost = (reason: unknown): Error => abandoned(fileName, reason);
-    return Promise.resolve(new PieceReader(connection, { token, name, sizeBytes, lost }, signal));
+    const file = { subject: uploadSubject(token), name, sizeBytes, lost };
+    return Promise.resolve(new PieceReader(connection, file, signal));
   }
 }
 

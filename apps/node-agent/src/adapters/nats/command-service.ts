@@ -1,3 +1,4 @@
+import { AGENT_SERVICE as SERVICE } from '@lariat/bus';
 import {
   CommandLane,
   EventLane,
@@ -24,15 +25,15 @@ export interface CommandServiceOptions {
   readonly log: Log;
   readonly executor: CommandExecutor;
   readonly reconciled: ReconcileCounts;
+  /** Has what the commands are taken from made. */
+  readonly openConsumer: () => Promise<void>;
 }
-
-const SERVICE = 'lariat-node-agent';
 
 /** Serves this node's commands from JetStream, through Nest. */
 export async function startCommandService(
   options: CommandServiceOptions,
 ): Promise<{ close(): Promise<void> }> {
-  const { connection, node, tracer, metrics, log } = options;
+  const { connection, node, tracer, metrics, log, openConsumer } = options;
   const discovery = new ServiceDiscovery(
     connection,
     {
@@ -45,7 +46,7 @@ export async function startCommandService(
   );
   const strategy = new LariatTransport({
     requests: new RequestLane({ connection, service: SERVICE, discovery, tracer, metrics, log }),
-    commands: new CommandLane({ connection, node, tracer, metrics, log }),
+    commands: new CommandLane({ connection, node, tracer, metrics, log, openConsumer }),
     events: new EventLane({ connection, service: SERVICE, tracer, metrics, log }),
     discovery,
   });

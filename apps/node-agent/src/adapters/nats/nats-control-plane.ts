@@ -21,10 +21,14 @@ const REQUEST_TIMEOUT_MS = 2_000;
 export class NatsControlPlane implements ControlPlanePort {
   private client: LariatClient | undefined;
 
-  constructor(private readonly actor: string) {}
+  constructor(private readonly node: string) {}
 
   use(connection: NatsConnection): void {
-    this.client = new LariatClient({ connection, actor: this.actor });
+    this.client = new LariatClient({
+      connection,
+      actor: `node/${this.node}`,
+      node: this.node,
+    });
   }
 
   async register(registration: NodeRegistration): Promise<NodeRecord> {
@@ -37,6 +41,15 @@ export class NatsControlPlane implements ControlPlanePort {
     await this.connected().request('internal.node.claim-store', request, {
       timeoutMs: REQUEST_TIMEOUT_MS,
     });
+  }
+
+  /** Has what this node's commands are taken from made. */
+  async openCommands(): Promise<void> {
+    await this.connected().request(
+      'internal.node.open-commands',
+      { node: this.node },
+      { timeoutMs: REQUEST_TIMEOUT_MS },
+    );
   }
 
   async reportEngine(report: EngineReportRequest): Promise<void> {
@@ -54,7 +67,7 @@ export class NatsControlPlane implements ControlPlanePort {
   }
 
   progress(operation: string, report: ProgressReport): void {
-    this.tell(progressSubject(operation), report);
+    this.tell(progressSubject(this.node, operation), report);
   }
 
   private connected(): LariatClient {

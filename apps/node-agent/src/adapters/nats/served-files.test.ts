@@ -79,7 +79,7 @@ describe('files that an agent serves', () => {
   it('are told of by size, age and inode, and open under their token alone', async () => {
     const version = await serve(at('images', 'a.img'));
     expect(version).toMatchObject({ sizeBytes: 7 });
-    expect([...subjects.keys()]).toEqual([`lariat.v1.upload.${TOKEN}`]);
+    expect([...subjects.keys()]).toEqual([`lariat.v1.node-file.n2.${TOKEN}`]);
     // Again: as after a restart, without a second one open.
     expect(await serve(at('images', 'a.img'), { expected: version })).toEqual(version);
     expect(openFiles()).toHaveLength(1);
@@ -122,7 +122,7 @@ describe('files that an agent serves', () => {
     const isOpen = () => openFiles().length === 1;
     await serve(at('images', 'a.img'));
     expect(isOpen()).toBe(true);
-    subjects.get(`lariat.v1.upload.${TOKEN}`)?.({ isOver: true });
+    subjects.get(`lariat.v1.node-file.n2.${TOKEN}`)?.({ isOver: true });
     await vi.waitUntil(() => !isOpen(), { timeout: 5_000 });
     await serve(at('images', 'a.img'));
     vi.advanceTimersByTime(IDLE_MS);

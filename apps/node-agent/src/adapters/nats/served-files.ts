@@ -1,4 +1,4 @@
-import { type CommandMap, type FileVersion, lariatError } from '@lariat/contracts';
+import { type CommandMap, type FileVersion, lariatError, nodeFileSubject } from '@lariat/contracts';
 import { KeyedQueue } from '@lariat/kernel';
 import {
   ImageFolders,
@@ -26,7 +26,7 @@ export class ServedFiles implements FileServingPort {
   private isClosed = false;
 
   constructor(
-    node: string,
+    private readonly node: string,
     folders: readonly string[],
     private readonly log: LogPort,
     private readonly idleMs = IDLE_MS,
@@ -67,7 +67,7 @@ export class ServedFiles implements FileServingPort {
       );
     };
     const end = { idleMs: this.idleMs, onOver };
-    this.served.set(token, servePieces(connection, token, file, end));
+    this.served.set(token, servePieces(connection, nodeFileSubject(this.node, token), file, end));
     return file.version;
   }
 
