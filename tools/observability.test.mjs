@@ -245,9 +245,15 @@ describe.each([
   it.each(entries)(
     '%s has a pinned image, a health check or a reason, and starts again',
     (name, service) => {
-      expect(service.image).toMatch(
-        /^lariat\/\w+:\$\{LARIAT_TAG\}$|^[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*$/,
-      );
+      const PINNED = /^lariat\/\w+:\$\{LARIAT_TAG\}$|^[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*$/;
+      const [, variable] = /^\$\{(\w+_IMAGE)\}$/.exec(service.image) ?? [];
+      const images =
+        variable === undefined
+          ? [service.image]
+          : ['.env', 'small.env'].map(
+              (file) => new RegExp(`^${variable}=(.*)$`, 'm').exec(text(file))?.[1],
+            );
+      for (const image of images) expect(image).toMatch(PINNED);
       const { disable = false, test = [] } = service.healthcheck;
       expect(disable ? WITHOUT_HEALTH_CHECK.includes(name) : test[0] === 'CMD').toBe(true);
       expect(service.restart).toBe(name === 'lariat' ? 'no' : 'unless-stopped');

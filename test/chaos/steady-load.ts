@@ -4,8 +4,14 @@ import { delay } from '@lariat/kernel';
 
 const BLOCK_BYTES = 16 * 1024;
 
+export interface LoadReport {
+  readonly blocks: number;
+  readonly failures: readonly string[];
+}
+
 export interface SteadyLoad {
-  end(): Promise<{ readonly blocks: number; readonly failures: readonly string[] }>;
+  soFar(): LoadReport;
+  end(): Promise<LoadReport>;
 }
 
 /** Writes and reads back over and over until it is ended; no call may fail, and each read gives what was written. */
@@ -30,6 +36,7 @@ export async function steadyLoad(endpoint: string, sizeBytes: number): Promise<S
     }
   })();
   return {
+    soFar: () => ({ blocks, failures }),
     end: async () => {
       ended = true;
       await running;

@@ -10,7 +10,7 @@ import { Guest } from './guest/guest.js';
 import type { RunningCommand } from './guest/guest-commands.js';
 import { guestImage } from './guest/guest-image.js';
 import { HostLink } from './guest/host-link.js';
-import { run } from './guest/programs.js';
+import { run } from '../debian/programs.js';
 import { GuestNode } from './guest-node.js';
 import { NvmeConnection, parseEndpoint } from './nvme-connection.js';
 import { whyNoGuest } from './shared-guest.js';

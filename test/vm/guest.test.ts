@@ -13,7 +13,7 @@ import { reap } from '../left-over/reap.js';
 import type { GuestCommands } from './guest/guest-commands.js';
 import { Guest } from './guest/guest.js';
 import { guestImage } from './guest/guest-image.js';
-import { run } from './guest/programs.js';
+import { run } from '../debian/programs.js';
 import { openSharedGuest, whyNoGuest } from './shared-guest.js';
 
 const missing = whyNoGuest();

@@ -12,7 +12,7 @@ import { GuestDevices } from './guest-devices.js';
 import { Guest } from './guest/guest.js';
 import { guestImage } from './guest/guest-image.js';
 import type { RunningCommand } from './guest/guest-commands.js';
-import { run } from './guest/programs.js';
+import { run } from '../debian/programs.js';
 import { whyNoGuest } from './shared-guest.js';
 
 const missing = whyNoGuest();

@@ -6,9 +6,10 @@ import { once } from 'node:events';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { CHECKOUT } from '@lariat/cli';
-import { modulesInOrder, NotToBeHad, type Unpacked, unpackPackages } from './guest-packages.js';
+import { NotToBeHad } from '../../debian/packages.js';
+import { modulesInOrder, type Unpacked, unpackPackages } from './guest-packages.js';
 import { GUEST_INIT, RAMDISK_INIT } from './init-scripts.js';
-import { isInstalled, run } from './programs.js';
+import { isInstalled, run } from '../../debian/programs.js';
 
 export const VIRTIOFSD = '/usr/lib/qemu/virtiofsd';
 const PROGRAMS = ['qemu-system-x86_64', 'cpio', 'mke2fs', 'setpriv', 'apt-get', 'dpkg'];

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { RecordedFolder } from '../../left-over/record.js';
-import { isInstalled, run } from './programs.js';
+import { isInstalled, run } from '../../debian/programs.js';
 
 /** Four addresses a link, of which the two in the middle are a host's. */
 export const LINK_PREFIX_BITS = 30;
