@@ -160,7 +160,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   const nodes = new LinuxDeviceNodes();
   const nbdfuse = findProgram('nbdfuse') ?? 'nbdfuse';
   const loops = new LinuxLoopDevices(options.programs);
-  const nvme = new LinuxKernelNvme(options.programs);
+  const nvme = new LinuxKernelNvme(options.programs, config.kernelLossSeconds);
   const mapper = new LinuxDeviceMapper(options.programs);
   const devices = new DeviceLives({
     ...{ journal, users: new LinuxDeviceUsers(), clock, counts, log },
