@@ -142,6 +142,36 @@ describe('the disks of a node', () => {
     });
   }, 180_000);
 
+  it.each([
+    { what: 'elsewhere', node: 'n2' },
+    { what: 'on their node', node: 'n1' },
+  ])(
+    'that are unlinked beneath a volume that is attached $what fault their replica, without any I/O, and get it back',
+    async ({ node }) => {
+      const { client } = e2e;
+      const { id } = await diskOf('n1', 'd2');
+      await client.request('volume.attach', { volume: 'at-rest', node, frontend: 'nbd' });
+      renameSync(pathOf('d2'), pathOf('away'));
+      const faulted = await robust('at-rest', 'degraded');
+      expect(faulted.replicas.filter(({ mode }) => mode === 'ERR')).toMatchObject([
+        { node: 'n1', disk: id },
+      ]);
+      const device = await e2e.open('at-rest');
+      const data = randomBytes(SIZE_BYTES);
+      await device.writeAll(0, data);
+      renameSync(pathOf('away'), pathOf('d2'));
+      await becomes('d2', 'ready');
+      await robust('at-rest', 'healthy');
+      expect((await device.read(0, SIZE_BYTES)).equals(data)).toBe(true);
+      await device.close();
+      await client.request('volume.detach', { volume: 'at-rest' });
+      expect(await client.request('replica.checksum', { volume: 'at-rest' })).toMatchObject({
+        identical: true,
+      });
+    },
+    180_000,
+  );
+
   it('get no new store when theirs is missing, and the node starts without them', async () => {
     const { client, cluster } = e2e;
     await client.request('volume.create', { name: 'alone', sizeBytes: SIZE_BYTES, replicas: 1 });

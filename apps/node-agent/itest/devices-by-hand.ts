@@ -24,6 +24,7 @@ const tell =
   (message: string, fields: object = {}): void => {
     process.stderr.write(`${JSON.stringify({ level, message, ...fields })}\n`);
   };
+const LOSS_SECONDS = 1_800;
 const log: LogPort = { info: tell('info'), warn: tell('warn'), error: tell('error') };
 const journal = new LmdbJournal(join(folder, 'journal'));
 const programs = new HostPrograms(log);
@@ -36,7 +37,7 @@ const dm = new DmDriver({
     deviceDir: '/dev/lariat',
     nodes: new LinuxDeviceNodes(),
   },
-  ...{ nvme: new LinuxKernelNvme(programs), mapper: new LinuxDeviceMapper(programs) },
+  ...{ nvme: new LinuxKernelNvme(programs, LOSS_SECONDS), mapper: new LinuxDeviceMapper(programs) },
 });
 const devices = new DeviceLives({
   ...{ journal, clock, log, counts: new ReconcileCounts(), users: new LinuxDeviceUsers() },

@@ -376,7 +376,7 @@ export class Agent {
 
   private watchOver(): void {
     const { keeper, watch, drift, orphans, frontends, restore, queue } = this.parts;
-    const { digests, imageReports, diskWatch } = this.parts;
+    const { digests, imageReports, diskWatch, lostExports } = this.parts;
     const every = (ms: number, task: () => Promise<unknown> | undefined): void => {
       this.timers.push(
         setInterval(() => {
@@ -388,7 +388,11 @@ export class Agent {
     };
     every(ENGINE_WATCH_MS, () => (keeper.ready ? watch.poll() : undefined));
     every(DRIFT_WATCH_MS, () => (keeper.ready ? drift.look() : undefined));
-    every(DISK_WATCH_MS, () => (keeper.ready ? diskWatch.look() : undefined));
+    every(DISK_WATCH_MS, async () => {
+      if (!keeper.ready) return;
+      await diskWatch.look();
+      await lostExports.look();
+    });
     every(ORPHAN_WATCH_MS, () => (keeper.ready ? orphans.look() : undefined));
     every(WATCH_MS, () =>
       Promise.all(

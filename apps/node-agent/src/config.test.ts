@@ -44,6 +44,11 @@ test('a target has 15 s to start, or as long as a slow machine needs', () => {
   expect(readConfig(BASE, { LARIAT_TARGET_START: '120' }).targetStartMs).toBe(120_000);
 });
 
+test('I/O through the kernel waits half an hour for a target, or as long as is asked for', () => {
+  expect(readConfig(BASE, {}).kernelLossSeconds).toBe(1_800);
+  expect(readConfig(BASE, { LARIAT_KERNEL_LOSS: '60' }).kernelLossSeconds).toBe(60);
+});
+
 test('everything may come from the environment', () => {
   const env = {
     LARIAT_NODE: 'n2',
@@ -70,6 +75,8 @@ test.each([
   [['--target-socket', '/run/a.sock'], 'is for --target external'],
   [['--frontends', 'nbd,iscsi'], "'iscsi' is none of nvmf, kernel, nbd, loop"],
   [['--target-start', '0'], 'from 1 to 600'],
+  [['--kernel-loss', '29'], 'from 30 to 86400'],
+  [['--kernel-loss', 'never'], 'from 30 to 86400'],
   [['--target-start', '2.5'], 'from 1 to 600'],
   [['--target', 'spdk'], '--spdk-bin'],
   [['--target', 'spdk', '--spdk-bin', '/no/such/file'], 'no such file'],

@@ -32,6 +32,8 @@ export interface AgentConfig {
   readonly trsvcid: number;
   /** How long a target may take from its start to its first answer. */
   readonly targetStartMs: number;
+  /** How long I/O through the kernel waits for a target that is away, before it fails. */
+  readonly kernelLossSeconds: number;
   readonly disks: readonly DiskFlag[];
   readonly target: TargetKind;
   /** Those that this node may offer, as far as its machine can. */
@@ -61,6 +63,8 @@ export const USAGE = `usage: lariat-node-agent --node NAME --nats URL --data DIR
   --traddr ADDRESS     address of the NVMe/TCP listener (127.0.0.1)     LARIAT_TRADDR
   --trsvcid PORT       its port; 0 chooses one and keeps it (0)         LARIAT_TRSVCID
   --target-start SECS  seconds the target may take to start (15)        LARIAT_TARGET_START
+  --kernel-loss SECS   seconds that I/O under frontend kernel waits    LARIAT_KERNEL_LOSS
+                       for a target that is away, then fails (1800)
   --disk NAME=SIZE     a disk in a file, made when missing; repeatable  LARIAT_DISKS (comma-separated)
   --image-folder DIR   images may be made of files in it; repeatable    LARIAT_IMAGE_FOLDERS (colon-separated)
   --target KIND        soft, spdk, or external: started by others (soft) LARIAT_TARGET
@@ -90,6 +94,11 @@ const MIN_DISK_BYTES = 16 * MIB;
 /** A target that has not answered by then will not. */
 const MAX_TARGET_START_SECONDS = 600;
 
+/** A target that is only started again must be a stall. */
+const MIN_KERNEL_LOSS_SECONDS = 30;
+/** Whoever waits for a device that is gone for good can't be ended before. */
+const MAX_KERNEL_LOSS_SECONDS = 86_400;
+
 type Environment = Readonly<Record<string, string | undefined>>;
 
 const OPTIONS = {
@@ -102,6 +111,7 @@ const OPTIONS = {
   traddr: { type: 'string' },
   trsvcid: { type: 'string' },
   'target-start': { type: 'string' },
+  'kernel-loss': { type: 'string' },
   disk: { type: 'string', multiple: true },
   'image-folder': { type: 'string', multiple: true },
   frontends: { type: 'string' },
@@ -149,7 +159,20 @@ export function readConfig(argv: readonly string[], env: Environment): AgentConf
     labels: labelsOf(many('label', 'LARIAT_LABELS')),
     traddr: one('traddr', 'LARIAT_TRADDR') ?? '127.0.0.1',
     trsvcid: portOf(one('trsvcid', 'LARIAT_TRSVCID') ?? '0'),
-    targetStartMs: targetStartMs(one('target-start', 'LARIAT_TARGET_START') ?? '15'),
+    targetStartMs:
+      1_000 *
+      secondsOf(
+        '--target-start',
+        one('target-start', 'LARIAT_TARGET_START') ?? '15',
+        1,
+        MAX_TARGET_START_SECONDS,
+      ),
+    kernelLossSeconds: secondsOf(
+      '--kernel-loss',
+      one('kernel-loss', 'LARIAT_KERNEL_LOSS') ?? '1800',
+      MIN_KERNEL_LOSS_SECONDS,
+      MAX_KERNEL_LOSS_SECONDS,
+    ),
     disks: disksOf(many('disk', 'LARIAT_DISKS')),
     target,
     frontends: frontendsOf(one('frontends', 'LARIAT_FRONTENDS')),
@@ -215,13 +238,10 @@ function portOf(text: string): number {
   throw new UsageError(`--trsvcid '${text}' is not a port from 0 to 65535`);
 }
 
-function targetStartMs(text: string): number {
+function secondsOf(flag: string, text: string, least: number, most: number): number {
   const seconds = Number(text);
-  if (/^\d+$/.test(text) && seconds >= 1 && seconds <= MAX_TARGET_START_SECONDS)
-    return seconds * 1000;
-  throw new UsageError(
-    `--target-start '${text}' is not a number of seconds from 1 to ${MAX_TARGET_START_SECONDS}`,
-  );
+  if (/^\d+$/.test(text) && seconds >= least && seconds <= most) return seconds;
+  throw new UsageError(`${flag} '${text}' is not a number of seconds from ${least} to ${most}`);
 }
 
 function foldersOf(paths: readonly string[]): readonly string[] {

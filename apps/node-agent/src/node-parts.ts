@@ -40,6 +40,7 @@ import { imageContentCommands } from './app/image-content.commands.js';
 import { ImageIo } from './app/image-io.js';
 import { imageFileCommands } from './app/image-file.commands.js';
 import { imageCommands } from './app/image.commands.js';
+import { LostExports } from './app/lost-exports.js';
 import { LoopDriver } from './app/loop-driver.js';
 import { LossReporter } from './app/loss-reporter.js';
 import { LvolReader } from './app/lvol-reader.js';
@@ -102,6 +103,7 @@ export interface NodeParts {
   readonly losses: LossReporter;
   readonly disks: Disks;
   readonly diskWatch: DiskWatch;
+  readonly lostExports: LostExports;
   readonly frontends: Frontends;
   readonly devices: DeviceLives;
   readonly digests: SnapshotDigests;
@@ -158,7 +160,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   const nodes = new LinuxDeviceNodes();
   const nbdfuse = findProgram('nbdfuse') ?? 'nbdfuse';
   const loops = new LinuxLoopDevices(options.programs);
-  const nvme = new LinuxKernelNvme(options.programs);
+  const nvme = new LinuxKernelNvme(options.programs, config.kernelLossSeconds);
   const mapper = new LinuxDeviceMapper(options.programs);
   const devices = new DeviceLives({
     ...{ journal, users: new LinuxDeviceUsers(), clock, counts, log },
@@ -192,6 +194,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     engines,
     controllers,
     reachability: { isRefused },
+    lostLvol: lost,
     losses,
     frontends,
     queue,
@@ -210,6 +213,7 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     counts,
     log,
   });
+  const lostExports = new LostExports({ journal, target, exports, lost, queue, counts, log });
   const orphans = new OrphanWatch({ journal, target, clock, counts });
   const restore = new Restore({
     node,
@@ -266,6 +270,6 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   });
   return {
     ...{ queue, session, keeper, restore, watch, drift, counts, losses, disks, frontends, devices },
-    ...{ diskWatch, digests, imageReports, orphans, standDown, executor },
+    ...{ diskWatch, lostExports, digests, imageReports, orphans, standDown, executor },
   };
 }

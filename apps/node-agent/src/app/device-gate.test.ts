@@ -103,7 +103,17 @@ function watcher(): EngineWatch {
   const frontends = { stop: () => Promise.resolve(), hasServedSince: () => true };
   const losses = new LossReporter({ ...common, frontends, controlPlane });
   const reachability = { isRefused: () => Promise.resolve(false) };
-  const parts = { ...common, journal, target, controllers, reachability, losses, frontends };
+  const lostLvol = (): undefined => undefined;
+  const parts = {
+    ...common,
+    journal,
+    target,
+    controllers,
+    reachability,
+    losses,
+    frontends,
+    lostLvol,
+  };
   return new EngineWatch({ ...parts, clock, counts: new ReconcileCounts() });
 }
 

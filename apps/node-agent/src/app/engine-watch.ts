@@ -19,6 +19,8 @@ export interface EngineWatchParts {
   readonly engines: Engines;
   readonly controllers: Controllers;
   readonly reachability: ReachabilityPort;
+  /** Why the lvol of this uuid can't be kept here; undefined: nothing says so. */
+  readonly lostLvol: (uuid: string) => string | undefined;
   readonly losses: LossReporter;
   readonly frontends: Pick<Frontends, 'hasServedSince'>;
   readonly queue: KeyedQueue;
@@ -114,10 +116,20 @@ export class EngineWatch {
         raid: raid === undefined ? undefined : { state: raid.state, bases: raid.baseBdevs },
         pathStates,
         refused: await this.refusedLegs(record),
+        diskLosses: this.diskLosses(record),
       };
       return [record.name, sight] as const;
     });
     return new Map(await Promise.all(sights));
+  }
+
+  private diskLosses({ params }: OwnedRaid): ReadonlyMap<string, string> {
+    return new Map(
+      params.legs.flatMap(({ replica, endpoint, uuid }) => {
+        const loss = endpoint === null ? this.parts.lostLvol(uuid) : undefined;
+        return loss === undefined ? [] : [[replica, loss] as const];
+      }),
+    );
   }
 
   /** Of the legs whose path was broken at the last look. */

@@ -237,7 +237,17 @@ function watcher(
   const losses = new LossReporter({ ...common, frontends: { stop: stopFrontend }, controlPlane });
   const frontends = { hasServedSince };
   const reachability = { isRefused: () => Promise.resolve(false) };
-  const parts = { ...common, journal, target, controllers, reachability, losses, frontends };
+  const lostLvol = (): undefined => undefined;
+  const parts = {
+    ...common,
+    journal,
+    target,
+    controllers,
+    reachability,
+    losses,
+    frontends,
+    lostLvol,
+  };
   return new EngineWatch({ ...parts, clock: systemClock, counts: new ReconcileCounts() });
 }
 

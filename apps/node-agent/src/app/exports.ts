@@ -94,6 +94,14 @@ export class Exports {
     return this.lanes.run(nqn, () => this.takeAway(nqn));
   }
 
+  /** The same, and the record stays: it is to come back. */
+  withdraw(nqn: string): Promise<void> {
+    return this.lanes.run(nqn, async () => {
+      const record = this.journal.owned('subsystem', nqn);
+      if (record !== undefined) await this.deleteOurs(record);
+    });
+  }
+
   /** Brings the target in line with what is on record then; `onDrift` is called before, where there is a difference. */
   putBack(nqn: string, onDrift: () => void): Promise<void> {
     return this.lanes.run(nqn, async () => {
@@ -180,13 +188,17 @@ export class Exports {
   private async takeAway(nqn: string): Promise<void> {
     const record = this.journal.owned('subsystem', nqn);
     if (record === undefined) return;
+    await this.deleteOurs(record);
+    await this.journal.dropOwned('subsystem', nqn);
+  }
+
+  private async deleteOurs({ name: nqn, ...record }: OwnedSubsystem): Promise<void> {
     const seen = await this.see(nqn);
     const uuid = seen?.namespaces[0]?.uuid;
     if (uuid !== undefined && record.uuid !== null && uuid !== record.uuid) {
       throw notOwned(nqn, uuid);
     }
     if (seen !== undefined) await this.target.spdk().nvmf.deleteSubsystem(nqn);
-    await this.journal.dropOwned('subsystem', nqn);
   }
 
   private async see(nqn: string): Promise<NvmfSubsystemInfo | undefined> {

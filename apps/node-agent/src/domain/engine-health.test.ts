@@ -19,6 +19,7 @@ const sight = (
   bases: readonly (string | null)[],
   paths: Readonly<Record<string, string>>,
   refused: readonly string[] = [],
+  diskLosses: Readonly<Record<string, string>> = {},
 ): EngineSight => ({
   raid: {
     state: 'online',
@@ -29,6 +30,7 @@ const sight = (
   },
   pathStates: new Map(Object.entries(paths)),
   refused: new Set(refused),
+  diskLosses: new Map(Object.entries(diskLosses)),
 });
 
 const legs = [local('a'), remote('b'), remote('c')];
@@ -70,7 +72,12 @@ test('a path that came back is forgiven', () => {
 });
 
 test('a raid that is not there is down, and loses nobody', () => {
-  const verdict = judge({ raid: undefined, pathStates: new Map(), refused: new Set() });
+  const verdict = judge({
+    raid: undefined,
+    pathStates: new Map(),
+    refused: new Set(),
+    diskLosses: new Map(),
+  });
   expect(verdict).toMatchObject({ down: true, lost: [] });
 });
 
@@ -90,6 +97,7 @@ test('whatever is seen, one member is never given up', () => {
           path: fc.option(state),
           local: fc.boolean(),
           refused: fc.boolean(),
+          onLostDisk: fc.boolean(),
         }),
         {
           minLength: 1,
@@ -107,6 +115,9 @@ test('whatever is seen, one member is never given up', () => {
             members.flatMap(({ path }, index) => (path === null ? [] : [[`r${index}`, path]])),
           ),
           members.flatMap(({ refused }, index) => (refused ? [`r${index}`] : [])),
+          Object.fromEntries(
+            members.flatMap(({ onLostDisk }, index) => (onLostDisk ? [[`r${index}`, 'lost']] : [])),
+          ),
         );
         const since = new Map(all.map((leg) => [leg.replica, 0]));
         const { lost } = judgeEngine(all, seen, since, nowMs, PATIENCE);
@@ -114,4 +125,14 @@ test('whatever is seen, one member is never given up', () => {
       },
     ),
   );
+});
+
+test('a leg whose disk is lost is lost at once, as long as another one is sound', () => {
+  const gone = { a: 'its disk is lost' };
+  const paths = { b: 'enabled', c: 'enabled' };
+  expect(judge(sight(['a', 'b', 'c'], paths, [], gone)).lost).toEqual([
+    { replica: 'a', reason: 'its disk is lost' },
+  ]);
+  const alone = sight(['a', 'b', null], { b: 'reconnect_is_delayed' }, [], gone);
+  expect(judge(alone).lost.map(({ replica }) => replica)).not.toContain('a');
 });

@@ -12,6 +12,8 @@ export interface EngineSight {
   readonly pathStates: ReadonlyMap<string, string>;
   /** Replicas on whose node nobody listens any more where their target did. */
   readonly refused: ReadonlySet<string>;
+  /** Why replicas of this very node can't be kept: their disk is lost, whatever the target still has open. */
+  readonly diskLosses: ReadonlyMap<string, string>;
 }
 
 /** How long a path may be broken before its leg is lost, in ms. */
@@ -44,7 +46,8 @@ export function holdsLeg(
 /**
  * Compares an engine's record with what the target shows. A leg is lost when the running raid no longer has
  * it, or when its path has been broken for longer than its patience: until the target fails the I/O on that path, writes
- * wait for it, so telling the volume's record first keeps invariant 4. The last connected leg is never lost:
+ * wait for it, so telling the volume's record first keeps invariant 4. The same holds for one whose disk is lost: what it
+ * still takes is gone when the target closes it. The last connected leg is never lost:
  * it holds the freshest data, whatever its state.
  */
 export function judgeEngine(
@@ -68,6 +71,11 @@ export function judgeEngine(
       const reason =
         path === undefined ? 'its controller is gone' : `the raid dropped it (path: ${path})`;
       suspects.push({ replica: leg.replica, reason, connected: false });
+      continue;
+    }
+    const diskLoss = sight.diskLosses.get(leg.replica);
+    if (diskLoss !== undefined) {
+      suspects.push({ replica: leg.replica, reason: diskLoss, connected: true });
       continue;
     }
     if (path === CONNECTED) {

@@ -11,18 +11,20 @@ const DISCONNECT_DEADLINE_MS = 5_000;
 const IO_QUEUES = 2;
 /** A target that was restarted is there again in about that time. */
 const RECONNECT_DELAY_S = 1;
-/**
- * I/O waits for so long for a target that does not come back; then it fails, so that a host whose agent is gone for good
- * is not left with processes that nothing can end. An agent that runs ends connections that no one wants much earlier.
- */
-const LOSS_TIMEOUT_S = 1_800;
 const KEEP_ALIVE_S = 5;
 /** A namespace that several paths may lead to, and not one of those paths, which have a `c` in their names. */
 const NAMESPACE = /^nvme\d+n\d+$/;
 
 /** Looks at /sys; changes things through nvme-cli. */
 export class LinuxKernelNvme implements KernelNvmePort {
-  constructor(private readonly programs: ProgramsPort) {}
+  /**
+   * I/O waits for `lossSeconds` for a target that does not come back; then it fails, so that a host whose agent is gone for
+   * good is not left with processes that nothing can end. An agent that runs ends connections that no one wants much earlier.
+   */
+  constructor(
+    private readonly programs: ProgramsPort,
+    private readonly lossSeconds: number,
+  ) {}
 
   controllers(): readonly SeenController[] {
     return namesIn('/sys/class/nvme').map((name) => {
@@ -53,7 +55,7 @@ export class LinuxKernelNvme implements KernelNvmePort {
       ...['connect', '--transport=tcp', `--traddr=${traddr}`, `--trsvcid=${trsvcid}`],
       ...[`--nqn=${nqn}`, `--hostnqn=${hostNqn}`, `--hostid=${hostIdOf(hostNqn)}`],
       ...[`--nr-io-queues=${IO_QUEUES}`, `--reconnect-delay=${RECONNECT_DELAY_S}`],
-      ...[`--ctrl-loss-tmo=${LOSS_TIMEOUT_S}`, `--keep-alive-tmo=${KEEP_ALIVE_S}`],
+      ...[`--ctrl-loss-tmo=${this.lossSeconds}`, `--keep-alive-tmo=${KEEP_ALIVE_S}`],
     ];
     await this.run(args, `connect to ${nqn}`, operation, CONNECT_DEADLINE_MS);
   }
