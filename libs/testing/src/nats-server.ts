@@ -1,11 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { delay } from '@lariat/kernel';
 
 export interface TestNats {
   readonly url: string;
+  /** What it has logged. */
+  log(): string;
   /** SIGKILL and start again on the same port and store. */
   restart(): Promise<void>;
   stop(): Promise<void>;
@@ -23,8 +25,11 @@ export function findNatsBinary(checkout: string): string | undefined {
   return candidates.find((path) => path !== undefined && path !== '' && existsSync(path));
 }
 
-/** A real nats-server with JetStream in a folder of its own, on a port that it chose itself. */
-export async function startNats(binary: string): Promise<TestNats> {
+/**
+ * A real nats-server with JetStream in a folder of its own, on a port that it chose itself. `config`: more of its
+ * configuration; default none, and it takes anybody.
+ */
+export async function startNats(binary: string, config = ''): Promise<TestNats> {
   const folder = mkdtempSync(join(tmpdir(), 'lariat-nats-'));
   const portsFile = (): string | undefined =>
     readdirSync(folder).find((name) => name.endsWith('.ports'));
@@ -35,9 +40,12 @@ export async function startNats(binary: string): Promise<TestNats> {
     if (!content.trimEnd().endsWith('}')) return undefined;
     return (JSON.parse(content) as { readonly nats: readonly string[] }).nats[0];
   };
+  const [configFile, logFile] = [join(folder, 'nats.conf'), join(folder, 'nats.log')];
+  writeFileSync(configFile, config);
   let child: ChildProcess;
   const launch = async (port: string): Promise<string> => {
     const args = [
+      ...['-c', configFile, '-l', logFile],
       '-js',
       '-sd',
       join(folder, 'js'),
@@ -67,6 +75,7 @@ export async function startNats(binary: string): Promise<TestNats> {
   const url = await launch('-1');
   return {
     url,
+    log: () => readFileSync(logFile, 'utf8'),
     restart: async () => {
       await end('SIGKILL');
       await launch(new URL(url).port);
