@@ -2,9 +2,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { programFile } from '@lariat/cli';
+import { findTargetSocket, programFile } from '@lariat/cli';
+import type { VolumeView } from '@lariat/contracts';
 import { newUuid } from '@lariat/kernel';
-import { waitUntil } from '../contract/support/wait-until.js';
+import { Spdk, SpdkClient } from '@lariat/spdk';
+import { Hopeless, waitUntil } from '../contract/support/wait-until.js';
 import { parseEndpoint } from '../vm/nvme-connection.js';
 import type { EngineAccess } from './engine-access.js';
 
@@ -24,14 +26,15 @@ export class NetworkHost {
   static async connect(
     { pid, folder }: EngineAccess,
     volume: string,
-    endpoint: string,
+    { node, endpoint }: NonNullable<VolumeView['attachment']>,
   ): Promise<NetworkHost> {
-    const { address: traddr, port, nqn } = parseEndpoint(endpoint);
+    const { address: traddr, port, nqn } = parseEndpoint(endpoint ?? '');
+    const uuid = await namespaceOf(join(folder, node), nqn);
     const socket = join(folder, `host-${volume}.sock`);
     rmSync(socket, { force: true });
     const options = {
       volume,
-      endpoint: { traddr, trsvcid: String(port), nqn },
+      endpoint: { traddr, trsvcid: String(port), nqn, uuid },
       hostNqn: `nqn.2014-08.org.nvmexpress:uuid:${newUuid()}`,
       discard: false,
     };
@@ -44,9 +47,10 @@ export class NetworkHost {
       { stdio: ['ignore', 'inherit', 'inherit'] },
     );
     const host = new NetworkHost(`nbd+unix:///${volume}?socket=${socket}`, child);
-    await waitUntil('the host to serve', START_TIMEOUT_MS, () =>
-      Promise.resolve(existsSync(socket)),
-    );
+    await waitUntil('the host to serve', START_TIMEOUT_MS, () => {
+      if (child.exitCode !== null) throw new Hopeless('it has ended');
+      return Promise.resolve(existsSync(socket));
+    });
     return host;
   }
 
@@ -56,4 +60,15 @@ export class NetworkHost {
     this.child.kill();
     await exited;
   }
+}
+
+/** A host of the kernel takes whatever namespace the subsystem has; this one is told which. */
+async function namespaceOf(nodeFolder: string, nqn: string): Promise<string> {
+  const socketPath = await findTargetSocket(nodeFolder);
+  const client = await SpdkClient.connect({ socketPath: socketPath ?? '' });
+  const subsystems = await new Spdk(client).nvmf.getSubsystems();
+  client.close();
+  const uuid = subsystems.find((subsystem) => subsystem.nqn === nqn)?.namespaces[0]?.uuid;
+  if (uuid === undefined) throw new Error(`the target has no namespace at ${nqn}`);
+  return uuid;
 }

@@ -1,17 +1,18 @@
-import { readdirSync, rmdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, rmdirSync } from 'node:fs';
+import { basename, join } from 'node:path';
 
 const ROOT = '/sys/fs/cgroup';
-const PREFIX = 'lariat-compose-';
 
 /** The control group that all containers of this process's engine are in. */
-export const engineCgroup = (): string => `${PREFIX}${process.pid}`;
+export const engineCgroup = (): string => `lariat-compose-${process.pid}`;
 
-/** Removes groups of engines that no longer run; those with processes in them can't be removed. */
+/** Removes the groups of this process's engine, which has ended, and of those whose process is gone. */
 export function removeCgroups(): void {
-  for (const hierarchy of [ROOT, ...foldersIn(ROOT)])
-    for (const group of foldersIn(hierarchy))
-      if (group.slice(hierarchy.length + 1).startsWith(PREFIX)) removeTree(group);
+  for (const group of [ROOT, ...foldersIn(ROOT)].flatMap(foldersIn)) {
+    const [name, pid] = /^lariat-compose-(\d+)$/.exec(basename(group)) ?? [];
+    const isOver = Number(pid) === process.pid || !existsSync(`/proc/${pid}`);
+    if (name !== undefined && isOver) removeTree(group);
+  }
 }
 
 function removeTree(group: string): void {
@@ -19,7 +20,7 @@ function removeTree(group: string): void {
   try {
     rmdirSync(group);
   } catch {
-    // In use by an engine that runs.
+    // What was in it is still ending: the next run removes it.
   }
 }
 
