@@ -28,6 +28,7 @@ import { AgentLock } from './adapters/process/agent-lock.js';
 import { HostPrograms } from './adapters/process/host-programs.js';
 import { StatusFile } from './adapters/process/status-file.js';
 import { probePort } from './adapters/process/tcp-port.js';
+import { ORPHAN_WATCH_MS } from './app/orphan-watch.js';
 import { Presence } from './app/presence.js';
 import { writeGateOf } from './app/write-gates.js';
 import type { AgentConfig } from './config.js';
@@ -46,8 +47,6 @@ const ENGINE_WATCH_MS = 200;
 const DRIFT_WATCH_MS = 3_000;
 /** Sooner than a replica that was lost is asked for what it has: a disk that was let go for a moment is back by then. */
 const DISK_WATCH_MS = 1_000;
-/** All of the target is listed here too, and what is found waits for a day as a rule. */
-const ORPHAN_WATCH_MS = 3_000;
 /** How many replicas stand on an image's copy bears on what may be evicted, which nobody decides in less. */
 const IMAGE_WATCH_MS = 1_000;
 const RESTORE_RETRY_MS = 1_000;

@@ -12,6 +12,11 @@ import type { TargetPort } from '../ports/target.port.js';
 import { readTarget } from './target-content.js';
 import { isAbsent } from './target-errors.js';
 
+/** From look to look: all of the target is listed each time, and what is found waits for a day as a rule. */
+export const ORPHAN_WATCH_MS = 3_000;
+/** Something new falls between two looks, and is believed at the second after it. */
+export const ORPHAN_SEEN_WITHIN_MS = 2 * ORPHAN_WATCH_MS;
+
 export interface OrphanWatchParts {
   readonly journal: JournalPort;
   readonly target: TargetPort;

@@ -33,7 +33,7 @@ export interface PresenceParts {
 const REFRESH_MS = 10_000;
 const HEARTBEAT_MS = 1_000;
 /** Looks for changes; what changes faster is told once. */
-const CHANGE_POLL_MS = 250;
+export const CHANGE_POLL_MS = 250;
 const REGISTER_RETRY_MS = 500;
 const KEPT_NODE = 'node-record';
 
