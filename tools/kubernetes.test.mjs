@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync, readdirSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
@@ -11,6 +12,7 @@ import {
 import { DRIVER_NAME } from '../apps/csi-plugin/dist/domain/topology.js';
 import { readConfig as readAgentConfig } from '../apps/node-agent/dist/config.js';
 import { readPrestopOptions } from '../apps/node-agent/dist/prestop.js';
+import { CLUSTER_ROLES, authorizationConfig, makeCredentials } from '../libs/bus/dist/index.js';
 import { readHostArguments } from '../libs/plugin/dist/host-arguments.js';
 import { PROGRAMS } from './programs.mjs';
 
@@ -100,6 +102,50 @@ describe('the manifests', () => {
     }
     const kinds = parseAllDocuments(rendered).map((document) => document.toJS().kind);
     expect(kinds).toHaveLength(objects.length + kustomization.configMapGenerator.length);
+  });
+
+  it('are rendered with credentials that were made, where kubectl is there', (context) => {
+    const copy = mkdtempSync(join(tmpdir(), 'lariat-kustomize-'));
+    try {
+      for (const name of ['kubernetes', 'kubernetes-with-credentials'])
+        cpSync(join(FOLDER, '..', name), join(copy, name), { recursive: true });
+      const folder = join(copy, 'kubernetes-with-credentials');
+      const users = makeCredentials(join(folder, 'credentials'), CLUSTER_ROLES);
+      writeFileSync(join(folder, 'credentials', 'bus.conf'), authorizationConfig(users));
+      const rendered = execFileSync('kubectl', ['kustomize', folder], { encoding: 'utf8' });
+      const made = parseAllDocuments(rendered).map((document) => document.toJS());
+      const pods = made.flatMap(({ spec }) => spec?.template?.spec ?? []);
+      const named = pods.flatMap(({ containers: all, volumes = [] }) =>
+        all
+          .filter(
+            ({ image, env = [] }) =>
+              image.startsWith('lariat:') &&
+              env.some(({ name }) => name === 'LARIAT_NATS_CREDENTIALS'),
+          )
+          .map(() => volumes.find(({ name }) => name === 'credentials')),
+      );
+      expect(named).toHaveLength(4);
+      const secrets = made.filter(({ kind }) => kind === 'Secret');
+      const files = Object.fromEntries(
+        secrets.map(({ metadata, data }) => [
+          metadata.name.replace(/-[a-z0-9]+$/, ''),
+          Object.keys(data),
+        ]),
+      );
+      // Nothing that speaks for a node, or for operators, is in the cluster's secrets.
+      expect(files).toEqual({
+        'lariat-services': ['backing-image-svc.nk', 'replica-svc.nk', 'volume-svc.nk'],
+        'lariat-csi': ['csi.nk'],
+        'lariat-csi-node': ['csi-node.nk'],
+      });
+      const mounted = named.flatMap(({ secret }) => secret?.secretName ?? []);
+      expect(new Set(mounted)).toEqual(new Set(secrets.map(({ metadata }) => metadata.name)));
+    } catch (error) {
+      if (error.code === 'ENOENT') return context.skip('kubectl is not installed');
+      throw error;
+    } finally {
+      rmSync(copy, { recursive: true, force: true });
+    }
   });
 
   it('name one driver', () => {

@@ -1,7 +1,8 @@
 // What deploy/compose shows and watches is what the programs tell: names of metrics, labels and attributes against the
 // table and the sources, without Docker and without Grafana. test/e2e/telemetry.test.ts holds real processes to the same table.
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { CLUSTER_ROLES, credentialsFile } from '@lariat/bus';
 import { METRICS, prometheusLabel, prometheusName } from '@lariat/telemetry';
 import { parse } from 'yaml';
 import { describe, expect, it } from 'vitest';
@@ -203,12 +204,21 @@ describe('the collector', () => {
   });
 });
 
+/** What `lariat credentials` makes for these nodes. */
+const MADE = [
+  'bus.conf',
+  ...[...CLUSTER_ROLES, ...[1, 2, 3].map((n) => ({ kind: 'agent', node: `node-${n}` }))].map(
+    (role) => basename(credentialsFile('.', role)),
+  ),
+];
+
 /** The CLI ends by itself; the others' images have no program that could ask. */
 const WITHOUT_HEALTH_CHECK = ['lariat', 'otel-collector', 'tempo', 'loki'];
 
 describe.each([
   ['one server', ['docker-compose.yml']],
   ['three servers', ['docker-compose.yml', 'docker-compose.nats-cluster.yml']],
+  ['credentials for one server', ['docker-compose.yml', 'docker-compose.credentials.yml']],
 ])('compose with %s of NATS', (_name, files) => {
   const documents = files.map((file) => yaml(file));
   const services = {};
@@ -265,6 +275,7 @@ describe.each([
     '%s mounts what is there, and opens ports on this machine alone',
     (_name, service) => {
       const isThere = (from) => {
+        if (from.startsWith('./credentials/')) return MADE.includes(basename(from));
         if (from.startsWith('.')) return existsSync(join(COMPOSE, from));
         return from.startsWith('/') || Object.hasOwn(declared, from);
       };

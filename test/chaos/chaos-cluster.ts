@@ -12,6 +12,7 @@ import { type OperationView, type RequestMap, type RequestName, isEnded } from '
 import { LariatClient, connectNats } from '@lariat/messaging';
 import { FAULT_SUBJECT_PREFIX, type Fault } from '@lariat/testing';
 import type { NatsConnection } from '@nats-io/nats-core';
+import { assertNothingRefused, refusalsIn } from '../e2e/bus-refusals.js';
 import { RecordedFolder } from '../left-over/record.js';
 
 const DISK_SIZE_BYTES = 1024 * MIB;
@@ -84,7 +85,9 @@ export class ChaosCluster {
   async stop(): Promise<void> {
     await this.connection.close();
     await this.cluster.stop();
+    const refusals = refusalsIn(this.cluster.paths);
     this.folder.remove();
+    assertNothingRefused(refusals);
   }
 
   /** The names of all fault points that the process has reached since it started. */

@@ -54,6 +54,7 @@ import {
 } from '@nats-io/nats-core';
 import { trace } from '@opentelemetry/api';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { REFUSAL } from './bus-refusals.js';
 import { until } from './e2e-cluster.js';
 
 const n1: BusRole = { kind: 'agent', node: 'n1' };
@@ -294,6 +295,8 @@ describe('on a bus with permissions', () => {
       ...['node.remove', 'node.drain', 'disk.remove', 'cluster.recover'].map(requestSubject),
     ];
     expect(await saying({ kind: 'csi' }, forbidden)).toEqual(refused(forbidden));
+    const onNode = [...forbidden, ...['volume.delete', 'volume.attach'].map(requestSubject)];
+    expect(await saying({ kind: 'csi-node' }, onNode)).toEqual(refused(onNode));
     const asked = ['volume.create', 'internal.volume.set-content'].map(requestSubject);
     expect(await saying({ kind: 'csi' }, asked)).toEqual(asked.map((one) => `through ${one}`));
   });
@@ -346,6 +349,14 @@ describe('on a bus with permissions', () => {
       },
     ]);
     expect(nats.log()).toMatch(/Publish Violation.*lariat\.v1\.heartbeat\.n2/);
+    // By which the other suites know one.
+    expect(
+      nats
+        .log()
+        .split('\n')
+        .filter((line) => REFUSAL.test(line))
+        .join(),
+    ).toContain('n2');
     await connection.close();
   });
 
@@ -387,7 +398,7 @@ describe.skipIf(!hasOpenssl)('on a bus with TLS (openssl makes its certificates)
       ...['req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'],
       ...['-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${name}`],
     );
-    writeFileSync(at('san'), 'subjectAltName=IP:127.0.0.1');
+    writeFileSync(at('san'), 'subjectAltName=DNS:localhost');
     openssl(
       ...['x509', '-req', '-in', `${name}.csr`, '-CA', 'ca.pem', '-CAkey', 'ca.key'],
       ...['-CAcreateserial', '-days', '2', '-extfile', 'san', '-out', `${name}.pem`],
@@ -410,14 +421,17 @@ describe.skipIf(!hasOpenssl)('on a bus with TLS (openssl makes its certificates)
   const attempt = async (tls: object | undefined): Promise<string> => {
     try {
       const connection = await connectNats({
-        ...{ servers: secured.url, name: 'tls', connectTimeoutMs: 2_000 },
+        // By its name: Node.js verifies no address of a server.
+        ...{ servers: `tls://localhost:${new URL(secured.url).port}`, name: 'tls' },
+        connectTimeoutMs: 2_000,
         access: { credentials: at('credentials'), ...(tls === undefined ? {} : { tls }) },
       });
       await connection.flush();
       await connection.close();
       return 'connected';
     } catch (reason) {
-      return toLariatError(reason).code;
+      const { code, message } = toLariatError(reason);
+      return message.includes('LARIAT_NATS_TLS_CERT') ? `${code}, a certificate` : code;
     }
   };
 
@@ -425,7 +439,7 @@ describe.skipIf(!hasOpenssl)('on a bus with TLS (openssl makes its certificates)
     const own = { certFile: at('client.pem'), keyFile: at('client.key') };
     expect(await attempt({ caFile: at('ca.pem'), ...own })).toBe('connected');
     expect(await attempt({ caFile: at('other.pem'), ...own })).toBe('NATS_TLS_FAILED');
-    expect(await attempt({ caFile: at('ca.pem') })).toBe('NATS_TLS_FAILED');
+    expect(await attempt({ caFile: at('ca.pem') })).toBe('NATS_UNAVAILABLE, a certificate');
     expect(await attempt(undefined)).toBe('NATS_TLS_FAILED');
   });
 });

@@ -13,6 +13,7 @@ import { MIB, delay } from '@lariat/kernel';
 import { LariatClient, connectNats } from '@lariat/messaging';
 import { Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/nats-core';
+import { assertNothingRefused, refusalsIn } from './bus-refusals.js';
 import { RecordedFolder } from '../left-over/record.js';
 
 export interface E2eCluster {
@@ -23,7 +24,7 @@ export interface E2eCluster {
   leftovers(settleMs?: number): Promise<readonly string[]>;
   /** Entries of the record buckets, by bucket. */
   records(): Promise<Readonly<Record<string, number>>>;
-  /** Stops it; rejects when a process of it is left. With `keep` its data folder stays, for another start. */
+  /** Stops it; rejects when a process of it is left, or NATS has refused something to one. With `keep` its data folder stays, for another start. */
   stop(keep?: 'keep'): Promise<void>;
 }
 
@@ -128,11 +129,13 @@ export async function startE2e(options: Partial<ClusterOptions> = {}): Promise<E
       await connection.close();
       await cluster.stop();
       const left = processesOf(dataDir);
+      const refusals = refusalsIn(cluster.paths);
       if (keep === undefined) {
         rmSync(dataDir, { recursive: true, force: true });
         own?.remove();
       }
       if (left.length > 0) throw new Error(`processes are left: ${left.join('; ')}`);
+      assertNothingRefused(refusals);
     },
   };
 }

@@ -3,6 +3,7 @@ import { TracedFailure } from './client/session.js';
 import { addClusterCommands } from './commands/cluster.js';
 import { addCompletionCommand } from './commands/completion.js';
 import { addAuditCommand } from './commands/audit.js';
+import { addCredentialsCommand } from './commands/credentials.js';
 import { addDeadLetterCommands } from './commands/dead-letter.js';
 import { addDemoCommand } from './commands/demo.js';
 import { addEventCommand } from './commands/event.js';
@@ -62,6 +63,7 @@ export function createProgram(runtime: Runtime): Command {
   addDemoCommand(program, runtime);
   addTestCommand(program, runtime);
   addClusterCommands(program, runtime);
+  addCredentialsCommand(program, runtime);
 
   program.commandsGroup('Volumes:');
   addVolumeCommands(program, runtime);

@@ -31,7 +31,7 @@ export async function startPlugin(config: PluginConfig, log: Log): Promise<Runni
   const connection = await connectNats({
     servers: config.natsUrl,
     name,
-    role: { kind: 'csi' },
+    role: { kind: config.mode === 'node' ? 'csi-node' : 'csi' },
     access: config.bus,
     log,
     connectTimeoutMs: CONNECT_TIMEOUT_MS,

@@ -103,6 +103,9 @@ describe('who may say what', () => {
     for (const name of CSI_REQUESTS)
       expect(may({ kind: 'csi' }, 'publish', requestSubject(name))).toBe(true);
     expect(may({ kind: 'csi' }, 'publish', requestSubject('node.remove'))).toBe(false);
+    expect(may({ kind: 'csi-node' }, 'publish', requestSubject('volume.get'))).toBe(true);
+    for (const name of ['volume.delete', 'volume.attach', 'node.remove'])
+      expect(may({ kind: 'csi-node' }, 'publish', requestSubject(name))).toBe(false);
   });
 
   it('plugins of others ask for what changes nothing', () => {

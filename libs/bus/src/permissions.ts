@@ -1,4 +1,5 @@
 import {
+  CSI_NODE_REQUESTS,
   CSI_REQUESTS,
   NODE_REQUESTS,
   READ_REQUESTS,
@@ -64,6 +65,8 @@ function ofRole(role: BusRole): Permissions {
       return ofAgent(role);
     case 'csi':
       return asking(role, CSI_REQUESTS);
+    case 'csi-node':
+      return asking(role, CSI_NODE_REQUESTS);
     case 'api':
       return ofUsers(role);
     case 'plugin':

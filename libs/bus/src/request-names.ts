@@ -125,6 +125,14 @@ export const CSI_REQUESTS = [
   'internal.volume.set-content',
 ] as const satisfies readonly RequestName[];
 
+/** And what its part on a node asks for: whoever breaks into that machine deletes no volume with it. */
+export const CSI_NODE_REQUESTS = [
+  'node.list',
+  'node.get',
+  'volume.get',
+  'internal.volume.set-content',
+] as const satisfies readonly RequestName[];
+
 /** Who did what, and what could not be handled: no plugin's business. */
 const OF_OPERATORS: readonly string[] = ['audit.list', 'dead-letter.list'];
 

@@ -6,7 +6,10 @@ export type BusRole =
   | { readonly kind: 'service'; readonly service: ServiceName }
   /** Speaks for one node alone. */
   | { readonly kind: 'agent'; readonly node: string }
+  /** The CSI plugin, with its part for Kubernetes' control plane. */
   | { readonly kind: 'csi' }
+  /** Its part on a node alone. */
+  | { readonly kind: 'csi-node' }
   /** The command line, and whoever else asks for what users may ask for. */
   | { readonly kind: 'api' }
   /** A plugin that is not one of ours: hears events and asks for what changes nothing. */
@@ -18,6 +21,7 @@ export type BusRole =
 export const CLUSTER_ROLES: readonly BusRole[] = [
   ...SERVICE_NAMES.map((service) => ({ kind: 'service', service }) as const),
   { kind: 'csi' },
+  { kind: 'csi-node' },
   { kind: 'api' },
   { kind: 'plugin' },
   { kind: 'admin' },

@@ -94,9 +94,15 @@ function failureOf(cause: unknown, options: ConnectOptions, role: BusRole) {
       { servers },
       cause,
     );
+  const { tls } = options.access ?? {};
+  // A server that wants a certificate closes the connection of who has none without a word.
+  const hint =
+    tls !== undefined && tls.certFile === undefined
+      ? ' If it wants a certificate, name it in LARIAT_NATS_TLS_CERT.'
+      : '';
   return lariatError(
     'NATS_UNAVAILABLE',
-    `No NATS server answers at ${servers}. Start one ('lariat up'), or give its URL with --nats or LARIAT_NATS_URL.`,
+    `No NATS server answers at ${servers}. Start one ('lariat up'), or give its URL with --nats or LARIAT_NATS_URL.${hint}`,
     { servers },
     cause,
   );
