@@ -76,13 +76,7 @@ describe.skipIf(missing !== undefined)(
         await fault.begin(stack);
         try {
           const operation = await stack.begin('volume.delete', { volume: 'other' });
-          const seen = await stack.eventually(
-            'the operation to tell what it waits for',
-            async () => {
-              const view = await stack.request('operation.get', { operation });
-              return view.node === LOST && view.waitingFor !== null ? view : undefined;
-            },
-          );
+          const seen = await stack.waitsFor(operation, LOST);
           expect(seen).toMatchObject({ kind: 'volume.delete', state: 'running' });
           expect(seen.step).toEqual(expect.any(String));
           expect(seen.traceId).toMatch(/^[\da-f]{32}$/);

@@ -44,9 +44,9 @@ async function setUpOn(engine: DockerEngine, debian: string): Promise<RunningSta
     await timed('base images', () => makeBaseImages(engine, debian));
     await timed('images of deploy/image', () => compose({ environment }, 'build'));
     await timed('containers', () => compose({ environment }, 'up', '--detach'));
-    const { path: natsSocket } = await startRelay(engine, NATS_PORT);
+    const relay = await startRelay(engine, NATS_PORT);
     for (const node of NODES) await symlink(dataOf(engine, node), join(engine.folder, node));
-    const access = { environment, folder: engine.folder, pid: engine.pid, natsSocket };
+    const access = { environment, folder: engine.folder, pid: engine.pid, natsSocket: relay.path };
     const stack = await Stack.open(access);
     await timed('cluster', () => stack.ready());
     await stack.close();
@@ -54,6 +54,8 @@ async function setUpOn(engine: DockerEngine, debian: string): Promise<RunningSta
       access,
       stop: async () => {
         await compose({ environment }, 'down', '--volumes');
+        // A process in the engine's network keeps that network.
+        await relay.stop();
         await engine.stop();
       },
     };

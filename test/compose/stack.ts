@@ -127,6 +127,14 @@ export class Stack {
     return (answer as { readonly operation: OperationView }).operation.id;
   }
 
+  /** What the operation says of itself while it waits for the node. */
+  waitsFor(operation: string, node: string): Promise<OperationView> {
+    return this.eventually(`${operation} to say that it waits for ${node}`, async () => {
+      const view = await this.request('operation.get', { operation });
+      return view.node === node && view.waitingFor !== null ? view : undefined;
+    });
+  }
+
   async succeeds(operation: string): Promise<void> {
     const { state, error } = await this.eventually(`${operation} to end`, async () => {
       const view = await this.request('operation.get', { operation });
