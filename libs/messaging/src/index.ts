@@ -24,6 +24,7 @@ export * from './service-discovery.js';
 export * from './spans.js';
 export * from './stream-replicas.js';
 export * from './streams.js';
+export * from './told-by-node.js';
 export * from './transport/command-lane.js';
 export * from './transport/decorators.js';
 export * from './transport/event-lane.js';

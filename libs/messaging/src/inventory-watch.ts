@@ -1,6 +1,7 @@
 import { type Inventory, inventorySubject } from '@lariat/contracts';
 import type { Log } from '@lariat/telemetry';
 import type { NatsConnection, Subscription } from '@nats-io/nats-core';
+import { toldByNode } from './told-by-node.js';
 
 /**
  * Hears the agents' inventories for a reconciler, while its duty is held: one at a time a node, the newest of those that
@@ -19,7 +20,8 @@ export class InventoryWatch {
   ) {
     this.subscription = connection.subscribe(inventorySubject('*'), {
       callback: (error, message) => {
-        if (error === null && this.active) void this.hear(message.json<Inventory>());
+        const told = error === null ? toldByNode<Inventory>(message) : undefined;
+        if (told !== undefined && this.active) void this.hear(told);
       },
     });
   }

@@ -1,4 +1,9 @@
-import type { Heartbeat, NodeEvidence, NodeRecord } from '@lariat/contracts';
+import {
+  type Heartbeat,
+  type NodeEvidence,
+  type NodeRecord,
+  heartbeatSubject,
+} from '@lariat/contracts';
 import { ReconcileCounts } from '@lariat/kernel';
 import type { Msg } from '@nats-io/nats-core';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -62,7 +67,8 @@ describe('the watch over nodes', () => {
   const beat = (given: Partial<Heartbeat> = {}): void => {
     sequence += 1;
     const heartbeat = { node: 'n1', agentInstance: 'a', sequence, targetReady: true, ...given };
-    hear(null, { json: () => heartbeat } as unknown as Msg);
+    const data = new TextEncoder().encode(JSON.stringify(heartbeat));
+    hear(null, { subject: heartbeatSubject('n1'), data } as unknown as Msg);
   };
   /** Rounds of half a second, for so long. */
   const pass = async (ms: number): Promise<void> => {

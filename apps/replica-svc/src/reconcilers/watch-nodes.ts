@@ -5,6 +5,7 @@ import {
   heartbeatSubject,
 } from '@lariat/contracts';
 import { type Clock, type ReconcileCounts, delay } from '@lariat/kernel';
+import { toldByNode } from '@lariat/messaging';
 import type { Log } from '@lariat/telemetry';
 import type { NatsConnection, Subscription } from '@nats-io/nats-core';
 import type { NodeStore } from '../adapters/node-store.js';
@@ -48,7 +49,8 @@ export class NodeWatch {
   constructor(private readonly parts: NodeWatchParts) {
     this.subscription = parts.connection.subscribe(heartbeatSubject('*'), {
       callback: (error, message) => {
-        if (error === null) this.hear(message.json<Heartbeat>());
+        const told = error === null ? toldByNode<Heartbeat>(message) : undefined;
+        if (told !== undefined) this.hear(told);
       },
     });
   }
