@@ -1,8 +1,8 @@
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
-import { newInstanceId } from '@lariat/kernel';
+import { newInstanceId, withDeadline } from '@lariat/kernel';
 import { LariatClient, connectNats, natsSpanSink } from '@lariat/messaging';
-import { type Log, createTelemetry } from '@lariat/telemetry';
+import { type Log, createTelemetry, openMetrics } from '@lariat/telemetry';
 import { CommandJournal } from './adapters/command-journal.js';
 import { JoiningCluster } from './adapters/joining-cluster.js';
 import { LinuxHost } from './adapters/linux-host.js';
@@ -24,6 +24,7 @@ export interface RunningPlugin {
 const CONNECT_TIMEOUT_MS = 30_000;
 /** A call that takes longer goes on in the cluster, and is asked for again. */
 const CLOSE_GRACE_MS = 5_000;
+const DRAIN_MS = 2_000;
 
 /** Connects and serves; everything that it answers comes from the cluster. */
 export async function startPlugin(config: PluginConfig, log: Log): Promise<RunningPlugin> {
@@ -36,10 +37,14 @@ export async function startPlugin(config: PluginConfig, log: Log): Promise<Runni
     log,
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
   });
-  const telemetry = createTelemetry({
+  const identity = {
     serviceName: 'csi-plugin',
     serviceVersion: VERSION,
     instanceId: config.node ?? newInstanceId(),
+  };
+  const metrics = await openMetrics(identity, config.telemetry, log);
+  const telemetry = createTelemetry({
+    ...identity,
     sink: natsSpanSink(connection),
     environment: config.telemetry,
   });
@@ -55,13 +60,18 @@ export async function startPlugin(config: PluginConfig, log: Log): Promise<Runni
       ...nodeService(config, cluster, log),
     },
     tracer: telemetry.tracer,
+    metrics,
     log,
   });
   return {
     close: async () => {
       await server.close(CLOSE_GRACE_MS);
-      await telemetry.shutdown();
-      await connection.drain();
+      await Promise.all([telemetry.shutdown(), metrics.shutdown()]);
+      // Without NATS there is nobody to drain to.
+      await withDeadline('the last messages', DRAIN_MS, connection.drain()).catch(
+        (error: unknown) => log.warn('closed without the last messages: is NATS away?', { error }),
+      );
+      await connection.close();
     },
   };
 }

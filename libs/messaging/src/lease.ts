@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { BUCKETS } from '@lariat/contracts';
 import { jetstream } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
@@ -100,6 +101,8 @@ export class Lease {
 
   private take(): void {
     const held = new AbortController();
+    // Each duty listens to it for as long as it is held: that there are many is no leak.
+    setMaxListeners(0, held.signal);
     this.held = held;
     this.note('lease held');
     this.duty = this.duty

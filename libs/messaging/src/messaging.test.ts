@@ -296,6 +296,29 @@ describe.skipIf(binary === undefined)('messaging on a real nats-server', () => {
     await b.stop();
   });
 
+  it('lets any number of duties listen for its end, without a warning of a leak', async () => {
+    const warnings: string[] = [];
+    const hear = ({ name }: Error): number => warnings.push(name);
+    process.on('warning', hear);
+    let listening = 0;
+    const lease = await Lease.start({
+      ...{ connection, name: 'many-duties', instance: 'a', log },
+      whileHeld: async (signal) => {
+        const ends = Array.from({ length: 25 }, async () => {
+          listening += 1;
+          await delay(60_000, signal);
+        });
+        await Promise.all(ends);
+      },
+    });
+    await until('the duties', () => (listening === 25 ? true : undefined));
+    // A warning is told on the next turn.
+    await new Promise((resolve) => setImmediate(resolve));
+    await lease.stop();
+    process.off('warning', hear);
+    expect(warnings).toEqual([]);
+  });
+
   describe('commands', () => {
     const envelope = (id: string, deadlineMs = 20_000) =>
       ({

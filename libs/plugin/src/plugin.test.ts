@@ -85,4 +85,12 @@ describe.skipIf(binary === undefined)('a plugin on a real nats-server', () => {
     await second.close();
     expect(running.context.connection.isClosed()).toBe(true);
   });
+
+  it('ends also when NATS is gone for good', async () => {
+    const own = await startNats(binary ?? '');
+    const running = await runPlugin(plugin, { natsUrl: own.url });
+    await own.stop();
+    await running.close();
+    expect(running.context.connection.isClosed()).toBe(true);
+  });
 });

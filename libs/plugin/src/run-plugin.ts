@@ -6,6 +6,7 @@ import {
   newInstanceId,
   noFaultPoints,
   systemClock,
+  withDeadline,
 } from '@lariat/kernel';
 import {
   AuditTrail,
@@ -37,6 +38,7 @@ import type { MicroserviceOptions } from '@nestjs/microservices';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { PLUGIN_CONTEXT, type PluginContext, type PluginDefinition } from './define-plugin.js';
 import { NestLog } from './nest-log.js';
+import { observeLists } from './observe-lists.js';
 
 export interface RunPluginOptions {
   readonly natsUrl: string;
@@ -59,6 +61,8 @@ export interface RunningPlugin {
 }
 
 const CONNECT_TIMEOUT_MS = 30_000;
+/** Less than a supervisor waits before it kills (8 s). Without NATS nothing can be given back, and nothing needs to: others take it up. */
+const CLOSE_TIMEOUT_MS = 6_000;
 
 /** Starts a plugin on its own connection; several may run in one process. Resolves when it serves. */
 export async function runPlugin(
@@ -106,6 +110,7 @@ export async function runPlugin(
     reconciled: new ReconcileCounts(),
     lists: new RecordLists(shared?.share),
   };
+  observeLists(context);
   const lane = { connection, service: plugin.name, tracer, log, metrics };
   const stopping = new AbortController();
   const openConsumer = (consumer: string, filter: string): Promise<void> =>
@@ -150,11 +155,22 @@ export async function runPlugin(
     context,
     close: async () => {
       stopping.abort();
-      await app.close();
-      await context.lists.close();
-      shared?.close();
-      await Promise.all([telemetry.shutdown(), metrics.shutdown()]);
-      await connection.drain();
+      const letGo = async (): Promise<void> => {
+        await app.close();
+        await context.lists.close();
+        shared?.close();
+        await Promise.all([telemetry.shutdown(), metrics.shutdown()]);
+        await connection.drain();
+      };
+      const closed = letGo();
+      try {
+        await withDeadline('giving back what it holds', CLOSE_TIMEOUT_MS, closed);
+      } catch (error) {
+        // What goes on of it ends with the process.
+        closed.catch(() => undefined);
+        log.warn('closed without giving back what it holds: is NATS away?', { error });
+      }
+      await connection.close();
     },
   };
 }

@@ -7,7 +7,7 @@ import type { StepContext } from './definition.js';
 type Caller = Pick<StepContext<unknown, unknown>, 'client' | 'cancellation' | 'waitsOn'>;
 
 /** Short: who answers may die meanwhile, and then nothing comes until the request times out. */
-const WAIT_MS = 5_000;
+const WAIT_MS = 2_000;
 const ANSWER_MS = WAIT_MS + 2_000;
 const SERVICE_BACK_MS = 500;
 

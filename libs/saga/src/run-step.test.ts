@@ -29,6 +29,7 @@ afterEach(() => {
 function running(
   answers: Readonly<Record<string, () => Promise<never>>>,
   retry: RetryPolicy = RETRY_BRIEFLY,
+  rest: () => Promise<void> = () => Promise.resolve(),
 ) {
   const spans: SpanRecord[] = [];
   const telemetry = createTelemetry({
@@ -52,6 +53,7 @@ function running(
         context.command(node, 'replica.delete', { replica: 'r', volume: 'v' }, { key: node }),
       );
       await Promise.all(asked);
+      await rest();
     },
   };
   const run = new StepRun(parts, step, { value: RECORD, revision: 1, sequence: 1 });
@@ -87,6 +89,17 @@ it('tells of a node that does not answer while it still waits, on record and in 
       },
     },
   ]);
+});
+
+it('tells in the trace of a step that waits for no node', async () => {
+  const { events, spans, flush } = running({}, RETRY_BRIEFLY, never);
+  await vi.advanceTimersByTimeAsync(1_500);
+  await Promise.all([flush(), vi.advanceTimersByTimeAsync(1_000)]);
+  expect(events).toEqual([]);
+  expect(spans).toMatchObject([
+    { name: 'saga.wait demo/ask', attributes: { 'saga.waiting_for': 'both nodes' } },
+  ]);
+  expect(spans[0]?.attributes).not.toHaveProperty(['node.id']);
 });
 
 it.each([

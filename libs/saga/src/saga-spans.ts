@@ -19,8 +19,9 @@ export function attributesOf(record: SagaRecord): Record<string, string> {
 }
 
 export interface StepWait {
-  readonly node: string;
-  readonly command: string;
+  /** Missing: it is not a node's answer that is waited for. */
+  readonly node?: string;
+  readonly command?: string;
   readonly sinceMs: number;
   readonly nowMs: number;
 }
@@ -40,8 +41,8 @@ export function traceWait({ tracer }: Tracing, record: SagaRecord, wait: StepWai
           'saga.step': record.stepName ?? '',
           'saga.attempt': record.attempt,
           'saga.waiting_for': record.waitingFor ?? '',
-          'node.id': wait.node,
-          command: wait.command,
+          ...(wait.node === undefined ? {} : { 'node.id': wait.node }),
+          ...(wait.command === undefined ? {} : { command: wait.command }),
         },
       },
       rootContext(record),

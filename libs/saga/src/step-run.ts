@@ -28,6 +28,8 @@ export interface StepRunParts {
 const PROGRESS_WRITE_MS = 1_000;
 /** A node that answers sooner is not worth a write. */
 const WAIT_TOLD_AFTER_MS = 1_000;
+/** Later: until then it may show that it is a node that is waited for. */
+const OTHER_WAIT_TOLD_AFTER_MS = 1_500;
 /** What stands for the command where the step waits for another operation. */
 const OTHER_OPERATION = 'operation';
 
@@ -41,6 +43,7 @@ export class StepRun {
   /** Who refused, by the error that came of it. */
   private readonly refusals = new WeakMap<object, string>();
   private toldNode: string | null = null;
+  private waitTimer: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly parts: StepRunParts,
@@ -63,6 +66,7 @@ export class StepRun {
   /** The last revision, when all that the step has begun to write is written. What goes on unheard writes no more. */
   async settled(): Promise<Versioned<SagaRecord>> {
     this.isOver = true;
+    clearTimeout(this.waitTimer);
     await this.writing;
     return this.latest;
   }
@@ -72,6 +76,12 @@ export class StepRun {
     const { clock, client, log, cancellation } = this.parts;
     const { name, timeoutMs } = this.step;
     const deadlineAtMs = clock.nowMs() + timeoutMs;
+    // Not every wait is for a node's answer: a source that sends slowly, another operation, a service that is away.
+    const sinceMs = clock.nowMs();
+    this.waitTimer = setTimeout(() => {
+      const nowMs = clock.nowMs();
+      if (this.slow.size === 0) traceWait(this.parts.tracing, this.record, { sinceMs, nowMs });
+    }, OTHER_WAIT_TOLD_AFTER_MS);
     const direction = value.state === 'undoing' ? 'undo-' : '';
     return {
       operation: value.id,

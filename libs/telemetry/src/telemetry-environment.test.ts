@@ -46,7 +46,7 @@ it.each([
   ['OTEL_TRACES_EXPORTER', 'jaeger', 'otlp'],
   ['OTEL_METRICS_EXPORTER', 'otlp,none', 'prometheus'],
   ['OTEL_EXPORTER_OTLP_ENDPOINT', 'collector:4318', 'http'],
-  ['OTEL_EXPORTER_OTLP_PROTOCOL', 'grpc', 'http/json'],
+  ['OTEL_EXPORTER_OTLP_PROTOCOL', 'grpc', 'Set it to http/json'],
   ['OTEL_METRIC_EXPORT_INTERVAL', '0', 'milliseconds'],
   ['OTEL_EXPORTER_PROMETHEUS_PORT', '70000', '65535'],
   ['OTEL_RESOURCE_ATTRIBUTES', 'novalue', 'key=value'],

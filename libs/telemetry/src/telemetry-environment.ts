@@ -115,7 +115,11 @@ function checkProtocol(env: Variables, signal: Signal): void {
   for (const name of [`OTEL_EXPORTER_OTLP_${signal}_PROTOCOL`, 'OTEL_EXPORTER_OTLP_PROTOCOL']) {
     const value = valueOf(env, name);
     if (value !== undefined && !PROTOCOLS.includes(value))
-      refuse(name, value, 'is not spoken: OTLP is sent over HTTP, as JSON; use http/json');
+      refuse(
+        name,
+        value,
+        'is not spoken: OTLP is sent over HTTP, as JSON. Set it to http/json, and the endpoint to the port of the collector for HTTP (4318 where that for gRPC is 4317)',
+      );
   }
 }
 

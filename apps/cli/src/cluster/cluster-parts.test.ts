@@ -103,6 +103,16 @@ describe('the launch plan', () => {
     ]);
     expect(apart.map(({ name }) => name).slice(0, -1)).toEqual([...CLUSTER_ACTORS]);
   });
+  it('gives a second copy of a plugin, and a plugin of the same file name, a name of its own', () => {
+    const plugins = ['@lariat/volume-svc', '/mine/echo.mjs', '/other/echo.mjs'];
+    const apart = defaultLaunchPlan({ ...options, plugins, split: true }).plugins('nats://x');
+    expect(apart.map(({ name }) => name).slice(3)).toEqual([
+      'volume-svc-2',
+      'plugin-echo-mjs',
+      'plugin-echo-mjs-2',
+    ]);
+    expect(new Set(apart.map(({ logPath }) => logPath)).size).toBe(apart.length);
+  });
   it('gives an agent its own folder, a free port and its disk', () => {
     const agent = defaultLaunchPlan({ ...options, split: false }).agent('nats://x', {
       name: 'n1',

@@ -73,6 +73,19 @@ export function resolvePlugin(reference: string, cwd: string = process.cwd()): s
 const pluginName = (reference: string): string =>
   `plugin-${basename(reference).replaceAll(/[^A-Za-z0-9_-]/g, '-')}`;
 
+/** Each with a name of its own: the second copy of a plugin is its `-2`. */
+function processNames(references: readonly string[]): readonly (readonly [string, string])[] {
+  const taken = new Set<string>();
+  return references.map((reference) => {
+    const isBuiltIn = (BUILT_IN_PLUGINS as readonly string[]).includes(reference);
+    const base = isBuiltIn ? basename(reference) : pluginName(reference);
+    let name = base;
+    for (let copy = 2; taken.has(name); copy += 1) name = `${base}-${copy}`;
+    taken.add(name);
+    return [name, reference];
+  });
+}
+
 export function defaultLaunchPlan(options: LaunchOptions): LaunchPlan {
   const { paths, address = '127.0.0.1' } = options;
   // What this shell has for another cluster is nothing for this one.
@@ -136,11 +149,9 @@ export function defaultLaunchPlan(options: LaunchOptions): LaunchPlan {
     plugins: (natsUrl) => {
       const references = [...BUILT_IN_PLUGINS, ...options.plugins];
       if (!options.split) return [pluginHost('services', natsUrl, references)];
-      return references.map((reference) => {
-        const isBuiltIn = (BUILT_IN_PLUGINS as readonly string[]).includes(reference);
-        const name = isBuiltIn ? basename(reference) : pluginName(reference);
-        return pluginHost(name, natsUrl, [reference]);
-      });
+      return processNames(references).map(([name, reference]) =>
+        pluginHost(name, natsUrl, [reference]),
+      );
     },
     agent: (natsUrl, node) =>
       nodeSpec({ name: node.name, kind: 'agent', stopGraceMs: AGENT_GRACE_MS }, [

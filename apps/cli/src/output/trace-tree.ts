@@ -29,6 +29,12 @@ function layOut(spans: readonly SpanRecord[]): readonly Line[] {
   return lines;
 }
 
+function waitNote({ name, attributes }: SpanRecord): string {
+  if (!name.startsWith('saga.wait ')) return '';
+  const { 'node.id': node, 'saga.waiting_for': what } = attributes;
+  return `for ${String(what)}${node === undefined ? '' : ` (node ${String(node)})`}`;
+}
+
 /** The spans of one trace as a tree, with offset from the first start, duration, service and error. */
 export function formatTrace(spans: readonly SpanRecord[]): string {
   const lines = layOut(spans);
@@ -41,6 +47,7 @@ export function formatTrace(spans: readonly SpanRecord[]): string {
     service: span.service,
     note: [
       span.parentSpanId !== null && !known.has(span.parentSpanId) ? '(its parent is not kept)' : '',
+      waitNote(span),
       span.error ?? '',
     ]
       .filter((text) => text !== '')

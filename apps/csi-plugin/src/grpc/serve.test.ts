@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Metadata, type ServiceError, credentials, status } from '@grpc/grpc-js';
 import { lariatError } from '@lariat/contracts';
-import { createLog, createTelemetry } from '@lariat/telemetry';
+import { NO_METRICS, createLog, createTelemetry } from '@lariat/telemetry';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import type { CallScope } from './messages.js';
 import { type RunningServer, csiClients, serve } from './serve.js';
@@ -15,6 +15,7 @@ const socketPath = join(folder, 'csi.sock');
 const telemetry = createTelemetry({ serviceName: 't', serviceVersion: '0', instanceId: 'i' });
 const TRACE = '0af7651916cd43dd8448eb211c80319c';
 let server: RunningServer;
+const measured: unknown[] = [];
 let probe: (scope: CallScope) => Promise<{ ready: { value: boolean } }>;
 
 beforeAll(async () => {
@@ -28,6 +29,10 @@ beforeAll(async () => {
       },
     },
     tracer: telemetry.tracer,
+    metrics: {
+      ...NO_METRICS,
+      record: ({ name }, _seconds, attributes) => measured.push({ name, attributes }),
+    },
     log: createLog('test', 'error', () => undefined),
   });
 });
@@ -87,6 +92,18 @@ it('answers clients that name the socket in whichever way as the authority', asy
         code: status.OK,
       },
     );
+});
+
+it('measures its calls by name and outcome', async () => {
+  measured.length = 0;
+  await call('Probe');
+  probe = () => Promise.reject(lariatError('NO_CAPACITY', 'There is no room.'));
+  await call('Probe');
+  const of = (outcome: string) => ({
+    name: 'lariat.csi.call.duration',
+    attributes: { 'rpc.method': 'csi.v1.Identity/Probe', 'rpc.grpc.status_code': outcome },
+  });
+  expect(measured).toEqual([of('OK'), of('RESOURCE_EXHAUSTED')]);
 });
 
 it('says what is wrong in the code of the interface, with the trace of the caller', async () => {

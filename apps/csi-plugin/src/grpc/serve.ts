@@ -8,7 +8,7 @@ import {
   loadPackageDefinition,
 } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
-import type { Log } from '@lariat/telemetry';
+import type { Log, Metrics } from '@lariat/telemetry';
 import type { Tracer } from '@opentelemetry/api';
 import type { HandlersOf, ServiceCalls, ServiceName } from './messages.js';
 import { clearSocket } from './socket-path.js';
@@ -18,6 +18,7 @@ export interface ServeOptions {
   readonly socketPath: string;
   readonly services: { readonly [Name in ServiceName]?: HandlersOf<ServiceCalls[Name]> };
   readonly tracer: Tracer;
+  readonly metrics: Metrics;
   readonly log: Log;
 }
 
@@ -39,14 +40,14 @@ export function csiClients(): Readonly<Record<ServiceName, ServiceClientConstruc
 
 /** Serves on the socket. One that a dead process left is replaced; one that somebody serves on is not. */
 export async function serve(options: ServeOptions): Promise<RunningServer> {
-  const { socketPath, services, tracer, log } = options;
+  const { socketPath, services, ...observed } = options;
   await clearSocket(socketPath);
   const server = new Server();
   const clients = csiClients();
   for (const [name, handlers] of Object.entries(services)) {
     const calls = Object.entries(handlers).map(([call, handle]): [string, UntypedHandleCall] => [
       call,
-      unary(`csi.v1.${name}/${call}`, handle as never, { tracer, log }),
+      unary(`csi.v1.${name}/${call}`, handle as never, observed),
     ]);
     server.addService(clients[name as ServiceName].service, Object.fromEntries(calls));
   }

@@ -5,7 +5,14 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { toLariatError } from '@lariat/kernel';
-import { type Log, contextFromTraceparent, inSpan } from '@lariat/telemetry';
+import {
+  METRICS,
+  type Log,
+  type Metrics,
+  contextFromTraceparent,
+  inSpan,
+  secondsSince,
+} from '@lariat/telemetry';
 import { SpanKind, type Tracer } from '@opentelemetry/api';
 import { Refusal } from '../domain/refusal.js';
 import { type StatusName, statusOfError } from '../domain/status-of-error.js';
@@ -13,6 +20,7 @@ import type { CallScope } from './messages.js';
 
 export interface Observed {
   readonly tracer: Tracer;
+  readonly metrics: Metrics;
   readonly log: Log;
 }
 
@@ -25,7 +33,7 @@ const ANSWER_MS = 150;
 export function unary<Request, Answer>(
   name: string,
   handle: (request: Request, scope: CallScope) => Promise<Answer>,
-  { tracer, log }: Observed,
+  { tracer, metrics, log }: Observed,
 ): handleUnaryCall<Request, Answer> {
   const answer = async (call: ServerUnaryCall<Request, Answer>): Promise<Answer> => {
     const parent = contextFromTraceparent(call.metadata.get('traceparent')[0]?.toString());
@@ -33,10 +41,11 @@ export function unary<Request, Answer>(
     const options = { kind: SpanKind.SERVER, attributes };
     return inSpan(tracer, name, options, parent, async (span) => {
       const startedMs = performance.now();
-      const told = (outcome: string): { call: string; outcome: string; ms: number } => ({
-        ...{ call: name, outcome },
-        ms: Math.round(performance.now() - startedMs),
-      });
+      const told = (outcome: string): { call: string; outcome: string; ms: number } => {
+        const labels = { 'rpc.method': name, 'rpc.grpc.status_code': outcome };
+        metrics.record(METRICS.csiDuration, secondsSince(startedMs), labels);
+        return { ...{ call: name, outcome }, ms: Math.round(performance.now() - startedMs) };
+      };
       try {
         const answered = await handle(call.request, scopeOf(call));
         log.info('call answered', told('OK'));

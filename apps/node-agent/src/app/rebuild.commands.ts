@@ -36,6 +36,8 @@ export interface RebuildCommandParts {
 /** In place of an operation id while the target has not told it yet. */
 const STARTING = -1;
 
+/** strerror(ENOSPC), as SPDK tells why a copy ended. */
+const NO_SPACE = /no space left/i;
 const COPY_POLL_MS = 200;
 /** The first looks come sooner: small snapshots are copied in a moment. */
 const COPY_FIRST_POLL_MS = 10;
@@ -247,9 +249,10 @@ export function rebuildCommands(
         context.progress(seen.copiedClusters, seen.totalClusters, 'clusters');
         if (seen.state === 'complete') return seen.copiedClusters;
         if (seen.state === 'error') {
+          const reason = seen.error ?? 'no reason given';
           throw lariatError(
-            'LEG_UNREACHABLE',
-            `the copy stopped after ${seen.copiedClusters} of ${seen.totalClusters} clusters: ${seen.error ?? 'no reason given'}`,
+            NO_SPACE.test(reason) ? 'DISK_FULL' : 'LEG_UNREACHABLE',
+            `the copy stopped after ${seen.copiedClusters} of ${seen.totalClusters} clusters: ${reason}`,
           );
         }
       } catch (reason) {

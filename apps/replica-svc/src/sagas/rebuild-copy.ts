@@ -1,4 +1,10 @@
-import { type SnapshotRecord, nodeHostNqn, scratchNqn } from '@lariat/contracts';
+import {
+  type SnapshotRecord,
+  hasCode,
+  lariatError,
+  nodeHostNqn,
+  scratchNqn,
+} from '@lariat/contracts';
 import {
   RETRY_BRIEFLY,
   cleanUp,
@@ -67,6 +73,15 @@ export function copyStep(deps: RebuildDeps): RebuildStep {
   };
 }
 
+/** The source's node tells of it, whose disks it is not about: a copy takes room where it is made. */
+const fullAt = ({ node, disk }: { readonly node: string; readonly disk: string }, cause: unknown) =>
+  lariatError(
+    'DISK_FULL',
+    `Disk ${disk} of node '${node}' has no room for the copy; free space there, or add a disk.`,
+    { node, disk },
+    cause,
+  );
+
 async function copySnapshot(
   deps: RebuildDeps,
   context: RebuildContext,
@@ -123,6 +138,8 @@ async function copySnapshot(
       { key, timeoutMs: 30_000 },
     );
     return copiedClusters;
+  } catch (error) {
+    throw hasCode(error, 'DISK_FULL') ? fullAt(target, error) : error;
   } finally {
     stopReporting();
   }
