@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Hopeless, waitUntil } from '../../contract/support/wait-until.js';
+import { NotToBeHad } from '../../debian/packages.js';
 import { run } from '../../debian/programs.js';
 import { RecordedFolder } from '../../left-over/record.js';
 import { engineCgroup, removeCgroups } from './cgroups.js';
@@ -49,7 +50,9 @@ export class DockerEngine {
     } catch (error) {
       const said = engine.log().trim().split('\n').slice(-15);
       await engine.stop();
-      throw new Error(`the engine does not start; it said:\n${said.join('\n')}`, { cause: error });
+      process.stderr.write(`the engine said:\n${said.join('\n')}\n`);
+      // Of nothing that is ours: what the kernel does not allow, an engine can't have.
+      throw new NotToBeHad(`Docker's engine does not start: ${said.at(-1)}`, { cause: error });
     }
     return engine;
   }
@@ -64,21 +67,29 @@ export class DockerEngine {
 
   /** The engine's first process, whose namespaces containers are made in. */
   get pid(): number {
-    const { pid } = this.child;
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
-    return Number(children.split(' ')[0]);
+    const pid = this.firstProcess();
+    if (pid === undefined) throw new Error('the engine does not run');
+    return pid;
   }
 
   async stop(): Promise<void> {
     if (this.child.exitCode === null && this.child.signalCode === null) {
       const exited = once(this.child, 'exit');
-      process.kill(this.pid, 'SIGTERM');
+      const pid = this.firstProcess();
+      if (pid === undefined) this.child.kill('SIGKILL');
+      else process.kill(pid, 'SIGTERM');
       const timer = setTimeout(() => this.child.kill('SIGKILL'), STOP_TIMEOUT_MS);
       await exited;
       clearTimeout(timer);
     }
     removeCgroups();
     this.recorded.remove();
+  }
+
+  private firstProcess(): number | undefined {
+    const { pid } = this.child;
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+    return children === '' ? undefined : Number(children.split(' ')[0]);
   }
 
   private answers(): Promise<true> {
