@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { STREAMS, commandConsumer, commandSubject } from '@lariat/contracts';
 import {
   delay,
   LariatError,
@@ -195,7 +196,15 @@ export class Agent {
         executor: parts.executor,
         reconciled: parts.counts,
         openConsumer: () =>
-          askForConsumer('commands', () => controlPlane.openCommands(), log, signal),
+          askForConsumer(
+            {
+              ...{ connection, log, stream: STREAMS.commands.name },
+              consumer: commandConsumer(config.node),
+              filter: commandSubject(config.node, '>'),
+              ask: () => controlPlane.openCommands(),
+            },
+            signal,
+          ),
       });
       agent.presence.start();
       agent.addLater(config, later);

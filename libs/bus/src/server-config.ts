@@ -10,6 +10,9 @@ export interface BusUser {
 /** Longer than any answer of those who may answer takes: a piece of a file, or what a service says of itself. */
 const ANSWER_WITHIN = '2m';
 
+/** In seconds. The server's own 2 are too few for a machine that starts everything at once: who is late would count as refused. */
+const CONNECT_WITHIN = 30;
+
 const listed = (subjects: readonly string[]): string =>
   `[\n${subjects.map((subject) => `        ${JSON.stringify(subject)}\n`).join('')}      ]`;
 
@@ -36,7 +39,7 @@ export function authorizationConfig(
       '  }',
     ].join('\n'),
   );
-  return `authorization {\n users: [\n${texts.join('\n')}\n ]\n}\n`;
+  return `authorization {\n timeout: ${CONNECT_WITHIN}\n users: [\n${texts.join('\n')}\n ]\n}\n`;
 }
 
 /** Files of certificates; with `ca`, who connects must have one that it has signed. */
@@ -50,6 +53,7 @@ export function tlsConfig({ cert, key, ca }: ServerTls): string {
   const lines = [
     `  cert_file: ${JSON.stringify(cert)}`,
     `  key_file: ${JSON.stringify(key)}`,
+    `  timeout: ${CONNECT_WITHIN}`,
     ...(ca === undefined ? [] : [`  ca_file: ${JSON.stringify(ca)}`, '  verify: true']),
   ];
   return `tls {\n${lines.join('\n')}\n}\n`;

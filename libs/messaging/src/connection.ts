@@ -79,7 +79,8 @@ const TLS_FAULT = /certificate|self.signed|tls|ssl|handshake|altname/i;
 function failureOf(cause: unknown, options: ConnectOptions, role: BusRole) {
   const servers = withoutSecrets(options.servers);
   const user = userOf(role);
-  if (cause instanceof AuthorizationError) {
+  // Who was too late to say who it is was not refused: it may be quicker the next time.
+  if (cause instanceof AuthorizationError && !/timeout/i.test(cause.message)) {
     const { credentials } = options.access ?? {};
     const message =
       credentials === undefined

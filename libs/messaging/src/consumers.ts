@@ -41,27 +41,44 @@ export async function makeEventConsumer(
 
 const ASK_AGAIN_MS = 500;
 
+export interface WantedConsumer {
+  readonly connection: NatsConnection;
+  readonly stream: string;
+  readonly consumer: string;
+  readonly filter: string;
+  /** Has a service make it. */
+  readonly ask: () => Promise<unknown>;
+  readonly log: Pick<Log, 'warn'>;
+}
+
 /**
- * For those who may not make consumers: asks a service to, until it has. Rejects with what is final, and when the signal
- * aborts.
+ * For those who may not make consumers: asks a service to, until it has. One that is there needs no service. Rejects with
+ * what is final, and when the signal aborts.
  */
-export async function askForConsumer(
-  what: string,
-  ask: () => Promise<unknown>,
-  log: Pick<Log, 'warn'>,
-  signal: AbortSignal,
-): Promise<void> {
+export async function askForConsumer(wanted: WantedConsumer, signal: AbortSignal): Promise<void> {
+  const { ask, consumer, log } = wanted;
   let said = '';
-  for (;;) {
+  while (!(await isThere(wanted))) {
     try {
       await ask();
       return;
     } catch (reason) {
       const { kind, message } = toLariatError(reason);
       if (signal.aborted || kind === 'invalid' || kind === 'precondition') throw reason;
-      if (message !== said) log.warn('waiting for a service', { for: what, error: message });
+      if (message !== said) log.warn('waiting for a service', { consumer, error: message });
       said = message;
       await delay(ASK_AGAIN_MS, signal);
     }
+  }
+}
+
+async function isThere({ connection, stream, consumer, filter }: WantedConsumer): Promise<boolean> {
+  try {
+    const manager = await jetstreamManager(connection, { checkAPI: false });
+    const { config } = await manager.consumers.info(stream, consumer);
+    return config.filter_subject === filter;
+  } catch {
+    // Not there, or not known whether: it is asked for, which does no harm.
+    return false;
   }
 }

@@ -1,5 +1,6 @@
 import 'reflect-metadata';
 import { pluginRole } from '@lariat/bus';
+import { STREAMS, eventFilter } from '@lariat/contracts';
 import {
   type FaultPoints,
   ReconcileCounts,
@@ -115,9 +116,11 @@ export async function runPlugin(
   const stopping = new AbortController();
   const openConsumer = (consumer: string, filter: string): Promise<void> =>
     askForConsumer(
-      'events',
-      () => context.client.request('internal.event.open-consumer', { consumer, filter }),
-      log,
+      {
+        ...{ connection, log, stream: STREAMS.events.name, consumer },
+        filter: eventFilter(filter),
+        ask: () => context.client.request('internal.event.open-consumer', { consumer, filter }),
+      },
       stopping.signal,
     );
   const description = plugin.description ?? '';
