@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ReconcileCounts, systemClock, toLariatError } from '@lariat/kernel';
 import { readBootId } from '../src/adapters/host/boot-id.js';
@@ -7,6 +8,7 @@ import { LinuxDeviceUsers } from '../src/adapters/host/linux-device-users.js';
 import { LinuxKernelNvme } from '../src/adapters/host/linux-kernel-nvme.js';
 import { LmdbJournal } from '../src/adapters/lmdb/lmdb-journal.js';
 import { HostPrograms } from '../src/adapters/process/host-programs.js';
+import { DeviceGate } from '../src/app/device-gate.js';
 import { DeviceLives } from '../src/app/device-lives.js';
 import { DmDriver } from '../src/app/dm-driver.js';
 import type { OwnedFrontend } from '../src/domain/ownership.js';
@@ -14,10 +16,10 @@ import type { LogPort } from '../src/ports/log.port.js';
 
 /**
  * The part of the agent that makes devices of the kernel, a process a command: `devices-by-hand FOLDER attach JSON`,
- * `repair VOLUME`, `users VOLUME`, `release VOLUME unused|forced`. Each is as if the agent had just been started, and is
- * killed afterwards. Prints one line of JSON.
+ * `repair VOLUME`, `users VOLUME`, `release VOLUME unused|forced`, `close VOLUME GATE MILLISECONDS`, `cut-off VOLUME`,
+ * `open VOLUME GATE`. Each is as if the agent had just been started, and is killed afterwards. Prints one line of JSON.
  */
-const [folder = '', verb = '', subject = '', how = ''] = process.argv.slice(2);
+const [folder = '', verb = '', subject = '', how = '', forMs = ''] = process.argv.slice(2);
 
 const tell =
   (level: string) =>
@@ -29,20 +31,19 @@ const log: LogPort = { info: tell('info'), warn: tell('warn'), error: tell('erro
 const journal = new LmdbJournal(join(folder, 'journal'));
 const programs = new HostPrograms(log);
 const clock = systemClock;
+const nvme = new LinuxKernelNvme(programs, LOSS_SECONDS);
+const mapper = new LinuxDeviceMapper(programs);
 const dm = new DmDriver({
-  ...{
-    journal,
-    clock,
-    bootId: readBootId(),
-    deviceDir: '/dev/lariat',
-    nodes: new LinuxDeviceNodes(),
-  },
-  ...{ nvme: new LinuxKernelNvme(programs, LOSS_SECONDS), mapper: new LinuxDeviceMapper(programs) },
+  ...{ journal, clock, nvme, mapper, nodes: new LinuxDeviceNodes() },
+  ...{ bootId: readBootId(), deviceDir: '/dev/lariat' },
+  discards: () => !existsSync(join(folder, 'no-discards')),
 });
 const devices = new DeviceLives({
   ...{ journal, clock, log, counts: new ReconcileCounts(), users: new LinuxDeviceUsers() },
   drivers: { dm, loop: undefined as never },
 });
+
+const gate = new DeviceGate({ journal, nvme, mapper, devices, clock, log });
 
 async function carryOut(): Promise<unknown> {
   switch (verb) {
@@ -61,6 +62,14 @@ async function carryOut(): Promise<unknown> {
       await devices.release(subject, how);
       await journal.dropOwned('frontend', subject);
       return { left: journal.ownedOfKind('dm').map(({ name }) => name) };
+    case 'close':
+      await gate.close(subject, how, clock.nowMs() + Number(forMs), 'op');
+      return { closed: gate.isClosed(subject, how) };
+    case 'cut-off':
+      await gate.cutOff(subject, 'op');
+      return {};
+    case 'open':
+      return { held: await gate.open(subject, how, 'op') };
     default:
       throw new Error(`no such command: ${verb}`);
   }

@@ -162,13 +162,15 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   const loops = new LinuxLoopDevices(options.programs);
   const nvme = new LinuxKernelNvme(options.programs, config.kernelLossSeconds);
   const mapper = new LinuxDeviceMapper(options.programs);
+  const discards = (): boolean =>
+    config.target === 'soft' || session.version.includes('soft-target');
   const devices = new DeviceLives({
     ...{ journal, users: new LinuxDeviceUsers(), clock, counts, log },
     drivers: {
       loop: new LoopDriver({
         ...{ journal, processes, loops, nodes, clock, log, dataDir, deviceDir, nbdfuse },
       }),
-      dm: new DmDriver({ journal, nvme, mapper, nodes, clock, bootId, deviceDir }),
+      dm: new DmDriver({ journal, nvme, mapper, nodes, clock, bootId, deviceDir, discards }),
     },
   });
   const device = new DeviceGate({ journal, nvme, mapper, devices, clock, log });
@@ -181,9 +183,8 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
     clock,
     counts,
     log,
-    ...{ dataDir, bootId },
+    ...{ dataDir, bootId, discards },
     nbdCommand: [process.execPath, programFile('../dist/nbd/main.js')],
-    discards: () => config.target === 'soft' || session.version.includes('soft-target'),
     onChange: options.onProcessChange,
   });
   const losses = new LossReporter({ node, controlPlane, engines, frontends, queue, log });

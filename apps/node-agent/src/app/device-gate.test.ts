@@ -155,6 +155,16 @@ describe('a volume on a target with stock methods, behind its block device', () 
     expect(node.journal.owned('raid', VOLUME)?.params.legs).toHaveLength(before.length + 1);
   });
 
+  it('takes no discards, over whatever path: what its target frees may read as anything', async () => {
+    await attach(['rep-a', 'rep-b']);
+    expect(kernel.withoutDiscards).toContain(device()?.over);
+    await close();
+    await add();
+    await open();
+    expect(kernel.withoutDiscards.size).toBe(2);
+    expect(kernel.withoutDiscards).toContain(device()?.over);
+  });
+
   it('goes on without the new leg where the raid can’t be made with it', async () => {
     await attach(['rep-a', 'rep-b']);
     await close();

@@ -143,11 +143,17 @@ export class DeviceLives {
 
   /** Nobody would open a gate that is closed while this agent is away. */
   private async letGoOfAll(): Promise<void> {
-    const { journal } = this.parts;
+    const { journal, log } = this.parts;
     const held = journal.ownedOfKind('dm').filter(({ params }) => params.held != null);
     for (const record of held) {
       await journal.putOwned(withParams(record, { held: null }));
-      await this.advanceAll(record.volume, BY_ITSELF);
+      try {
+        await this.advanceAll(record.volume, BY_ITSELF);
+      } catch (reason) {
+        // The next start goes on with it; what else is to be ended does not wait for this.
+        const { message } = toLariatError(reason);
+        log.warn('device not let go yet', { volume: record.volume, error: message });
+      }
     }
   }
 

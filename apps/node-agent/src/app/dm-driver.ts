@@ -12,7 +12,7 @@ import {
 import type { OwnedDm, OwnedFrontend } from '../domain/ownership.js';
 import type { DeviceNodesPort } from '../ports/device-nodes.port.js';
 import type { JournalPort } from '../ports/journal.port.js';
-import type { DeviceMapperPort, KernelNvmePort } from '../ports/kernel-devices.port.js';
+import type { DeviceMapperPort, DmTable, KernelNvmePort } from '../ports/kernel-devices.port.js';
 import { type LifeDriver, type Rest, withParams } from './device-lives.js';
 
 export interface DmDriverParts {
@@ -25,6 +25,8 @@ export interface DmDriverParts {
   readonly bootId: string;
   /** Where users of this host look for volumes. */
   readonly deviceDir: string;
+  /** Whether the volume's device reads zeros after a discard (design section 5). */
+  readonly discards: () => boolean;
 }
 
 /** The kernel looks for namespaces after a connect has ended. */
@@ -88,9 +90,11 @@ export class DmDriver implements LifeDriver<OwnedDm> {
       case 'await-path':
         return (await this.awaitPath(record)) ? 'go-on' : 'stop';
       case 'create':
+        this.refuseDiscards(table);
         await mapper.create(`lariat-${record.name}`, uuid, table, operation);
         return 'go-on';
       case 'reload':
+        this.refuseDiscards(table);
         await mapper.reload(uuid, table, operation);
         return 'go-on';
       case 'resume':
@@ -123,6 +127,11 @@ export class DmDriver implements LifeDriver<OwnedDm> {
         await journal.dropOwned('dm', record.name);
         return 'stop';
     }
+  }
+
+  /** The kernel takes over what is beneath a table when that is loaded. */
+  private refuseDiscards({ over }: DmTable): void {
+    if (over !== null && !this.parts.discards()) this.parts.nvme.refuseDiscards(over);
   }
 
   /** From now on it is this kernel that sends again what was not answered. */

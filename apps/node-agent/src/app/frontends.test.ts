@@ -30,6 +30,7 @@ const connect = async (bootId: string): Promise<void> => {
     ...{ journal, clock: systemClock, deviceDir: '/dev/lariat', bootId },
     ...{ nvme: nvme as never, mapper: { list: () => [] } as never },
     nodes: { read: () => null } as never,
+    discards: () => true,
   });
   const frontend = journal.owned('frontend', 'vol-a');
   if (frontend === undefined) throw new Error('no frontend');

@@ -12,6 +12,8 @@ export interface KernelNvmePort {
   controllers(): readonly SeenController[];
   namespaces(): readonly SeenNamespace[];
   connect(endpoint: NvmfEndpoint, hostNqn: string, operation: string): Promise<void>;
+  /** Keeps discards from the namespace: a device that is made on it from now on takes none. */
+  refuseDiscards(device: string): void;
   /** Ends one connection; what is in flight on it ends with errors. */
   disconnect(controller: string, operation: string): Promise<void>;
 }

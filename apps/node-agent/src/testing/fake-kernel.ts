@@ -24,6 +24,8 @@ const BYTES = 8 << 20;
  */
 export class FakeKernel implements KernelNvmePort, DeviceMapperPort {
   readonly errors: string[] = [];
+  /** Numbers of the namespaces that take no discards. */
+  readonly withoutDiscards = new Set<string>();
   /** Called before and after each change; what it throws is the change's outcome. */
   around: (change: string, when: 'before' | 'after') => void = () => undefined;
   readonly nodes: DeviceNodesPort;
@@ -81,6 +83,10 @@ export class FakeKernel implements KernelNvmePort, DeviceMapperPort {
       const name = `nvme${this.made}`;
       this.connected.set(name, { name, subsystemNqn: nqn, hostNqn });
     });
+  }
+
+  refuseDiscards(device: string): void {
+    this.withoutDiscards.add(this.numberOf(device) ?? '');
   }
 
   disconnect(controller: string): Promise<void> {

@@ -126,6 +126,7 @@ export async function fixture(
       dm: new DmDriver({
         ...{ journal, nvme, mapper, nodes: kernel.nodes, clock, bootId: 'boot' },
         deviceDir: '/dev/lariat',
+        discards: () => target.supports('lariat_bdev_quiesce'),
       }),
     },
   });

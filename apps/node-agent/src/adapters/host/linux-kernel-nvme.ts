@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { lariatError, type NvmfEndpoint } from '@lariat/contracts';
+import { toLariatError } from '@lariat/kernel';
 import type { SeenController, SeenNamespace } from '../../domain/dm-life.js';
 import type { KernelNvmePort } from '../../ports/kernel-devices.port.js';
 import type { ProgramsPort } from '../../ports/programs.port.js';
@@ -58,6 +61,20 @@ export class LinuxKernelNvme implements KernelNvmePort {
       ...[`--ctrl-loss-tmo=${this.lossSeconds}`, `--keep-alive-tmo=${KEEP_ALIVE_S}`],
     ];
     await this.run(args, `connect to ${nqn}`, operation, CONNECT_DEADLINE_MS);
+  }
+
+  refuseDiscards(device: string): void {
+    try {
+      writeFileSync(`/sys/block/${basename(device)}/queue/discard_max_bytes`, '0');
+    } catch (cause) {
+      const { message } = toLariatError(cause);
+      throw lariatError(
+        'DEVICE_NOT_MADE',
+        `${device} could not be kept from discards, after which its target may not read zeros: ${message}`,
+        { device },
+        cause,
+      );
+    }
   }
 
   async disconnect(controller: string, operation: string): Promise<void> {
