@@ -35,8 +35,11 @@ async function start(name: string, env: Readonly<Record<string, string>>): Promi
     ...{ nodes: NODES.length, diskSizeBytes: 64 * GIB },
     env: { ...process.env, ...env },
   });
-  await waitForNodes(cluster.natsUrl, NODES, 60_000);
-  const connection = await connectNats({ servers: cluster.natsUrl, name: 'bench' });
+  const { credentials } = cluster.paths;
+  await waitForNodes(cluster.natsUrl, credentials, NODES, 60_000);
+  const connection = await connectNats({
+    ...{ servers: cluster.natsUrl, name: 'bench', access: { credentials } },
+  });
   const client = new LariatClient({ connection, actor: 'bench' });
   return { cluster, connection, client, rates: [] };
 }
