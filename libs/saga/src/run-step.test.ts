@@ -102,6 +102,16 @@ it('tells in the trace of a step that waits for no node', async () => {
   expect(spans[0]?.attributes).not.toHaveProperty(['node.id']);
 });
 
+it('tells in the trace of a step that waits for something else after a slow node', async () => {
+  const late = (): Promise<never> =>
+    new Promise((resolve) => setTimeout(() => resolve(undefined as never), 2_000));
+  const { spans, flush } = running({ n1: late }, RETRY_BRIEFLY, never);
+  await vi.advanceTimersByTimeAsync(4_500);
+  await Promise.all([flush(), vi.advanceTimersByTimeAsync(1_000)]);
+  const waits = spans.filter(({ name }) => name === 'saga.wait demo/ask');
+  expect(waits.map(({ attributes }) => attributes['node.id'])).toEqual(['n1', undefined]);
+});
+
 it.each([
   ['did not answer before the step’s deadline', never, 'DEADLINE_EXCEEDED', 'n1'],
   ['refused', refusing(), 'NO', 'n1'],

@@ -66,7 +66,7 @@ export class StepRun {
   /** The last revision, when all that the step has begun to write is written. What goes on unheard writes no more. */
   async settled(): Promise<Versioned<SagaRecord>> {
     this.isOver = true;
-    clearTimeout(this.waitTimer);
+    clearInterval(this.waitTimer);
     await this.writing;
     return this.latest;
   }
@@ -78,9 +78,12 @@ export class StepRun {
     const deadlineAtMs = clock.nowMs() + timeoutMs;
     // Not every wait is for a node's answer: a source that sends slowly, another operation, a service that is away.
     const sinceMs = clock.nowMs();
-    this.waitTimer = setTimeout(() => {
-      const nowMs = clock.nowMs();
-      if (this.slow.size === 0) traceWait(this.parts.tracing, this.record, { sinceMs, nowMs });
+    clearInterval(this.waitTimer);
+    this.waitTimer = setInterval(() => {
+      // While a node is waited for that is told of; the other wait may come after it.
+      if (this.slow.size > 0) return;
+      clearInterval(this.waitTimer);
+      traceWait(this.parts.tracing, this.record, { sinceMs, nowMs: clock.nowMs() });
     }, OTHER_WAIT_TOLD_AFTER_MS);
     const direction = value.state === 'undoing' ? 'undo-' : '';
     return {
