@@ -40,6 +40,16 @@ describe('a program that writes on a device', () => {
     expect(JSON.parse(begun ?? '')).toMatchObject({ program: 'sh', is: 'begun' });
   });
 
+  it('gets what only it may know on its standard input, and nobody writes that down', async () => {
+    const secret = 'what nobody may read';
+    await new LinuxHost(new CommandJournal(journal())).run({
+      ...{ program: 'sh', args: ['-c', 'cat >"$1"', 'sh', on.path], input: secret, on },
+      ...{ deadlineMs: 10_000, volume: 'v', why: 'try it' },
+    });
+    expect(written()).toBe(secret);
+    expect(readFileSync(journal(), 'utf8')).not.toContain(secret);
+  });
+
   it.each<[string, () => DeviceFacts]>([
     ['stands on something else now', () => ({ ...on, footing: other('/data/b.1.1/nbd') })],
     ['is gone', () => ({ ...on, path: join(folder, 'no-device') })],
