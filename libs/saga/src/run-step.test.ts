@@ -112,6 +112,22 @@ it('tells in the trace of a step that waits for something else after a slow node
   expect(waits.map(({ attributes }) => attributes['node.id'])).toEqual(['n1', undefined]);
 });
 
+it('tells once of the node that keeps another operation waiting, for which the step waits', async () => {
+  const { events, run, spans, flush } = running({}, RETRY_BRIEFLY, never);
+  const { waitsOn } = run.context();
+  waitsOn('n3');
+  waitsOn('n3');
+  waitsOn(null);
+  await Promise.all([flush(), vi.advanceTimersByTimeAsync(1_000)]);
+  expect(events).toEqual([
+    { type: 'waits', node: 'n3' },
+    { type: 'waits', node: null },
+  ]);
+  expect(spans).toMatchObject([
+    { name: 'saga.wait demo/ask', attributes: { 'saga.step': 'ask', 'node.id': 'n3' } },
+  ]);
+});
+
 it.each([
   ['did not answer before the step’s deadline', never, 'DEADLINE_EXCEEDED', 'n1'],
   ['refused', refusing(), 'NO', 'n1'],

@@ -107,8 +107,12 @@ export class StepRun {
           input,
         }),
       waitsOn: (node) => {
+        if (this.slow.get(OTHER_OPERATION) === (node ?? undefined)) return;
         if (node === null) this.slow.delete(OTHER_OPERATION);
-        else this.slow.set(OTHER_OPERATION, node);
+        else {
+          this.slow.set(OTHER_OPERATION, node);
+          traceWait(this.parts.tracing, this.record, { node, sinceMs, nowMs: clock.nowMs() });
+        }
         this.tellWait();
       },
       checkpoint: (found) => this.append({ type: 'checkpointed', memory: known(found) }),
