@@ -1,6 +1,7 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { userOf } from '@lariat/bus';
 import { CLUSTER_ACTORS } from '@lariat/contracts';
 import { GIB } from '@lariat/kernel';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -10,6 +11,7 @@ import { lockDataDir, lockOwner } from './data-dir-lock.js';
 import { defaultLaunchPlan, resolvePlugin } from './launch-plan.js';
 import { natsConfig, parsePortsFile, portOf } from './nats-launch.js';
 import { clusterPaths, defaultDataDir } from './paths.js';
+import { makeBusFolder } from '../commands/credentials.js';
 import { planNodes } from './start-cluster.js';
 
 let folder: string;
@@ -147,6 +149,34 @@ describe('NATS', () => {
     expect(parsePortsFile('{"nats":["nats://127.0.0.1:4567"]}')).toBe('nats://127.0.0.1:4567');
     expect(parsePortsFile('{"monitoring":[]}')).toBeUndefined();
     expect(portOf('nats://127.0.0.1:4567')).toBe(4567);
+  });
+});
+
+describe('a folder of credentials for other clusters', () => {
+  const users = (nodes: Parameters<typeof makeBusFolder>[1]) =>
+    makeBusFolder(folder, nodes, undefined).map(({ role }) => userOf(role));
+  it('keeps the nodes of before, and has the public keys of who is let in', () => {
+    users({ admit: ['n1', 'n2'], drop: [] });
+    expect(
+      users({ admit: ['n3'], drop: ['n1'] }).filter((user) => user.startsWith('agent-')),
+    ).toEqual(['agent-n2', 'agent-n3']);
+    const config = readFileSync(join(folder, 'bus.conf'), 'utf8');
+    expect(config).toContain('# agent-n3\n');
+    expect(config).not.toContain('# agent-n1\n');
+    expect(config).not.toContain(readFileSync(join(folder, 'api.nk'), 'utf8'));
+  });
+  it('takes no names that are none', () => {
+    expect(() => users({ admit: ['../n1'], drop: [] })).toThrow(/not a node name/);
+  });
+  it('has the server ask for certificates where it is given them', () => {
+    makeBusFolder(
+      folder,
+      { admit: [], drop: [] },
+      { cert: '/a.pem', key: '/a.key', ca: '/ca.pem' },
+    );
+    expect(readFileSync(join(folder, 'bus.conf'), 'utf8')).toMatch(
+      /ca_file: "\/ca.pem"\n {2}verify: true/,
+    );
   });
 });
 
