@@ -23,17 +23,23 @@ describe.skipIf(missing !== undefined)(
     const nodesOf = async (volume: string): Promise<readonly string[]> =>
       (await stack.volume(volume)).replicas.map(({ node }) => node).toSorted();
 
-    it('costs no write: its replica is made anew on another host, and its rebuild is told of', async () => {
+    it('costs no write: what waits for it says so, and its replica is made anew on another host', async () => {
       await stack.request('node.cordon', { node: 'node-2' });
       const volume = { name: 'kept', sizeBytes: SIZE_BYTES, replicas: 2 };
       await stack.request('volume.create', volume);
       await stack.request('node.uncordon', { node: 'node-2' });
+      await stack.request('volume.create', { ...volume, name: 'other', replicas: 3 });
       await stack.request('volume.attach', { volume: 'kept', node: 'node-1', frontend: 'nbd' });
       expect(await nodesOf('kept')).toEqual(['node-1', LOST]);
       const load = await steadyLoad((await stack.socketOf('kept')).uri, SIZE_BYTES);
-      await stack.compose('rm', '--stop', '--force', '-v', LOST);
+      // Nobody is asked to stop, and the disk goes too.
+      await stack.docker('rm', '--force', stack.container(LOST));
+      const deletion = await stack.begin('volume.delete', { volume: 'other' });
+      const told = await stack.waitsFor(deletion, LOST);
+      expect(told).toMatchObject({ kind: 'volume.delete', step: expect.any(String) });
       await stack.docker('volume', 'rm', `${PROJECT}_${LOST}`);
       await stack.nodeIs(LOST, 'down');
+      await stack.succeeds(deletion);
       await stack.eventually('the replica to be elsewhere', async () => {
         const { robustness, operation } = await stack.volume('kept');
         const nodes = await nodesOf('kept');
