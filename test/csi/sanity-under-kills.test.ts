@@ -1,17 +1,22 @@
 import { delay, toLariatError } from '@lariat/kernel';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { whyNoSanity } from './csi-sanity.js';
+import { type SanityResult, whyNoSanity } from './csi-sanity.js';
 import type { E2eCluster } from '../e2e/e2e-cluster.js';
 import { SanityWorld } from './sanity-world.js';
 
 const missing = await whyNoSanity();
-/** Why it is not run; undefined when it is. All specs take as long as what dies needs to be back, again and again. */
-const whyNot =
-  missing ?? (process.env['LARIAT_SOAK'] === undefined ? 'only with --soak' : undefined);
+const isSoak = process.env['LARIAT_SOAK'] !== undefined;
+/** Whole lives of volumes on a node, clones and snapshots of them; with LARIAT_SOAK (`lariat test --soak`) all specs. */
+const FOCUS = {
+  withDevices: 'Node Service should|volume lifecycle should work|from an existing source snapshot',
+  without: 'CreateVolume should',
+};
+const LEAST = 4;
 const PAUSE_MS = 4_000;
-/** Of three nodes two are always there: enough for both replicas. */
-const VICTIMS = ['n1', 'volume-svc', 'n2', 'replica-svc'];
-const TIMEOUT_MS = 3_600_000;
+/** With csi-sanity itself, whose calls wait for what is on its way back. */
+const TIMEOUT_MS = isSoak ? 3 * 3_600_000 : 600_000;
+/** Of three nodes two are always there: enough for both replicas. All services are one process but in a soak. */
+const VICTIMS = isSoak ? ['n1', 'volume-svc', 'n2', 'replica-svc'] : ['n1', 'services', 'n2'];
 
 /** One dies after the other, each a while after the last one serves again. */
 function killInTurn({ cluster, client }: E2eCluster): {
@@ -56,26 +61,32 @@ function killInTurn({ cluster, client }: E2eCluster): {
   };
 }
 
-describe.skipIf(whyNot !== undefined)(
-  `csi-sanity, while an agent or a service dies every few seconds (${whyNot ?? 'built with Go'})`,
+const wrongWithPart = ({ failed, passed }: SanityResult): readonly string[] => [
+  ...failed,
+  ...(passed.length < LEAST ? [`only ${passed.length} specs ran`] : []),
+];
+
+describe.skipIf(missing !== undefined)(
+  `csi-sanity, while an agent or a service dies every few seconds (${missing ?? 'built with Go'})`,
   () => {
     let world: SanityWorld;
     beforeAll(async () => {
-      world = await SanityWorld.start({ nodes: 3, split: true });
+      world = await SanityWorld.start({ nodes: 3, split: isSoak });
     });
     afterAll(() => world?.stop());
 
-    it.each(['mount', 'block'] as const)(
+    it.each(isSoak ? (['mount', 'block'] as const) : (['mount'] as const))(
       'sees no failure, with %s volumes',
       async (access) => {
+        const focus = world.hasDevices ? FOCUS.withDevices : FOCUS.without;
         const killing = killInTurn(world.e2e);
         const [result, killed] = await world
-          .run({ access })
+          .run(isSoak ? { access } : { access, focus })
           .then(async (ended) => [ended, await killing.stop()] as const)
           .finally(() => killing.end());
         process.stderr.write(`killed meanwhile: ${killed.join(', ')}\n`);
-        expect(new Set(killed)).toEqual(new Set(VICTIMS));
-        expect(world.wrongWith(result)).toEqual([]);
+        expect(killed).toEqual(expect.arrayContaining(VICTIMS.slice(0, 2)));
+        expect(isSoak ? world.wrongWith(result) : wrongWithPart(result)).toEqual([]);
         expect(await world.leftovers()).toEqual([]);
       },
       TIMEOUT_MS,
