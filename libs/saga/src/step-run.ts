@@ -78,10 +78,13 @@ export class StepRun {
     const deadlineAtMs = clock.nowMs() + timeoutMs;
     // Not every wait is for a node's answer: a source that sends slowly, another operation, a service that is away.
     const sinceMs = clock.nowMs();
-    this.waitTimer = setTimeout(() => {
+    const tellOtherWait = (): void => {
       const nowMs = clock.nowMs();
       if (this.slow.size === 0) traceWait(this.parts.tracing, this.record, { sinceMs, nowMs });
-    }, OTHER_WAIT_TOLD_AFTER_MS);
+      // A node may have been slow first, and what it waits for now is something else.
+      else this.waitTimer = setTimeout(tellOtherWait, OTHER_WAIT_TOLD_AFTER_MS);
+    };
+    this.waitTimer = setTimeout(tellOtherWait, OTHER_WAIT_TOLD_AFTER_MS);
     const direction = value.state === 'undoing' ? 'undo-' : '';
     return {
       operation: value.id,
