@@ -43,6 +43,7 @@ describe('a fault', () => {
       ...process.env,
       LARIAT_REBUILD: 'manual',
       LARIAT_IMAGE_FOLDERS: tmpdir(),
+      LARIAT_IMAGE_ALLOW: '127.0.0.1',
       OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint,
       OTEL_METRICS_EXPORTER: 'none',
       OTEL_BSP_SCHEDULE_DELAY: '200',
