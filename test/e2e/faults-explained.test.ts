@@ -177,13 +177,13 @@ describe('a fault', () => {
     await device.close();
     await client.request('rebuild.update', { volume: 'moved', mibPerSecond: 2 });
     const operation = await begin('node.drain', { node, atOnce: 8 });
-    heal.push(async () => void (await client.request('node.uncordon', { node })));
     await until('the move to copy', TOLD_MS, async () => {
       const { operation: move } = await client.request('volume.get', { volume: 'moved' });
       return move !== null && (await get(move)).step === 'copy' ? true : undefined;
     });
     await freeze(node);
     ends(operation);
+    heal.push(async () => void (await client.request('node.uncordon', { node })));
     await expect(explained(operation, { step: 'move-replicas', node })).resolves.toMatch(TRACE_ID);
   });
 
