@@ -6,6 +6,7 @@ import { run } from './programs.js';
 const KERNEL_PACKAGE = 'linux-image-cloud-amd64';
 const PACKAGES = [
   'busybox-static',
+  'cryptsetup-bin',
   'dmsetup',
   'e2fsprogs',
   'fio',
