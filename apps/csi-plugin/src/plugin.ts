@@ -82,10 +82,23 @@ function nodeService(
   log: Log,
 ): { readonly Node?: HandlersOf<NodeCalls> } {
   if (mode === 'controller' || node === undefined || dataDir === undefined) return {};
-  const machine = new NodeMachine(
-    new LinuxHost(new CommandJournal(join(dataDir, 'commands.jsonl'))),
-  );
+  return { Node: nodePart({ cluster, node, dataDir, maxVolumes, log }) };
+}
+
+export interface NodePart {
+  readonly cluster: ClusterPort;
+  readonly node: string;
+  readonly dataDir: string;
+  readonly maxVolumes: number | undefined;
+  readonly log: Pick<Log, 'info'>;
+}
+
+/** The calls on this machine, whatever cluster its volumes are of. */
+export function nodePart({ dataDir, ...part }: NodePart): HandlersOf<NodeCalls> {
+  const host = new LinuxHost(new CommandJournal(join(dataDir, 'commands.jsonl')));
   const stagings = new StagingFiles(join(dataDir, 'stagings'));
-  const limits = { maxVolumes, memoryBytes: totalmem() };
-  return { Node: nodeCalls({ cluster, machine, stagings, node, log, ...limits }) };
+  return nodeCalls({
+    ...part,
+    ...{ machine: new NodeMachine(host), stagings, memoryBytes: totalmem() },
+  });
 }

@@ -15,7 +15,7 @@ export const VIRTIOFSD = '/usr/lib/qemu/virtiofsd';
 const PROGRAMS = ['qemu-system-x86_64', 'cpio', 'mke2fs', 'setpriv', 'apt-get', 'dpkg'];
 const CACHE = join(CHECKOUT, '.lariat', 'vm');
 /** Changed with what a guest is made of, so that one of an earlier make is not taken. */
-const RECIPE = '1';
+const RECIPE = '2';
 /** What it takes to mount the root; the rest is loaded from there. */
 const RAMDISK_MODULES = [
   'virtio_pci',

@@ -7,6 +7,7 @@ import { run } from '../../debian/programs.js';
 const KERNEL_PACKAGE = 'linux-image-cloud-amd64';
 const PACKAGES = [
   'busybox-static',
+  'cryptsetup-bin',
   'dmsetup',
   'e2fsprogs',
   'fio',
