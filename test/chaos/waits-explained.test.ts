@@ -38,7 +38,8 @@ function unexplained(agents: ImaginedAgents, operation: OperationView): string |
   if (nextTryAt !== null) {
     if (lastError === null) return `${at}: tries again, and does not say why`;
     const { node: culprit = null } = lastError.details ?? {};
-    return node === culprit ? undefined : `${at}: tries ${culprit} again, and names ${node}`;
+    if (node === culprit) return undefined;
+    return `${at}: tries ${JSON.stringify(culprit)} again, and names ${node}`;
   }
   const waits = waitedFor(agents, operation);
   const nodes = waits.map((wait) => wait.node);
