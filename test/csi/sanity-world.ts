@@ -41,7 +41,8 @@ export class SanityWorld {
       join(folder.path, 'data'),
     ];
     const log = createLog('csi-plugin', 'error');
-    const plugin = await startPlugin(readConfig([...flags, ...places], {}), log);
+    const env = { LARIAT_NATS_CREDENTIALS: e2e.cluster.paths.credentials };
+    const plugin = await startPlugin(readConfig([...flags, ...places], env), log);
     return new SanityWorld(e2e, folder, plugin, hasDevices);
   }
 
