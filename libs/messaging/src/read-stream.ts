@@ -1,3 +1,4 @@
+import { delay } from '@lariat/kernel';
 import { type JetStreamManager, type StoredMsg, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { isNatsAway } from './nats-away.js';
@@ -59,7 +60,7 @@ async function endOf(
   manager: JetStreamManager,
   stream: string,
   wake: Wake | undefined,
-): Promise<{ readonly first: number; readonly last: number } | undefined> {
+): Promise<Span | undefined> {
   try {
     const { state } = await manager.streams.info(stream);
     return { first: state.first_seq, last: state.last_seq };
@@ -138,9 +139,7 @@ class Wake {
     if (!this.isHeard && signal?.aborted !== true) await this.pause(LOOK_AGAIN_MS);
     if (this.isHeard && signal?.aborted !== true) {
       this.isHeard = false;
-      await new Promise((resolve) => {
-        setTimeout(resolve, STORED_MS);
-      });
+      await delay(STORED_MS);
     }
     return signal?.aborted !== true && !this.subscription.isClosed();
   }

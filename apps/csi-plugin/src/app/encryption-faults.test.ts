@@ -1,32 +1,13 @@
 import type { VolumeContent } from '@lariat/contracts';
 import { describe, expect, it } from 'vitest';
 import { Refusal } from '../domain/refusal.js';
-import type { CallScope, HandlersOf, NodeCalls } from '../grpc/messages.js';
-import { FakeNode, type Fault, NODE, VOLUME, superblock } from '../testing/fake-node.js';
-import { nodeCalls } from './node.js';
-import { NodeMachine } from './node-machine.js';
+import { FakeNode, VOLUME, superblock } from '../testing/fake-node.js';
+import { FAULTS, callsOn, hurried } from '../testing/faulty-stage.js';
 
 const HEADER = '22222222-2222-4222-8222-222222222222';
 const UUID = '11111111-1111-4111-8111-111111111111';
 const STAGING = '/staging';
 const PASSPHRASE = 'correct horse battery staple';
-const FAULTS: readonly Fault[] = [
-  'died-before',
-  'died-after',
-  'device-gone',
-  'device-failing',
-  'device-of-zeros',
-  'device-of-another',
-];
-
-const hurried: CallScope = { leftMs: () => 0, signal: new AbortController().signal };
-
-const callsOn = (node: FakeNode): HandlersOf<NodeCalls> =>
-  nodeCalls({
-    ...{ cluster: node, stagings: node, node: NODE, maxVolumes: 9 },
-    ...{ memoryBytes: 0, log: { info: () => undefined } },
-    machine: new NodeMachine(node),
-  });
 
 const request = (over: object = {}) => ({
   ...{ volumeId: VOLUME, stagingTargetPath: STAGING, publishContext: {} },

@@ -1,31 +1,11 @@
 import type { VolumeContent } from '@lariat/contracts';
 import { describe, expect, it } from 'vitest';
 import { Refusal } from '../domain/refusal.js';
-import type { CallScope, NodeCalls, HandlersOf } from '../grpc/messages.js';
-import { FakeNode, type Fault, NODE, VOLUME, superblock } from '../testing/fake-node.js';
-import { nodeCalls } from './node.js';
-import { NodeMachine } from './node-machine.js';
+import { FakeNode, VOLUME, superblock } from '../testing/fake-node.js';
+import { FAULTS, callsOn, hurried } from '../testing/faulty-stage.js';
 
 const UUID = '11111111-1111-4111-8111-111111111111';
 const STAGING = '/staging';
-const FAULTS: readonly Fault[] = [
-  'died-before',
-  'died-after',
-  'device-gone',
-  'device-failing',
-  'device-of-zeros',
-  'device-of-another',
-];
-
-/** Its time is up at once: what would be waited for ends the call. */
-const hurried: CallScope = { leftMs: () => 0, signal: new AbortController().signal };
-
-const callsOn = (node: FakeNode): HandlersOf<NodeCalls> =>
-  nodeCalls({
-    ...{ cluster: node, stagings: node, node: NODE, maxVolumes: 9 },
-    ...{ memoryBytes: 0, log: { info: () => undefined } },
-    machine: new NodeMachine(node),
-  });
 
 const capability = (over: object = {}) => ({
   mount: { fsType: '', mountFlags: [], volumeMountGroup: '' },
