@@ -1,3 +1,4 @@
+export { readList } from './client/read-list.js';
 export { type ClusterFile, type ProcessRecord, readClusterFile } from './cluster/cluster-file.js';
 export { defaultLaunchPlan, type LaunchPlan, type NodeConfig } from './cluster/launch-plan.js';
 export { findNatsServer } from './cluster/nats-server.js';

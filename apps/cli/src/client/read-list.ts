@@ -1,5 +1,4 @@
 import type { PageFacts, RequestMap } from '@lariat/contracts';
-import type { Session } from './session.js';
 
 /** The lists that are answered page by page, and what their items are called. */
 export const LIST_FIELDS = {
@@ -24,12 +23,17 @@ export interface Listed<Item> extends PageFacts {
   readonly items: readonly Item[];
 }
 
+/** Whoever can ask the API: a session of the command line, or a client. */
+export interface ListSource {
+  request(name: ListName, query: ListQuery<ListName>): Promise<PageFacts>;
+}
+
 /** As many as fit into a message with room to spare; the whole list is asked for in such pieces. */
 const PIECE = 500;
 
 /** The page that is asked for by `limit`; without it all that there are. */
 export async function readList<Name extends ListName>(
-  session: Pick<Session, 'request'>,
+  source: ListSource,
   name: Name,
   query: ListQuery<Name>,
 ): Promise<Listed<ListItem<Name>>> {
@@ -38,7 +42,7 @@ export async function readList<Name extends ListName>(
   let { cursor } = query;
   for (;;) {
     const asked = Object.assign({ limit: PIECE }, query, cursor === undefined ? {} : { cursor });
-    const reply: PageFacts = await session.request(name, asked);
+    const reply: PageFacts = await source.request(name, asked);
     const { total, next } = reply;
     const piece = (reply as unknown as Readonly<Record<string, readonly ListItem<Name>[]>>)[
       LIST_FIELDS[name]
