@@ -10,7 +10,7 @@ import { writeStockTarget } from '../stock-target.js';
 import { Guest } from './guest/guest.js';
 import { guestImage } from './guest/guest-image.js';
 import { HostLink } from './guest/host-link.js';
-import { run } from './guest/programs.js';
+import { run } from '../debian/programs.js';
 import { GuestNode } from './guest-node.js';
 import { whyNoGuest } from './shared-guest.js';
 import { VERIFIED, VerifiedLoad } from './verified-load.js';
