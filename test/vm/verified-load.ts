@@ -43,6 +43,8 @@ export class VerifiedLoad {
         ...['fio', '--name=load', `--filename=${file}`, `--size=${sizeMib}M`],
         ...['--rw=randwrite', '--bs=16k', '--randrepeat=0', '--direct=1'],
         ...['--ioengine=libaio', '--iodepth=8', '--thread', '--group_reporting'],
+        // Its counts of the disks beneath would want each of them to be there when a round begins.
+        '--disk_util=0',
         ...['--verify=crc32c', '--verify_fatal=1', '--end_fsync=1', '--eta=never'],
         ...(writesPerSecond === undefined ? [] : [`--rate_iops=,${writesPerSecond}`]),
       ],
