@@ -1,6 +1,8 @@
 import { MIB } from '@lariat/kernel';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Lab } from '../contract/support/lab.js';
+import { connectNamespace } from '../contract/support/nvme-host.js';
+import { checksum } from '../contract/support/pattern.js';
 import { softTarget } from '../contract/support/target-kind.js';
 import type { TargetProcess } from '../contract/support/target-process.js';
 import type { GuestCommands } from './guest/guest-commands.js';
@@ -12,6 +14,8 @@ const SIZE_MIB = 8;
 const SECTORS = (SIZE_MIB * MIB) / 512;
 const ROUNDS = 2;
 const DEVICE = 'guest-volume';
+const RAID_UUID = '6c1e7a40-8f5d-4f0c-9d7a-2f4c8a1b3e55';
+const READER_NQN = 'nqn.2026-01.io.lariat:reader';
 const WRITE_ONE_BLOCK = [
   ...(['dd', 'if=/dev/zero', `of=/dev/mapper/${DEVICE}`] as const),
   ...['bs=4k', 'count=1', 'oflag=direct', 'conv=notrunc'],
@@ -56,6 +60,49 @@ describe.skipIf(missing !== undefined)(
     }
 
     const table = ({ device }: NvmeConnection): string => `0 ${SECTORS} linear ${device} 0`;
+
+    it('goes on over a volume whose raid was made anew with one more leg beneath it: none is lost, and all legs are the same', async () => {
+      const nqn = 'nqn.2026-01.io.lariat:remade';
+      const raid = { name: 'remade', raidLevel: 'raid1', uuid: RAID_UUID } as const;
+      const legs = [
+        await target.createLvol('leg1', SIZE_MIB),
+        await target.createLvol('leg2', SIZE_MIB),
+      ];
+      await target.spdk.raid.create({ ...raid, baseBdevs: legs });
+      await target.exportBdev(nqn, raid.name, GUEST_NQN);
+      const before = await NvmeConnection.open(guest, { port: target.port, nqn });
+      await create('TEST-volume-2', before);
+      const load = await VerifiedLoad.start(guest, `/dev/mapper/${DEVICE}`, SIZE_MIB);
+      await load.expectWrites(before);
+      // The order of docs/adr/0039.
+      await guest.run(['dmsetup', 'suspend', '--noflush', '--nolockfs', DEVICE]);
+      const point = await target.spdk.lvol.snapshot(legs[0] ?? '', 'point');
+      legs.push(await target.spdk.lvol.clone(point, 'leg3'));
+      await before.close();
+      await target.spdk.nvmf.removeNs(nqn, 1);
+      await target.spdk.raid.delete(raid.name);
+      await target.spdk.raid.create({ ...raid, baseBdevs: legs });
+      await target.spdk.nvmf.addNs(nqn, { bdevName: raid.name, nsid: 1, uuid: RAID_UUID });
+      const after = await NvmeConnection.open(guest, { port: target.port, nqn });
+      expect(load.hasEnded()).toBe(false);
+      await guest.run(['dmsetup', 'reload', DEVICE, '--table', table(after)]);
+      await guest.run(['dmsetup', 'resume', DEVICE]);
+      await load.expectWrites(after);
+      expect(await load.stop()).toBe(VERIFIED);
+      await guest.run(['dmsetup', 'remove', DEVICE]);
+      await after.close();
+      await target.spdk.nvmf.deleteSubsystem(nqn);
+      await target.spdk.raid.delete(raid.name);
+      const sums = new Set<string>();
+      for (const leg of legs) {
+        const legNqn = `${nqn}-${leg}`;
+        await target.exportBdev(legNqn, leg, READER_NQN);
+        const { device, close } = await connectNamespace(target.port, legNqn, READER_NQN);
+        sums.add(await checksum(device));
+        await close();
+      }
+      expect(sums.size).toBe(1);
+    });
 
     it('holds writes while it is suspended, and goes on where they were moved to meanwhile: none is lost', async () => {
       let from = await connect('a');

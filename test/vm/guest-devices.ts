@@ -16,7 +16,7 @@ export type Answer = Readonly<Record<string, unknown>>;
  * the agent were, so that each step can be looked at by itself. Its journal is on the guest's disk.
  */
 export class GuestDevices {
-  constructor(private readonly guest: Guest) {}
+  constructor(private readonly guest: Pick<Guest, 'commands'>) {}
 
   /** One file, without what the command does not use: in the guest each module costs. */
   static async build(): Promise<void> {
@@ -34,8 +34,19 @@ export class GuestDevices {
     const { commands } = this.guest;
     await commands.run(['/usr/bin/mkdir', '-p', '/data']);
     await commands.run(['/usr/bin/mount', '/dev/vdb', '/data']);
+    await this.prepare();
+  }
+
+  /** With the journal where the guest's memory is, which a reset takes. */
+  async prepare(): Promise<void> {
+    const { commands } = this.guest;
     await commands.run(['/usr/bin/mkdir', '-p', FOLDER]);
     await commands.run(['/usr/sbin/modprobe', '-a', 'nvme-tcp', 'dm-mod']);
+  }
+
+  /** As on a target that may not read zeros after a discard. */
+  async refuseDiscards(): Promise<void> {
+    await this.guest.commands.run(['/usr/bin/touch', join(FOLDER, 'no-discards')]);
   }
 
   /** As the command `frontend.start` does; `endpoint` is one of frontend `nvmf` on the host. */
@@ -63,6 +74,19 @@ export class GuestDevices {
 
   release(volume: string, how: 'unused' | 'forced'): Promise<Answer> {
     return this.carryOut('release', volume, how);
+  }
+
+  /** As the command `engine.close-gate` does, on a target that can't hold writes. */
+  close(volume: string, gate: string, forMs: number): Promise<Answer> {
+    return this.carryOut('close', volume, gate, String(forMs));
+  }
+
+  cutOff(volume: string): Promise<Answer> {
+    return this.carryOut('cut-off', volume);
+  }
+
+  open(volume: string, gate: string): Promise<Answer> {
+    return this.carryOut('open', volume, gate);
   }
 
   private async carryOut(...args: readonly string[]): Promise<Answer> {

@@ -21,6 +21,10 @@ export interface GuestNodeOptions {
   readonly credentials: string;
   readonly link: HostLink;
   readonly diskMib: number;
+  /** In the place of the built-in target, as its own spdk_tgt. */
+  readonly spdkBin?: string;
+  /** Tests may arm fault points in it. */
+  readonly hasFaults?: boolean;
 }
 
 type Part = 'agent' | 'target';
@@ -48,16 +52,18 @@ export class GuestNode {
 
   /** Answers when the agent says that it is ready. */
   async start(): Promise<void> {
-    const { name, natsUrl, link, diskMib } = this.options;
+    const { name, natsUrl, link, diskMib, spdkBin, hasFaults = false } = this.options;
     this.starts += 1;
     await this.guest.commands.detach(
       [
         ...(['/usr/bin/env', `LARIAT_NATS_CREDENTIALS=${CREDENTIALS}`] as const),
+        `LARIAT_FAULTS=${hasFaults ? 1 : 0}`,
         ...([process.execPath, '--max-old-space-size=128', '--max-semi-space-size=2'] as const),
         programFile('apps', 'node-agent', 'dist', 'main.js'),
         ...['--node', name, '--nats', natsUrl, '--data', NODE_FOLDER],
         ...['--traddr', link.guestAddress, '--disk', `d1=${diskMib}MiB`],
         ...['--target-start', String(TARGET_START_S)],
+        ...(spdkBin === undefined ? [] : ['--target', 'spdk', '--spdk-bin', spdkBin]),
       ],
       this.logPath,
     );

@@ -1,12 +1,24 @@
 import { Hopeless, waitUntil } from '../contract/support/wait-until.js';
 import type { GuestCommands, RunningCommand } from './guest/guest-commands.js';
-import type { NvmeConnection } from './nvme-connection.js';
 
 export const VERIFIED = 'all that was written is there';
 const TIMEOUT_MS = 540_000;
 const STOP = '/run/load-stops';
 /** Rounds until it is told to stop, one more in any case. */
 const ROUNDS = 'while :; do "$@" || exit; [ -e "$0" ] && break; done';
+
+export interface LoadOptions {
+  /** Of all rounds together. */
+  readonly timeoutMs?: number;
+  /** Missing: as many as there can be. */
+  readonly writesPerSecond?: number;
+}
+
+/** A device whose kernel counts what is written to it. */
+export interface WrittenTo {
+  readonly device: string;
+  sectorsWritten(): Promise<number>;
+}
 
 /**
  * fio, round after round: it writes every block once, in an order that no other round has, and then compares each with
@@ -18,7 +30,12 @@ export class VerifiedLoad {
     private readonly rounds: RunningCommand,
   ) {}
 
-  static async start(guest: GuestCommands, file: string, sizeMib: number): Promise<VerifiedLoad> {
+  static async start(
+    guest: GuestCommands,
+    file: string,
+    sizeMib: number,
+    { timeoutMs = TIMEOUT_MS, writesPerSecond }: LoadOptions = {},
+  ): Promise<VerifiedLoad> {
     await guest.run(['rm', '-f', STOP]);
     const rounds = await guest.start(
       [
@@ -26,19 +43,22 @@ export class VerifiedLoad {
         ...['fio', '--name=load', `--filename=${file}`, `--size=${sizeMib}M`],
         ...['--rw=randwrite', '--bs=16k', '--randrepeat=0', '--direct=1'],
         ...['--ioengine=libaio', '--iodepth=8', '--thread', '--group_reporting'],
+        // Its counts of the disks beneath would want each of them to be there when a round begins.
+        '--disk_util=0',
         ...['--verify=crc32c', '--verify_fatal=1', '--end_fsync=1', '--eta=never'],
+        ...(writesPerSecond === undefined ? [] : [`--rate_iops=,${writesPerSecond}`]),
       ],
-      { timeoutMs: TIMEOUT_MS },
+      { timeoutMs },
     );
     return new VerifiedLoad(guest, rounds);
   }
 
   /** Resolves when the kernel has written to the device once more; rejects when the load has ended instead. */
-  async expectWrites(connection: NvmeConnection): Promise<void> {
-    const before = await connection.sectorsWritten();
-    await waitUntil(`writes to ${connection.device}`, TIMEOUT_MS, async () => {
+  async expectWrites(to: WrittenTo): Promise<void> {
+    const before = await to.sectorsWritten();
+    await waitUntil(`writes to ${to.device}`, TIMEOUT_MS, async () => {
       if (this.hasEnded()) throw new Hopeless(`the load has ended: ${await this.outcome()}`);
-      return (await connection.sectorsWritten()) > before;
+      return (await to.sectorsWritten()) > before;
     });
   }
 
