@@ -9,7 +9,7 @@ import { HEALED_MS, VolumeUser } from './volume-user.js';
 const SIZE_BYTES = 8 * MIB;
 const NODES = ['n1', 'n2', 'n3', 'n4'];
 /** With LARIAT_SOAK (`lariat test --soak`) so many times as long. */
-const EVENTS_MS = 150_000 * Number(process.env.LARIAT_SOAK ?? '1');
+const EVENTS_MS = 180_000 * Number(process.env.LARIAT_SOAK ?? '1');
 const CHURN_MS = 90_000;
 
 const SEED = process.env.LARIAT_SEED ?? newUuid().slice(0, 8);
