@@ -68,8 +68,6 @@ export interface SanityRun {
   readonly socketPath: string;
   readonly folder: string;
   readonly access: 'mount' | 'block';
-  /** Regular expressions of specs; none: all of them. */
-  readonly focus?: string;
   readonly skip?: string;
   readonly parameters: Readonly<Record<string, string>>;
   readonly mutableParameters: Readonly<Record<string, string>>;
@@ -117,7 +115,6 @@ export async function runSanity(options: SanityRun): Promise<SanityResult> {
       `--csi.testvolumeaccesstype=${options.access}`,
       `--ginkgo.json-report=${report}`,
       '--ginkgo.no-color',
-      ...(options.focus === undefined ? [] : [`--ginkgo.focus=${options.focus}`]),
       ...(options.skip === undefined ? [] : [`--ginkgo.skip=${options.skip}`]),
     ],
     process.env,

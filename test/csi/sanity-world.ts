@@ -10,11 +10,7 @@ import { RecordedFolder } from '../left-over/record.js';
 import { type SanityResult, runSanity } from './csi-sanity.js';
 import { MAY_SKIP, NEEDS_DEVICE, NO_DEVICES, type SkippedSpecs } from './skipped-specs.js';
 
-export interface SanityAsked {
-  readonly access: 'mount' | 'block';
-  /** A regular expression of specs; none: all of them. */
-  readonly focus?: string;
-}
+export type SanityAccess = 'mount' | 'block';
 
 /** What of a run must be as many as this at least: a report that says nothing has failed may have looked at nothing. */
 const LEAST = { withDevices: 70, without: 50 };
@@ -57,20 +53,19 @@ export class SanityWorld {
     return this.hasDevices ? MAY_SKIP : [...MAY_SKIP, NO_DEVICES];
   }
 
-  run({ access, focus }: SanityAsked): Promise<SanityResult> {
+  run(access: SanityAccess): Promise<SanityResult> {
     return runSanity({
       ...{ socketPath: join(this.folder.path, 'csi.sock'), access },
       folder: join(this.folder.path, access),
       // Without a device what can be tried is tried all the same.
       ...(this.hasDevices ? {} : { skip: NEEDS_DEVICE }),
-      ...(focus === undefined ? {} : { focus }),
       parameters: { replicas: '2', ...(this.hasDevices ? {} : { frontend: 'nbd' }) },
       mutableParameters: { rwIops: '5000' },
       sizeBytes: 8 * MIB,
     });
   }
 
-  /** What is wrong with a run of all specs. */
+  /** What is wrong with a run. */
   wrongWith({ passed, skipped, failed }: SanityResult): readonly string[] {
     const isFine = (spec: string): boolean => this.maySkip().some(({ specs }) => specs.test(spec));
     const least = this.hasDevices ? LEAST.withDevices : LEAST.without;

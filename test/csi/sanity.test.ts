@@ -14,7 +14,7 @@ describe.skipIf(missing !== undefined)(`csi-sanity (${missing ?? 'built with Go'
   afterAll(() => world?.stop());
 
   it.each(['mount', 'block'] as const)('passes, with %s volumes', async (access) => {
-    const result = await world.run({ access });
+    const result = await world.run(access);
     expect(world.wrongWith(result)).toEqual([]);
     skipped.push(...result.skipped);
     expect(await world.leftovers()).toEqual([]);
