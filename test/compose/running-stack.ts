@@ -14,6 +14,8 @@ import { compose, NODES, PROJECT, Stack } from './stack.js';
 
 const PROGRAMS = ['apt-get', 'dpkg', 'nsenter', 'python3', 'setpriv', 'tar', 'unshare'];
 const NATS_PORT = 4222;
+/** Of all that are built from one target the image is the same. */
+const ONE_OF_EACH = ['volume-svc', 'node-1'];
 
 export interface RunningStack {
   readonly access: EngineAccess;
@@ -26,9 +28,10 @@ export async function startStack(): Promise<RunningStack | string> {
   if (missing !== undefined) return missing;
   removeCgroups();
   try {
-    const programs = await enginePrograms();
-    const debian = await debianTree(programs);
-    return await setUpOn(await DockerEngine.start(programs), debian);
+    const programs = await timed('programs of the engine', enginePrograms);
+    const debian = await timed('tree of Debian', () => debianTree(programs));
+    const engine = await timed('engine', () => DockerEngine.start(programs));
+    return await setUpOn(engine, debian);
   } catch (error) {
     if (error instanceof NotToBeHad) return error.message;
     throw error;
@@ -42,7 +45,7 @@ async function setUpOn(engine: DockerEngine, debian: string): Promise<RunningSta
   >;
   try {
     await timed('base images', () => makeBaseImages(engine, debian));
-    await timed('images of deploy/image', () => compose({ environment }, 'build'));
+    await timed('images of deploy/image', () => compose({ environment }, 'build', ...ONE_OF_EACH));
     await timed('containers', () => compose({ environment }, 'up', '--detach'));
     const relay = await startRelay(engine, NATS_PORT);
     for (const node of NODES) await symlink(dataOf(engine, node), join(engine.folder, node));
@@ -76,10 +79,11 @@ const logsOf = (environment: Record<string, string>): Promise<string> =>
     (error: unknown) => `there are no logs: ${String(error)}\n`,
   );
 
-async function timed(what: string, work: () => Promise<unknown>): Promise<void> {
+async function timed<T>(what: string, work: () => Promise<T>): Promise<T> {
   const start = performance.now();
-  await work();
+  const result = await work();
   process.stderr.write(`${what}: ${Math.round((performance.now() - start) / 1000)} s\n`);
+  return result;
 }
 
 async function whatIsMissing(): Promise<string | undefined> {
