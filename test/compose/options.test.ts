@@ -20,8 +20,8 @@ const FILES = [
 ];
 /** What the README gives to root, and to the services' user. */
 const GIVE_AWAY = `
-chown root: credentials/agent-*.nk credentials/csi.nk
-chown 10001: credentials/*-svc.nk credentials/api.nk
+chown root credentials/agent-*.nk credentials/csi.nk
+chown 10001 credentials/*-svc.nk credentials/api.nk
 `;
 
 describe.skipIf(missing !== undefined)(
@@ -55,7 +55,7 @@ describe.skipIf(missing !== undefined)(
     afterAll(async () => {
       await stack?.close();
       // The next file has containers of its own.
-      await compose(theEngine(), setting, 'down', '--volumes');
+      if (setting !== undefined) await compose(theEngine(), setting, 'down', '--volumes');
     });
 
     it('let in nobody without credentials', async () => {
