@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { run } from '../debian/programs.js';
 import { csiCaller } from '../e2e/csi-calls.js';
 import { openStack, theEngine, whyNoEngine } from './shared-stack.js';
-import { compose, NODES, PLAIN, type Setting, Stack } from './stack.js';
+import { compose, NODES, PLAIN, PROJECT, type Setting, Stack } from './stack.js';
 
 const missing = whyNoEngine();
 const SIZE_BYTES = 8 * MIB;
@@ -33,7 +33,8 @@ describe.skipIf(missing !== undefined)(
       const others = await openStack();
       await others.compose('down', '--volumes');
       await others.close();
-      const folder = join(theEngine().folder, 'options');
+      // docker-compose names the project by it.
+      const folder = join(theEngine().folder, 'options', PROJECT);
       await cp(PLAIN.folder, folder, { recursive: true });
       const nodes = NODES.flatMap((node) => ['--node', node]);
       const credentials = join(folder, 'credentials');
