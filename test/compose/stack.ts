@@ -127,10 +127,12 @@ export class Stack {
     for (const node of nodes) await this.nodeIs(node, 'ready');
   }
 
+  /** Resolves when it is; a node that nobody has heard of yet may still come. */
   async nodeIs(node: string, state: string): Promise<void> {
-    await this.eventually(`${node} to be ${state}`, async () =>
-      (await this.request('node.get', { node })).state === state ? true : undefined,
-    );
+    await this.eventually(`${node} to be ${state}`, async () => {
+      const { nodes } = await this.request('node.list', {});
+      return nodes.find(({ name }) => name === node)?.state === state ? true : undefined;
+    });
   }
 
   request<Name extends RequestName>(
