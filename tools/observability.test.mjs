@@ -219,6 +219,13 @@ describe.each([
   ['one server', ['docker-compose.yml']],
   ['three servers', ['docker-compose.yml', 'docker-compose.nats-cluster.yml']],
   ['credentials for one server', ['docker-compose.yml', 'docker-compose.credentials.yml']],
+  [
+    'credentials for three servers',
+    [
+      ...['docker-compose.yml', 'docker-compose.nats-cluster.yml'],
+      ...['docker-compose.credentials.yml', 'docker-compose.nats-cluster-credentials.yml'],
+    ],
+  ],
 ])('compose with %s of NATS', (_name, files) => {
   const documents = files.map((file) => yaml(file));
   const services = {};

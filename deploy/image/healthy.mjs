@@ -1,11 +1,10 @@
 // Whether the process of this container answers: its metrics are served by the same event loop as everything else.
+// Not by fetch, which takes longer to load than all the rest, and whose connection keeps this process for seconds.
+import { get } from 'node:http';
+
 const port = process.env.OTEL_EXPORTER_PROMETHEUS_PORT ?? '9464';
 const host = process.env.OTEL_EXPORTER_PROMETHEUS_HOST ?? 'localhost';
-try {
-  const response = await fetch(`http://${host}:${port}/metrics`, {
-    signal: AbortSignal.timeout(4000),
-  });
-  process.exitCode = response.ok ? 0 : 1;
-} catch {
-  process.exitCode = 1;
-}
+const options = { host, port, path: '/metrics', agent: false, signal: AbortSignal.timeout(4000) };
+get(options, (response) => process.exit(response.statusCode === 200 ? 0 : 1)).on('error', () =>
+  process.exit(1),
+);

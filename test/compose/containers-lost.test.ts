@@ -8,6 +8,7 @@ import type { Stack } from './stack.js';
 const missing = whyNoEngine();
 const SIZE_BYTES = 8 * MIB;
 const MORE = 20;
+const ASKED_IN_VAIN_MS = 1_000;
 const LOST = 'node-3';
 const ADDRESS = '172.30.77.13';
 
@@ -22,6 +23,11 @@ const FAULTS: readonly Fault[] = [
     what: 'paused',
     begin: (stack) => stack.docker('pause', stack.container(LOST)),
     end: (stack) => stack.docker('unpause', stack.container(LOST)),
+  },
+  {
+    what: 'killed and not started again',
+    begin: (stack) => stack.docker('kill', stack.container(LOST)),
+    end: (stack) => stack.docker('start', stack.container(LOST)),
   },
   {
     what: 'cut off from the network',
@@ -96,8 +102,11 @@ describe.skipIf(missing !== undefined)(
     );
 
     it('cost no write when the container of a node dies, and it is started again', async () => {
+      await create('other');
       await goesOn();
+      const operation = await stack.begin('volume.delete', { volume: 'other' });
       await stack.crash(stack.container(LOST));
+      await stack.succeeds(operation);
       const restarts = await stack.inspect(stack.container(LOST), '{{.RestartCount}}');
       expect(Number(restarts)).toBeGreaterThan(0);
       await goesOn();
@@ -106,11 +115,18 @@ describe.skipIf(missing !== undefined)(
       await goesOn();
     });
 
-    it('cost no write when NATS is stopped, and requests are answered when it is back', async () => {
+    it('cost no write when NATS is stopped, and what was asked for goes on when it is back', async () => {
+      await create('other');
       await goesOn();
+      const operation = await stack.begin('volume.delete', { volume: 'other' });
       await stack.docker('stop', stack.container('nats'));
       await goesOn();
+      await expect(stack.request('volume.list', {}, ASKED_IN_VAIN_MS)).rejects.toMatchObject({
+        code: 'DEADLINE_EXCEEDED',
+        message: expect.stringContaining('was not answered'),
+      });
       await stack.docker('start', stack.container('nats'));
+      await stack.succeeds(operation);
       await stack.ready();
       expect(await create('after')).toMatchObject({ robustness: 'healthy' });
       await stack.request('volume.delete', { volume: 'after' });
@@ -118,12 +134,15 @@ describe.skipIf(missing !== undefined)(
     });
 
     it('cost no byte when the container dies that the volume is used in', async () => {
+      await create('other');
       await load.end();
       const data = randomBytes(SIZE_BYTES);
       const device = await stack.device('used');
       await device.writeAll(0, data);
       await device.flush();
+      const operation = await stack.begin('volume.delete', { volume: 'other' });
       await stack.crash(stack.container('node-1'));
+      await stack.succeeds(operation);
       await stack.ready();
       const again = await stack.eventually('the volume to be served again', () =>
         stack.device('used').catch(() => undefined),

@@ -8,11 +8,9 @@ import { HEALED_MS, type Stack } from './stack.js';
 const missing = whyNoEngine();
 const SIZE_BYTES = 8 * MIB;
 const MORE = 20;
+const SERVED_BY = ['nats', 'volume-svc', 'replica-svc', 'backing-image-svc'];
 /** The node that the volume is attached on comes last: the others are whole again by then. */
-const ROUND = [
-  ...['nats', 'volume-svc', 'replica-svc', 'backing-image-svc'],
-  ...['node-3', 'node-2', 'node-1'],
-];
+const ROUND_OF_NODES = ['node-3', 'node-2', 'node-1'];
 
 describe.skipIf(missing !== undefined)(
   `a rolling restart under write load (${missing ?? 'an engine is here'})`,
@@ -36,17 +34,44 @@ describe.skipIf(missing !== undefined)(
       await stack?.close();
     });
 
-    it.each(ROUND)(
-      'fails no write when %s is restarted, and the volume is whole before the next',
+    const other = { name: 'other', sizeBytes: SIZE_BYTES, replicas: 3 };
+
+    /** Before the next part is restarted, the volume is whole and in use again. */
+    async function whole(before: number): Promise<void> {
+      await stack.ready();
+      await stack.whole('rolled');
+      await stack.eventually('the load to go on', () => {
+        const { blocks, failures } = load.soFar();
+        return Promise.resolve(blocks > before + MORE || failures.length > 0 ? true : undefined);
+      });
+    }
+
+    it.each(SERVED_BY)(
+      'fails no write when %s is restarted, and what was asked for before that goes on',
       async (service) => {
-        const before = load.soFar().blocks;
+        const { blocks } = load.soFar();
+        const creation = await stack.begin('volume.create', other);
         await stack.compose('restart', service);
-        await stack.ready();
-        await stack.whole('rolled');
-        await stack.eventually('the load to go on', () => {
-          const { blocks, failures } = load.soFar();
-          return Promise.resolve(blocks > before + MORE || failures.length > 0 ? true : undefined);
-        });
+        await stack.succeeds(creation);
+        await stack.request('volume.delete', { volume: 'other' });
+        await whole(blocks);
+        expect(load.soFar().failures).toEqual([]);
+      },
+      2 * HEALED_MS,
+    );
+
+    it.each(ROUND_OF_NODES)(
+      'fails no write when %s is restarted, and what waits for it says so',
+      async (node) => {
+        const { blocks } = load.soFar();
+        await stack.request('volume.create', other);
+        await stack.compose('stop', node);
+        const deletion = await stack.begin('volume.delete', { volume: 'other' });
+        const told = await stack.waitsFor(deletion, node);
+        expect(told).toMatchObject({ kind: 'volume.delete', step: expect.any(String) });
+        await stack.compose('start', node);
+        await stack.succeeds(deletion);
+        await whole(blocks);
         expect(load.soFar().failures).toEqual([]);
       },
       2 * HEALED_MS,
@@ -55,7 +80,7 @@ describe.skipIf(missing !== undefined)(
     it('leaves replicas that are the same, and nothing when the volume is deleted', async () => {
       const { blocks, failures } = await load.end();
       expect(failures).toEqual([]);
-      expect(blocks).toBeGreaterThan(ROUND.length * MORE);
+      expect(blocks).toBeGreaterThan((SERVED_BY.length + ROUND_OF_NODES.length) * MORE);
       await host.close();
       await stack.request('volume.detach', { volume: 'rolled' });
       const sums = await stack.request('replica.checksum', { volume: 'rolled' });

@@ -10,10 +10,14 @@ import { startRelay } from './engine/nats-relay.js';
 import { IMAGES, makeBaseImages } from './images/base-images.js';
 import { debianTree } from './images/debian-tree.js';
 import type { EngineAccess } from './engine-access.js';
-import { compose, NODES, PROJECT, Stack } from './stack.js';
+import { compose, NODES, PLAIN, PROJECT, Stack } from './stack.js';
 
 const PROGRAMS = ['apt-get', 'dpkg', 'nsenter', 'python3', 'setpriv', 'tar', 'unshare'];
 const NATS_PORT = 4222;
+/** Docker's volumes that tests look into. */
+const SEEN = [...NODES, 'csi'];
+/** Of all that are built from one target the image is the same. */
+const ONE_OF_EACH = ['volume-svc', 'node-1'];
 
 export interface RunningStack {
   readonly access: EngineAccess;
@@ -26,9 +30,10 @@ export async function startStack(): Promise<RunningStack | string> {
   if (missing !== undefined) return missing;
   removeCgroups();
   try {
-    const programs = await enginePrograms();
-    const debian = await debianTree(programs);
-    return await setUpOn(await DockerEngine.start(programs), debian);
+    const programs = await timed('programs of the engine', enginePrograms);
+    const debian = await timed('tree of Debian', () => debianTree(programs));
+    const engine = await timed('engine', () => DockerEngine.start(programs));
+    return await setUpOn(engine, debian);
   } catch (error) {
     if (error instanceof NotToBeHad) return error.message;
     throw error;
@@ -42,10 +47,12 @@ async function setUpOn(engine: DockerEngine, debian: string): Promise<RunningSta
   >;
   try {
     await timed('base images', () => makeBaseImages(engine, debian));
-    await timed('images of deploy/image', () => compose({ environment }, 'build'));
-    await timed('containers', () => compose({ environment }, 'up', '--detach'));
+    await timed('images of deploy/image', () =>
+      compose({ environment }, PLAIN, 'build', ...ONE_OF_EACH),
+    );
+    await timed('containers', () => compose({ environment }, PLAIN, 'up', '--detach'));
     const relay = await startRelay(engine, NATS_PORT);
-    for (const node of NODES) await symlink(dataOf(engine, node), join(engine.folder, node));
+    for (const name of SEEN) await symlink(dataOf(engine, name), join(engine.folder, name));
     const access = { environment, folder: engine.folder, pid: engine.pid, natsSocket: relay.path };
     const stack = await Stack.open(access);
     await timed('cluster', () => stack.ready());
@@ -53,7 +60,7 @@ async function setUpOn(engine: DockerEngine, debian: string): Promise<RunningSta
     return {
       access,
       stop: async () => {
-        await compose({ environment }, 'down', '--volumes');
+        await compose({ environment }, PLAIN, 'down', '--volumes');
         // A process in the engine's network keeps that network.
         await relay.stop();
         await engine.stop();
@@ -68,18 +75,19 @@ async function setUpOn(engine: DockerEngine, debian: string): Promise<RunningSta
 }
 
 /** Docker's volumes are in the engine's memory, which other processes see through one of its own. */
-const dataOf = (engine: DockerEngine, node: string): string =>
-  `/proc/${engine.pid}/root${engine.folder}/memory/data/volumes/${PROJECT}_${node}/_data`;
+const dataOf = (engine: DockerEngine, volume: string): string =>
+  `/proc/${engine.pid}/root${engine.folder}/memory/data/volumes/${PROJECT}_${volume}/_data`;
 
 const logsOf = (environment: Record<string, string>): Promise<string> =>
-  compose({ environment }, 'logs', '--no-color', '--tail', '30').catch(
+  compose({ environment }, PLAIN, 'logs', '--no-color', '--tail', '30').catch(
     (error: unknown) => `there are no logs: ${String(error)}\n`,
   );
 
-async function timed(what: string, work: () => Promise<unknown>): Promise<void> {
+async function timed<T>(what: string, work: () => Promise<T>): Promise<T> {
   const start = performance.now();
-  await work();
+  const result = await work();
   process.stderr.write(`${what}: ${Math.round((performance.now() - start) / 1000)} s\n`);
+  return result;
 }
 
 async function whatIsMissing(): Promise<string | undefined> {

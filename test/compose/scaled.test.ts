@@ -42,15 +42,17 @@ describe.skipIf(missing !== undefined)(
         const requestId = newUuid();
         const body = { name, sizeBytes: 4 * MIB, replicas: 2 };
         // As any caller does: asked again under the same key until there is an answer.
-        return stack.eventually(`${name} to be created`, () =>
-          stack.client.request('volume.create', body, { requestId, timeoutMs: 5_000 }),
+        const operation = await stack.eventually(`${name} to be begun`, () =>
+          stack.begin('volume.create', body, requestId),
         );
+        await stack.succeeds(operation);
       });
       await stack.crash(stack.container('volume-svc', 2));
-      for (const volume of await Promise.all(created))
-        expect(volume).toMatchObject({ state: 'detached', robustness: 'healthy' });
+      await Promise.all(created);
       const { volumes } = await stack.request('volume.list', {});
       expect(volumes.map(({ name }) => name).toSorted()).toEqual(NAMES.toSorted());
+      for (const volume of volumes)
+        expect(volume).toMatchObject({ state: 'detached', robustness: 'healthy' });
       await areThere(COPIES);
     });
 

@@ -1,8 +1,9 @@
 import { inject } from 'vitest';
 import type { TestProject } from 'vitest/node';
+import { run } from '../debian/programs.js';
 import { startStack } from './running-stack.js';
 import type { EngineAccess } from './engine-access.js';
-import { Stack } from './stack.js';
+import { compose, PLAIN, Stack } from './stack.js';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -28,8 +29,16 @@ export function whyNoEngine(): string | undefined {
   return 'missing' in engine ? engine.missing : undefined;
 }
 
-export function openStack(): Promise<Stack> {
+export function theEngine(): EngineAccess {
   const engine = inject('engine');
   if ('missing' in engine) throw new Error(engine.missing);
+  return engine;
+}
+
+/** The containers that all files use; made anew when a file that had others of its own has removed them. */
+export async function openStack(): Promise<Stack> {
+  const engine = theEngine();
+  const { stdout } = await run('docker', ['ps', '--quiet'], { env: engine.environment });
+  if (stdout === '') await compose(engine, PLAIN, 'up', '--detach');
   return Stack.open(engine);
 }

@@ -7,7 +7,7 @@ import {
   type RequestName,
   type VolumeView,
 } from '@lariat/contracts';
-import { delay } from '@lariat/kernel';
+import { delay, newUuid } from '@lariat/kernel';
 import { connectNats, LariatClient } from '@lariat/messaging';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { eventually } from '../chaos/chaos-cluster.js';
@@ -27,13 +27,29 @@ const LOOK_EVERY_MS = 250;
 /** As docker-compose names it by the folder. */
 export const PROJECT = 'compose';
 
-/** `docker-compose` in deploy/compose, as its README says, on the engine. */
+/** Of what deploy/compose offers, what is used. */
+export interface Setting {
+  /** deploy/compose, or a copy of it with files that belong to no checkout. */
+  readonly folder: string;
+  /** What `docker-compose` is told before its command. */
+  readonly options: readonly string[];
+  readonly variables: Readonly<Record<string, string>>;
+  /** A folder of them, where NATS asks for some. */
+  readonly credentials?: string;
+}
+
+/** One NATS server that lets in whoever comes, nothing else beside it. */
+export const PLAIN: Setting = { folder: COMPOSE_FOLDER, options: [], variables: {} };
+
+/** `docker-compose` as the README of deploy/compose says, on the engine. */
 export async function compose(
   { environment }: Pick<EngineAccess, 'environment'>,
+  { folder, options, variables }: Setting,
   ...args: readonly string[]
 ): Promise<string> {
-  const { stdout } = await run('docker-compose', ['--env-file', 'small.env', ...args], {
-    ...{ cwd: COMPOSE_FOLDER, env: environment, timeout: COMMAND_TIMEOUT_MS },
+  const words = ['--env-file', 'small.env', ...options, ...args];
+  const { stdout } = await run('docker-compose', words, {
+    ...{ cwd: folder, env: { ...environment, ...variables }, timeout: COMMAND_TIMEOUT_MS },
     maxBuffer: 64 * 1024 * 1024,
   });
   return stdout;
@@ -43,16 +59,21 @@ export async function compose(
 export class Stack {
   private constructor(
     private readonly access: EngineAccess,
+    private readonly setting: Setting,
     private readonly port: LocalPort,
     readonly connection: NatsConnection,
     readonly client: LariatClient,
   ) {}
 
-  static async open(access: EngineAccess): Promise<Stack> {
+  static async open(access: EngineAccess, setting = PLAIN): Promise<Stack> {
+    const { credentials } = setting;
     const port = await LocalPort.open(access.natsSocket);
-    const servers = `nats://127.0.0.1:${port.port}`;
-    const connection = await connectNats({ servers, name: 'compose' });
-    return new Stack(access, port, connection, new LariatClient({ connection, actor: 'compose' }));
+    const connection = await connectNats({
+      ...{ servers: `nats://127.0.0.1:${port.port}`, name: 'compose' },
+      ...{ role: { kind: 'admin' }, ...(credentials !== undefined && { access: { credentials } }) },
+    });
+    const client = new LariatClient({ connection, actor: 'compose' });
+    return new Stack(access, setting, port, connection, client);
   }
 
   async close(): Promise<void> {
@@ -61,7 +82,7 @@ export class Stack {
   }
 
   compose(...args: readonly string[]): Promise<string> {
-    return compose(this.access, ...args);
+    return compose(this.access, this.setting, ...args);
   }
 
   async docker(...args: readonly string[]): Promise<string> {
@@ -106,10 +127,12 @@ export class Stack {
     for (const node of nodes) await this.nodeIs(node, 'ready');
   }
 
+  /** Resolves when it is; a node that nobody has heard of yet may still come. */
   async nodeIs(node: string, state: string): Promise<void> {
-    await this.eventually(`${node} to be ${state}`, async () =>
-      (await this.request('node.get', { node })).state === state ? true : undefined,
-    );
+    await this.eventually(`${node} to be ${state}`, async () => {
+      const { nodes } = await this.request('node.list', {});
+      return nodes.find(({ name }) => name === node)?.state === state ? true : undefined;
+    });
   }
 
   request<Name extends RequestName>(
@@ -120,9 +143,9 @@ export class Stack {
     return this.client.request(name, body, { timeoutMs });
   }
 
-  /** Asks for a change and does not wait for it: the operation that it became. */
-  async begin(name: RequestName, body: object): Promise<string> {
-    const options = { timeoutMs: ANSWER_MS };
+  /** Asks for a change and does not wait for it: the operation that it became, the same for the same request id. */
+  async begin(name: RequestName, body: object, requestId: string = newUuid()): Promise<string> {
+    const options = { requestId, timeoutMs: ANSWER_MS };
     const answer = await this.client.requestRaw(name, { ...body, wait: false }, options);
     return (answer as { readonly operation: OperationView }).operation.id;
   }
@@ -135,12 +158,17 @@ export class Stack {
     });
   }
 
+  /** Resolves when it has; whoever looks before that is told what it waits for. */
   async succeeds(operation: string): Promise<void> {
+    const unexplained: OperationView[] = [];
     const { state, error } = await this.eventually(`${operation} to end`, async () => {
       const view = await this.request('operation.get', { operation });
-      return isEnded(view.state) ? view : undefined;
+      if (isEnded(view.state)) return view;
+      if (!isExplained(view)) unexplained.push(view);
+      return undefined;
     });
     if (state !== 'succeeded') throw new Error(`${operation} is ${state}: ${error?.message}`);
+    if (unexplained.length > 0) throw new Error(`unexplained: ${JSON.stringify(unexplained[0])}`);
   }
 
   /** Looks until there is something; what may pass is not the end of it. */
@@ -196,6 +224,13 @@ export class Stack {
     return findLeftovers(session, paths, NODES, HEALED_MS);
   }
 }
+
+/** It names its step, what that waits for, and its trace; and why, when it has to be tried again. */
+const isExplained = (view: OperationView): boolean =>
+  view.step !== null &&
+  view.waitingFor !== null &&
+  /^[\da-f]{32}$/.test(view.traceId) &&
+  (view.nextTryAt === null || view.lastError !== null);
 
 interface ContainerState {
   readonly StartedAt: string;

@@ -53,7 +53,7 @@ describe.skipIf(missing !== undefined)(
     });
 
     it('leaves nothing when it is deleted', async () => {
-      await stack.request('volume.delete', { volume: 'db' });
+      await stack.succeeds(await stack.begin('volume.delete', { volume: 'db' }));
       expect(await stack.leftovers()).toEqual([]);
     });
   },

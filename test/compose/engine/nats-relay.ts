@@ -8,14 +8,14 @@ import type { DockerEngine } from './docker-engine.js';
 
 const START_TIMEOUT_MS = 30_000;
 
-/** In the engine's network: each connection to the socket goes on to a port there. */
+/** In the engine's network: each connection to the socket goes on to a port there. What was said last is passed on too. */
 const INNER = `
 const net = require('node:net');
 const [path, port] = process.argv.slice(1);
 net.createServer((from) => {
   const to = net.connect(Number(port), '127.0.0.1');
   for (const [one, other] of [[from, to], [to, from]])
-    one.on('error', () => undefined).on('close', () => other.destroy()).pipe(other);
+    one.on('error', () => undefined).on('close', () => other.destroySoon()).pipe(other);
 }).listen(path);
 `;
 
@@ -81,7 +81,7 @@ export class LocalPort {
       one.on('error', () => undefined);
       one.on('close', () => {
         this.sockets.delete(one);
-        other.destroy();
+        other.destroySoon();
       });
       one.pipe(other);
     }

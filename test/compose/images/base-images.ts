@@ -4,6 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { CHECKOUT, findNatsServer } from '@lariat/cli';
+import { NotToBeHad } from '../../debian/packages.js';
 import { run } from '../../debian/programs.js';
 import type { DockerEngine } from '../engine/docker-engine.js';
 
@@ -22,21 +23,38 @@ export const IMAGES: Readonly<Record<string, string>> = {
 
 const PATHS = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** Packages that are there for checks alone: a third of all that is installed. */
+/** What is there for checks and tests alone: half of all that is installed. */
 const NOT_TO_BUILD = [
-  ...['.cache', '@nx', 'nx', '@oxlint*', 'oxlint*', '@oxfmt', 'oxfmt', 'dependency-cruiser'],
+  ...['.cache', '.vitest-cache', '@nx', 'nx', '@oxlint*', 'oxlint*', '@oxfmt', 'oxfmt'],
+  ...['@swc', 'dependency-cruiser', 'lightningcss*'],
 ];
 
 /** Makes what deploy/compose and its Dockerfile take from a registry otherwise. */
 export async function makeBaseImages(engine: DockerEngine, debian: string): Promise<void> {
   const env = engine.environment;
   await run('docker', ['import', '--change', `ENV ${PATHS}`, debian, DEBIAN], { env });
+  await startsContainers(engine);
   await build(engine, BASE, [`FROM ${DEBIAN}`, 'COPY node /usr/local/bin/'], process.execPath);
   const nats = [`FROM ${BASE}`, 'COPY nats-server /usr/local/bin/', 'ENTRYPOINT ["nats-server"]'];
-  await build(engine, NATS, nats, findNatsServer());
   // The packages as they are installed here: the build in the image finds them, and asks no registry.
   const packages = [`FROM ${BASE}`, 'COPY node_modules /src/node_modules'];
-  await build(engine, BUILD, packages, join(CHECKOUT, 'node_modules'));
+  await Promise.all([
+    build(engine, NATS, nats, findNatsServer()),
+    build(engine, BUILD, packages, join(CHECKOUT, 'node_modules')),
+  ]);
+}
+
+/** What a kernel does not allow shows when a container starts, and is then the fault of nothing that is tested. */
+async function startsContainers(engine: DockerEngine): Promise<void> {
+  const args = ['run', '--rm', '--publish', '127.0.0.1::80', DEBIAN, 'true'];
+  try {
+    await run('docker', args, { env: engine.environment });
+  } catch (error) {
+    const said = String((error as { stderr?: string }).stderr ?? error).trim();
+    throw new NotToBeHad(`Docker's engine starts no container here: ${said.split('\n')[0]}`, {
+      cause: error,
+    });
+  }
 }
 
 /** With one file or folder to copy from, whatever lies beside it. */
@@ -46,7 +64,7 @@ async function build(
   dockerfile: readonly string[],
   source: string,
 ): Promise<void> {
-  const recipe = join(engine.folder, 'Dockerfile');
+  const recipe = join(engine.folder, `${basename(source)}.dockerfile`);
   await writeFile(recipe, `${dockerfile.join('\n')}\n`);
   const context = [
     ...['--create', ...NOT_TO_BUILD.map((name) => `--exclude=node_modules/${name}`)],
@@ -54,10 +72,14 @@ async function build(
     ...['--directory', dirname(source), basename(source)],
   ];
   const tar = spawn('tar', context, { stdio: ['ignore', 'pipe', 'inherit'] });
-  const docker = spawn('docker', ['build', '--quiet', '--tag', tag, '-'], {
-    env: engine.environment,
-    stdio: ['pipe', 'ignore', 'pipe'],
-  });
+  const docker = spawn(
+    'docker',
+    ['build', '--quiet', '--file', basename(recipe), '--tag', tag, '-'],
+    {
+      env: engine.environment,
+      stdio: ['pipe', 'ignore', 'pipe'],
+    },
+  );
   let said = '';
   docker.stderr.on('data', (data: Buffer) => (said += data.toString()));
   const ended = Promise.all([tar, docker].map((child) => once(child, 'close')));

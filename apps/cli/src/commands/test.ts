@@ -53,7 +53,7 @@ export function addTestCommand(program: Command, runtime: Runtime): void {
     .description('run the checks and tests of this checkout, or the stages that are named')
     .argument(
       '[stages...]',
-      'format, types, lint, lint-tools, boundaries, unit, tools, and each suite below test/',
+      'format, types, lint, lint-tools, boundaries, unit, tools, and each suite below test/; default: all but bench',
     )
     .addOption(
       new Option(
