@@ -4,7 +4,6 @@ import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { findTargetSocket, programFile } from '@lariat/cli';
 import type { VolumeView } from '@lariat/contracts';
-import { newUuid } from '@lariat/kernel';
 import { Spdk, SpdkClient } from '@lariat/spdk';
 import { Hopeless, waitUntil } from '../contract/support/wait-until.js';
 import { parseEndpoint } from '../vm/nvme-connection.js';
@@ -26,7 +25,7 @@ export class NetworkHost {
   static async connect(
     { pid, folder }: EngineAccess,
     volume: string,
-    { node, endpoint }: NonNullable<VolumeView['attachment']>,
+    { node, endpoint, hostNqns }: NonNullable<VolumeView['attachment']>,
   ): Promise<NetworkHost> {
     const { address: traddr, port, nqn } = parseEndpoint(endpoint ?? '');
     const uuid = await namespaceOf(join(folder, node), nqn);
@@ -35,7 +34,7 @@ export class NetworkHost {
     const options = {
       volume,
       endpoint: { traddr, trsvcid: String(port), nqn, uuid },
-      hostNqn: `nqn.2014-08.org.nvmexpress:uuid:${newUuid()}`,
+      hostNqn: hostNqns?.[0] ?? '',
       discard: false,
     };
     const child = spawn(

@@ -79,7 +79,7 @@ describe('a volume that grows while it is used', () => {
       traddr: hostname,
       trsvcid: port,
       subnqn: pathname.slice(1),
-      hostnqn: 'nqn.2026-11.io.example:host',
+      hostnqn: attachment?.hostNqns?.[0] ?? '',
     });
     try {
       let reconnects = 0;

@@ -56,7 +56,7 @@ describe('a node that has one of everything', () => {
     await client.request('snapshot.create', { volume: 'used', snapshot: 'before' });
     await device.writeAll(0, data);
     await device.close();
-    // A leg of an engine elsewhere, and an engine that any host may use.
+    // A leg of an engine elsewhere, and an engine that a host elsewhere may use.
     const lent = await create('lent');
     await client.request('volume.attach', { volume: 'lent', node: 'n2', frontend: 'nbd' });
     const open = await create('open');

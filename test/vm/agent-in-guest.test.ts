@@ -12,7 +12,7 @@ import { guestImage } from './guest/guest-image.js';
 import { HostLink } from './guest/host-link.js';
 import { run } from '../debian/programs.js';
 import { GuestNode } from './guest-node.js';
-import { NvmeConnection, parseEndpoint } from './nvme-connection.js';
+import { NvmeConnection, connectionTo } from './nvme-connection.js';
 import { whyNoGuest } from './shared-guest.js';
 
 const missing = whyNoGuest() ?? HostLink.whyNot();
@@ -178,8 +178,8 @@ describe.skipIf(missing !== undefined)(
       await exec('/bin/ln', '-s', '/dev/null', devicePath(STRANGER));
       const body = { volume: 'other', node: 'n1', frontend: 'nvmf' } as const;
       const { attachment } = await e2e.client.request('volume.attach', body);
-      const { address: traddr, port, nqn } = parseEndpoint(attachment?.endpoint ?? '');
-      const connection = await NvmeConnection.open(guest.commands, { traddr, port, nqn });
+      const { address: traddr, ...to } = connectionTo(attachment);
+      const connection = await NvmeConnection.open(guest.commands, { traddr, ...to });
       strange = { mapped: await mappedOf(STRANGER), connection };
       expect(strange.mapped).toHaveLength(2);
     }

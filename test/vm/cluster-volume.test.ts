@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MIB } from '@lariat/kernel';
 import { type E2eCluster, startE2e, until } from '../e2e/e2e-cluster.js';
 import type { GuestCommands } from './guest/guest-commands.js';
-import { NvmeConnection, parseEndpoint } from './nvme-connection.js';
+import { NvmeConnection, connectionTo } from './nvme-connection.js';
 import { openSharedGuest, whyNoGuest } from './shared-guest.js';
 import { VERIFIED, VerifiedLoad } from './verified-load.js';
 
@@ -30,7 +30,7 @@ describe.skipIf(missing !== undefined)(
     async function connect(volume: string): Promise<NvmeConnection> {
       const attach = { volume, node: 'n1', frontend: 'nvmf' } as const;
       const { attachment } = await e2e.client.request('volume.attach', attach);
-      return NvmeConnection.open(guest, parseEndpoint(attachment?.endpoint ?? ''));
+      return NvmeConnection.open(guest, connectionTo(attachment));
     }
 
     async function robustness(volume: string): Promise<string> {

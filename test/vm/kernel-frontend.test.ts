@@ -2,7 +2,7 @@ import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findTargetSocket } from '@lariat/cli';
-import { volumeNqn } from '@lariat/contracts';
+import { frontendHostNqn, volumeNqn } from '@lariat/contracts';
 import { MIB } from '@lariat/kernel';
 import { Spdk, SpdkClient } from '@lariat/spdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -94,20 +94,22 @@ describe.skipIf(missing !== undefined)(
         client.close();
       }
     }
-    /** A volume of the cluster on the host, which any NVMe/TCP host may use. */
+    /** A volume of the cluster on the host, for the host that the guest is to it: at each epoch another one. */
     async function exported(name: string): Promise<Exported> {
       const { client } = e2e;
       const { id } = await client.request('volume.create', {
         ...{ name, sizeBytes: SIZE_BYTES, replicas: 1 },
       });
-      const { attachment } = await client.request('volume.attach', {
-        ...{ volume: name, node: 'n1', frontend: 'nvmf' },
-      });
-      const endpoint = attachment?.endpoint ?? '';
-      const uuid = await namespaceUuid(id);
       return {
         id,
         attach: async (epoch) => {
+          if (epoch > 1) await client.request('volume.detach', { volume: name });
+          const { attachment } = await client.request('volume.attach', {
+            ...{ volume: name, node: 'n1', frontend: 'nvmf' },
+          });
+          expect(attachment).toMatchObject({ epoch, hostNqns: [frontendHostNqn(id, epoch)] });
+          const endpoint = attachment?.endpoint ?? '';
+          const uuid = await namespaceUuid(id);
           // As a saga does: a program that was too slow for its deadline is a reason to ask again.
           return until(`${id} to be attached`, SOON_MS, async () => {
             const answer = await devices.attach(id, uuid, epoch, endpoint);

@@ -1,4 +1,5 @@
 import { basename } from 'node:path';
+import { type VolumeView, hostIdOf } from '@lariat/contracts';
 import { waitUntil } from '../contract/support/wait-until.js';
 import type { GuestCommands } from './guest/guest-commands.js';
 import { HOST_ADDRESS } from './guest/guest.js';
@@ -12,8 +13,18 @@ export interface ConnectOptions {
   readonly traddr?: string;
   readonly port: string;
   readonly nqn: string;
+  /** As whom; its host id goes with it. Else as the guest. */
+  readonly hostNqn?: string;
   /** How long the kernel holds I/O for a path that is gone. */
   readonly lossSeconds?: number;
+}
+
+/** How a host connects to a volume that is attached to be used over NVMe/TCP. */
+export function connectionTo(
+  attachment: VolumeView['attachment'],
+): ReturnType<typeof parseEndpoint> & Required<Pick<ConnectOptions, 'hostNqn'>> {
+  const [hostNqn = ''] = attachment?.hostNqns ?? [];
+  return { ...parseEndpoint(attachment?.endpoint ?? ''), hostNqn };
 }
 
 /** What is in the address that a volume is attached at, for the kernel's host. */
@@ -37,13 +48,15 @@ export class NvmeConnection {
 
   static async open(
     guest: GuestCommands,
-    { traddr = HOST_ADDRESS, port, nqn, lossSeconds = 600 }: ConnectOptions,
+    { traddr = HOST_ADDRESS, port, nqn, hostNqn, lossSeconds = 600 }: ConnectOptions,
   ): Promise<NvmeConnection> {
     await guest.run(['modprobe', 'nvme-tcp']);
     await guest.run([
       ...(['nvme', 'connect', '--transport=tcp'] as const),
       ...[`--traddr=${traddr}`, `--trsvcid=${port}`, `--nqn=${nqn}`],
-      ...[`--hostnqn=${GUEST_NQN}`, `--hostid=${GUEST_ID}`],
+      ...(hostNqn === undefined
+        ? [`--hostnqn=${GUEST_NQN}`, `--hostid=${GUEST_ID}`]
+        : [`--hostnqn=${hostNqn}`, `--hostid=${hostIdOf(hostNqn)}`]),
       ...[`--ctrl-loss-tmo=${lossSeconds}`, '--reconnect-delay=1', '--keep-alive-tmo=5'],
       '--nr-io-queues=2',
     ]);

@@ -189,7 +189,6 @@ export function buildNodeParts(options: NodePartsOptions): NodeParts {
   });
   const losses = new LossReporter({ node, controlPlane, engines, frontends, queue, log });
   const watch = new EngineWatch({
-    node,
     journal,
     target,
     engines,

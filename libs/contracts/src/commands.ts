@@ -230,7 +230,14 @@ export interface CommandMap extends ImageCommandMap {
   };
 
   'frontend.start': {
-    input: { volume: string; epoch: number; frontend: Frontend; endpoint: NvmfEndpoint };
+    input: {
+      volume: string;
+      epoch: number;
+      frontend: Frontend;
+      endpoint: NvmfEndpoint;
+      /** Of `nvmf`: exactly these may connect from now on. Missing: the one that is made for volume and epoch. */
+      hostNqns?: readonly string[];
+    };
     /** `nvme+tcp://addr:port/nqn`, `nbd+unix:///?socket=path`, or the path of a block device. */
     output: { endpoint: string };
   };

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+
 /**
  * NVMe qualified names that Lariat uses. Each fits SPDK's and the specification's 223 bytes, and holds ids
  * alone, never a user's words.
@@ -6,6 +8,24 @@ const PREFIX = 'nqn.2026-11.io.lariat';
 
 /** Whether it is one that Lariat gives. */
 export const isLariatNqn = (nqn: string): boolean => nqn.startsWith(`${PREFIX}:`);
+
+const MAX_NQN_BYTES = 223;
+const UUID_NQN = 'nqn.2014-08.org.nvmexpress:uuid:';
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+/** A month, a domain backwards, and what its owner calls it. */
+const DOMAIN_NQN = /^nqn\.\d{4}-\d{2}(\.[a-z]([a-z0-9-]{0,61}[a-z0-9])?)+:[^\s\p{C}]+$/iu;
+
+/** Whether it is a name that every target takes: as the specification has it, and SPDK checks it. */
+export const isNqn = (text: string): boolean =>
+  Buffer.byteLength(text) <= MAX_NQN_BYTES &&
+  (text.startsWith(UUID_NQN) ? UUID.test(text.slice(UUID_NQN.length)) : DOMAIN_NQN.test(text));
+
+/** The host id that goes with a host name that Lariat gives: a kernel takes one host id for one host name only. */
+export function hostIdOf(hostNqn: string): string {
+  const hex = createHash('sha256').update(hostNqn).digest('hex');
+  // Version 8 of RFC 9562: made of what its maker chooses.
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+}
 
 /** Subsystem through which an attached volume is used. */
 export const volumeNqn = (volume: string): string => `${PREFIX}:volume:${volume}`;
@@ -27,7 +47,10 @@ export const engineHostNqn = (volume: string, epoch: number): string =>
 /** The host name that a node's agent and target use for copies and checksums. */
 export const nodeHostNqn = (node: string): string => `${PREFIX}:node:${node}`;
 
-/** The host name of the frontend that serves an attached volume on its node. */
+/**
+ * The host name of the frontend that serves an attached volume on its node; under `nvmf`, of the host that the attachment
+ * is for, when its caller names none.
+ */
 export const frontendHostNqn = (volume: string, epoch: number): string =>
   `${PREFIX}:frontend:${volume}:${epoch}`;
 

@@ -160,6 +160,11 @@ export interface AttachmentRecord {
   /** What a user opens: `nvme+tcp://…` or `nbd+unix:///?socket=…`; null until it is there. */
   readonly endpoint: string | null;
   readonly engine: NvmfEndpoint | null;
+  /**
+   * Of `nvmf`: the hosts that may connect. Missing: another frontend; or it was attached when there were no such lists, and
+   * any host may connect until it is attached anew (docs/adr/0040).
+   */
+  readonly hostNqns?: readonly string[];
   /** The node that it was taken from by force, until its engine is known to have stopped or to be locked out. */
   readonly seizedFrom: string | null;
   /** Ids of the replicas that hold all acknowledged writes (invariant 4). */
@@ -227,6 +232,8 @@ export interface VolumeView {
     readonly node: string;
     readonly frontend: Frontend;
     readonly endpoint: string | null;
+    /** Of `nvmf`, as whom to connect; null: another frontend, or any host. */
+    readonly hostNqns: readonly string[] | null;
     readonly inSync: readonly string[];
   } | null;
   readonly replicas: readonly {
@@ -327,6 +334,7 @@ export function toVolumeView(record: VolumeRecord): VolumeView {
             node: record.attachment.node,
             frontend: record.attachment.frontend,
             endpoint: record.attachment.endpoint,
+            hostNqns: record.attachment.hostNqns ?? null,
             inSync: record.attachment.inSync,
           },
     replicas: record.replicas.map(({ id, node, disk, mode, state, reason }) => ({

@@ -95,6 +95,7 @@ function qosOf({ rwIops, rwMbps, readMbps, writeMbps }: QosOptions): CreateVolum
 interface AttachOptions extends WaitOption {
   readonly node: string;
   readonly frontend?: Frontend;
+  readonly hostNqn?: string[];
   readonly force?: boolean;
 }
 
@@ -215,6 +216,11 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
         'how it is used there: by NVMe/TCP (nvmf, the default), a socket (nbd), or as a block device (kernel, loop)',
       ).choices(['nvmf', 'nbd', 'kernel', 'loop']),
     )
+    .option(
+      '--host-nqn <nqn>',
+      'with nvmf: a host that may connect; may be given again (default: one made for this attachment, which is shown)',
+      collect,
+    )
     .option('--force', 'take it from the node that holds it, for one that is dead or cut off')
     .addOption(noWait())
     .action((name: string, options: AttachOptions, command: Command) =>
@@ -226,7 +232,11 @@ export function addVolumeCommands(program: Command, runtime: Runtime): void {
           {
             volume: name,
             node: options.node,
-            ...given({ frontend: options.frontend, force: options.force }),
+            ...given({
+              frontend: options.frontend,
+              hostNqns: options.hostNqn,
+              force: options.force,
+            }),
           },
           options.wait,
           volumeDetails,

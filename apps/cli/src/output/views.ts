@@ -15,6 +15,7 @@ import { type ErrorRecord, formatBytes } from '@lariat/kernel';
 import { formatAge, formatDuration } from './durations.js';
 import { placementExplanationOf, placementTable } from './placement-table.js';
 import { type Progress, formatAmount, formatPace } from './progress.js';
+import { connectFields } from './nvme-connect.js';
 import { formatFields, formatTable } from './table.js';
 
 export function volumeTable(volumes: readonly VolumeView[]): string {
@@ -58,6 +59,7 @@ export function volumeDetails(volume: VolumeView): string {
     ['content', contentText(volume.content)],
     ['attached to', attachment === null ? '' : `${attachment.node} (${attachment.frontend})`],
     ['endpoint', attachment?.endpoint ?? ''],
+    ...connectFields(attachment),
     ['epoch', attachment === null ? '' : String(attachment.epoch)],
     ['operation', volume.operation ?? ''],
     ['labels', labels.join(', ')],

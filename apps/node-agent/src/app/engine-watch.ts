@@ -1,4 +1,4 @@
-import { ReplicaMode, frontendHostNqn, nodeHostNqn } from '@lariat/contracts';
+import { ReplicaMode } from '@lariat/contracts';
 import { toLariatError, type Clock, type KeyedQueue, type ReconcileCounts } from '@lariat/kernel';
 import { type EngineSight, type Patience, holdsLeg, judgeEngine } from '../domain/engine-health.js';
 import type { OwnedRaid } from '../domain/ownership.js';
@@ -13,7 +13,6 @@ import type { LossReporter } from './loss-reporter.js';
 import { RepairLanes } from './repair-lanes.js';
 
 export interface EngineWatchParts {
-  readonly node: string;
   readonly journal: JournalPort;
   readonly target: TargetPort;
   readonly engines: Engines;
@@ -179,7 +178,7 @@ export class EngineWatch {
   }
 
   private async putBack(seen: OwnedRaid): Promise<void> {
-    const { engines, journal, clock, log } = this.parts;
+    const { engines, clock, log } = this.parts;
     const record = engines.recordOf(seen.name);
     if (record === undefined || record.epoch !== seen.epoch) return;
     if ((await engines.see(record))?.state === 'online') return;
@@ -207,12 +206,7 @@ export class EngineWatch {
     const current = engines.recordOf(record.name) ?? record;
     this.parts.counts.repaired('engines');
     await engines.assemble(current, reachable);
-    const known = journal.ownedBy(record.name).find((thing) => thing.kind === 'subsystem');
-    const hosts =
-      known?.kind === 'subsystem'
-        ? known.params.hosts
-        : [frontendHostNqn(record.name, record.epoch), nodeHostNqn(this.parts.node)];
-    await engines.export(current, hosts);
+    await engines.export(current);
     this.downSinceMs.delete(record.name);
     log.info('engine put back', {
       volume: record.name,

@@ -1,5 +1,6 @@
 import 'reflect-metadata';
 import {
+  frontendHostNqn,
   lariatError,
   replicaNqn,
   volumeNqn,
@@ -402,7 +403,9 @@ test('an engine that its target has forgotten is put back with the same members'
   await node.queue.idle();
   expect(basesOf()).toEqual(bases);
   expect(node.target.raids.get('vol-1')?.uuid).toBe('raid-uuid');
-  expect([...(node.target.subsystems.get(volumeNqn('vol-1'))?.hosts ?? [])]).toHaveLength(2);
+  expect([...(node.target.subsystems.get(volumeNqn('vol-1'))?.hosts ?? [])]).toEqual([
+    frontendHostNqn('vol-1', 1),
+  ]);
 });
 
 test('an engine whose writes died with their server is put back on one leg, once that is on record', async () => {

@@ -1,11 +1,4 @@
-import {
-  frontendHostNqn,
-  lariatError,
-  nodeHostNqn,
-  replicaNqn,
-  type CommandMap,
-  type EngineLeg,
-} from '@lariat/contracts';
+import { lariatError, replicaNqn, type CommandMap, type EngineLeg } from '@lariat/contracts';
 import { delay, roundUpToCluster, toLariatError, type Clock } from '@lariat/kernel';
 import { holdsLeg } from '../domain/engine-health.js';
 import { legControllerName, namespaceBdev } from '../domain/names.js';
@@ -61,11 +54,6 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
       `node ${node} runs no engine of volume ${volume} at epoch ${epoch}`,
     );
   }
-
-  const hostsOf = (volume: string, epoch: number): readonly string[] => [
-    frontendHostNqn(volume, epoch),
-    nodeHostNqn(node),
-  ];
 
   const start: CommandHandlers['engine.start'] = async (input, context) => {
     const { volume, epoch } = input;
@@ -124,7 +112,7 @@ export function engineCommands(parts: EngineCommandParts): HandlersOf<'engine'> 
     for (const leg of legs) {
       if (!members.includes(leg)) await engines.forgetPath(leg);
     }
-    const endpoint = await engines.export(record, hostsOf(volume, epoch));
+    const endpoint = await engines.export(record);
     for (const { replica } of input.legs) {
       const told = lost.some((loss) => loss.replica === replica);
       const runs = members.some((leg) => leg.replica === replica);

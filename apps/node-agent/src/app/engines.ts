@@ -1,4 +1,10 @@
-import { NO_QOS, engineHostNqn, volumeNqn, type NvmfEndpoint } from '@lariat/contracts';
+import {
+  NO_QOS,
+  engineHostNqn,
+  frontendHostNqn,
+  volumeNqn,
+  type NvmfEndpoint,
+} from '@lariat/contracts';
 import { toLariatError, withDeadline } from '@lariat/kernel';
 import type { QosLimits, RaidInfo } from '@lariat/spdk';
 import { holdsLeg } from '../domain/engine-health.js';
@@ -121,9 +127,11 @@ export class Engines {
     await this.target.spdk().bdev.setQosLimit(record.name, limitsOf(record));
   }
 
-  async export(record: OwnedRaid, hosts: readonly string[]): Promise<NvmfEndpoint> {
+  /** To the hosts that `frontend.start` has let in at this epoch, else to the one that is made for it. */
+  async export(record: OwnedRaid): Promise<NvmfEndpoint> {
     const nqn = volumeNqn(record.name);
     const known = this.journal.owned('subsystem', nqn);
+    const isPutBack = known !== undefined && known.epoch === record.epoch;
     return this.exports.ensure({
       name: nqn,
       uuid: record.uuid ?? '',
@@ -134,9 +142,8 @@ export class Engines {
       params: {
         role: 'volume',
         bdevName: record.name,
-        hosts,
-        // What frontend.start has opened for this epoch stays open when the engine is put back.
-        allowAnyHost: known?.epoch === record.epoch && known.params.allowAnyHost,
+        hosts: isPutBack ? known.params.hosts : [frontendHostNqn(record.owner, record.epoch)],
+        ...(isPutBack && known.params.allowAnyHost === true ? { allowAnyHost: true } : {}),
       },
     });
   }

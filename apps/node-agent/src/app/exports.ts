@@ -133,7 +133,7 @@ export class Exports {
     seen: NvmfSubsystemInfo | undefined,
   ): Promise<void> {
     const { nvmf } = this.target.spdk();
-    const { bdevName, hosts, allowAnyHost } = record.params;
+    const { bdevName, hosts, allowAnyHost = false } = record.params;
     const uuid = record.uuid ?? undefined;
     if (seen === undefined) {
       await nvmf.createSubsystem({
@@ -168,7 +168,7 @@ export class Exports {
   isAsRecorded(record: OwnedSubsystem, seen: NvmfSubsystemInfo | undefined): boolean {
     const [namespace] = seen?.namespaces ?? [];
     if (seen === undefined || namespace === undefined) return false;
-    const { hosts, allowAnyHost } = record.params;
+    const { hosts, allowAnyHost = false } = record.params;
     return (
       (record.uuid === null || (namespace.uuid ?? record.uuid) === record.uuid) &&
       seen.allowAnyHost === allowAnyHost &&

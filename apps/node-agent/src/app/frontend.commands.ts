@@ -1,4 +1,10 @@
-import { lariatError, volumeNqn, type FrontendOffer, type NvmfEndpoint } from '@lariat/contracts';
+import {
+  frontendHostNqn,
+  lariatError,
+  volumeNqn,
+  type FrontendOffer,
+  type NvmfEndpoint,
+} from '@lariat/contracts';
 import { whyNot } from '../domain/frontend-offers.js';
 import type { OwnedSubsystem } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
@@ -27,14 +33,17 @@ export function frontendCommands(
     );
   }
 
-  async function admitAnyHost(record: OwnedSubsystem, allowAnyHost: boolean): Promise<void> {
-    const changed = { ...record, params: { ...record.params, allowAnyHost } };
+  /** Cuts all other hosts off; also where any host was let in. */
+  async function admit(record: OwnedSubsystem, hosts: readonly string[]): Promise<void> {
+    const { allowAnyHost: _allowAnyHost, ...params } = record.params;
+    const changed = { ...record, params: { ...params, hosts } };
     await journal.putOwned(changed);
     await exports.apply(changed);
   }
 
   const start: CommandHandlers['frontend.start'] = async (input, context) => {
     const { volume, epoch, frontend, endpoint } = input;
+    const { hostNqns = [frontendHostNqn(volume, epoch)] } = input;
     const why = whyNot(offers, frontend);
     if (why !== undefined) {
       const others = offers.flatMap((offer) => (offer.available ? [offer.frontend] : []));
@@ -48,7 +57,7 @@ export function frontendCommands(
     const record = exportOf(volume, epoch);
     if (frontend === 'nvmf') {
       await frontends.note(attachment);
-      await admitAnyHost(record, true);
+      await admit(record, hostNqns);
       return { endpoint: nvmeUri(endpoint) };
     }
     const { blockSizeBytes } = await target.spdk().bdev.getBdev(record.params.bdevName);
@@ -66,7 +75,7 @@ export function frontendCommands(
     const record = journal.owned('frontend', volume);
     const subsystem = journal.owned('subsystem', volumeNqn(volume));
     if (record?.params.frontend === 'nvmf' && subsystem !== undefined) {
-      await admitAnyHost(subsystem, false);
+      await admit(subsystem, []);
     }
     await frontends.stop(volume, force ? 'forced' : 'unused');
     return {};

@@ -157,7 +157,7 @@ function exportPlan(
     volume: null,
     operation: lvol.operation,
     epoch: null,
-    params: { role, bdevName: lvol.uuid, hosts, allowAnyHost: false },
+    params: { role, bdevName: lvol.uuid, hosts },
   };
 }
 

@@ -46,7 +46,7 @@ export class LvolReader {
       volume,
       operation,
       epoch: null,
-      params: { role: 'checksum', bdevName: lvol.uuid, hosts, allowAnyHost: false },
+      params: { role: 'checksum', bdevName: lvol.uuid, hosts },
     });
     try {
       return await this.whileConnected(endpoint, use);

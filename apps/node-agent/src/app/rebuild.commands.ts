@@ -122,7 +122,7 @@ export function rebuildCommands(
       volume,
       operation: context.operation,
       epoch: null,
-      params: { role: 'scratch', bdevName: scratch.uuid, hosts: [hostNqn], allowAnyHost: false },
+      params: { role: 'scratch', bdevName: scratch.uuid, hosts: [hostNqn] },
     });
   };
 

@@ -180,7 +180,7 @@ export function replicaCommands(parts: ReplicaCommandParts): HandlersOf<'replica
       volume,
       operation: context.operation,
       epoch,
-      params: { role: 'replica', bdevName: head.uuid, hosts: hostNqns, allowAnyHost: false },
+      params: { role: 'replica', bdevName: head.uuid, hosts: hostNqns },
     });
   };
 

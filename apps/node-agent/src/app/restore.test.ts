@@ -46,7 +46,7 @@ afterEach(async () => {
 const exportOf = (at: number): OwnedSubsystem => ({
   ...OF,
   ...{ kind: 'subsystem', name: `nqn.leg-${at}`, owner: `rep-${at}`, uuid: `uuid-${at}` },
-  params: { role: 'replica', bdevName: `uuid-${at}`, hosts: ['nqn.host'], allowAnyHost: false },
+  params: { role: 'replica', bdevName: `uuid-${at}`, hosts: ['nqn.host'] },
 });
 
 const sourceOf = (at: number): OwnedController => ({

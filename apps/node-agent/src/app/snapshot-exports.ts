@@ -77,7 +77,7 @@ export class SnapshotExports {
     const { uuid } = await this.lvols.snapshot(replica, snapshot);
     await this.exports.revise(name, (known) => ({
       ...{ name, uuid, owner: replica, volume, operation, epoch: null },
-      params: { role: 'snapshot' as const, bdevName: uuid, allowAnyHost: false, ...usersOf(known) },
+      params: { role: 'snapshot' as const, bdevName: uuid, ...usersOf(known) },
     }));
     return this.exports.endpointOf(name, uuid);
   }

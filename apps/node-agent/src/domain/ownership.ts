@@ -79,7 +79,11 @@ export interface OwnedSubsystem extends OwnedCommon {
     readonly role: ExportRole;
     readonly bdevName: string;
     readonly hosts: readonly string[];
-    readonly allowAnyHost: boolean;
+    /**
+     * Of a volume that was attached when `nvmf` had no list of hosts: true lets any host in, until it is attached anew. Nothing
+     * sets it.
+     */
+    readonly allowAnyHost?: boolean;
     /** Of a snapshot's: those of the hosts that read it beside a rebuild. Missing: none, it is a rebuild's alone. */
     readonly readers?: readonly string[];
     /** With `readers`: whether a rebuild reads it as well. */

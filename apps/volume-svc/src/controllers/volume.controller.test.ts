@@ -1,6 +1,13 @@
-import { CreateVolumeRequest, lariatError } from '@lariat/contracts';
+import {
+  AttachVolumeRequest,
+  CreateVolumeRequest,
+  type VolumeRecord,
+  type VolumeView,
+  lariatError,
+} from '@lariat/contracts';
 import { MIB, toLariatError } from '@lariat/kernel';
 import { describe, expect, it } from 'vitest';
+import { newVolumeRecord } from '../domain/volume-record.test-support.js';
 import { VolumeController } from './volume.controller.js';
 
 const image = { id: 'img-000000000001', name: 'debian', state: 'ready', sizeBytes: 3 * MIB };
@@ -65,5 +72,62 @@ describe('a volume that is to be made from an image', () => {
     expect(await outcomeOf({ sizeBytes: MIB }, null)).toMatchObject({
       ...{ kind: 'volume.create', image: null, sizeBytes: MIB },
     });
+  });
+});
+
+describe('a volume that is to be attached', () => {
+  const [A, B] = ['nqn.2026-11.io.example:a', 'nqn.2026-11.io.example:b'];
+  const attachedForA = newVolumeRecord({
+    state: 'attached',
+    attachment: {
+      ...{ epoch: 1, node: 'n1', frontend: 'nvmf', endpoint: null, engine: null },
+      ...{ hostNqns: [A], seizedFrom: null, inSync: ['r1'] },
+    },
+  });
+
+  /** The input of the operation that begins, the code of its refusal, or the hosts of what is there already. */
+  async function attach(
+    given: Partial<AttachVolumeRequest>,
+    found: VolumeRecord = newVolumeRecord({}),
+  ): Promise<unknown> {
+    const begun: object[] = [];
+    const runner = {
+      known: () => Promise.resolve(undefined),
+      start: ({ input }: { readonly input: object }) => {
+        begun.push(input);
+        return Promise.resolve({ id: 'op-1' });
+      },
+      wait: () => Promise.resolve({ error: null, result: null }),
+    };
+    const volumes = { find: () => Promise.resolve(found) };
+    const controller = new VolumeController({ volumes, runner } as never);
+    const request = Object.assign(new AttachVolumeRequest(), {
+      ...{ volume: 'v1', node: 'n1' },
+      ...given,
+    });
+    try {
+      const answer = await controller.attach(request, { facts: { actor: 'test' } } as never);
+      return begun[0] ?? { there: (answer as VolumeView).attachment?.hostNqns };
+    } catch (error) {
+      return toLariatError(error).code;
+    }
+  }
+
+  it('is for the hosts that are named, in whatever order', async () => {
+    const hosts = { hostNqns: [A, B] };
+    expect(await attach({ hostNqns: [B, A] })).toMatchObject({ frontend: 'nvmf', ...hosts });
+    expect(await attach({ hostNqns: [A, B] })).toMatchObject(hosts);
+    expect(await attach({})).toMatchObject({ hostNqns: null });
+  });
+
+  it('names no hosts with a frontend that makes the node the host', async () => {
+    for (const frontend of ['kernel', 'nbd', 'loop'] as const)
+      expect(await attach({ frontend, hostNqns: [A] })).toBe('HOST_NQNS_UNSUPPORTED');
+  });
+
+  it('is as asked for when it is for the same hosts, and taken when it is for others', async () => {
+    expect(await attach({ hostNqns: [A] }, attachedForA)).toEqual({ there: [A] });
+    for (const hosts of [{ hostNqns: [B] }, { hostNqns: [A, B] }, {}])
+      expect(await attach(hosts, attachedForA)).toBe('VOLUME_ATTACHED');
   });
 });

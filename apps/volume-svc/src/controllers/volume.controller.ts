@@ -25,6 +25,7 @@ import { runOperation } from '@lariat/saga';
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { VOLUME_SERVICE, type VolumeService } from '../app-tokens.js';
+import { isAsFor } from '../domain/attachment-hosts.js';
 import {
   assertCanAttach,
   assertCanClone,
@@ -148,17 +149,24 @@ export class VolumeController {
     @Ctx() context: MessageContext,
   ): Promise<VolumeView | OperationAccepted> {
     const frontend = request.frontend ?? 'nvmf';
-    const isAsked = (record: VolumeRecord): boolean =>
-      record.attachment?.node === request.node && record.attachment.frontend === frontend;
+    const hostNqns = request.hostNqns?.toSorted() ?? null;
+    if (hostNqns !== null && frontend !== 'nvmf') {
+      throw lariatError(
+        'HOST_NQNS_UNSUPPORTED',
+        `hostNqns is for frontend 'nvmf': with '${frontend}' the node itself is the host. Leave it out.`,
+        { frontend },
+      );
+    }
+    const wanted = { node: request.node, frontend, hostNqns };
     const there = await this.service.volumes.find(request.volume);
     // Attached as asked for: done.
-    if (isAsked(there) && there.state === 'attached') return toVolumeView(there);
+    if (isAsFor(there, wanted) && there.state === 'attached') return toVolumeView(there);
     return this.run('volume.attach', request.wait, context, async () => {
       const record = await this.service.volumes.find(request.volume);
       const force = request.force === true;
-      if (!isAsked(record)) assertCanAttach(record, null, { node: request.node, force });
+      if (!isAsFor(record, wanted)) assertCanAttach(record, null, { node: request.node, force });
       const keepsContent = request.keepsContent === true;
-      return { volume: record.id, node: request.node, frontend, force, keepsContent };
+      return { volume: record.id, ...wanted, force, keepsContent };
     });
   }
 

@@ -26,6 +26,13 @@ const attached = newVolumeRecord({
     inSync: ['r1'],
   },
 });
+const attachedForHost = newVolumeRecord({
+  ...attached,
+  attachment: {
+    ...{ epoch: 1, node: 'n1', frontend: 'nvmf', endpoint: null, engine: null },
+    ...{ hostNqns: ['nqn.2026-11.io.example:a'], seizedFrom: null, inSync: ['r1'] },
+  },
+});
 const free = newVolumeRecord({});
 const busy = newVolumeRecord({ operation: 'op-1' });
 const faulted = newVolumeRecord({ replicas: [{ ...newReplica('r1', 'n1'), mode: 'ERR' }] });
@@ -100,6 +107,14 @@ it.each([
   ['accepted', () => findSnapshot(forked, 'b')],
 ])('%s (%#)', (code, check) => {
   expect(outcomeOf(check)).toMatchObject({ code });
+});
+
+it('says for which hosts a volume is attached, where another one is asked for', () => {
+  const { code, message } = outcomeOf(() =>
+    assertCanAttach(attachedForHost, null, { node: 'n1', force: true }),
+  );
+  expect(code).toBe('VOLUME_ATTACHED');
+  expect(message).toContain("with frontend 'nvmf' for nqn.2026-11.io.example:a: detach it first");
 });
 
 function outcomeOf(check: () => unknown): { readonly code: string; readonly message: string } {

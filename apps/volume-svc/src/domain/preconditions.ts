@@ -8,6 +8,7 @@ import {
   robustnessOf,
 } from '@lariat/contracts';
 import { operationInProgress } from './apply-change.js';
+import { sayHosts } from './attachment-hosts.js';
 import { volumeInDoubt } from './volume-in-doubt.js';
 
 /** A snapshot chain longer than this makes reads slow and rebuilds long. */
@@ -97,12 +98,15 @@ export function assertCanAttach(
   // The operation's own second run finds what its first one put there.
   const isOwn = operation !== null && record.operation === operation;
   if (record.attachment !== null && !isOwn) {
-    const { node: holder, frontend, epoch } = record.attachment;
+    const { node: holder, frontend, epoch, hostNqns } = record.attachment;
     if (holder === wanted.node) {
       throw lariatError(
         'VOLUME_ATTACHED',
-        `Volume '${record.name}' is attached on node '${holder}' already, with frontend '${frontend}': detach it first ('lariat volume detach ${record.name}').`,
-        { volume: record.id, node: holder, frontend, epoch },
+        `Volume '${record.name}' is attached on node '${holder}' already, with frontend '${frontend}'${sayHosts(record.attachment)}: detach it first ('lariat volume detach ${record.name}').`,
+        {
+          ...{ volume: record.id, node: holder, frontend, epoch },
+          ...(hostNqns === undefined ? {} : { hostNqns }),
+        },
       );
     }
     if (!wanted.force) {

@@ -19,7 +19,7 @@ function nodesOf({ replicas, attachment }: VolumeRecord): ReadonlySet<string> {
 
 export const VOLUME_LIST: ListForm<VolumeRecord> = {
   name: 'volumes',
-  version: 1,
+  version: 2,
   orders: VOLUME_ORDERS,
   rows: (id, record) => [
     {

@@ -21,6 +21,7 @@ import {
   cleanUp,
   commandWhileLive,
 } from '@lariat/saga';
+import { hostsOf } from '../domain/attachment-hosts.js';
 import { chooseLegs } from '../domain/choose-legs.js';
 import { inSyncOf } from '../domain/replica-changes.js';
 import { assertCanAttach } from '../domain/preconditions.js';
@@ -38,6 +39,8 @@ import {
 export interface AttachVolumeInput extends OnVolume {
   readonly node: string;
   readonly frontend: Frontend;
+  /** Of `nvmf`; null, or missing in what an older service began: one that is made for the attachment. */
+  readonly hostNqns?: readonly string[] | null;
   /** Takes the volume from the node that holds it. */
   readonly force: boolean;
   /** Who attaches it tells what becomes of its content; missing: it does not. */
@@ -92,7 +95,7 @@ function claim(deps: SagaDeps): Step {
   const step = claimStep<AttachVolumeInput, AttachVolumeMemory>(
     deps,
     (record, context) => {
-      const { node, frontend, force } = context.input;
+      const { node, frontend, force, hostNqns = null } = context.input;
       assertCanAttach(record, context.operation, { node, force });
       // A second run of this step finds its own epoch.
       const isOwn = record.operation === context.operation && record.state === 'attaching';
@@ -109,6 +112,7 @@ function claim(deps: SagaDeps): Step {
             frontend,
             endpoint: null,
             engine: null,
+            ...hostsOf({ frontend, hostNqns }, record.id, epoch),
             seizedFrom: seizedFrom(record, isOwn),
             inSync: inSyncOf(record),
           },
@@ -388,11 +392,14 @@ function startFrontend(): Step {
     timeoutMs: 2 * COMMAND_TIMEOUT_MS,
     retry: RETRY_BRIEFLY,
     run: async (context) => {
-      const { volume, node, frontend } = context.input;
+      const { volume, node, frontend, hostNqns = null } = context.input;
       const { epoch = 0, engine } = context.memory;
       if (engine === undefined)
         throw lariatError('RECORD_CORRUPT', 'The journal has no engine endpoint.');
-      const input = { volume, epoch, frontend, endpoint: engine };
+      const input = {
+        ...{ volume, epoch, frontend, endpoint: engine },
+        ...hostsOf({ frontend, hostNqns }, volume, epoch),
+      };
       const { endpoint } = await commandWhileLive(context, node, 'frontend.start', input, {
         key: volume,
       });
@@ -417,6 +424,11 @@ function finish(deps: SagaDeps): Step {
         frontend: input.frontend,
         endpoint: memory.endpoint ?? null,
         engine: memory.engine ?? null,
+        ...hostsOf(
+          { frontend: input.frontend, hostNqns: input.hostNqns ?? null },
+          record.id,
+          memory.epoch ?? 0,
+        ),
         seizedFrom: null,
         inSync: inSyncOf(record),
       },

@@ -4,6 +4,7 @@ import { CLUSTER_SIZE_BYTES, MAX_VOLUME_SIZE_BYTES, isDnsLabel, isLariatId } fro
 import { IsBoolean, IsOptional, ValidateBy, type ValidationOptions } from 'class-validator';
 import { ContentEvent, FormatType } from '../content.js';
 import type { ErrorCode } from '../error-codes.js';
+import { isLariatNqn, isNqn } from '../nqn.js';
 import { AntiAffinity } from '../placement.js';
 
 interface FieldRule {
@@ -98,6 +99,47 @@ export const IsFrontend = (): PropertyDecorator =>
     accepts: (value) => FRONTENDS.includes(value),
     message: 'frontend must be one of nvmf, kernel, nbd, loop.',
   });
+
+const MAX_HOSTS = 16;
+
+const areHosts = (value: unknown): value is readonly unknown[] =>
+  Array.isArray(value) && value.length >= 1 && value.length <= MAX_HOSTS;
+const isHost = (nqn: unknown): nqn is string => typeof nqn === 'string' && isNqn(nqn);
+
+/** Each rule leaves to the one before it what that refuses: one fault has one code. */
+const HOST_RULES: readonly FieldRule[] = [
+  {
+    name: 'areHostNqns',
+    code: 'HOST_NQNS_INVALID',
+    accepts: areHosts,
+    message: `hostNqns must be a list of 1 to ${MAX_HOSTS} host NQNs. Leave it out, and the attachment gets one of its own.`,
+  },
+  {
+    name: 'haveForm',
+    code: 'HOST_NQN_INVALID',
+    accepts: (value) => !areHosts(value) || value.every(isHost),
+    message:
+      'each of hostNqns must be an NVMe qualified name of at most 223 bytes, as in /etc/nvme/hostnqn of the host: nqn.2014-08.org.nvmexpress:uuid:<uuid>, or nqn.<year>-<month>.<reverse domain>:<name>.',
+  },
+  {
+    name: 'areUnlike',
+    code: 'HOST_NQN_REPEATED',
+    accepts: (value) => !areHosts(value) || new Set(value).size === value.length,
+    message: 'hostNqns names a host twice: name each once.',
+  },
+  {
+    name: 'areUsers',
+    code: 'HOST_NQN_RESERVED',
+    accepts: (value) => !areHosts(value) || !value.some((nqn) => isHost(nqn) && isLariatNqn(nqn)),
+    message:
+      "hostNqns has one of Lariat's own names, which are good for one attachment: name hosts by theirs, or leave hostNqns out and use the one that the answer tells.",
+  },
+];
+
+/** Hosts that may connect over NVMe/TCP. */
+export const AreHostNqns = (): PropertyDecorator => (request, hosts) => {
+  for (const rule of HOST_RULES) field(rule)(request, hosts);
+};
 
 const CONTENT_EVENTS: readonly unknown[] = Object.values(ContentEvent);
 

@@ -3,6 +3,7 @@ import { IsInt, IsObject, IsOptional, Max, Min, ValidateIf, ValidateNested } fro
 import { ContentEvent, type FormatType } from '../content.js';
 import { type Frontend, Robustness, VolumeState } from '../volume.js';
 import {
+  AreHostNqns,
   AreVolumes,
   IsContentEvent,
   IsFormat,
@@ -152,6 +153,11 @@ export class AttachVolumeRequest extends ChangeVolumeRequest {
   @IsOptional()
   @IsFrontend()
   frontend?: Frontend;
+
+  /** With frontend `nvmf`: the hosts that may connect. Missing: one whose NQN is made for this attachment, and told in the answer. */
+  @IsOptional()
+  @AreHostNqns()
+  hostNqns?: string[];
 
   /** Takes the volume from the node that holds it, if need be without that node's help. */
   @IsFlag()

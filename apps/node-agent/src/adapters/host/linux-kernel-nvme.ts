@@ -1,7 +1,6 @@
-import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { lariatError, type NvmfEndpoint } from '@lariat/contracts';
+import { hostIdOf, lariatError, type NvmfEndpoint } from '@lariat/contracts';
 import { toLariatError } from '@lariat/kernel';
 import type { SeenController, SeenNamespace } from '../../domain/dm-life.js';
 import type { KernelNvmePort } from '../../ports/kernel-devices.port.js';
@@ -92,11 +91,4 @@ export class LinuxKernelNvme implements KernelNvmePort {
     if (end.code === 0) return;
     throw lariatError('DEVICE_NOT_MADE', `nvme could not ${why}: ${end.stderr || end.stdout}`);
   }
-}
-
-/** A kernel takes one host id for one host name only, and each attachment has a name of its own. */
-function hostIdOf(hostNqn: string): string {
-  const hex = createHash('sha256').update(hostNqn).digest('hex');
-  // Version 8 of RFC 9562: made of what its maker chooses.
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
