@@ -42,7 +42,10 @@ export class NvmeConnection {
     /** Such as nvme0. */
     private readonly controller: string,
     readonly nqn: string,
-    /** Below /sys. With multipath such as nvme0c0n1; the device, with the number of its subsystem, is nvme0n1. */
+    /**
+     * Below /sys. With multipath such as nvme0c0n1; the device, with the number of its subsystem, is nvme0n1; n2, when one
+     * that is gone has n1 since somebody still holds it.
+     */
     private readonly path: string,
   ) {}
 
@@ -65,7 +68,7 @@ export class NvmeConnection {
     );
     const path = await waitUntil('the namespace', CONNECT_TIMEOUT_MS, async () => {
       const { stdout } = await guest.exec([
-        ...(['sh', '-c', `ls -d /sys/class/nvme/${controller}/nvme*n1`] as const),
+        ...(['sh', '-c', `ls -d /sys/class/nvme/${controller}/nvme*n*`] as const),
       ]);
       return stdout.trim() === '' ? undefined : stdout.trim();
     });
