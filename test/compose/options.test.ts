@@ -12,6 +12,8 @@ import { compose, NODES, PLAIN, PROJECT, type Setting, Stack } from './stack.js'
 
 const missing = whyNoEngine();
 const SIZE_BYTES = 8 * MIB;
+/** Other containers end, these are made, and each stream is put on three servers; on a machine that does much else. */
+const STARTED_MS = 600_000;
 const NATS_SERVERS = ['nats', 'nats-2', 'nats-3'];
 /** In the order of the README. */
 const FILES = [
@@ -52,7 +54,7 @@ describe.skipIf(missing !== undefined)(
       await compose(theEngine(), setting, 'up', '--detach');
       stack = await Stack.open(theEngine(), setting);
       await stack.ready();
-    });
+    }, STARTED_MS);
     afterAll(async () => {
       await stack?.close();
       // The next file has containers of its own.
@@ -93,22 +95,21 @@ describe.skipIf(missing !== undefined)(
       expect(config.num_replicas).toBe(NATS_SERVERS.length);
       const servers = [cluster.leader, ...cluster.replicas.map(({ name }) => name)];
       expect(servers.toSorted()).toEqual(NATS_SERVERS);
+      await stack.request('volume.create', { name: 'more', sizeBytes: SIZE_BYTES, replicas: 3 });
       await stack.docker('kill', stack.container('nats-2'));
       const requestId = newUuid();
-      const body = { name: 'meanwhile', sizeBytes: SIZE_BYTES, replicas: 3 };
       // Nothing is decided until leaders are elected: asked again under the same key, as any caller does.
-      const creation = await stack.eventually('the volume to be begun', () =>
-        stack.begin('volume.create', body, requestId),
+      const deletion = await stack.eventually('the deletion to be begun', () =>
+        stack.begin('volume.delete', { volume: 'more' }, requestId),
       );
-      await stack.succeeds(creation);
+      await stack.succeeds(deletion);
       await stack.docker('start', stack.container('nats-2'));
       await stack.ready();
-      expect(await stack.volume('meanwhile')).toMatchObject({ robustness: 'healthy' });
     });
 
     it('answer lists from Redis', async () => {
       const { volumes } = await stack.request('volume.list', {});
-      expect(volumes.map(({ name }) => name)).toEqual(['db', 'meanwhile']);
+      expect(volumes.map(({ name }) => name)).toEqual(['db']);
       const stats = await stack.connection.request('$SRV.STATS.volume-svc');
       const { lists } = stats.json<ServiceStats>();
       expect(lists.volumes).toMatchObject({ adapter: 'redis' });
@@ -133,9 +134,8 @@ describe.skipIf(missing !== undefined)(
       csi.close();
     });
 
-    it('leave nothing when the volumes are deleted', async () => {
-      for (const volume of ['db', 'meanwhile'])
-        await stack.succeeds(await stack.begin('volume.delete', { volume }));
+    it('leave nothing when the volume is deleted', async () => {
+      await stack.succeeds(await stack.begin('volume.delete', { volume: 'db' }));
       expect(await stack.leftovers()).toEqual([]);
     });
   },
