@@ -1,9 +1,8 @@
 import { join } from 'node:path';
-import { STREAMS, commandSubject } from '@lariat/contracts';
-import { connectNats, ensureStreams } from '@lariat/messaging';
+import { STREAMS, commandConsumer, commandSubject } from '@lariat/contracts';
+import { connectNats, ensureStreams, makeCommandConsumer } from '@lariat/messaging';
 import { METRICS, type Metrics, NO_METRICS } from '@lariat/telemetry';
 import { findNatsBinary, startNats } from '@lariat/testing';
-import { AckPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { observeCluster } from './observe-cluster.js';
 
@@ -19,12 +18,9 @@ it.skipIf(binary === undefined)(
       await nats.stop();
     });
     await ensureStreams(connection);
-    const { consumers } = await jetstreamManager(connection);
-    await consumers.add(STREAMS.commands.name, {
-      ...{ durable_name: 'agent-n1', filter_subject: commandSubject('n1', '>') },
-      ack_policy: AckPolicy.Explicit,
-    });
-    await jetstream(connection).publish(commandSubject('n1', 'replica.create'), '{}');
+    await makeCommandConsumer(connection, 'n1');
+    // Answered when it is stored.
+    await connection.request(commandSubject('n1', 'replica.create'), '{}');
 
     const readings = new Map<string, () => unknown>();
     const metrics: Metrics = {
@@ -46,7 +42,7 @@ it.skipIf(binary === undefined)(
     const collect = (): Promise<unknown> =>
       Promise.all([METRICS.queueDepth, METRICS.queueAge].map(({ name }) => readings.get(name)?.()));
 
-    const attributes = { stream: STREAMS.commands.name, consumer: 'agent-n1' };
+    const attributes = { stream: STREAMS.commands.name, consumer: commandConsumer('n1') };
     const told = [[{ value: 1, attributes }], [{ value: expect.any(Number), attributes }]];
     expect(await collect()).toEqual(told);
     expect(lists()).toBe(2);
