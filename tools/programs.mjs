@@ -18,5 +18,13 @@ export const PROGRAMS = [
   program(join('apps', 'node-agent', 'dist', 'main.js')),
   program(join('apps', 'node-agent', 'dist', 'nbd', 'main.js')),
   program(join('apps', 'soft-target', 'dist', 'main.js')),
+  program(join('apps', 'soft-target', 'dist', 'check', 'read-metadata-child.js')),
   program(join('tools', 'plugin-host.mjs'), join('tools', 'dist', 'plugin-host.js')),
+];
+
+/** What programs start, or read, by its path, beside each other; of the modules, those that import nothing of ours. */
+export const BY_PATH = [
+  'apps/soft-target/dist/bdev/lvol/digest-worker.js',
+  'apps/backing-image-svc/dist/adapters/hash/hash-worker.js',
+  'apps/csi-plugin/proto/csi.proto',
 ];

@@ -1,18 +1,11 @@
 // Puts what an image runs into a folder: the bundles, and the packages with native code that are not in them.
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { PROGRAMS } from '../../tools/programs.mjs';
+import { BY_PATH, PROGRAMS } from '../../tools/programs.mjs';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 /** As tools/bundle.mjs leaves them outside; @node-rs/crc32 stands for what begins with @node-rs/. */
 const OUTSIDE = ['lmdb', 'msgpackr-extract', '@node-rs/crc32', 'ioredis'];
-
-/** What programs start, or read, by its path; of the modules, those that import nothing of ours. */
-const BY_PATH = [
-  'apps/soft-target/dist/bdev/lvol/digest-worker.js',
-  'apps/backing-image-svc/dist/adapters/hash/hash-worker.js',
-  'apps/csi-plugin/proto/csi.proto',
-];
 
 const folder = process.argv[2];
 if (folder === undefined) {

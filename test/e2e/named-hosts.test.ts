@@ -7,6 +7,8 @@ import { parseEndpoint } from '../vm/nvme-connection.js';
 import { type E2eCluster, startE2e, until } from './e2e-cluster.js';
 
 const SIZE_BYTES = 4 * MIB;
+/** How long a host waits for a volume that has gone elsewhere. */
+const LOSS_MS = 2_000;
 const [NAMED, OTHER] = ['nqn.2026-11.io.example:named', 'nqn.2026-11.io.example:other'];
 
 type Attachment = NonNullable<VolumeView['attachment']>;
@@ -37,7 +39,10 @@ describe('a volume that hosts use over NVMe/TCP', () => {
     hostnqn: string,
   ): ReturnType<typeof NvmeTcpHost.connect> => {
     const { address: traddr, port: trsvcid, nqn: subnqn } = parseEndpoint(endpoint ?? '');
-    return NvmeTcpHost.connect({ traddr, trsvcid, subnqn, hostnqn });
+    return NvmeTcpHost.connect({
+      ...{ traddr, trsvcid, subnqn, hostnqn },
+      ctrlrLossTimeoutMs: LOSS_MS,
+    });
   };
 
   /** That the target itself turns the host away. */

@@ -9,7 +9,8 @@ import { OtlpReceiver, type ReceivedSpan, spanFaults } from '@lariat/testing';
 import { type SagaDeps, volumeSagas } from '@lariat/volume-svc';
 import { jetstream } from '@nats-io/jetstream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type E2eCluster, startE2e } from './e2e-cluster.js';
+import type { E2eCluster } from './e2e-cluster.js';
+import { SAGAS_OF_TROUBLE, startWithCollector } from './with-collector.js';
 
 const SIZE_BYTES = 8 * MIB;
 const LONG = { timeoutMs: 90_000 };
@@ -22,8 +23,8 @@ const SAGAS = [
   ...replicaSagas({} as RebuildDeps),
   ...imageSagas({} as ImageSagaDeps),
 ].map(({ kind }) => kind);
-/** These need something lost first: a node, its disk, or an image's copy. */
-const SAGAS_OF_TROUBLE = ['node.remove', 'orphan.delete', 'image.spread'];
+/** See telemetry-in-trouble.test.ts. */
+const OTHERS: readonly string[] = SAGAS_OF_TROUBLE;
 
 /** Nothing of these happens in a cluster in which nothing goes wrong. */
 const OF_TROUBLE: readonly Metric[] = [METRICS.redeliveries, METRICS.orphans];
@@ -107,15 +108,7 @@ describe('a cluster with a collector', () => {
 
   beforeAll(async () => {
     receiver = await OtlpReceiver.start();
-    e2e = await startE2e({
-      env: {
-        ...process.env,
-        LARIAT_REBUILD: 'manual',
-        OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint,
-        OTEL_METRIC_EXPORT_INTERVAL: '1000',
-        OTEL_BSP_SCHEDULE_DELAY: '200',
-      },
-    });
+    e2e = await startWithCollector(receiver);
     await useEverything();
     await receiver.until('each verb', SEEN_MS, () => untold().length === 0).catch(() => undefined);
   }, 240_000);
@@ -137,9 +130,9 @@ describe('a cluster with a collector', () => {
     expect(untold()).toEqual([]);
     const sagas = spansOf('saga ');
     const names = new Set(sagas.map(({ name }) => name));
-    expect(
-      SAGAS.filter((kind) => !names.has(`saga ${kind}`) && !SAGAS_OF_TROUBLE.includes(kind)),
-    ).toEqual([]);
+    expect(SAGAS.filter((kind) => !names.has(`saga ${kind}`) && !OTHERS.includes(kind))).toEqual(
+      [],
+    );
     for (const { name, traceId, spanId, attributes } of sagas) {
       // The cluster begins these by itself, and gives one up whose image is deleted meanwhile.
       const isOwn = name === 'saga image.spread';

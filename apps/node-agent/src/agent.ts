@@ -1,14 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { STREAMS, commandConsumer, commandSubject } from '@lariat/contracts';
-import {
-  delay,
-  LariatError,
-  newDiskId,
-  newInstanceId,
-  toLariatError,
-  withDeadline,
-} from '@lariat/kernel';
+import { delay, LariatError, newInstanceId, toLariatError, withDeadline } from '@lariat/kernel';
 import { askForConsumer, connectNats, natsSpanSink } from '@lariat/messaging';
 import {
   createTelemetry,
@@ -28,44 +21,27 @@ import { ServedFiles } from './adapters/nats/served-files.js';
 import { AgentLock } from './adapters/process/agent-lock.js';
 import { HostPrograms } from './adapters/process/host-programs.js';
 import { StatusFile } from './adapters/process/status-file.js';
-import { probePort } from './adapters/process/tcp-port.js';
-import { ORPHAN_WATCH_MS } from './app/orphan-watch.js';
 import { Presence } from './app/presence.js';
 import { writeGateOf } from './app/write-gates.js';
 import type { AgentConfig } from './config.js';
 import { offersOf } from './domain/frontend-offers.js';
 import { AgentFaultPoints } from './fault-points.js';
+import { FlaggedDisks } from './flagged-disks.js';
+import { bindNode, choosePort } from './node-identity.js';
 import { buildNodeParts, type NodeParts } from './node-parts.js';
 import type { DigestStorePort } from './ports/digest-store.port.js';
 import type { JournalPort } from './ports/journal.port.js';
 import { STAND_DOWN_MS } from './prestop.js';
+import { Rounds } from './rounds.js';
 import { AGENT_VERSION } from './version.js';
 
-const WATCH_MS = 500;
-/** Writes wait for a leg that died until this has seen it: a part of the stall that users see. */
-const ENGINE_WATCH_MS = 200;
-/** All of the target is listed each time. */
-const DRIFT_WATCH_MS = 3_000;
-/** Sooner than a replica that was lost is asked for what it has: a disk that was let go for a moment is back by then. */
-const DISK_WATCH_MS = 1_000;
-/** How many replicas stand on an image's copy bears on what may be evicted, which nobody decides in less. */
-const IMAGE_WATCH_MS = 1_000;
-const RESTORE_RETRY_MS = 1_000;
-const DISK_RETRY_MS = 1_000;
-const TARGET_WAIT_MS = 5_000;
-const PRUNE_MS = 3_600_000;
-const JOURNAL_KEEP_MS = 24 * 3_600_000;
-/** The node is ready after that, whatever hangs. */
-const SETTLE_DEVICES_MS = 2_000;
 const STOP_COMMANDS_MS = 5_000;
 const STOP_TARGET_MS = 5_000;
 const NATS_RETRY_MS = 1_000;
 
-type DiskFlag = AgentConfig['disks'][number];
-
-/** One running agent: its parts, its timers, and its end. */
+/** One running agent: its parts, its rounds, and its end. */
 export class Agent {
-  private readonly timers: NodeJS.Timeout[] = [];
+  private readonly rounds: Rounds;
   private readonly stopping = new AbortController();
   private connection: NatsConnection | undefined;
   private commands: { close(): Promise<void> } | undefined;
@@ -84,7 +60,9 @@ export class Agent {
     private readonly metrics: Metrics,
     private readonly log: Log,
     private readonly tellProcesses: () => void,
-  ) {}
+  ) {
+    this.rounds = new Rounds(stores.journal, parts, log);
+  }
 
   /** Resolves when the node takes commands. Whatever was begun is ended again when it rejects. */
   static async start(config: AgentConfig, log: Log, signal: AbortSignal): Promise<Agent> {
@@ -149,10 +127,10 @@ export class Agent {
         tellProcesses,
       );
       await parts.keeper.start();
-      await agent.settleDevices();
-      agent.watchOver();
-      // Without its target, which others start, the node is there, and what it lacks is told.
-      const later = parts.keeper.ready ? await agent.addDisks(config) : config.disks;
+      await agent.rounds.settleDevices();
+      agent.rounds.begin();
+      const disks = new FlaggedDisks(config, journal, parts, log, agent.stopping.signal);
+      await disks.add();
       const connection = await agent.connect(config, signal);
       sink = natsSpanSink(connection);
       controlPlane.use(connection);
@@ -207,7 +185,7 @@ export class Agent {
           ),
       });
       agent.presence.start();
-      agent.addLater(config, later);
+      disks.goOn();
       return agent;
     } catch (reason) {
       // A data path that was running before this start goes on running.
@@ -245,7 +223,7 @@ export class Agent {
   }
 
   private stopWatching(): void {
-    for (const timer of this.timers) clearInterval(timer);
+    this.rounds.end();
     this.parts.losses.stop();
   }
 
@@ -304,158 +282,4 @@ export class Agent {
       message: 'the agent was stopped before NATS answered',
     });
   }
-
-  /** Answers those of which nobody can tell yet whose they are: the node does not wait for its services with what it has. */
-  private async addDisks(config: AgentConfig): Promise<readonly DiskFlag[]> {
-    const later: DiskFlag[] = [];
-    for (const disk of config.disks) {
-      try {
-        await this.addDisk(config, disk);
-      } catch (reason) {
-        const { code, kind, message } = toLariatError(reason);
-        if (code !== 'DISK_TAKEN' && kind !== 'unavailable') throw reason;
-        this.log.warn('disk not added yet', { disk: disk.name, error: message });
-        later.push(disk);
-      }
-    }
-    return later;
-  }
-
-  private addLater(config: AgentConfig, disks: readonly DiskFlag[]): void {
-    for (const disk of disks) void this.addUntilDone(config, disk);
-  }
-
-  private async addUntilDone(config: AgentConfig, disk: DiskFlag): Promise<void> {
-    const { signal } = this.stopping;
-    let said = '';
-    while (!signal.aborted) {
-      try {
-        await this.parts.keeper.whenReady(TARGET_WAIT_MS);
-        await this.addDisk(config, disk);
-        this.log.info('disk added', { disk: disk.name });
-        return;
-      } catch (reason) {
-        const { message } = toLariatError(reason);
-        // Said once: it may stay so until somebody does something.
-        if (message !== said) this.log.warn('disk not added', { disk: disk.name, error: message });
-        said = message;
-      }
-      await delay(DISK_RETRY_MS, signal);
-    }
-  }
-
-  private async addDisk(config: AgentConfig, flag: DiskFlag): Promise<void> {
-    const key = `disk/${flag.name}`;
-    const known = this.stores.journal.setting(key);
-    const disk = typeof known === 'string' ? known : newDiskId();
-    // Durable first: the same name must be the same disk after a crash in the middle.
-    if (known === undefined) await this.stores.journal.putSetting(key, disk);
-    const path = join(config.dataDir, 'disks', `${flag.name}.img`);
-    const { queue, disks } = this.parts;
-    // One that is on record is loaded already, or lost: then its watch tells of it, and the node does without.
-    if (this.stores.journal.owned('disk', disk)?.uuid != null) return;
-    const { id } = await queue.run(`disk/${disk}`, () =>
-      disks.add(
-        { disk, name: flag.name, path, tags: [], sizeBytes: flag.sizeBytes },
-        'agent-start',
-      ),
-    );
-    // It was a disk of this cluster before, and has kept its id.
-    if (id !== disk) await this.stores.journal.putSetting(key, id);
-  }
-
-  /** Each in the lane of the commands on its volume: an attach comes after what is put right before it. */
-  private async repairDevices(): Promise<void> {
-    const { devices, queue } = this.parts;
-    await Promise.all(
-      devices
-        .unsettled()
-        .map((volume) => queue.run(`volume/${volume}`, () => devices.repair(volume))),
-    );
-  }
-
-  /** What is stuck is gone on with in its lane, and holds up neither the others nor the node. */
-  private async settleDevices(): Promise<void> {
-    const repairs = this.repairDevices();
-    await withDeadline('devices to be as recorded', SETTLE_DEVICES_MS, repairs).catch(
-      (reason: unknown) => this.log.warn('devices', { error: toLariatError(reason).message }),
-    );
-  }
-
-  private watchOver(): void {
-    const { keeper, watch, drift, orphans, frontends, restore, queue } = this.parts;
-    const { digests, imageReports, diskWatch, lostExports } = this.parts;
-    const every = (ms: number, task: () => Promise<unknown> | undefined): void => {
-      this.timers.push(
-        setInterval(() => {
-          void task()?.catch((reason: unknown) => {
-            this.log.warn('round failed', { error: toLariatError(reason).message });
-          });
-        }, ms),
-      );
-    };
-    every(ENGINE_WATCH_MS, () => (keeper.ready ? watch.poll() : undefined));
-    every(DRIFT_WATCH_MS, () => (keeper.ready ? drift.look() : undefined));
-    every(DISK_WATCH_MS, async () => {
-      if (!keeper.ready) return;
-      await diskWatch.look();
-      await lostExports.look();
-    });
-    every(ORPHAN_WATCH_MS, () => (keeper.ready ? orphans.look() : undefined));
-    every(WATCH_MS, () =>
-      Promise.all(
-        frontends
-          .dead()
-          .map((volume) => queue.run(`volume/${volume}`, () => frontends.revive(volume))),
-      ),
-    );
-    every(WATCH_MS, () => this.repairDevices());
-    every(RESTORE_RETRY_MS, () =>
-      keeper.ready && restore.isIncomplete ? restore.retry() : undefined,
-    );
-    every(PRUNE_MS, () => this.stores.journal.prune(Date.now() - JOURNAL_KEEP_MS));
-    void this.stores.journal.prune(Date.now() - JOURNAL_KEEP_MS);
-    every(PRUNE_MS, () => digests.sweep());
-    every(IMAGE_WATCH_MS, () => (keeper.ready ? imageReports.refresh() : undefined));
-  }
-}
-
-/** A data folder belongs to one node: its replicas are on record under that name. */
-async function bindNode(journal: JournalPort, node: string): Promise<void> {
-  const known = journal.setting('node');
-  if (known === undefined) await journal.putSetting('node', node);
-  else if (known !== node) {
-    throw new LariatError({
-      kind: 'precondition',
-      code: 'DATA_FOLDER_TAKEN',
-      message: `the data folder belongs to node ${JSON.stringify(known)}, not '${node}'; give --data another folder, or --node that name`,
-    });
-  }
-}
-
-/** The port that volumes of this node are known by; kept over restarts. */
-async function choosePort(journal: JournalPort, config: AgentConfig): Promise<number> {
-  const known = journal.setting('trsvcid');
-  let port = config.trsvcid;
-  if (port === 0) {
-    port = typeof known === 'number' ? known : await freePort(config.traddr);
-  }
-  if (known !== port) await journal.putSetting('trsvcid', port);
-  return port;
-}
-
-/** Below the range from which Linux takes the ports of outgoing connections (32768 to 60999). */
-const PORT_RANGE = { first: 20_000, count: 12_000 } as const;
-const PORT_TRIES = 50;
-
-async function freePort(traddr: string): Promise<number> {
-  for (let attempt = 0; attempt < PORT_TRIES; attempt += 1) {
-    const port = PORT_RANGE.first + Math.floor(Math.random() * PORT_RANGE.count);
-    if ((await probePort(traddr, port)) !== undefined) return port;
-  }
-  throw new LariatError({
-    kind: 'unavailable',
-    code: 'TARGET_UNAVAILABLE',
-    message: `no free port was found on ${traddr}; give one with --trsvcid`,
-  });
 }

@@ -13,9 +13,10 @@ export interface ReadStreamOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Numbers that one reader goes through, one message after the other. */
-const SECTION = 32;
-/** Sections that are read side by side. */
+/** Messages that one reader of a section is to find, one after the other, and the numbers that it goes through at most. */
+const SECTION_MESSAGES = 32;
+const SECTION_NUMBERS_MAX = 1_024;
+/** Sections that are read side by side, once it is known how rare the messages are. */
 const AHEAD = 16;
 /** What is heard may be stored a moment later. */
 const STORED_MS = 10;
@@ -75,43 +76,75 @@ interface Span {
   readonly last: number;
 }
 
+interface Section extends Span {
+  readonly messages: readonly StoredMsg[];
+  /** From the section on there is no other message before this number, which may be far beyond its end. */
+  readonly next: number;
+}
+
+/**
+ * The answer to the last question of a section tells of what lies behind it too, so a rare subject is gone through from one
+ * message to the next, while of a common one many sections are read side by side.
+ */
 async function* readSpan(
   manager: JetStreamManager,
   stream: string,
   subject: string,
   { first, last }: Span,
 ): AsyncGenerator<StoredMsg> {
-  const reading: Promise<readonly StoredMsg[]>[] = [];
+  const reading: Promise<Section>[] = [];
   let next = first;
+  let ahead = 1;
+  let numbers = SECTION_MESSAGES;
   while (next <= last || reading.length > 0) {
-    for (; reading.length < AHEAD && next <= last; next += SECTION) {
-      const messages = readAll(manager, stream, subject, {
+    for (; reading.length < ahead && next <= last; next += numbers) {
+      const section = readSection(manager, stream, subject, {
         first: next,
-        last: Math.min(last, next + SECTION - 1),
+        last: Math.min(last, next + numbers - 1),
       });
       // Awaited in its turn.
-      messages.catch(() => undefined);
-      reading.push(messages);
+      section.catch(() => undefined);
+      reading.push(section);
     }
-    yield* (await reading.shift()) ?? [];
+    const read = await reading.shift();
+    if (read === undefined) return;
+    yield* read.messages;
+    const isFarAhead = read.next - read.last > numbers;
+    ahead = isFarAhead ? 1 : Math.min(AHEAD, 2 * ahead);
+    numbers = numbersFor(read);
+    next = Math.max(next, read.next);
   }
 }
 
-async function readAll(
+/** In which as many messages will be found as a reader is to find, if they go on to come as in the section. */
+function numbersFor({ first, next, messages }: Section): number {
+  const apart = (next - first) / Math.max(1, messages.length);
+  return Math.min(SECTION_NUMBERS_MAX, Math.ceil(SECTION_MESSAGES * apart));
+}
+
+async function readSection(
   { streams }: JetStreamManager,
   stream: string,
   subject: string,
   { first, last }: Span,
-): Promise<readonly StoredMsg[]> {
-  const found: StoredMsg[] = [];
-  for (let next = first; next <= last;) {
+): Promise<Section> {
+  const messages: StoredMsg[] = [];
+  let next = first;
+  while (next <= last) {
     const query = { seq: next, next_by_subj: subject };
     const message = await streams.getMessage(stream, query);
-    if (message === null || message.seq > last) break;
-    found.push(message);
+    if (message === null) {
+      next = Number.MAX_SAFE_INTEGER;
+      break;
+    }
+    if (message.seq > last) {
+      next = message.seq;
+      break;
+    }
+    messages.push(message);
     next = message.seq + 1;
   }
-  return found;
+  return { first, last, messages, next };
 }
 
 /** Tells a follower when to look again: something was said, or some time has gone. */

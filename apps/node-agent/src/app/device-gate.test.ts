@@ -1,13 +1,17 @@
 import { frontendHostNqn, replicaNqn, volumeNqn, type EngineLeg } from '@lariat/contracts';
-import { ReconcileCounts, type Clock } from '@lariat/kernel';
+import type { Clock } from '@lariat/kernel';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { OwnedFrontend } from '../domain/ownership.js';
 import { FakeKernel } from '../testing/fake-kernel.js';
 import { FakeTarget } from '../testing/fake-target.js';
-import { context, fixture, silentLog, tempDir, type Fixture } from '../testing/fixture.js';
-import { DriftWatch } from './drift-watch.js';
-import { EngineWatch } from './engine-watch.js';
-import { LossReporter } from './loss-reporter.js';
+import {
+  context,
+  driftWatch,
+  engineWatch,
+  fixture,
+  tempDir,
+  type Fixture,
+} from '../testing/fixture.js';
 
 const VOLUME = 'vol-1';
 const NQN = volumeNqn(VOLUME);
@@ -83,40 +87,14 @@ const namespace = () => node.target.subsystems.get(NQN)?.namespace;
 /** What the agent does by itself, for as long as a gate may be closed and a little. */
 async function timePasses(): Promise<void> {
   for (let round = 0; round < 12; round += 1) {
-    await watcher().poll();
+    await engineWatch(node, { clock }).poll();
     await node.queue.idle();
-    await drift().look();
+    await driftWatch(node).look();
     await node.queue.idle();
     for (const volume of node.devices.unsettled()) await node.devices.repair(volume);
     nowMs += 1_000;
   }
 }
-function drift(): DriftWatch {
-  const { journal, target, exports, engines, lvols, queue } = node;
-  const parts = { journal, target, exports, engines, lvols, queue, log: silentLog };
-  return new DriftWatch({ ...parts, lost: () => undefined, counts: new ReconcileCounts() });
-}
-function watcher(): EngineWatch {
-  const { journal, target, engines, controllers, queue } = node;
-  const common = { node: 'n1', engines, queue, log: silentLog };
-  const controlPlane = { reportEngine: () => Promise.resolve() } as never;
-  const frontends = { stop: () => Promise.resolve(), hasServedSince: () => true };
-  const losses = new LossReporter({ ...common, frontends, controlPlane });
-  const reachability = { isRefused: () => Promise.resolve(false) };
-  const lostLvol = (): undefined => undefined;
-  const parts = {
-    ...common,
-    journal,
-    target,
-    controllers,
-    reachability,
-    losses,
-    frontends,
-    lostLvol,
-  };
-  return new EngineWatch({ ...parts, clock, counts: new ReconcileCounts() });
-}
-
 describe('a volume on a target with stock methods, behind its block device', () => {
   beforeEach(begin);
   afterEach(end);

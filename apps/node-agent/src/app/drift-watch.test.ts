@@ -1,11 +1,17 @@
 import 'reflect-metadata';
 import { ReconcileCounts } from '@lariat/kernel';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { context, fixture, silentLog, tempDir, type Fixture } from '../testing/fixture.js';
-import { DriftWatch } from './drift-watch.js';
+import {
+  context,
+  driftWatch,
+  exportedReplica,
+  fixture,
+  tempDir,
+  type Fixture,
+} from '../testing/fixture.js';
+import type { DriftWatch } from './drift-watch.js';
 import { replicasOf } from './presence.js';
 
-const MIB = 1024 * 1024;
 let dir: ReturnType<typeof tempDir>;
 let node: Fixture;
 let counts: ReconcileCounts;
@@ -18,11 +24,8 @@ beforeEach(async () => {
   node = await fixture(dir.path);
   counts = new ReconcileCounts();
   lost = undefined;
-  watch = new DriftWatch({ ...node, lost: () => lost, counts, log: silentLog });
-  const of = { replica: 'rep-1', volume: 'vol-1' };
-  await node.handlers['replica.create']({ ...of, disk: 'disk-1', sizeBytes: 8 * MIB }, context);
-  await node.handlers['replica.export']({ ...of, epoch: 1, hostNqns: ['nqn.host'] }, context);
-  nqn = node.journal.ownedOfKind('subsystem')[0]?.name ?? '';
+  watch = driftWatch(node, { lost: () => lost, counts });
+  nqn = await exportedReplica(node);
 });
 afterEach(async () => {
   await node.journal.close();

@@ -7,19 +7,18 @@ import {
   type EngineLeg,
   type VolumeRecord,
 } from '@lariat/contracts';
-import { ReconcileCounts, systemClock } from '@lariat/kernel';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connectionLost } from '../testing/fake-target.js';
 import {
   context,
+  engineWatch,
   fixture,
-  silentLog,
   tempDir,
+  type EngineWatchSetting,
   type Fixture,
   newContext,
 } from '../testing/fixture.js';
-import { EngineWatch } from './engine-watch.js';
-import { LossReporter } from './loss-reporter.js';
+import type { EngineWatch } from './engine-watch.js';
 
 const MIB = 1024 * 1024;
 let dir: ReturnType<typeof tempDir>;
@@ -221,36 +220,10 @@ const stopFrontend = async (volume: string): Promise<void> => {
   stopped.push(volume);
 };
 
-function watcher(
+const watcher = (
   report: () => Promise<void>,
-  hasServedSince: (volume: string, atMs: number | undefined) => boolean = () => true,
-): EngineWatch {
-  const { journal, target, engines, controllers, queue } = node;
-  const controlPlane = {
-    reportEngine: report,
-    claimStore: () => Promise.resolve(),
-    register: () => Promise.reject(new Error('no node registers in this test')),
-    heartbeat: () => undefined,
-    inventory: () => undefined,
-    progress: () => undefined,
-  };
-  const common = { node: 'n1', engines, queue, log: silentLog };
-  const losses = new LossReporter({ ...common, frontends: { stop: stopFrontend }, controlPlane });
-  const frontends = { hasServedSince };
-  const reachability = { isRefused: () => Promise.resolve(false) };
-  const lostLvol = (): undefined => undefined;
-  const parts = {
-    ...common,
-    journal,
-    target,
-    controllers,
-    reachability,
-    losses,
-    frontends,
-    lostLvol,
-  };
-  return new EngineWatch({ ...parts, clock: systemClock, counts: new ReconcileCounts() });
-}
+  hasServedSince: EngineWatchSetting['hasServedSince'] = () => true,
+): EngineWatch => engineWatch(node, { report, hasServedSince, stopFrontend });
 
 const legStates = () =>
   node.journal.owned('raid', 'vol-1')?.params.legs.map(({ replica, state }) => [replica, state]);

@@ -1,10 +1,9 @@
 import 'reflect-metadata';
 import { ReconcileCounts } from '@lariat/kernel';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { context, fixture, silentLog, tempDir, type Fixture } from '../testing/fixture.js';
+import { exportedReplica, fixture, silentLog, tempDir, type Fixture } from '../testing/fixture.js';
 import { LostExports } from './lost-exports.js';
 
-const MIB = 1024 * 1024;
 let dir: ReturnType<typeof tempDir>;
 let node: Fixture;
 let watch: LostExports;
@@ -29,10 +28,7 @@ beforeEach(async () => {
     ...{ ...node, journal, log: silentLog, counts: new ReconcileCounts() },
     lost: () => lost,
   });
-  const of = { replica: 'rep-1', volume: 'vol-1' };
-  await node.handlers['replica.create']({ ...of, disk: 'disk-1', sizeBytes: 8 * MIB }, context);
-  await node.handlers['replica.export']({ ...of, epoch: 1, hostNqns: ['nqn.host'] }, context);
-  nqn = node.journal.ownedOfKind('subsystem')[0]?.name ?? '';
+  nqn = await exportedReplica(node);
 });
 afterEach(async () => {
   await node.journal.close();

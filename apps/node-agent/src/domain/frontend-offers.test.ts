@@ -47,7 +47,7 @@ it.each([
   [
     'loop',
     { programs: without(ABLE.programs, 'nbdfuse') },
-    'nbdfuse is not installed (Debian: nbdfuse)',
+    'nbdfuse is not installed (Debian: libnbd-bin)',
   ],
   ['loop', { devices: without(ABLE.devices, '/dev/fuse') }, 'there is no /dev/fuse (module fuse)'],
 ] as const)('says of %s what alone is missing: %j', (frontend, over, reason) => {

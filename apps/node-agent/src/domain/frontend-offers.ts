@@ -27,7 +27,7 @@ export const NEEDS: Readonly<Record<'kernel' | 'loop', Needs>> = {
     modules: ['nvme_tcp'],
   },
   loop: {
-    programs: { nbdfuse: 'nbdfuse', losetup: 'mount', umount: 'mount' },
+    programs: { nbdfuse: 'libnbd-bin', losetup: 'mount', umount: 'mount' },
     devices: { '/dev/fuse': 'module fuse', '/dev/loop-control': 'module loop' },
     modules: [],
   },

@@ -11,6 +11,8 @@ import { Controllers } from '../app/controllers.js';
 import { DeviceGate } from '../app/device-gate.js';
 import { DeviceLives } from '../app/device-lives.js';
 import { DmDriver } from '../app/dm-driver.js';
+import { DriftWatch, type DriftWatchParts } from '../app/drift-watch.js';
+import { EngineWatch } from '../app/engine-watch.js';
 import { engineCommands } from '../app/engine.commands.js';
 import { Engines } from '../app/engines.js';
 import { Exports } from '../app/exports.js';
@@ -19,6 +21,7 @@ import { ImageReports } from '../app/image-reports.js';
 import { imageContentCommands } from '../app/image-content.commands.js';
 import { ImageIo } from '../app/image-io.js';
 import { imageCommands } from '../app/image.commands.js';
+import { LossReporter } from '../app/loss-reporter.js';
 import { LvolReader } from '../app/lvol-reader.js';
 import { Lvols } from '../app/lvols.js';
 import { Raids } from '../app/raids.js';
@@ -178,3 +181,60 @@ export async function fixture(
 }
 
 export type Fixture = Awaited<ReturnType<typeof fixture>>;
+
+/** A replica with an export, which admits one host; the NQN of the export. */
+export async function exportedReplica({ handlers, journal }: Fixture): Promise<string> {
+  const of = { replica: 'rep-1', volume: 'vol-1' };
+  await handlers['replica.create']({ ...of, disk: 'disk-1', sizeBytes: 8 << 20 }, context);
+  await handlers['replica.export']({ ...of, epoch: 1, hostNqns: ['nqn.host'] }, context);
+  return journal.ownedOfKind('subsystem')[0]?.name ?? '';
+}
+
+export interface EngineWatchSetting {
+  /** Of the volume's service, to a report of lost legs. */
+  readonly report: () => Promise<void>;
+  readonly hasServedSince: (volume: string, atMs: number | undefined) => boolean;
+  readonly stopFrontend: (volume: string) => Promise<void>;
+  readonly clock: Clock;
+}
+
+/** Of the engines of the fixture, with nobody unreachable and no disk lost. */
+export function engineWatch(
+  { journal, target, engines, controllers, queue }: Fixture,
+  {
+    report = () => Promise.resolve(),
+    hasServedSince = () => true,
+    stopFrontend = () => Promise.resolve(),
+    clock = systemClock,
+  }: Partial<EngineWatchSetting> = {},
+): EngineWatch {
+  const controlPlane = {
+    reportEngine: report,
+    claimStore: () => Promise.resolve(),
+    register: () => Promise.reject(new Error('no node registers in this test')),
+    heartbeat: () => undefined,
+    inventory: () => undefined,
+    progress: () => undefined,
+  };
+  const common = { engines, queue, log: silentLog };
+  const frontends = { stop: stopFrontend, hasServedSince };
+  return new EngineWatch({
+    ...{ ...common, journal, target, controllers, frontends, clock },
+    losses: new LossReporter({ ...common, node: 'n1', frontends, controlPlane }),
+    reachability: { isRefused: () => Promise.resolve(false) },
+    lostLvol: () => undefined,
+    counts: new ReconcileCounts(),
+  });
+}
+
+/** Of what the fixture has on record; `lost` says of an lvol's uuid why its disk is lost. */
+export function driftWatch(
+  { journal, target, exports, engines, lvols, queue }: Fixture,
+  {
+    lost = () => undefined,
+    counts = new ReconcileCounts(),
+  }: Partial<Pick<DriftWatchParts, 'lost' | 'counts'>> = {},
+): DriftWatch {
+  const parts = { journal, target, exports, engines, lvols, queue };
+  return new DriftWatch({ ...parts, lost, counts, log: silentLog });
+}

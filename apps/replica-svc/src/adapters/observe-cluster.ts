@@ -21,6 +21,7 @@ export function observeCluster(cluster: ObservedCluster): () => void {
   const views = () =>
     nodes.list().map((node) => toNodeView(node, (disk) => allocator.promisedOn(disk)));
   const disks = () => views().flatMap((node) => node.disks);
+  const queues = whileUnderWay(() => readQueues(connection, nowMs()));
   return allObservations([
     metrics.observe(METRICS.nodes, () =>
       countBy(views(), ({ name, state, duty }) => ({ 'node.id': name, state, duty })),
@@ -41,16 +42,22 @@ export function observeCluster(cluster: ObservedCluster): () => void {
       countBy(orphans.list(), ({ node, kind }) => ({ 'node.id': node, kind })),
     ),
     metrics.observe(METRICS.queueDepth, async () =>
-      (await readQueues(connection, nowMs())).map(({ stream, consumer, depth }) => ({
+      (await queues()).map(({ stream, consumer, depth }) => ({
         value: depth,
         attributes: { stream, consumer },
       })),
     ),
     metrics.observe(METRICS.queueAge, async () =>
-      (await readQueues(connection, nowMs())).map(({ stream, consumer, oldestMs }) => ({
+      (await queues()).map(({ stream, consumer, oldestMs }) => ({
         value: oldestMs / 1000,
         attributes: { stream, consumer },
       })),
     ),
   ]);
+}
+
+/** Who asks while an answer is under way gets that one: the metrics of a collection are asked for side by side. */
+function whileUnderWay<T>(read: () => Promise<T>): () => Promise<T> {
+  let reading: Promise<T> | undefined;
+  return () => (reading ??= read().finally(() => (reading = undefined)));
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { mkdir, readFile, rename, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { MIB } from '@lariat/kernel';
+import { MIB, notBuilt } from '@lariat/kernel';
 import { open as openLmdb, type Database } from 'lmdb';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { lockStateDir } from '../app/state-dir-lock.js';
@@ -12,7 +12,7 @@ import { rebooted } from '../bdev/lvol/rebooted.js';
 import { makeTestFolder, startBdevStack, type BdevStack } from '../bdev/stack-fixture.js';
 import { checkCommand } from './check-command.js';
 import type { CheckReport } from './check-paths.js';
-import { readMetadata } from './read-metadata.js';
+import { readMetadata, type ReadMetadata } from './read-metadata.js';
 
 /** Room for little more than the thick lvol, so that what it is promised can be taken from it. */
 const DISK_CLUSTERS = 32;
@@ -22,8 +22,10 @@ let folder: string;
 let state: string;
 let disk: string;
 let remove: () => Promise<void>;
+let reader: ReadMetadata;
 
 beforeEach(async () => {
+  reader = readMetadata;
   [folder, remove] = await makeTestFolder();
   state = join(folder, 'state');
   disk = join(folder, 'disk.img');
@@ -131,7 +133,7 @@ async function run(
     stdout: { write: (text: string) => (said.stdout += text) },
     stderr: { write: (text: string) => (said.stderr += text) },
   };
-  const code = await checkCommand(argv, output, readMetadata);
+  const code = await checkCommand(argv, output, reader);
   return { code, ...said };
 }
 
@@ -377,4 +379,11 @@ test.each([[], ['--colour', 'x']])('arguments %j end with 16 and the usage', asy
   const { code, stderr } = await run(...argv);
   expect(code).toBe(16);
   expect(stderr).toContain('usage: soft-target check');
+});
+
+test('takes no store for damaged because the program that reads it is missing', async () => {
+  reader = () => Promise.reject(notBuilt('/opt/read-metadata-child.bundle.js'));
+  const { code, stderr } = await run(state, disk);
+  expect(code).toBe(8);
+  expect(stderr).toContain('There is no /opt/read-metadata-child.bundle.js');
 });

@@ -1,3 +1,4 @@
+import { LariatError } from '@lariat/kernel';
 import { readBootId } from '../bdev/lvol/boot-id.js';
 import { ClusterTable, UNALLOCATED } from '../bdev/lvol/cluster-table.js';
 import { LvolMetadata, type EntryChange, type RawMetadata } from '../bdev/lvol/lvol-metadata.js';
@@ -44,6 +45,8 @@ async function readAndAudit(
   try {
     content = await read(folder);
   } catch (error) {
+    // That nobody is there to read it says nothing of the store.
+    if (error instanceof LariatError && error.code === 'PROGRAM_NOT_BUILT') throw error;
     const message = `the metadata in ${folder} can't be read: ${(error as Error).message}`;
     const findings: readonly Finding[] = [{ kind: 'metadata-unreadable', message }];
     return { name: null, lvols: 0, usedClusters: 0, totalClusters: 0, findings };

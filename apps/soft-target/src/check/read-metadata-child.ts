@@ -1,6 +1,6 @@
 import { readMetadata, type ChildAnswer } from './read-metadata.js';
 
-/** Run by readMetadataApart as `node read-metadata-child.js <folder>`. */
+/** Run by readMetadataApart, from its bundle, with the folder as its argument. */
 const [folder = ''] = process.argv.slice(2);
 let answer: ChildAnswer;
 try {

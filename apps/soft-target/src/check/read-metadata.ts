@@ -1,9 +1,11 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bundleOf, notBuilt } from '@lariat/kernel';
 import { readBootId } from '../bdev/lvol/boot-id.js';
 import { LvolMetadata, type RawMetadata } from '../bdev/lvol/lvol-metadata.js';
 
@@ -35,13 +37,9 @@ export type ChildAnswer = { readonly content: RawMetadata } | { readonly error: 
 
 /** In a process of its own: a damaged page can end lmdb's with a signal, and the check is to tell of it. */
 export const readMetadataApart: ReadMetadata = async (folder) => {
-  const child = fork(
-    fileURLToPath(new URL('./read-metadata-child.js', import.meta.url)),
-    [folder],
-    {
-      serialization: 'advanced',
-    },
-  );
+  const program = bundleOf(fileURLToPath(new URL('./read-metadata-child.js', import.meta.url)));
+  if (!existsSync(program)) throw notBuilt(program);
+  const child = fork(program, [folder], { serialization: 'advanced' });
   let answer: ChildAnswer | undefined;
   child.on('message', (message) => (answer = message as ChildAnswer));
   const [code, signal] = (await once(child, 'exit')) as [number | null, string | null];
