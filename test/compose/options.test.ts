@@ -1,21 +1,21 @@
 import { randomBytes } from 'node:crypto';
 import { cp, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { CHECKOUT } from '@lariat/cli';
 import { MIB, newUuid } from '@lariat/kernel';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { run } from '../debian/programs.js';
 import { csiCaller } from '../e2e/csi-calls.js';
 import { openStack, theEngine, whyNoEngine } from './shared-stack.js';
-import { compose, NODES, PLAIN, PROJECT, type Setting, Stack, TAG } from './stack.js';
+import { compose, NODES, PLAIN, PROJECT, type Setting, Stack } from './stack.js';
 
 const missing = whyNoEngine();
 const SIZE_BYTES = 8 * MIB;
 /** Other containers end, these are made, and each stream is put on three servers; on a machine that does much else. */
 const STARTED_MS = 600_000;
 const NATS_SERVERS = ['nats', 'nats-2', 'nats-3'];
-const SERVICE_IMAGE = `lariat/service:${TAG}`;
-const CLI = '/opt/lariat/apps/cli/dist/main.bundle.js';
 /** In the order of the README. */
 const FILES = [
   ...['docker-compose.yml', 'docker-compose.nats-cluster.yml', 'docker-compose.credentials.yml'],
@@ -63,11 +63,7 @@ describe.skipIf(missing !== undefined)(
     });
 
     it('let in nobody without credentials', async () => {
-      const beside = ['run', '--rm', '--network', stack.network, '--entrypoint', 'node'];
-      const nobody = ['--env', 'LARIAT_NATS_URL=nats://nats:4222', SERVICE_IMAGE, CLI];
-      await expect(stack.docker(...beside, ...nobody, 'node', 'list')).rejects.toMatchObject({
-        stderr: expect.stringContaining('NATS_CREDENTIALS_REFUSED'),
-      });
+      expect(await saidToNobody(stack.connection.getServer())).toContain('Authorization Violation');
       const printed = await stack.compose('run', '--rm', 'lariat', 'node', 'list', '--json');
       const { nodes } = JSON.parse(printed) as { nodes: { name: string }[] };
       expect(nodes.map(({ name }) => name).toSorted()).toEqual([...NODES]);
@@ -145,6 +141,14 @@ describe.skipIf(missing !== undefined)(
     });
   },
 );
+
+/** All that a server says to somebody who does not say who he is. */
+async function saidToNobody(server: string): Promise<string> {
+  const { hostname, port } = new URL(`nats://${server}`);
+  const socket = connect(Number(port), hostname);
+  socket.write('CONNECT {"verbose":false}\r\nPING\r\n');
+  return text(socket);
+}
 
 interface StreamInfo {
   readonly config: { readonly num_replicas: number };

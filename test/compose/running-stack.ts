@@ -10,7 +10,7 @@ import { startRelay } from './engine/nats-relay.js';
 import { IMAGES, makeBaseImages } from './images/base-images.js';
 import { debianTree } from './images/debian-tree.js';
 import type { EngineAccess } from './engine-access.js';
-import { compose, NODES, PLAIN, PROJECT, Stack, TAG } from './stack.js';
+import { compose, NODES, PLAIN, PROJECT, Stack } from './stack.js';
 
 const PROGRAMS = ['apt-get', 'dpkg', 'nsenter', 'python3', 'setpriv', 'tar', 'unshare'];
 const NATS_PORT = 4222;
@@ -41,7 +41,7 @@ export async function startStack(): Promise<RunningStack | string> {
 }
 
 async function setUpOn(engine: DockerEngine, debian: string): Promise<RunningStack> {
-  const environment = { ...engine.environment, ...IMAGES, LARIAT_TAG: TAG } as Record<
+  const environment = { ...engine.environment, ...IMAGES, LARIAT_TAG: 'tests' } as Record<
     string,
     string
   >;

@@ -24,8 +24,6 @@ const COMPOSE_FOLDER = join(CHECKOUT, 'deploy', 'compose');
 const COMMAND_TIMEOUT_MS = 600_000;
 const ANSWER_MS = 10_000;
 const LOOK_EVERY_MS = 250;
-/** Of the images that the tests have made. */
-export const TAG = 'tests';
 /** As docker-compose names it by the folder. */
 export const PROJECT = 'compose';
 
