@@ -143,13 +143,14 @@ describe('a node that has one of everything', () => {
     expect(pidOfTarget()).not.toBe(pid);
     expect(await missingOf(before)).toEqual([]);
     await readsWhatWasWritten();
-    const { attachment } = await e2e.client.request('volume.get', { volume: 'open' });
-    const url = new URL(attachment?.endpoint ?? '');
+    const { endpoint, hostNqns } =
+      (await e2e.client.request('volume.get', { volume: 'open' })).attachment ?? {};
+    const url = new URL(endpoint ?? '');
     const nqn = url.pathname.slice(1);
     const uuid = before.subsystems.find((one) => one.nqn === nqn)?.namespace ?? '';
     await whileAttached(
       { nqn, traddr: url.hostname, trsvcid: url.port, uuid },
-      attachment?.hostNqns?.[0] ?? '',
+      hostNqns?.[0] ?? '',
       async (host) => {
         await host.write(0, older);
         expect((await host.read(0, MIB)).equals(older)).toBe(true);
