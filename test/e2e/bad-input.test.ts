@@ -3,6 +3,8 @@ import { GIB, MIB, toLariatError } from '@lariat/kernel';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type E2eCluster, startE2e, until } from './e2e-cluster.js';
 
+const HOST = 'nqn.2026-11.io.example:host';
+
 describe('bad input', () => {
   let e2e: E2eCluster;
   let before: Readonly<Record<string, number>>;
@@ -60,6 +62,14 @@ describe('bad input', () => {
     ['volume.attach', { volume: 'there', node: 'n9', frontend: 'nvmf' }, 'NODE_NOT_FOUND'],
     ['volume.attach', { volume: 'there', node: 'n1', frontend: 'kernel' }, 'FRONTEND_UNSUPPORTED'],
     ['volume.attach', { volume: 'there', node: 'n1', frontend: 'iscsi' }, 'FRONTEND_INVALID'],
+    ['volume.attach', { volume: 'there', node: 'n1', hostNqns: [] }, 'HOST_NQNS_INVALID'],
+    ['volume.attach', { volume: 'there', node: 'n1', hostNqns: ['host'] }, 'HOST_NQN_INVALID'],
+    [
+      'volume.attach',
+      { volume: 'there', node: 'n1', frontend: 'nbd', hostNqns: [HOST] },
+      'HOST_NQNS_UNSUPPORTED',
+    ],
+    ['volume.attach', { volume: 'attached', node: 'n1', hostNqns: [HOST] }, 'VOLUME_ATTACHED'],
     ['volume.detach', { volume: 'there' }, 'VOLUME_NOT_ATTACHED'],
     ['volume.expand', { volume: 'there', sizeBytes: MIB }, 'VOLUME_SHRINK'],
     ['volume.expand', { volume: 'attached', sizeBytes: MIB }, 'VOLUME_SHRINK'],

@@ -13,7 +13,7 @@ export class MemoryReadModel<T> implements ReadModel {
   private readonly items = new Map<string, Item>();
   private readonly idsByKey = new Map<string, readonly string[]>();
   private readonly orders: ReadonlyMap<string, SortedPlaces<Item>>;
-  private readonly byFacet = new Map<string, number>();
+  private readonly byFacet = new Map<string, Set<Item>>();
 
   constructor(private readonly form: ListForm<T>) {
     this.orders = new Map(form.orders.map((order) => [order, new SortedPlaces<Item>()]));
@@ -53,35 +53,42 @@ export class MemoryReadModel<T> implements ReadModel {
     const prefix = `${facetName}=`;
     const found = [...this.byFacet]
       .filter(([name]) => name.startsWith(prefix))
-      .map(([name, count]) => [name.slice(prefix.length), count] as const);
+      .map(([name, { size }]) => [name.slice(prefix.length), size] as const);
     return Promise.resolve(Object.fromEntries(found));
   }
 
   private pageNow({ order, descending, facets, after, limit, maxBytes }: PageQuery): Page {
+    const having = this.having(facets);
+    const total = this.total(having);
     const items: string[] = [];
     let bytes = 0;
     let last: string | null = null;
     const places = this.orders.get(order);
-    for (const place of places?.walk(after, descending) ?? []) {
-      const item = places?.at(place);
-      if (item === undefined || !hasAll(item.row, facets)) continue;
+    for (const { place, item } of places?.walk(after, descending) ?? []) {
+      if (!isInAll(item, having)) continue;
       const json = jsonOf(item);
       const size = Buffer.byteLength(json);
       const isFull = items.length === limit || (items.length > 0 && bytes + size > maxBytes);
-      if (isFull) return { items, total: this.total(facets), last };
+      if (isFull) return { items, total, last };
       items.push(json);
       bytes += size;
       last = place;
     }
-    return { items, total: this.total(facets), last: null };
+    return { items, total, last: null };
   }
 
-  private total(facets: readonly string[]): number {
-    const [only, ...more] = facets;
-    if (only === undefined) return this.items.size;
-    if (more.length === 0) return this.byFacet.get(only) ?? 0;
+  /** Of each facet those that have it, of the rarest first: to look there is cheaper than to compare an item's own. */
+  private having(facets: readonly string[]): readonly ReadonlySet<Item>[] {
+    return facets
+      .map((name) => this.byFacet.get(name) ?? NONE)
+      .toSorted((one, other) => one.size - other.size);
+  }
+
+  private total([rarest, ...others]: readonly ReadonlySet<Item>[]): number {
+    if (rarest === undefined) return this.items.size;
+    if (others.length === 0) return rarest.size;
     let total = 0;
-    for (const { row } of this.items.values()) if (hasAll(row, facets)) total += 1;
+    for (const item of rarest) if (isInAll(item, others)) total += 1;
     return total;
   }
 
@@ -92,18 +99,18 @@ export class MemoryReadModel<T> implements ReadModel {
     const item: Item = { row };
     this.items.set(row.id, item);
     for (const [order, places] of this.orders) enter(places, placeIn(order, row), item);
-    this.count(row.facets, 1);
+    this.enter(item);
   }
 
   private replace(row: Row): void {
-    const before = this.items.get(row.id)?.row;
+    const before = this.items.get(row.id);
     if (before === undefined) {
       this.insert(row, (places, place, item) => places.add(place, item));
       return;
     }
     const item: Item = { row };
     for (const [order, places] of this.orders) {
-      const [was, is] = [placeIn(order, before), placeIn(order, row)];
+      const [was, is] = [placeIn(order, before.row), placeIn(order, row)];
       if (was === is) {
         places.exchange(is, item);
         continue;
@@ -111,8 +118,8 @@ export class MemoryReadModel<T> implements ReadModel {
       places.remove(was);
       places.add(is, item);
     }
-    this.count(before.facets, -1);
-    this.count(row.facets, 1);
+    this.leave(before);
+    this.enter(item);
     this.items.set(row.id, item);
   }
 
@@ -120,15 +127,23 @@ export class MemoryReadModel<T> implements ReadModel {
     const item = this.items.get(id);
     if (item === undefined) return;
     for (const [order, places] of this.orders) places.remove(placeIn(order, item.row));
-    this.count(item.row.facets, -1);
+    this.leave(item);
     this.items.delete(id);
   }
 
-  private count(facets: readonly string[], by: number): void {
-    for (const name of facets) {
-      const count = (this.byFacet.get(name) ?? 0) + by;
-      if (count === 0) this.byFacet.delete(name);
-      else this.byFacet.set(name, count);
+  private enter(item: Item): void {
+    for (const name of item.row.facets) {
+      const having = this.byFacet.get(name);
+      if (having === undefined) this.byFacet.set(name, new Set([item]));
+      else having.add(item);
+    }
+  }
+
+  private leave(item: Item): void {
+    for (const name of item.row.facets) {
+      const having = this.byFacet.get(name);
+      having?.delete(item);
+      if (having?.size === 0) this.byFacet.delete(name);
     }
   }
 }
@@ -136,8 +151,10 @@ export class MemoryReadModel<T> implements ReadModel {
 const placeIn = (order: string, { sortTexts, id }: Row): string =>
   placeOf(sortTexts[order] ?? '', id);
 
-const hasAll = ({ facets }: Row, wanted: readonly string[]): boolean =>
-  wanted.every((name) => facets.includes(name));
+const NONE: ReadonlySet<Item> = new Set();
+
+const isInAll = (item: Item, having: readonly ReadonlySet<Item>[]): boolean =>
+  having.every((those) => those.has(item));
 
 function jsonOf(item: Item): string {
   item.json ??= JSON.stringify(item.row.document());
