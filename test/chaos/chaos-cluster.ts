@@ -9,7 +9,7 @@ import {
 } from '@lariat/cli';
 import { MIB, delay, isRetryable, newUuid, toLariatError } from '@lariat/kernel';
 import { type OperationView, type RequestMap, type RequestName, isEnded } from '@lariat/contracts';
-import { LariatClient, connectNats } from '@lariat/messaging';
+import { LariatClient, connectNats, readEvents } from '@lariat/messaging';
 import { FAULT_SUBJECT_PREFIX, type Fault } from '@lariat/testing';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { assertNothingRefused, refusalsIn } from '../e2e/bus-refusals.js';
@@ -80,6 +80,14 @@ export class ChaosCluster {
       agents.map(({ name }) => name),
       30_000,
     );
+  }
+
+  /** The nodes whose events say that they were. */
+  async declaredDownSince(at: string): Promise<ReadonlySet<string>> {
+    const nodes = new Set<string>();
+    for await (const event of readEvents(this.connection, { filter: 'node.>', follow: false }))
+      if (event.type === 'down' && event.at >= at) nodes.add(event.objectId);
+    return nodes;
   }
 
   async stop(): Promise<void> {

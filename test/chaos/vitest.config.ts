@@ -8,7 +8,8 @@ export default defineConfig({
     include: ['**/*.test.ts'],
     globalSetup: ['../../tools/whole-build.mjs', '../left-over/reap.ts'],
     maxWorkers: 2,
-    testTimeout: 120_000,
+    // For what hangs: the tests in virtual time take seconds of a processor, and minutes where others want it too.
+    testTimeout: 600_000,
     hookTimeout: 120_000,
   },
 });
