@@ -184,16 +184,14 @@ describe('a fault', () => {
     await freeze(node);
     ends(operation);
     heal.push(async () => void (await client.request('node.uncordon', { node })));
-    await expect(explained(operation, { step: 'move-replicas', node })).resolves.toMatch(TRACE_ID);
+    expect(await explained(operation, { step: 'move-replicas', node })).toMatch(TRACE_ID);
   });
 
   it('agent frozen: a volume is made', async () => {
     await freeze('n3');
     const operation = await begin('volume.create', volume('agent-frozen'));
     ends(operation);
-    await expect(explained(operation, { step: 'create-replicas', node: 'n3' })).resolves.toMatch(
-      TRACE_ID,
-    );
+    expect(await explained(operation, { step: 'create-replicas', node: 'n3' })).toMatch(TRACE_ID);
   });
 
   it('node dead: a volume is made', async () => {
@@ -201,18 +199,14 @@ describe('a fault', () => {
     heal.push(async () => void (await e2e.cluster.startNode('n3')));
     const operation = await begin('volume.create', volume('node-dead'));
     ends(operation);
-    await expect(explained(operation, { step: 'create-replicas', node: 'n3' })).resolves.toMatch(
-      TRACE_ID,
-    );
+    expect(await explained(operation, { step: 'create-replicas', node: 'n3' })).toMatch(TRACE_ID);
   });
 
   it('target hangs: a volume is made', async () => {
     await freeze('n2/target');
     const operation = await begin('volume.create', volume('target-hangs'));
     ends(operation);
-    await expect(explained(operation, { step: 'create-replicas', node: 'n2' })).resolves.toMatch(
-      TRACE_ID,
-    );
+    expect(await explained(operation, { step: 'create-replicas', node: 'n2' })).toMatch(TRACE_ID);
   });
 
   it('NATS cut from an agent: a volume is made', async () => {
@@ -220,9 +214,7 @@ describe('a fault', () => {
     heal.push(() => gate.open());
     const operation = await begin('volume.create', volume('cut-off'));
     ends(operation);
-    await expect(explained(operation, { step: 'create-replicas', node: 'n2' })).resolves.toMatch(
-      TRACE_ID,
-    );
+    expect(await explained(operation, { step: 'create-replicas', node: 'n2' })).toMatch(TRACE_ID);
   });
 
   it('service killed in the midst: another goes on, in the same trace', async () => {
@@ -252,16 +244,14 @@ describe('a fault', () => {
     heal.push(() => goOn(pid));
     const operation = await begin('volume.detach', { volume: 'hangs' });
     ends(operation);
-    await expect(explained(operation, { step: 'stop-frontend', node: 'n1' })).resolves.toMatch(
-      TRACE_ID,
-    );
+    expect(await explained(operation, { step: 'stop-frontend', node: 'n1' })).toMatch(TRACE_ID);
   });
 
   it('engine’s agent frozen: a snapshot is taken', async () => {
     await freeze('n1');
     const operation = await begin('snapshot.create', { volume: 'v', snapshot: 's' });
     ends(operation);
-    await expect(explained(operation, { step: 'take', node: 'n1' })).resolves.toMatch(TRACE_ID);
+    expect(await explained(operation, { step: 'take', node: 'n1' })).toMatch(TRACE_ID);
   });
 
   it('image source sends nothing more: an image is imported', async () => {
@@ -280,9 +270,9 @@ describe('a fault', () => {
       server.closeAllConnections();
       server.close();
     });
-    await expect(
-      explained(operation, { step: 'import', node: null, what: `what ${host} sends` }),
-    ).resolves.toMatch(TRACE_ID);
+    expect(
+      await explained(operation, { step: 'import', node: null, what: `what ${host} sends` }),
+    ).toMatch(TRACE_ID);
   });
 
   it('leg lost while it is made: a replica is added', async () => {
@@ -298,7 +288,7 @@ describe('a fault', () => {
       (await get(operation)).step === 'copy' ? true : undefined,
     );
     await e2e.cluster.killNode('n3');
-    await expect(explained(operation, { step: 'copy', node: 'n3' })).resolves.toMatch(TRACE_ID);
+    expect(await explained(operation, { step: 'copy', node: 'n3' })).toMatch(TRACE_ID);
   });
 
   it('disk full: a replica is added', async () => {
@@ -337,6 +327,6 @@ describe('a fault', () => {
     await device.close();
     const operation = await begin('replica.rebuild', { volume: 'late' });
     ends(operation);
-    await expect(explained(operation, { step: 'copy', node: 'n3' })).resolves.toMatch(TRACE_ID);
+    expect(await explained(operation, { step: 'copy', node: 'n3' })).toMatch(TRACE_ID);
   });
 });

@@ -1,10 +1,10 @@
-import { lariatError } from '@lariat/contracts';
+import { type NvmfEndpoint, lariatError } from '@lariat/contracts';
 import type { NvmeControllerInfo } from '@lariat/spdk';
 import { namespaceBdev } from '../domain/names.js';
 import type { OwnedController } from '../domain/ownership.js';
 import type { JournalPort } from '../ports/journal.port.js';
 import type { TargetPort } from '../ports/target.port.js';
-import { isAbsent } from './target-errors.js';
+import { isAbsent, isPathDown } from './target-errors.js';
 
 export type ControllerPlan = Omit<OwnedController, 'kind' | 'uuid'> & { readonly uuid: string };
 
@@ -70,6 +70,8 @@ export class Controllers {
     let bdevs: readonly string[];
     try {
       bdevs = await attach;
+    } catch (reason) {
+      throw unreachable(endpoint, reason);
     } finally {
       this.attaching.delete(record.name);
     }
@@ -152,6 +154,17 @@ function leadsTo(seen: NvmeControllerInfo, record: OwnedController): boolean {
       path.address.subnqn === endpoint.nqn &&
       path.address.traddr === endpoint.traddr &&
       path.address.trsvcid === endpoint.trsvcid,
+  );
+}
+
+/** Names the subsystem, by which a caller knows whose node it is that can't be reached. */
+function unreachable({ nqn, traddr, trsvcid }: NvmfEndpoint, reason: unknown): unknown {
+  if (!isPathDown(reason)) return reason;
+  return lariatError(
+    'LEG_UNREACHABLE',
+    `${nqn} can't be reached at ${traddr}:${trsvcid}: ${reason.message}`,
+    { ...reason.details, nqn },
+    reason,
   );
 }
 

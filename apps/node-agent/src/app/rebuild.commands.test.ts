@@ -73,3 +73,20 @@ test('a snapshot that was taken after an expand is copied whole', async () => {
   expect(lvolNamed('rep-a.large').sizeMib).toBe(20);
   expect(node.lvols.recordOf('rep-a', 'snapshot', 'large')?.params.sizeBytes).toBe(20 * MIB);
 });
+
+test('a copy to a node that is gone says which path is down, and goes on once it is back', async () => {
+  await scratch(null);
+  await freeze('one');
+  const nqn = 'nqn.2026-11.io.lariat:scratch:rep-b';
+  const copy = () =>
+    node.handlers['rebuild.copy-snapshot'](
+      {
+        ...{ replica: 'rep-a', volume: 'vol-1', snapshot: 'one', parent: null, image: null },
+        scratch: { traddr: '127.0.0.1', trsvcid: '4420', nqn, uuid: 'scratch-uuid' },
+      },
+      context,
+    );
+  await expect(copy()).rejects.toMatchObject({ code: 'LEG_UNREACHABLE', details: { nqn } });
+  node.target.reachable.set(nqn, 'scratch-uuid');
+  expect(await copy()).toEqual({ copiedClusters: expect.any(Number) as number });
+});

@@ -40,6 +40,19 @@ export function isAbsent(reason: unknown): boolean {
   return reason instanceof SpdkError && (reason.errno === 'ENODEV' || reason.errno === 'ENOENT');
 }
 
+/** How an attach ends when the path to the subsystem is down: EIO is what SPDK makes of every failed connect. */
+const PATH_ERRNOS: ReadonlySet<string> = new Set([
+  'EIO',
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ETIMEDOUT',
+]);
+
+/** Of an attach: true when the target answered that nobody can be reached there. */
+export function isPathDown(reason: unknown): reason is SpdkError {
+  return reason instanceof SpdkError && PATH_ERRNOS.has(reason.errno ?? '');
+}
+
 /** True when the target answered that the gate with that id is not closed any more. */
 export function isGateOpen(reason: unknown): boolean {
   return reason instanceof SpdkError && reason.errno === 'ESTALE';

@@ -47,7 +47,6 @@ const ENODEV = -19;
 const EPERM = -1;
 const EEXIST = -17;
 const ESTALE = -116;
-const ECONNREFUSED = -111;
 const MIB = 1024 * 1024;
 
 /**
@@ -282,7 +281,7 @@ export class FakeTarget implements RpcCaller, TargetPort {
       })),
     bdev_nvme_attach_controller: (p) => {
       const uuid = this.reachable.get(String(p['subnqn']));
-      if (uuid === undefined) throw new Refusal(ECONNREFUSED, 'Connection refused');
+      if (uuid === undefined) throw new Refusal(EIO, 'Input/output error');
       const [subnqn, hostnqn] = [String(p['subnqn']), String(p['hostnqn'])];
       const [traddr, trsvcid] = [String(p['traddr']), String(p['trsvcid'])];
       const name = String(p['name']);

@@ -5,6 +5,7 @@ import {
   nodeHostNqn,
   scratchNqn,
 } from '@lariat/contracts';
+import { type LariatError, toLariatError } from '@lariat/kernel';
 import {
   RETRY_BRIEFLY,
   cleanUp,
@@ -82,6 +83,22 @@ const fullAt = ({ node, disk }: { readonly node: string; readonly disk: string }
     cause,
   );
 
+const isOfPath = (error: unknown, nqn: string): error is LariatError =>
+  hasCode(error, 'LEG_UNREACHABLE') && toLariatError(error).details?.['nqn'] === nqn;
+
+/** Told by the source's node too, and about the other one. */
+const outOfReach = (
+  source: { readonly node: string },
+  target: { readonly node: string },
+  cause: LariatError,
+) =>
+  lariatError(
+    'LEG_UNREACHABLE',
+    `Node '${source.node}' does not reach the new replica on node '${target.node}': ${cause.message}`,
+    { ...cause.details, node: target.node },
+    cause,
+  );
+
 async function copySnapshot(
   deps: RebuildDeps,
   context: RebuildContext,
@@ -139,7 +156,8 @@ async function copySnapshot(
     );
     return copiedClusters;
   } catch (error) {
-    throw hasCode(error, 'DISK_FULL') ? fullAt(target, error) : error;
+    if (hasCode(error, 'DISK_FULL')) throw fullAt(target, error);
+    throw isOfPath(error, scratch.nqn) ? outOfReach(source, target, error) : error;
   } finally {
     stopReporting();
   }
