@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { programFile } from '@lariat/cli';
+import { credentialsFile } from '@lariat/bus';
+import { type Cluster, programFile } from '@lariat/cli';
 import { until } from '../e2e/e2e-cluster.js';
 import type { Guest } from './guest/guest.js';
 import type { HostLink } from './guest/host-link.js';
@@ -33,10 +34,23 @@ type Part = 'agent' | 'target';
 export class GuestNode {
   private starts = 0;
 
-  constructor(
+  private constructor(
     private readonly guest: Guest,
     private readonly options: GuestNodeOptions,
   ) {}
+
+  /** Lets the node into the cluster, and makes room for what it keeps; it is not started yet. */
+  static async join(
+    { natsUrl, paths, admitNode }: Pick<Cluster, 'natsUrl' | 'paths' | 'admitNode'>,
+    guest: Guest,
+    options: Omit<GuestNodeOptions, 'natsUrl' | 'credentials'>,
+  ): Promise<GuestNode> {
+    await admitNode(options.name);
+    const credentials = credentialsFile(paths.credentials, { kind: 'agent', node: options.name });
+    const node = new GuestNode(guest, { ...options, natsUrl, credentials });
+    await node.mountData();
+    return node;
+  }
 
   get name(): string {
     return this.options.name;

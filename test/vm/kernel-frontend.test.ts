@@ -1,4 +1,4 @@
-import { mkdtemp, open, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findTargetSocket } from '@lariat/cli';
@@ -9,10 +9,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type E2eCluster, startE2e, until } from '../e2e/e2e-cluster.js';
 import { lineWriter } from '../e2e/line-writer.js';
 import { GuestDevices } from './guest-devices.js';
+import { makeDataDisk } from './data-disk.js';
 import { Guest } from './guest/guest.js';
 import { guestImage } from './guest/guest-image.js';
 import type { RunningCommand } from './guest/guest-commands.js';
-import { run } from '../debian/programs.js';
 import { whyNoGuest } from './shared-guest.js';
 
 const missing = whyNoGuest();
@@ -34,11 +34,7 @@ describe.skipIf(missing !== undefined)(
     let devices: GuestDevices;
     beforeAll(async () => {
       folder = await mkdtemp(join(tmpdir(), 'lariat-vm-disk-'));
-      const disk = join(folder, 'disk');
-      const file = await open(disk, 'w');
-      await file.truncate(64 * MIB);
-      await file.close();
-      await run('mkfs.ext4', ['-q', disk]);
+      const disk = await makeDataDisk(folder, 64);
       e2e = await startE2e({ nodes: 1, diskSizeBytes: 512 * MIB });
       const image = await guestImage();
       if (typeof image === 'string') throw new Error(image);

@@ -1,16 +1,14 @@
-import { open, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { credentialsFile } from '@lariat/bus';
+import { readFile } from 'node:fs/promises';
 import { MIB, toLariatError } from '@lariat/kernel';
 import { FAULT_SUBJECT_PREFIX } from '@lariat/testing';
 import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest';
 import { type E2eCluster, startE2e, until } from '../e2e/e2e-cluster.js';
 import { RecordedFolder } from '../left-over/record.js';
 import { writeStockTarget } from '../stock-target.js';
+import { makeDataDisk } from './data-disk.js';
 import { Guest } from './guest/guest.js';
 import { guestImage } from './guest/guest-image.js';
 import { HostLink } from './guest/host-link.js';
-import { run } from '../debian/programs.js';
 import { GuestNode } from './guest-node.js';
 import { whyNoGuest } from './shared-guest.js';
 import { VERIFIED, VerifiedLoad } from './verified-load.js';
@@ -41,11 +39,7 @@ describe.skipIf(missing !== undefined)(
       if (typeof image === 'string') throw new Error(image);
       folder = RecordedFolder.make('lariat-vm-gate-');
       link = await HostLink.make();
-      const disk = join(folder.path, 'disk');
-      const file = await open(disk, 'w');
-      await file.truncate(256 * MIB);
-      await file.close();
-      await run('mkfs.ext4', ['-q', disk]);
+      const disk = await makeDataDisk(folder.path, 256);
       e2e = await startE2e({
         ...{ nodes: 2, diskSizeBytes: 256 * MIB, address: link.hostAddress },
         env: {
@@ -56,14 +50,10 @@ describe.skipIf(missing !== undefined)(
         },
       });
       guest = await Guest.boot(image, { disks: [disk], link });
-      const { natsUrl, paths } = e2e.cluster;
-      await e2e.cluster.admitNode(NODE);
-      const credentials = credentialsFile(paths.credentials, { kind: 'agent', node: NODE });
-      node = new GuestNode(guest, {
-        ...{ name: NODE, natsUrl, credentials, link, diskMib: 64 },
+      node = await GuestNode.join(e2e.cluster, guest, {
+        ...{ name: NODE, link, diskMib: 64 },
         ...{ spdkBin: writeStockTarget(folder.path), hasFaults: true },
       });
-      await node.mountData();
       await node.start();
       await isReady(NODE);
       // Its engine is in the guest, and its legs are not: they would be as slow.
