@@ -2,15 +2,14 @@ import { isEnded, lariatError } from '@lariat/contracts';
 import type { Json, LariatError } from '@lariat/kernel';
 import type { SagaRecord } from './saga-record.js';
 
+type Asked = { readonly kind: string; readonly input: Json };
+
 /**
  * The operation, when the request asks for the same again. Otherwise OPERATION_IN_PROGRESS while it runs; for one that
  * has ended, whose request id was used again for another thing, REQUEST_INVALID.
  */
-export function joinOrRefuse(
-  record: SagaRecord,
-  request: { readonly kind: string; readonly input: Json },
-): SagaRecord {
-  if (record.kind === request.kind && isSame(record.input, request.input)) return record;
+export function joinOrRefuse(record: SagaRecord, request: Asked): SagaRecord {
+  if (isFor(record, request)) return record;
   const details = { operation: record.id, kind: record.kind, step: record.stepName };
   if (isEnded(record.state)) {
     throw lariatError(
@@ -25,6 +24,13 @@ export function joinOrRefuse(
     details,
   );
 }
+
+/** False of an operation that did something else on the subject, and has ended since it was met there. */
+export const standsInTheWay = (record: SagaRecord, request: Asked): boolean =>
+  !isEnded(record.state) || isFor(record, request);
+
+const isFor = (record: SagaRecord, { kind, input }: Asked): boolean =>
+  record.kind === kind && isSame(record.input, input);
 
 /** Equal as JSON: the order of an object's members says nothing. */
 function isSame(one: Json, other: Json): boolean {

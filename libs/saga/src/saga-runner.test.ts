@@ -116,6 +116,7 @@ describe.skipIf(binary === undefined)('a saga runner on a real nats-server', () 
 
   async function runner(instance: string): Promise<{
     runner: SagaRunner;
+    store: SagaStore;
     cancels: CancelRequests;
     view: (id: string) => OperationView;
     connection: NatsConnection;
@@ -149,7 +150,7 @@ describe.skipIf(binary === undefined)('a saga runner on a real nats-server', () 
       if (found === undefined) throw new Error(`no operation ${id}`);
       return toOperationView(found.value);
     };
-    return { runner: made, cancels, view, connection, die };
+    return { runner: made, store, cancels, view, connection, die };
   }
 
   const start = (on: SagaRunner, input: Input, requestId?: string) =>
@@ -287,6 +288,31 @@ describe.skipIf(binary === undefined)('a saga runner on a real nats-server', () 
       await here.wait(next.id, 10_000);
     }
   }, 30_000);
+
+  it('begins when what it met on the subject has ended before it looked what that was', async () => {
+    const { runner: sagas, store } = await runner('just-ended');
+    const openGate = async (name: string): Promise<void> => {
+      while (!gates.has(name)) await delay(10);
+      gates.get(name)?.();
+      gates.delete(name);
+    };
+    const begin = (input: Input): Promise<{ readonly id: string }> =>
+      sagas.start({ kind: 'long', input: { ...input }, actor: 'test', requestId: undefined });
+    const first = await begin({ name: 'ends' });
+    const claim = store.claim.bind(store);
+    store.claim = async (record) => {
+      const holder = await claim(record);
+      if (holder !== record.id) {
+        await openGate('ends');
+        await sagas.wait(holder, 5_000);
+      }
+      return holder;
+    };
+    const second = await begin({ name: 'ends', plan: 'fails' });
+    expect(second.id).not.toBe(first.id);
+    await openGate('ends');
+    await expect(sagas.wait(second.id, 5_000)).resolves.toMatchObject({ state: 'succeeded' });
+  });
 
   it('begins nothing beside an operation whose claim is no longer kept', async () => {
     const { runner: here, die } = await runner('long-here');

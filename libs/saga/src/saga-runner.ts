@@ -23,7 +23,7 @@ import { context } from '@opentelemetry/api';
 import type { CancelRequests } from './cancel-requests.js';
 import { NEVER, cancelled, pointOfNoReturn } from './cancellation.js';
 import type { AnySaga, SagaDefinition } from './definition.js';
-import { joinOrRefuse, operationNotFound } from './join-or-refuse.js';
+import { joinOrRefuse, operationNotFound, standsInTheWay } from './join-or-refuse.js';
 import { DEAD_AFTER_MS, type Liveness } from './liveness.js';
 import { type SagaEvent, type SagaShape, nextRecord } from './next-record.js';
 import { runStep } from './run-step.js';
@@ -109,7 +109,8 @@ export class SagaRunner {
       other = this.starting.get(subject)
     ) {
       const first = await other.catch(() => undefined);
-      if (first !== undefined) return joinOrRefuse(first, request);
+      if (first !== undefined && standsInTheWay(first, request))
+        return joinOrRefuse(first, request);
     }
     const begun = this.begin(request, subject, definition);
     this.starting.set(subject, begun);
@@ -154,11 +155,14 @@ export class SagaRunner {
   /** The record as it is stored now, or the operation of another instance that has the subject. */
   private async record(record: SagaRecord): Promise<Versioned<SagaRecord>> {
     const { store } = this.options;
-    const holder = await store.claim(record);
-    if (holder === record.id) return store.create(record);
-    const found = await store.find(holder);
-    if (found === undefined) throw operationNotFound(holder);
-    return found;
+    for (;;) {
+      const holder = await store.claim(record);
+      if (holder === record.id) return store.create(record);
+      const found = await store.find(holder);
+      if (found === undefined) throw operationNotFound(holder);
+      // One that has ended since it was asked about leaves the subject to whoever claims it next.
+      if (standsInTheWay(found.value, record)) return found;
+    }
   }
 
   /** The operation that an earlier request with this key began; refuses a key that was used for another kind. */
