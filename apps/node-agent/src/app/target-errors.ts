@@ -40,17 +40,11 @@ export function isAbsent(reason: unknown): boolean {
   return reason instanceof SpdkError && (reason.errno === 'ENODEV' || reason.errno === 'ENOENT');
 }
 
-/** How an attach ends when the path to the subsystem is down: EIO is what SPDK makes of every failed connect. */
-const PATH_ERRNOS: ReadonlySet<string> = new Set([
-  'EIO',
-  'ECONNREFUSED',
-  'EHOSTUNREACH',
-  'ETIMEDOUT',
-]);
-
-/** Of an attach: true when the target answered that nobody can be reached there. */
+/** Of an attach: true when nobody can be reached there. EIO is what SPDK makes of every failed connect. */
 export function isPathDown(reason: unknown): reason is SpdkError {
-  return reason instanceof SpdkError && PATH_ERRNOS.has(reason.errno ?? '');
+  if (!(reason instanceof SpdkError)) return false;
+  const { errno = '' } = reason;
+  return errno === 'EIO' || CODE_BY_ERRNO[errno] === 'LEG_UNREACHABLE';
 }
 
 /** True when the target answered that the gate with that id is not closed any more. */
