@@ -1,11 +1,19 @@
-import type { AllocationRecord } from '@lariat/contracts';
+import type { AllocationRecord, NodeRecord } from '@lariat/contracts';
 import type { RecordBucket, Versioned } from '@lariat/messaging';
+import { withoutPromises } from '../domain/promises.js';
+
+export const ACTOR = 'replica-svc';
 
 /** The part of a record bucket that allocation needs: compare-and-set on one record a disk. */
 export type AllocationRecords = Pick<
   RecordBucket<AllocationRecord>,
   'cachedEntries' | 'cached' | 'read' | 'create' | 'update' | 'change' | 'listen'
 >;
+
+/** What the allocator asks of the nodes' records. */
+export interface NodeList {
+  list(): readonly NodeRecord[];
+}
 
 /** Which disks a replica is promised on; kept up to date from the records. */
 export class AllocationIndex {
@@ -51,4 +59,45 @@ export class AllocationIndex {
       this.disksByReplica.set(replica, disks.add(disk));
     }
   }
+}
+
+export async function changeAllocation(
+  records: Pick<AllocationRecords, 'change'>,
+  disk: string,
+  change: (record: AllocationRecord) => AllocationRecord,
+): Promise<void> {
+  await records.change(
+    disk,
+    (record) => {
+      const value = change(record);
+      return value === record ? undefined : { value, events: [] };
+    },
+    ACTOR,
+  );
+}
+
+/** All disks, from JetStream itself. */
+export async function refreshAllocations(
+  records: Pick<AllocationRecords, 'read'>,
+  nodes: NodeList,
+): Promise<void> {
+  const disks = nodes.list().flatMap((node) => node.disks.map(({ id }) => id));
+  await Promise.all(disks.map((disk) => records.read(disk)));
+}
+
+/** Takes promises back, wherever they are; `isMine` is given the token of the lease, undefined where there is none. */
+export async function takeBack(
+  records: Pick<AllocationRecords, 'change'>,
+  index: AllocationIndex,
+  replicas: readonly string[],
+  isMine: (token: string | undefined) => boolean,
+): Promise<void> {
+  const disks = new Set(replicas.flatMap((replica) => index.disksOf(replica)));
+  await Promise.all(
+    Array.from(disks, (disk) =>
+      changeAllocation(records, disk, (record) =>
+        withoutPromises(record, replicas, (lease) => isMine(lease?.token)),
+      ),
+    ),
+  );
 }

@@ -1,7 +1,6 @@
 import {
   type AllocationRecord,
   BUCKETS,
-  type NodeRecord,
   type Placement,
   type PromisedReplica,
   hasCode,
@@ -10,71 +9,55 @@ import {
 import { type Clock, newInstanceId } from '@lariat/kernel';
 import { RecordBucket } from '@lariat/messaging';
 import type { NatsConnection } from '@nats-io/nats-core';
-import { type BatchDecision, decideBatch } from '../domain/decide-batch.js';
 import { type DiskState, disksOf, freeBytes, scheduledBytesOf } from '../domain/disk-state.js';
 import type { Promised } from '../domain/node-view.js';
-import { type PlaceRequest, place, placementError } from '../domain/place.js';
-import { withHeldByImages } from '../domain/plan-eviction.js';
+import type { PlaceRequest } from '../domain/place.js';
 import {
   type ImageCopyPromise,
   isMissing,
-  settledOn,
   withImageCopy,
   withRestored,
   withoutImageCopies,
   withoutImageCopy,
-  withoutLeases,
   withoutPromises,
 } from '../domain/promises.js';
-import { AllocationIndex, type AllocationRecords } from './allocation-records.js';
+import {
+  ACTOR,
+  AllocationIndex,
+  type AllocationRecords,
+  type NodeList,
+  changeAllocation,
+  refreshAllocations,
+  takeBack,
+} from './allocation-records.js';
 import { growPromises, lackingForGrowth } from './grow-promises.js';
-import { NO_ROOM_MADE, type RoomMaker } from './make-room.js';
+import { MOST_EVICTIONS, NO_ROOM_MADE, type RoomMaker } from './make-room.js';
+import { PlaceBatches } from './place-batches.js';
 import type { VolumeView } from './volume-view.js';
 import { LEASE_MS, type LeaseHolder, settleLeases } from './settle-leases.js';
 
-const ACTOR = 'replica-svc';
-/** Others may take what was freed for one; then it is told that there is no room. */
-const MOST_EVICTIONS = 5;
 const NO_ROOM_MAKER: Pick<RoomMaker, 'forRequest' | 'onDisks'> = {
   forRequest: () => Promise.resolve(NO_ROOM_MADE),
   onDisks: () => Promise.resolve(NO_ROOM_MADE),
 };
 
-interface Pending {
-  readonly request: PlaceRequest;
-  /** Tells this request's promises from those of another one for the same replicas. */
-  readonly token: string;
-  /** What it has promised so far, to be taken back when it fails. */
-  readonly made: Set<string>;
-  /** How often room was made for it. */
-  evictions: number;
-  readonly resolve: (placements: readonly Placement[]) => void;
-  readonly reject: (reason: unknown) => void;
-}
-
-/** What the allocator asks of the nodes' records. */
-export interface NodeList {
-  list(): readonly NodeRecord[];
-}
-
 /**
  * What placement has promised on each disk: one record a disk, changed by compare-and-set, so that concurrent
- * creates can't overbook it. Requests that come while a write is under way are placed together in the next
- * one: a group commit. A request gets all of its places or none.
+ * creates can't overbook it.
  */
 export class Allocator {
   private readonly index: AllocationIndex;
-  private pending: Pending[] = [];
-  private committing = false;
+  private readonly batches: PlaceBatches;
 
   constructor(
     private readonly records: AllocationRecords,
     private readonly nodes: NodeList,
     private readonly clock: Pick<Clock, 'nowMs'>,
-    private readonly volumes: Pick<VolumeView, 'cached'> = { cached: () => undefined },
+    volumes: Pick<VolumeView, 'cached'> = { cached: () => undefined },
     private readonly room: Pick<RoomMaker, 'forRequest' | 'onDisks'> = NO_ROOM_MAKER,
   ) {
     this.index = new AllocationIndex(records);
+    this.batches = new PlaceBatches({ records, index: this.index, nodes, clock, volumes, room });
   }
 
   static async open(
@@ -95,15 +78,7 @@ export class Allocator {
 
   /** Places and promises; the same ids again give the same places. */
   reserve(request: PlaceRequest): Promise<readonly Placement[]> {
-    return new Promise((resolve, reject) => {
-      const token = newInstanceId();
-      this.enqueue({ request, token, made: new Set(), evictions: 0, resolve, reject });
-    });
-  }
-
-  private enqueue(pending: Pending): void {
-    this.pending.push(pending);
-    if (!this.committing) void this.commitPending();
+    return this.batches.reserve(request);
   }
 
   /** Changes what is promised to replicas that are placed: all of them or none. */
@@ -140,7 +115,7 @@ export class Allocator {
   /** Gives back what is promised to the replicas; those that have nothing are fine. */
   async release(replicas: readonly string[]): Promise<void> {
     await this.refreshFor(replicas);
-    await this.takeBack(replicas, () => true);
+    await takeBack(this.records, this.index, replicas, () => true);
   }
 
   /** Promises what replicas have already; answers how many had no promise as large. */
@@ -163,7 +138,7 @@ export class Allocator {
       const restore = (record: AllocationRecord): AllocationRecord =>
         withRestored(record, promises);
       if (known === undefined) await this.records.create(disk, restore(before), [], ACTOR);
-      else await this.changeRecord(disk, restore);
+      else await changeAllocation(this.records, disk, restore);
     }
     return restored;
   }
@@ -193,7 +168,7 @@ export class Allocator {
 
   /** Ends a promise that stands for good; one that a request has put under a lease since is another one. */
   async drop(disk: string, replica: string): Promise<void> {
-    await this.changeRecord(disk, (record) =>
+    await changeAllocation(this.records, disk, (record) =>
       withoutPromises(record, [replica], (lease) => lease === undefined),
     );
   }
@@ -216,7 +191,7 @@ export class Allocator {
           withImageCopy(record, { image, sizeBytes }, limitBytes, isThere);
         if (known === undefined)
           await this.records.create(disk, promise({ disk, node, replicas: {} }), [], ACTOR);
-        else await this.changeRecord(disk, promise);
+        else await changeAllocation(this.records, disk, promise);
       },
       () => {
         const hasBytes = this.index.recordOf(disk)?.images?.[image] ?? 0;
@@ -228,27 +203,13 @@ export class Allocator {
 
   async releaseImageCopy({ image, disk }: Pick<ImageCopyPromise, 'image' | 'disk'>): Promise<void> {
     await this.records.read(disk);
-    await this.changeRecord(disk, (record) => withoutImageCopy(record, image));
+    await changeAllocation(this.records, disk, (record) => withoutImageCopy(record, image));
   }
 
   /** Ends what is promised to copies on a disk that is gone; who was about to make one there is refused by its node. */
   async releaseImageCopies(disk: string): Promise<void> {
     await this.records.read(disk);
-    await this.changeRecord(disk, withoutImageCopies);
-  }
-
-  private async changeRecord(
-    disk: string,
-    change: (record: AllocationRecord) => AllocationRecord,
-  ): Promise<void> {
-    await this.records.change(
-      disk,
-      (record) => {
-        const value = change(record);
-        return value === record ? undefined : { value, events: [] };
-      },
-      ACTOR,
-    );
+    await changeAllocation(this.records, disk, withoutImageCopies);
   }
 
   replicasOn(disk: string): readonly string[] {
@@ -269,141 +230,13 @@ export class Allocator {
     return this.nodes.list().flatMap((node) => disksOf(node, (disk) => this.index.recordOf(disk)));
   }
 
-  private async commitPending(): Promise<void> {
-    this.committing = true;
-    try {
-      while (this.pending.length > 0) {
-        // Another instance may have promised the same replicas just now, and the watch not told it yet.
-        const failure = await this.refresh().then(
-          () => undefined,
-          (error: unknown) => ({ error }),
-        );
-        const batch = this.pending;
-        this.pending = [];
-        if (failure === undefined) await this.commit(batch);
-        else await Promise.all(batch.map((pending) => this.fail(pending, failure.error)));
-      }
-    } finally {
-      this.committing = false;
-    }
-  }
-
-  /** Decides the whole batch on one view of the disks, then writes each touched disk once. */
-  private async commit(batch: readonly Pending[]): Promise<void> {
-    const expiresAtMs = this.clock.nowMs() + LEASE_MS;
-    const entries = batch.map(({ request, token }) => ({
-      request,
-      lease: { volume: request.volume, token, expiresAtMs },
-    }));
-    const { decisions, writes } = decideBatch(entries, this.nodes.list(), (disk) =>
-      this.index.recordOf(disk),
-    );
-    const failures = new Map<string, unknown>();
-    await Promise.all(
-      Array.from(writes, ([disk, record]) =>
-        this.write(disk, this.withoutSettled(record)).catch((error: unknown) =>
-          failures.set(disk, error),
-        ),
-      ),
-    );
-    await Promise.all(
-      decisions.map(async (decision, at) => {
-        const pending = batch[at];
-        if (pending !== undefined) await this.conclude(pending, decision, failures);
-      }),
-    );
-  }
-
-  /** On the way of another write, and without a question: a disk's record stays small while many volumes are made. */
-  private withoutSettled(record: AllocationRecord): AllocationRecord {
-    return withoutLeases(
-      record,
-      settledOn(record, (volume) => this.volumes.cached(volume)),
-    );
-  }
-
-  private async conclude(
-    pending: Pending,
-    decision: BatchDecision,
-    failures: ReadonlyMap<string, unknown>,
-  ): Promise<void> {
-    if (!decision.placed) {
-      // Not waited for: no other request waits until nodes have deleted something.
-      void this.refuse(pending, decision);
-      return;
-    }
-    const errors = decision.placements.flatMap(({ disk }) =>
-      failures.has(disk) ? [failures.get(disk)] : [],
-    );
-    if (errors.length === 0) return pending.resolve(decision.placements);
-    for (const { replica } of decision.adopted) pending.made.delete(replica);
-    // A write that lost a race was not made; one whose answer was lost may have been.
-    for (const { replica, disk } of decision.fresh)
-      if (!hasCode(failures.get(disk), 'REVISION_CONFLICT')) pending.made.add(replica);
-    const lasting = errors.filter((error) => !hasCode(error, 'REVISION_CONFLICT'));
-    if (lasting.length > 0) return this.fail(pending, lasting[0]);
-    // Another instance wrote the disk at the same moment: decide again on what it left.
-    this.pending.push(pending);
-  }
-
-  /** Copies of images that nobody uses are no reason to refuse: they go first, and it is tried again. */
-  private async refuse(
-    pending: Pending,
-    decision: Extract<BatchDecision, { placed: false }>,
-  ): Promise<void> {
-    const { request, evictions } = pending;
-    if (decision.code !== 'NO_CAPACITY' || evictions >= MOST_EVICTIONS)
-      return this.fail(pending, placementError(decision));
-    const { isMade, isForOther, idle } = await this.room.forRequest(request, () => this.disks());
-    if (!isForOther) pending.evictions += 1;
-    if (isMade) return this.enqueue(pending);
-    const told = idle === null ? decision : place(request, withHeldByImages(this.disks(), idle));
-    // Room that came free in the meantime.
-    if (told.placed) return this.enqueue(pending);
-    return this.fail(pending, placementError(told));
-  }
-
-  /** Nothing is left of a request that failed: what it had promised so far goes back first. */
-  private async fail(pending: Pending, reason: unknown): Promise<void> {
-    if (pending.made.size > 0) {
-      const { token } = pending;
-      await this.refresh()
-        .then(() => this.takeBack([...pending.made], (lease) => lease === token))
-        // With NATS away the caller's own undo comes later, and after that the end of the lease.
-        .catch(() => undefined);
-    }
-    pending.reject(reason);
-  }
-
-  /** With the revision that the decision was made on: nothing awaited comes between. */
-  private async write(disk: string, record: AllocationRecord): Promise<void> {
-    const before = this.index.versionOf(disk);
-    if (before === undefined) await this.records.create(disk, record, [], ACTOR);
-    else await this.records.update(disk, before, record, [], ACTOR);
-  }
-
-  private async takeBack(
-    replicas: readonly string[],
-    isMine: (token: string | undefined) => boolean,
-  ): Promise<void> {
-    const disks = new Set(replicas.flatMap((replica) => this.index.disksOf(replica)));
-    await Promise.all(
-      Array.from(disks, (disk) =>
-        this.changeRecord(disk, (record) =>
-          withoutPromises(record, replicas, (lease) => isMine(lease?.token)),
-        ),
-      ),
-    );
-  }
-
   /** Placed by another instance a moment ago: its write may not have come to this one's watch yet. */
   private async refreshFor(replicas: readonly string[]): Promise<void> {
     if (replicas.some((replica) => this.index.disksOf(replica).length === 0)) await this.refresh();
   }
 
   private async refresh(): Promise<void> {
-    const disks = this.nodes.list().flatMap((node) => node.disks.map(({ id }) => id));
-    await Promise.all(disks.map((disk) => this.records.read(disk)));
+    await refreshAllocations(this.records, this.nodes);
   }
 }
 

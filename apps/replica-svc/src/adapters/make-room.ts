@@ -9,6 +9,8 @@ import { planEviction } from '../domain/plan-eviction.js';
 const LIST_TIMEOUT_MS = 2_000;
 /** As long as a node may take to delete a copy. */
 const EVICT_TIMEOUT_MS = 20_000;
+/** Others may take what was freed for one; then it is told that there is no room. */
+export const MOST_EVICTIONS = 5;
 
 /** What an attempt to make room came to. */
 export interface RoomMade {
