@@ -187,6 +187,8 @@ export interface CapacityLease {
   readonly volume: string;
   /** Of the request that made or last renewed it: no other request takes the promise back. */
   readonly token: string;
+  /** Promises that the request is to have under its token: with fewer it may be refused yet, and give this one back. Missing: not told. */
+  readonly places?: number;
   /** Milliseconds since 1970. */
   readonly expiresAtMs: number;
 }

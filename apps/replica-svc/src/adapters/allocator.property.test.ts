@@ -1,6 +1,8 @@
 import { type AllocationRecord, type Placement, hasCode } from '@lariat/contracts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { disksOf } from '../domain/disk-state.js';
+import { type PlaceRequest, place } from '../domain/place.js';
 import {
   InstanceRecords,
   SharedAllocations,
@@ -31,6 +33,13 @@ interface Outcome {
 
 const idsOf = ({ volume, replicas }: Asked): string[] =>
   Array.from({ length: replicas }, (_, index) => `v${volume}-r${index}`);
+
+const requestOf = (asked: Asked): PlaceRequest => ({
+  volume: `v${asked.volume}`,
+  replicas: idsOf(asked),
+  sizeBytes: asked.sizeBytes,
+  excludeNodes: [],
+});
 
 const arbitraryAsked = fc.record({
   instance: fc.integer({ min: 0, max: 2 }),
@@ -67,21 +76,15 @@ function cluster(scheduler: fc.Scheduler, fateList: readonly WriteFate[]) {
     fatesLeft.splice(0, fatesLeft.length, ...next);
   };
   const nodes = { list: () => NODES };
-  const instances = [0, 1, 2].map(
-    () => new Allocator(new InstanceRecords(shared, turns), nodes, clock),
-  );
+  const instances = [0, 1, 2].map(() => {
+    const records = new InstanceRecords(shared, turns);
+    return new Allocator(records, nodes, clock, undefined, undefined, turns.wait);
+  });
   const reserve = async (asked: Asked): Promise<Outcome> => {
     const allocator = instances[asked.instance];
     if (allocator === undefined) throw new Error('there are three');
-    const { sizeBytes } = asked;
-    const volume = `v${asked.volume}`;
     try {
-      const placements = await allocator.reserve({
-        volume,
-        replicas: idsOf(asked),
-        sizeBytes,
-        excludeNodes: [],
-      });
+      const placements = await allocator.reserve(requestOf(asked));
       return { asked, placements, error: undefined };
     } catch (error) {
       return { asked, placements: undefined, error };
@@ -115,12 +118,18 @@ describe('allocations that race', () => {
         async (scheduler, list) => {
           // Each volume is asked for once: what each outcome leaves is then plain.
           const asks = list.map((asked, volume) => ({ ...asked, volume }));
-          const { over, reserve, promised } = cluster(scheduler, []);
+          const { over, shared, reserve, promised } = cluster(scheduler, []);
           const all = Promise.all(asks.map(reserve));
           await scheduler.waitFor(all);
           expect(over).toEqual([]);
           const places = promised();
           const outcomes = await all;
+          // What was given is all that stands in the way of the others: nobody was refused for room that came back.
+          const disks = NODES.flatMap((node) =>
+            disksOf(node, (disk) => shared.records.get(disk)?.value),
+          );
+          const refused = outcomes.filter(({ placements }) => placements === undefined);
+          expect(refused.filter(({ asked }) => place(requestOf(asked), disks).placed)).toEqual([]);
           const given = outcomes.flatMap(({ placements }) => placements ?? []);
           expect(places).toEqual(new Map(given.map(({ replica, disk }) => [replica, [disk]])));
           expect(

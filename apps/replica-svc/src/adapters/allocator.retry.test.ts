@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { type AllocationRecord, lariatError } from '@lariat/contracts';
 import type { Versioned } from '@lariat/messaging';
 import { describe, expect, it } from 'vitest';
@@ -39,10 +40,16 @@ function setUp() {
   const shared = new SharedAllocations();
   const records = new Interrupted(shared, turns);
   const first = new Allocator(records, nodes, clock);
-  const second = new Allocator(new InstanceRecords(shared, turns), nodes, clock);
+  const pauses = { count: 0 };
+  const pause = async (): Promise<void> => {
+    pauses.count += 1;
+    await setImmediate();
+  };
+  const others = new InstanceRecords(shared, turns);
+  const second = new Allocator(others, nodes, clock, undefined, undefined, pause);
   const promised = () =>
     [...shared.records.values()].flatMap(({ value }) => Object.keys(value.replicas)).toSorted();
-  return { records, first, second, promised };
+  return { records, first, second, pauses, promised };
 }
 
 const lost = (): Promise<never> => Promise.reject(lariatError('NATS_UNAVAILABLE', 'lost'));
@@ -71,6 +78,57 @@ describe('a request that comes to two instances', () => {
     expect(promised()).toEqual(['v-a', 'v-b']);
     await second.release(request.replicas);
     expect(promised()).toEqual([]);
+  });
+});
+
+describe('a request that lacks what another one may give back', () => {
+  const [mine, theirs] = ['v', 'w'].map((volume) => ({
+    ...request,
+    ...{ volume, replicas: [`${volume}-a`, `${volume}-b`], sizeBytes: 60 },
+  })) as [typeof request, typeof request];
+
+  it('waits, and gets it when the other gives it back', async () => {
+    const { records, first, second, pauses, promised } = setUp();
+    let told: Promise<unknown> = Promise.resolve();
+    records.before = async (key) => {
+      if (key !== 'disk-n2') return;
+      // The first has its place on n1 by now, and is about to lose what it has on n2.
+      records.before = () => Promise.resolve();
+      told = second.reserve(theirs);
+      while (pauses.count === 0) await setImmediate();
+      await lost();
+    };
+    await expect(first.reserve(mine)).rejects.toMatchObject({ code: 'NATS_UNAVAILABLE' });
+    expect(await told).toHaveLength(2);
+    expect(promised()).toEqual(theirs.replicas);
+  });
+
+  /** The first dies with one of its two places made. */
+  const leaveHalf = async ({
+    records,
+    first,
+    promised,
+  }: ReturnType<typeof setUp>): Promise<void> => {
+    records.before = (key) =>
+      key === 'disk-n1' && promised().length === 0 ? Promise.resolve() : lost();
+    await expect(first.reserve(mine)).rejects.toThrow(/lost/);
+    expect(promised()).toEqual(['v-a']);
+  };
+
+  it('is refused in the end when the other has died, and holds nothing then', async () => {
+    const cluster = setUp();
+    await leaveHalf(cluster);
+    await expect(cluster.second.reserve(theirs)).rejects.toMatchObject({ code: 'NO_CAPACITY' });
+    expect(cluster.pauses.count).toBe(40);
+    expect(cluster.promised()).toEqual(['v-a']);
+  });
+
+  it('is refused at once where it would not fit without the other either', async () => {
+    const cluster = setUp();
+    await leaveHalf(cluster);
+    const large = { ...theirs, sizeBytes: 101 };
+    await expect(cluster.second.reserve(large)).rejects.toMatchObject({ code: 'NO_CAPACITY' });
+    expect(cluster.pauses.count).toBe(0);
   });
 });
 

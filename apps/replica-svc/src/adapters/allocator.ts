@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import {
   type AllocationRecord,
   BUCKETS,
@@ -41,6 +42,9 @@ const NO_ROOM_MAKER: Pick<RoomMaker, 'forRequest' | 'onDisks'> = {
   onDisks: () => Promise.resolve(NO_ROOM_MADE),
 };
 
+/** Of unequal length, so that those who lacked what the other had don't meet again. */
+const shortPause = (): Promise<void> => setTimeout(25 + 50 * Math.random());
+
 /**
  * What placement has promised on each disk: one record a disk, changed by compare-and-set, so that concurrent
  * creates can't overbook it.
@@ -55,9 +59,11 @@ export class Allocator {
     private readonly clock: Pick<Clock, 'nowMs'>,
     volumes: Pick<VolumeView, 'cached'> = { cached: () => undefined },
     private readonly room: Pick<RoomMaker, 'forRequest' | 'onDisks'> = NO_ROOM_MAKER,
+    pause: () => Promise<void> = shortPause,
   ) {
     this.index = new AllocationIndex(records);
-    this.batches = new PlaceBatches({ records, index: this.index, nodes, clock, volumes, room });
+    const { index } = this;
+    this.batches = new PlaceBatches({ records, index, nodes, clock, volumes, room, pause });
   }
 
   static async open(

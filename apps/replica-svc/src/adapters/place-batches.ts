@@ -5,6 +5,7 @@ import { type DiskState, disksOf } from '../domain/disk-state.js';
 import { type PlaceRequest, place, placementError } from '../domain/place.js';
 import { withHeldByImages } from '../domain/plan-eviction.js';
 import { settledOn, withoutLeases } from '../domain/promises.js';
+import { withoutUnfinished } from '../domain/unfinished.js';
 import {
   ACTOR,
   type AllocationIndex,
@@ -17,6 +18,12 @@ import { MOST_EVICTIONS, type RoomMaker } from './make-room.js';
 import { LEASE_MS } from './settle-leases.js';
 import type { VolumeView } from './volume-view.js';
 
+/**
+ * How often a request waits for others that have some of their places only: some two seconds in all. They finish within
+ * milliseconds, unless their service has died; then their lease has to end first.
+ */
+const MOST_WAITS = 40;
+
 interface Pending {
   readonly request: PlaceRequest;
   /** Tells this request's promises from those of another one for the same replicas. */
@@ -25,6 +32,8 @@ interface Pending {
   readonly made: Set<string>;
   /** How often room was made for it. */
   evictions: number;
+  /** How often it has waited for others to finish. */
+  waits: number;
   readonly resolve: (placements: readonly Placement[]) => void;
   readonly reject: (reason: unknown) => void;
 }
@@ -36,6 +45,8 @@ export interface PlaceBatchesOptions {
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly volumes: Pick<VolumeView, 'cached'>;
   readonly room: Pick<RoomMaker, 'forRequest'>;
+  /** Between two tries of a request that lacks what others may give back. */
+  readonly pause: () => Promise<void>;
 }
 
 /**
@@ -52,7 +63,7 @@ export class PlaceBatches {
   reserve(request: PlaceRequest): Promise<readonly Placement[]> {
     return new Promise((resolve, reject) => {
       const token = newInstanceId();
-      this.enqueue({ request, token, made: new Set(), evictions: 0, resolve, reject });
+      this.enqueue({ request, token, made: new Set(), evictions: 0, waits: 0, resolve, reject });
     });
   }
 
@@ -139,14 +150,24 @@ export class PlaceBatches {
     this.pending.push(pending);
   }
 
-  /** Copies of images that nobody uses are no reason to refuse: they go first, and it is tried again. */
+  /**
+   * What others may give back yet is no reason to refuse, nor are copies of images that nobody uses: these go, and it is
+   * tried again.
+   */
   private async refuse(
     pending: Pending,
     decision: Extract<BatchDecision, { placed: false }>,
   ): Promise<void> {
-    const { request, evictions } = pending;
-    if (decision.code !== 'NO_CAPACITY' || evictions >= MOST_EVICTIONS)
-      return this.fail(pending, placementError(decision));
+    const { request, evictions, waits } = pending;
+    if (decision.code !== 'NO_CAPACITY') return this.fail(pending, placementError(decision));
+    if (waits < MOST_WAITS && this.fitsWithoutUnfinished(request)) {
+      pending.waits += 1;
+      // Who waits holds nothing, so no two wait for each other. What can't be given back now is when it fails.
+      await this.giveBack(pending).catch(() => undefined);
+      await this.options.pause();
+      return this.enqueue(pending);
+    }
+    if (evictions >= MOST_EVICTIONS) return this.fail(pending, placementError(decision));
     const { isMade, isForOther, idle } = await this.options.room.forRequest(request, () =>
       this.disks(),
     );
@@ -156,6 +177,13 @@ export class PlaceBatches {
     // Room that came free in the meantime.
     if (told.placed) return this.enqueue(pending);
     return this.fail(pending, placementError(told));
+  }
+
+  private fitsWithoutUnfinished(request: PlaceRequest): boolean {
+    const records = this.options.index.list().map((record) => this.withoutSettled(record));
+    const others = new Map(withoutUnfinished(records).map((record) => [record.disk, record]));
+    const disks = this.disks((disk) => others.get(disk));
+    return place(request, disks).placed;
   }
 
   /** Nothing is left of a request that failed: what it had promised so far goes back first. */
@@ -181,9 +209,10 @@ export class PlaceBatches {
     else await records.update(disk, before, record, [], ACTOR);
   }
 
-  private disks(): readonly DiskState[] {
-    const { nodes, index } = this.options;
-    return nodes.list().flatMap((node) => disksOf(node, (disk) => index.recordOf(disk)));
+  private disks(
+    recordOf = (disk: string): AllocationRecord | undefined => this.options.index.recordOf(disk),
+  ): readonly DiskState[] {
+    return this.options.nodes.list().flatMap((node) => disksOf(node, recordOf));
   }
 
   private async refresh(): Promise<void> {

@@ -41,8 +41,11 @@ export function decideBatch(
       { at, replicas: new Map(replicas), promises: new Map<string, NewPromise>() },
     ]),
   );
-  const promise = ({ replica, disk }: Placement, { request, lease }: BatchEntry): void => {
-    const { sizeBytes } = request;
+  const promise = (
+    { replica, disk }: Placement,
+    { sizeBytes }: PlaceRequest,
+    lease: CapacityLease,
+  ): void => {
     const seen = disks.get(disk);
     const state = seen === undefined ? undefined : view[seen.at];
     if (seen === undefined || state === undefined) return;
@@ -56,16 +59,16 @@ export function decideBatch(
   const decisions = entries.map((entry): BatchDecision => {
     const outcome = place(entry.request, view);
     if (!outcome.placed) return outcome;
-    const fresh: Placement[] = [];
-    const adopted: Placement[] = [];
-    for (const placement of outcome.placements) {
-      const { disk, replica } = placement;
+    const kinds = outcome.placements.map(({ disk, replica }) => {
       const made = disks.get(disk)?.promises.get(replica)?.lease;
-      const kind = kindOf(made ?? leaseOf(recordOf(disk), replica), entry.lease);
-      if (kind === 'fresh') fresh.push(placement);
-      if (kind === 'adopted') adopted.push(placement);
-      if (kind === 'fresh' || kind === 'adopted') promise(placement, entry);
-    }
+      return kindOf(made ?? leaseOf(recordOf(disk), replica), entry.lease);
+    });
+    const having = (kind: PromiseKind): readonly Placement[] =>
+      outcome.placements.filter((_, at) => kinds[at] === kind);
+    const [fresh, adopted] = [having('fresh'), having('adopted')];
+    const places = kinds.filter((kind) => kind !== 'settled').length;
+    for (const placement of [...fresh, ...adopted])
+      promise(placement, entry.request, { ...entry.lease, places });
     return { placed: true, placements: outcome.placements, fresh, adopted };
   });
   const writes = new Map<string, AllocationRecord>();
@@ -87,10 +90,9 @@ function leaseOf(
   return record.leases?.[replica] ?? 'settled';
 }
 
-function kindOf(
-  held: CapacityLease | 'settled' | undefined,
-  lease: CapacityLease,
-): 'fresh' | 'adopted' | 'ours' | 'settled' {
+type PromiseKind = 'fresh' | 'adopted' | 'ours' | 'settled';
+
+function kindOf(held: CapacityLease | 'settled' | undefined, lease: CapacityLease): PromiseKind {
   if (held === undefined) return 'fresh';
   if (held === 'settled') return 'settled';
   // `ours`: from before this request lost a race for another disk.
