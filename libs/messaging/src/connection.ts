@@ -43,7 +43,7 @@ export async function connectNats(options: ConnectOptions): Promise<NatsConnecti
   for (;;) {
     try {
       const timeout = Math.max(RETRY_MS, began + timeoutMs - performance.now());
-      const connection = await connect({ ...settings, timeout });
+      const connection = await connectAsNamed({ ...settings, timeout });
       void tellOfRefusals(connection, role, options);
       return connection;
     } catch (cause) {
@@ -52,6 +52,20 @@ export async function connectNats(options: ConnectOptions): Promise<NatsConnecti
       if (performance.now() + RETRY_MS >= began + limitMs) throw final;
       await delay(RETRY_MS);
     }
+  }
+}
+
+/**
+ * A server of a cluster tells of the others also while it refuses, and nats.js takes each of them for a new one to try: it
+ * would be refused in turn by all, for ever. So none is heard of before a first success, and then it connects anew.
+ */
+async function connectAsNamed(settings: ConnectionOptions): Promise<NatsConnection> {
+  const first = await connect({ ...settings, ignoreClusterUpdates: true });
+  if ((first.info?.connect_urls ?? []).length === 0) return first;
+  try {
+    return await connect(settings);
+  } finally {
+    await first.close();
   }
 }
 

@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { delay } from '@lariat/kernel';
@@ -85,4 +87,23 @@ export async function startNats(binary: string, config = ''): Promise<TestNats> 
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** The configurations of servers that make one cluster when all are started. */
+export async function natsClusterConfigs(servers: number): Promise<readonly string[]> {
+  const ports = await freePorts(servers);
+  const routes = ports.map((port) => `nats-route://127.0.0.1:${port}`).join(', ');
+  return ports.map(
+    (port, at) =>
+      `server_name: s${at}\ncluster { name: c, listen: "127.0.0.1:${port}", routes: [${routes}] }\n`,
+  );
+}
+
+/** Held all at once, so that no two are the same. */
+async function freePorts(count: number): Promise<readonly number[]> {
+  const listening = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
+  await Promise.all(listening.map((server) => once(server, 'listening')));
+  const ports = listening.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(listening.map((server) => once(server.close(), 'close')));
+  return ports;
 }
