@@ -7,6 +7,7 @@ import {
 } from '@nats-io/jetstream';
 import { type NatsConnection, nanos } from '@nats-io/nats-core';
 import { jetstreamManager } from '@nats-io/jetstream';
+import { isNatsAway } from './nats-away.js';
 import { wantedReplicas } from './stream-replicas.js';
 
 const MIB = 1024 * 1024;
@@ -65,8 +66,10 @@ async function ensure(manager: JetStreamManager, wanted: WantedStream): Promise<
   try {
     await manager.streams.add({ ...config, num_replicas: replicas ?? 1 });
   } catch (error) {
+    if (isNatsAway(error)) throw error;
     // Made before with other limits, or by another process at the same moment: bring it up to date.
     await manager.streams.update(wanted.name, update).catch((cause: unknown) => {
+      if (isNatsAway(cause)) throw cause;
       throw new Error(`stream ${wanted.name} can be neither made nor updated: ${String(error)}`, {
         cause,
       });

@@ -1,5 +1,5 @@
 import { toLariatError } from '@lariat/kernel';
-import { readBusAccess } from '@lariat/messaging';
+import { natsAwayAsUnavailable, readBusAccess } from '@lariat/messaging';
 import { createLog, readTelemetryEnvironment } from '@lariat/telemetry';
 import type { PluginDefinition } from './define-plugin.js';
 import { USAGE, readHostArguments } from './host-arguments.js';
@@ -67,7 +67,7 @@ export function runHost(load: LoadPlugin): void {
     process.exit(1);
   });
   host(load).catch((reason: unknown) => {
-    const error = toLariatError(reason);
+    const error = toLariatError(natsAwayAsUnavailable(reason));
     log.error('cannot start', { code: error.code, error: reason });
     process.stderr.write(`lariat-plugins: ${error.message}\n`);
     process.exit(1);

@@ -24,6 +24,7 @@ import {
   connectNats,
   ensureStreams,
   natsSpanSink,
+  onceNatsAnswers,
 } from '@lariat/messaging';
 import { RecordLists, shareByRedis } from '@lariat/read-model';
 import {
@@ -74,15 +75,18 @@ export async function runPlugin(
   const processName = options.node === undefined ? plugin.name : `${plugin.name}-${options.node}`;
   const log = createLog(processName);
   const role = pluginRole(plugin.name);
+  const { connectTimeoutMs = CONNECT_TIMEOUT_MS } = options;
   const connection = await connectNats({
     servers: options.natsUrl,
     name: processName,
     role,
     ...(options.access === undefined ? {} : { access: options.access }),
     log,
-    connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+    connectTimeoutMs,
   });
-  if (role.kind === 'service') await ensureStreams(connection);
+  // The servers of a cluster take connections before they have a leader.
+  if (role.kind === 'service')
+    await onceNatsAnswers(() => ensureStreams(connection), connectTimeoutMs);
   const environment = options.environment ?? NO_TELEMETRY;
   const identity = {
     serviceName: plugin.name,
