@@ -9,6 +9,8 @@ class FakeLife implements TargetLife {
   opened = 0;
   stopped = 0;
   fault: string | undefined;
+  /** Whether it runs before it is opened. */
+  runs = false;
   lost: Promise<string> = Promise.resolve('it was never started');
   private lose: (reason: string) => void = () => undefined;
 
@@ -21,7 +23,7 @@ class FakeLife implements TargetLife {
     this.lost = new Promise((resolve) => {
       this.lose = resolve;
     });
-    return Promise.resolve({ adopted: !this.isOurs });
+    return Promise.resolve({ adopted: !this.isOurs || this.runs });
   }
 
   die(reason: string): void {
@@ -50,11 +52,13 @@ class FakeLife implements TargetLife {
 let keeper: TargetKeeper;
 let restored: number;
 let errors: string[];
+let refusal: Error | undefined;
 
 beforeEach(() => {
   vi.useFakeTimers();
   restored = 0;
   errors = [];
+  refusal = undefined;
 });
 afterEach(async () => {
   const stopping = keeper.stop(false, 0);
@@ -66,7 +70,7 @@ afterEach(async () => {
 function keep(life: FakeLife): TargetKeeper {
   const all = (): Promise<void> => {
     restored += 1;
-    return Promise.resolve();
+    return refusal === undefined ? Promise.resolve() : Promise.reject(refusal);
   };
   keeper = new TargetKeeper({
     life,
@@ -87,6 +91,17 @@ test('an own target that does not start the first time ends the agent', async ()
   life.fault = 'no such file';
   await expect(keep(life).start()).rejects.toMatchObject({ code: 'TARGET_UNAVAILABLE' });
 });
+
+test.each([true, false])(
+  'an own target that can not be put back ends the agent, which knows whether it ran before: %s',
+  async (runs) => {
+    const life = new FakeLife(true);
+    life.runs = runs;
+    refusal = lariatError('TARGET_UNAVAILABLE', 'not answered in 30 s');
+    await expect(keep(life).start()).rejects.toBe(refusal);
+    expect(keeper.adopted).toBe(runs);
+  },
+);
 
 test('an own target that is lost is put back; one that keeps dying is started ever more seldom', async () => {
   const life = new FakeLife(true);

@@ -49,7 +49,8 @@ export class TargetKeeper {
   async start(): Promise<void> {
     const { life } = this.parts;
     this.adopted = !life.isOurs;
-    if (life.isOurs) this.adopted = await this.bringUp();
+    // Known before it is put back: whoever ends this start because that failed must not end a target that was running.
+    if (life.isOurs) await this.bringUp((adopted) => (this.adopted = adopted));
     else await this.tryBringUp(1);
     this.loop = this.keep();
   }
@@ -140,10 +141,11 @@ export class TargetKeeper {
     }
   }
 
-  private async bringUp(): Promise<boolean> {
+  private async bringUp(opened: (adopted: boolean) => void = () => undefined): Promise<void> {
     const { life, restore, clock, log } = this.parts;
     const beganMs = clock.monotonicMs();
     const { adopted } = await life.open();
+    opened(adopted);
     await restore.all();
     this.isReady = true;
     log.info('target ready', {
@@ -153,6 +155,5 @@ export class TargetKeeper {
     });
     for (const waiter of this.waiters) waiter();
     this.parts.onReady();
-    return adopted;
   }
 }
