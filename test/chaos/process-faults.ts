@@ -1,4 +1,4 @@
-import type { Cluster } from '@lariat/cli';
+import { type Cluster, identify, isRunning } from '@lariat/cli';
 import { toLariatError } from '@lariat/kernel';
 import type { Random } from '../fuzz/support/random.js';
 
@@ -24,13 +24,16 @@ export class ProcessFaults {
     await this.signal(name, 'SIGKILL');
   }
 
-  /** Answers what makes it go on again. A target that an agent puts in the place of a frozen one is left alone. */
+  /** Answers what makes it go on again, and throws when somebody has killed it meanwhile: a process that is slow is no dead one. */
   async freeze(name: string): Promise<() => void> {
     const pid = await this.signal(name, 'SIGSTOP');
     if (pid === undefined) return () => undefined;
     this.frozen.add(pid);
+    const identity = identify(pid);
     return () => {
-      if (this.frozen.delete(pid)) process.kill(pid, 'SIGCONT');
+      if (!this.frozen.delete(pid)) return;
+      if (!isRunning(identity)) throw new Error(`${name} was killed while it was frozen`);
+      process.kill(pid, 'SIGCONT');
     };
   }
 

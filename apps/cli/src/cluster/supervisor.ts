@@ -148,7 +148,12 @@ export class Supervisor {
   /** One process dies; its supervisor, or its agent, starts it again. */
   async kill(name: string, signal: NodeJS.Signals = 'SIGKILL'): Promise<number> {
     const record = this.list().find((candidate) => candidate.name === name);
-    if (record === undefined || record.pid === null) {
+    const identity =
+      record === undefined || record.pid === null
+        ? undefined
+        : { pid: record.pid, startTime: record.startTime };
+    // One that has ended just now is on the list until its end is heard of.
+    if (identity === undefined || !signalProcess(identity, signal)) {
       throw new LariatError({
         kind: 'not_found',
         code: 'PROCESS_NOT_FOUND',
@@ -157,10 +162,8 @@ export class Supervisor {
           .join(', ')}.`,
       });
     }
-    const identity = { pid: record.pid, startTime: record.startTime };
-    signalProcess(identity, signal);
     if (signal === 'SIGKILL') await waitForEnd(identity, REMAINS_GRACE_MS);
-    return record.pid;
+    return identity.pid;
   }
 
   /** Agents first, so that frontends and targets close in order; then the plugins; NATS last. */
