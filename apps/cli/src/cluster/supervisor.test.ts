@@ -146,6 +146,16 @@ describe('a cluster under supervision', () => {
     expect(said).toContainEqual(expect.stringMatching(/^services was ended by SIGKILL after /));
   });
 
+  it('has none to kill where the process has just ended, though its end is not heard of yet', async () => {
+    const cluster = await start();
+    const before = identityOf(cluster, 'services');
+    process.kill(before.pid, 'SIGKILL');
+    // Without a turn for the end to be heard of.
+    while (isRunning(before));
+    expect(recordOf(cluster, 'services')?.pid).toBe(before.pid);
+    await expect(cluster.kill('services')).rejects.toMatchObject({ code: 'PROCESS_NOT_FOUND' });
+  });
+
   it('does not start a node again that was killed on request, until it is asked to', async () => {
     const cluster = await start();
     const before = identityOf(cluster, 'n2');
