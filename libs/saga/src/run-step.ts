@@ -28,6 +28,12 @@ const UNDO_RETRY: RetryPolicy = {
   backoff: { initialMs: 200, maxMs: 10_000, factor: 2 },
 };
 
+/**
+ * The fewest runs of a step that JetStream does not answer: some 40 s with the pauses of RETRY_BRIEFLY. A stream whose leader
+ * has died refuses each write at once, until another one is elected: after some ten seconds.
+ */
+const UNANSWERED_ATTEMPTS = 25;
+
 /** Runs a step, forward or back, under its deadline and in its span; what came of it is an event for the record. */
 export async function runStep(
   parts: StepSurroundings,
@@ -93,7 +99,8 @@ function failure(
   const mayPass = isRetryable(error.kind) && policy.final?.some((c) => c === error.code) !== true;
   const again = undoing || mayPass || policy.attempts === Number.POSITIVE_INFINITY;
   const failures = value.failures + 1;
-  if (again && failures < policy.attempts) {
+  const fewest = mayPass && error.code === 'NATS_UNAVAILABLE' ? UNANSWERED_ATTEMPTS : 0;
+  if (again && failures < Math.max(policy.attempts, fewest)) {
     const retryAtMs = clock.nowMs() + backoffMs(policy.backoff, failures);
     return { type: undoing ? 'undo-retry' : 'step-retry', error: told, retryAtMs };
   }

@@ -1,4 +1,4 @@
-import { isEnded } from '@lariat/contracts';
+import { isEnded, lariatError } from '@lariat/contracts';
 import { LariatError, noFaultPoints } from '@lariat/kernel';
 import type { Versioned } from '@lariat/messaging';
 import { createLog, createTelemetry } from '@lariat/telemetry';
@@ -195,6 +195,23 @@ describe('a step', () => {
       state: 'failed',
       error: { code: 'DEADLINE_EXCEEDED', kind: 'timeout' },
     });
+    await world.stop();
+  });
+
+  it.each([
+    ['outlives an election of ten seconds, in which JetStream refuses each write at once', 10_000],
+    ['is given up in the end where JetStream stays away', Number.POSITIVE_INFINITY],
+  ])('%s', async (_what, awayMs) => {
+    const beganMs = Date.now();
+    const away = lariatError('NATS_UNAVAILABLE', 'not confirmed');
+    const world = new World(
+      saga(() => (Date.now() - beganMs < awayMs ? Promise.reject(away) : Promise.resolve())),
+    );
+    const { id } = await world.instance('one').start(request);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(world.journal.cached(id)?.value).toMatchObject(
+      awayMs === 10_000 ? { state: 'succeeded' } : { state: 'failed', error: away.toRecord() },
+    );
     await world.stop();
   });
 
