@@ -1,4 +1,3 @@
-import { setTimeout } from 'node:timers/promises';
 import {
   type AllocationRecord,
   BUCKETS,
@@ -7,7 +6,7 @@ import {
   hasCode,
   lariatError,
 } from '@lariat/contracts';
-import { type Clock, newInstanceId } from '@lariat/kernel';
+import { type Clock, delay, newInstanceId } from '@lariat/kernel';
 import { RecordBucket } from '@lariat/messaging';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { type DiskState, disksOf, freeBytes, scheduledBytesOf } from '../domain/disk-state.js';
@@ -43,7 +42,7 @@ const NO_ROOM_MAKER: Pick<RoomMaker, 'forRequest' | 'onDisks'> = {
 };
 
 /** Of unequal length, so that those who lacked what the other had don't meet again. */
-const shortPause = (): Promise<void> => setTimeout(25 + 50 * Math.random());
+const shortPause = (): Promise<void> => delay(25 + 50 * Math.random());
 
 /**
  * What placement has promised on each disk: one record a disk, changed by compare-and-set, so that concurrent
